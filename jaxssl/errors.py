@@ -1,0 +1,33 @@
+"""Errors that are the user's to mend, told in one line."""
+
+from collections.abc import Iterable
+import difflib
+
+
+class UserError(ValueError):
+  """A mistake in what the user gave: a name, a value, a file, a folder.
+
+  The message is one line that says what is wrong and what would be right. The
+  command line prints it without a traceback and exits with code 2; code that
+  uses the library catches it as a `ValueError`.
+  """
+
+
+def unknown(kind: str, name: object, options: Iterable[str]) -> UserError:
+  """Returns the error for a name that is not one of `options`.
+
+  Args:
+    kind: what the name stands for, for example `'method'`.
+    name: what the user gave.
+    options: the names that would be right.
+
+  Returns:
+    An error that offers the closest names, or all of them if none is close.
+  """
+  options = sorted(options)
+  close = difflib.get_close_matches(str(name), options, n=3, cutoff=0.5)
+  if close:
+    hint = 'did you mean ' + ' or '.join(repr(c) for c in close) + '?'
+  else:
+    hint = 'known: ' + ', '.join(options)
+  return UserError(f'unknown {kind} {str(name)!r}; {hint}')

@@ -1,0 +1,81 @@
+"""What a pre-training method is."""
+
+from typing import Any, NamedTuple, Protocol
+
+import jax
+
+PyTree = Any
+Batch = dict[str, Any]
+
+
+class Aux(NamedTuple):
+  """What `Method.loss` returns besides the loss.
+
+  Attributes:
+    metrics: float32 scalars to log; the train step averages them over devices.
+    carry: anything `Method.update` needs from this step (new batch statistics,
+      keys for a queue, a teacher mean). Must be equal on all devices.
+  """
+
+  metrics: dict[str, jax.Array]
+  carry: PyTree = ()
+
+
+class Method(Protocol):
+  """Four pure functions; hyperparameters are fields of a frozen dataclass.
+
+  A method owns two pytrees. `params` is what the optimizer changes. `state` is
+  all the rest it remembers between steps (target network, queue, centre, batch
+  statistics, frozen tokenizer); the train loop saves and restores both without
+  looking inside. Methods never see the config, the optimizer, the mesh or the
+  compile mode.
+
+  Implementations are `@dataclasses.dataclass(frozen=True, kw_only=True)`
+  without a base class; this protocol only writes the contract down.
+  """
+
+  def init(self, key: jax.Array, batch: Batch) -> tuple[PyTree, PyTree]:
+    """Returns `(params, state)` for an augmented batch of these shapes."""
+
+  def loss(
+      self,
+      params: PyTree,
+      state: PyTree,
+      batch: Batch,
+      *,
+      key: jax.Array,
+      step: jax.Array,
+      axis_name: str | None = None,
+  ) -> tuple[jax.Array, Aux]:
+    """Computes the loss to differentiate with respect to `params`.
+
+    Args:
+      params: trainable variables.
+      state: what the method remembers; constant under differentiation.
+      batch: `views`: tuple of float32 images [b, H_v, W_v, 3]; `label`: int32
+        [b], -1 where unknown; `text`: int32 [b, L] for image-text methods.
+      key: PRNG key of this step, equal on all devices.
+      step: int32 scalar, number of finished optimizer steps.
+      axis_name: mapped device axis, or None if `batch` is the global batch.
+
+    Returns:
+      The mean loss over the rows at hand (float32 scalar) and its `Aux`.
+    """
+
+  def update(
+      self, params: PyTree, state: PyTree, carry: PyTree, *, step: jax.Array
+  ) -> tuple[PyTree, PyTree]:
+    """Runs after the optimizer: moving averages, queues, clamps.
+
+    Args:
+      params: trainable variables, already updated by the optimizer.
+      state: the state that `loss` saw.
+      carry: `Aux.carry` of this step.
+      step: int32 scalar, the same as in `loss`.
+
+    Returns:
+      `(params, state)` for the next step.
+    """
+
+  def export(self, params: PyTree, state: PyTree) -> dict[str, PyTree]:
+    """Returns Flax variables of each tower worth keeping, by tower name."""

@@ -1,0 +1,1 @@
+"""Several devices: collectives, compile modes, sharding rules."""

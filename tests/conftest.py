@@ -1,0 +1,67 @@
+"""Eight CPU devices, strict shapes, and the reference libraries if present."""
+
+import os
+
+os.environ.setdefault('JAX_PLATFORMS', 'cpu')
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
+os.environ.setdefault('CUDA_VISIBLE_DEVICES', '')
+
+import importlib.util
+import pathlib
+
+import jax
+import pytest
+
+jax.config.update('jax_num_cpu_devices', 8)
+jax.config.update('jax_numpy_rank_promotion', 'raise')
+# Queued collectives of several steps can deadlock on a host with few cores.
+jax.config.update('jax_cpu_enable_async_dispatch', False)
+
+REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
+SHARED_DATA = REPOSITORY.parent / 'shared' / 'data'
+REFERENCES = ('torch', 'torchvision', 'timm', 'lightly')
+
+
+def _define_missing_torchvision_operators():
+  # torchvision's wheel is built for CUDA; on a CPU torch its compiled
+  # operators do not load and the import fails unless their schemas exist.
+  import torch
+
+  library = torch.library.Library('torchvision', 'DEF')
+  for name in ('nms', 'qnms'):
+    library.define(
+        f'{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor'
+    )
+  return library
+
+
+def pytest_configure(config):
+  if importlib.util.find_spec('torch') and importlib.util.find_spec(
+      'torchvision'
+  ):
+    import torch
+
+    torch.set_num_threads(1)
+    config.torchvision_operators = _define_missing_torchvision_operators()
+
+
+def pytest_collection_modifyitems(items):
+  missing = [n for n in REFERENCES if importlib.util.find_spec(n) is None]
+  if not missing:
+    return
+  skip = pytest.mark.skip(
+      reason=f'reference libraries are not installed: {", ".join(missing)}'
+  )
+  for item in items:
+    if 'reference' in item.keywords:
+      item.add_marker(skip)
+
+
+@pytest.fixture(scope='session')
+def cifar10_jpeg_dir() -> pathlib.Path:
+  """TFDS directory with `cifar10_jpeg`; skips where it is absent."""
+  path = SHARED_DATA / 'tensorflow_datasets'
+  if not (path / 'cifar10_jpeg').exists():
+    pytest.skip(f'no prepared cifar10_jpeg in {path}')
+  return path
