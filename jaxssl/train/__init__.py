@@ -1,0 +1,1 @@
+"""The train step, the loop around it, and what the loop keeps on disk."""

@@ -1,0 +1,69 @@
+"""The one training step: every method, every compile mode."""
+
+import functools
+
+import jax
+import optax
+
+from jaxssl.methods.base import Batch, Method
+from jaxssl.parallel import collectives
+from jaxssl.train.state import Augment, TrainState
+
+
+def train_step(
+    state: TrainState,
+    batch: Batch,
+    *,
+    method: Method,
+    augment: Augment,
+    tx: optax.GradientTransformation,
+    axis_name: str | None = None,
+) -> tuple[TrainState, dict[str, jax.Array]]:
+  """Augments, differentiates, averages over devices, updates.
+
+  Args:
+    state: state after `state.step` steps.
+    batch: rows at hand, as the input pipeline yields them.
+    method: loss and its own update.
+    augment: makes `batch['views']` from per-row keys.
+    tx: optimizer.
+    axis_name: mapped device axis, or None in the global view.
+
+  Returns:
+    The next state and float32 scalars to log: the method's metrics, `loss` and
+    `grad_norm` (global L2 norm before the optimizer's clipping).
+  """
+  step_key = jax.random.fold_in(state.key, state.step)
+  augment_key, loss_key = jax.random.split(step_key)
+  batch = augment(augment_key, batch, axis_name)
+
+  loss_fn = functools.partial(
+      method.loss,
+      state=state.method_state,
+      batch=batch,
+      key=loss_key,
+      step=state.step,
+      axis_name=axis_name,
+  )
+  (loss, aux), grads = jax.value_and_grad(loss_fn, has_aux=True)(state.params)
+  grads, loss, metrics = collectives.pmean(
+      (grads, loss, aux.metrics), axis_name
+  )
+
+  updates, opt_state = tx.update(grads, state.opt_state, state.params)
+  params = optax.apply_updates(state.params, updates)
+  params, method_state = method.update(
+      params, state.method_state, aux.carry, step=state.step
+  )
+
+  state = state.replace(
+      step=state.step + 1,
+      params=params,
+      method_state=method_state,
+      opt_state=opt_state,
+  )
+  return state, {
+      'loss': loss,
+      'grad_norm': optax.global_norm(grads),
+      **metrics,
+  }
