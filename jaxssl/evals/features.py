@@ -1,0 +1,300 @@
+"""Features of a frozen encoder: how they are computed, kept and checked.
+
+Every evaluation stands on two arrays, features and labels. This file turns an
+encoder into a function of images, runs it over a data set once, and keeps the
+result in a file, so that kNN, probes and maps of one encoder share the work.
+"""
+
+from collections.abc import Callable, Iterable
+import dataclasses
+import functools
+import logging
+import os
+import pathlib
+import tempfile
+from typing import Any
+import zipfile
+
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+import numpy as np
+
+from jaxssl import errors
+
+Encode = Callable[[Any], jax.Array]
+PyTree = Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Features:
+  """What an encoder makes of a data set, on the host.
+
+  Attributes:
+    features: float32 [n, D].
+    labels: int32 [n], -1 where unknown.
+    class_names: names of the classes, in the order of the labels; may be empty.
+  """
+
+  features: np.ndarray
+  labels: np.ndarray
+  class_names: tuple[str, ...] = ()
+
+  @property
+  def num_classes(self) -> int:
+    """Number of classes: of the names, or the largest label plus one."""
+    return max(len(self.class_names), int(self.labels.max(initial=-1)) + 1)
+
+
+def encode_fn(
+    encoder: nn.Module,
+    variables: PyTree,
+    normalize: Callable[[jax.Array], jax.Array],
+    layer: str | None = None,
+) -> Encode:
+  """Returns the encoder in evaluation mode as a function of images.
+
+  Calling this again with new `variables` does not compile again as long as
+  `encoder` and `normalize` are equal (`normalize` a function of a module or a
+  method of a frozen dataclass, not a new lambda), so it can be used every few
+  hundred steps of a training run.
+
+  Args:
+    encoder: Linen module, `features, out = encoder(images, train=False)`.
+    variables: its Flax variables; copied once to every local device.
+    normalize: maps the images of a batch (uint8 [b, H, W, 3]) to the float32
+      input of the encoder; runs on the device.
+    layer: name of the intermediate in `out` to use instead of the features;
+      its axes between the first and the last (space, tokens) are averaged.
+
+  Returns:
+    `encode(images [b, H, W, 3]) -> float32 [b, D]`. The rows are spread over
+    the local devices where b divides by their number; otherwise every device
+    computes them all.
+
+  Raises:
+    jaxssl.errors.UserError: when called, if the encoder has no such layer.
+  """
+  mesh = Mesh(np.array(jax.local_devices()), ('data',))
+  replicated = NamedSharding(mesh, PartitionSpec())
+  by_rows = NamedSharding(mesh, PartitionSpec('data'))
+  variables = jax.device_put(variables, replicated)
+
+  def encode(images: Any) -> jax.Array:
+    sharding = replicated if len(images) % mesh.size else by_rows
+    return _encode(
+        variables,
+        jax.device_put(images, sharding),
+        encoder=encoder,
+        normalize=normalize,
+        layer=layer,
+    )
+
+  return encode
+
+
+@functools.partial(
+    jax.jit, static_argnames=('encoder', 'normalize', 'layer'), inline=True
+)
+def _encode(
+    variables: PyTree,
+    images: jax.Array,
+    *,
+    encoder: nn.Module,
+    normalize: Callable[[jax.Array], jax.Array],
+    layer: str | None,
+) -> jax.Array:
+  features, out = encoder.apply(variables, normalize(images), train=False)
+  if layer is not None:
+    if layer not in out:
+      raise errors.unknown('layer', layer, out)
+    features = out[layer]
+  features = features.astype(jnp.float32)
+  return features.mean(axis=tuple(range(1, features.ndim - 1)))
+
+
+def extract(
+    encode: Encode,
+    batches: Iterable[dict[str, Any]],
+    *,
+    class_names: Iterable[str] = (),
+) -> Features:
+  """Encodes a data set.
+
+  Args:
+    encode: function of the images of a batch, see `encode_fn`.
+    batches: evaluation batches: `image` [b, ...]; `label` int32 [b] (-1 for all
+      if absent); `mask` bool [b], False for rows that only pad (all real if
+      absent).
+    class_names: names of the classes, in the order of the labels.
+
+  Returns:
+    The features of the real rows, in order.
+
+  Raises:
+    jaxssl.errors.UserError: if there is no real row, or if a feature is not a
+      finite number.
+  """
+  features, labels = [], []
+  for batch in batches:
+    rows = len(batch['image'])
+    mask = np.asarray(batch.get('mask', np.ones(rows, bool)), bool)
+    label = np.asarray(batch.get('label', np.full(rows, -1)), np.int32)
+    features.append(np.asarray(encode(batch['image']), np.float32)[mask])
+    labels.append(label[mask])
+  if not sum(map(len, labels)):
+    raise errors.UserError('there is no image to encode; the data set is empty')
+  found = Features(
+      np.concatenate(features), np.concatenate(labels), tuple(class_names)
+  )
+  if not np.isfinite(found.features).all():
+    raise errors.UserError(
+        'the encoder gives features that are not finite; its training has '
+        'diverged, use an earlier checkpoint'
+    )
+  return found
+
+
+def labelled(data: Features, split: str) -> Features:
+  """Returns the rows whose label is known.
+
+  Args:
+    data: features of a split.
+    split: its name, for the message.
+
+  Raises:
+    jaxssl.errors.UserError: if no label is known.
+  """
+  known = data.labels >= 0
+  if not known.any():
+    raise errors.UserError(
+        f'no image of the {split} split has a label; this evaluation needs '
+        'labels, for example one subfolder a class'
+    )
+  if known.all():
+    return data
+  return dataclasses.replace(
+      data, features=data.features[known], labels=data.labels[known]
+  )
+
+
+def num_classes_of(train: Features, test: Features) -> int:
+  """Returns the number of classes of two splits of one data set.
+
+  Raises:
+    jaxssl.errors.UserError: if the splits name different classes, so that equal
+      labels would mean different things.
+  """
+  if train.class_names and test.class_names:
+    for ours, theirs in zip(train.class_names, test.class_names, strict=False):
+      if ours != theirs:
+        raise errors.UserError(
+            f'the splits have different classes: {ours!r} in train stands '
+            f'where test has {theirs!r}'
+        )
+  return max(train.num_classes, test.num_classes)
+
+
+def cached(
+    path: str | os.PathLike[str],
+    fingerprint: str,
+    compute: Callable[[], Features],
+) -> Features:
+  """Reads features from a file, or computes and writes them.
+
+  Args:
+    path: `.npz` file; its folder is made.
+    fingerprint: names all that the features depend on: weights (step and hash
+      of the config), data, split, image size, layer. Another fingerprint than
+      the file's means that the file is out of date.
+    compute: computes the features; called if the file is absent, out of date or
+      damaged (the last with a warning in the log).
+
+  Returns:
+    The features.
+
+  Raises:
+    jaxssl.errors.UserError: if the file cannot be written.
+  """
+  path = pathlib.Path(path)
+  found = _read(path, fingerprint)
+  if found is None:
+    found = compute()
+    try:
+      _write(path, fingerprint, found)
+    except OSError as error:
+      raise errors.UserError(
+          f'cannot write the features to {path}: {error.strerror or error}; '
+          'choose a folder that can be written and has space'
+      ) from error
+  return found
+
+
+def _read(path: pathlib.Path, fingerprint: str) -> Features | None:
+  """Returns the features of a cache file that is whole and up to date."""
+  if not path.exists():
+    return None
+  try:
+    # A pickle could run code; names and numbers do not need one.
+    with np.load(path, allow_pickle=False) as file:
+      if str(file['fingerprint']) != fingerprint:
+        return None
+      names = tuple(str(name) for name in file['class_names'])
+      return Features(file['features'], file['labels'], names)
+  except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    logging.warning('%s is damaged (%s); computing it again', path, error)
+    return None
+
+
+def _write(path: pathlib.Path, fingerprint: str, data: Features) -> None:
+  """Writes beside the file and renames, so that no reader sees a half."""
+  path.parent.mkdir(parents=True, exist_ok=True)
+  handle, temporary = tempfile.mkstemp(dir=path.parent, suffix='.npz.tmp')
+  try:
+    with os.fdopen(handle, 'wb') as file:
+      np.savez(
+          file,
+          features=data.features,
+          labels=data.labels,
+          class_names=np.array(data.class_names, np.str_),
+          fingerprint=np.array(fingerprint, np.str_),
+      )
+    os.replace(temporary, path)
+  except BaseException:
+    pathlib.Path(temporary).unlink(missing_ok=True)
+    raise
+
+
+@jax.jit
+def raw_pixels(images: jax.Array) -> jax.Array:
+  """The baseline that has learned nothing: the pixels themselves.
+
+  Args:
+    images: uint8 [b, H, W, 3].
+
+  Returns:
+    float32 [b, H·W·3] in [0, 1].
+  """
+  return images.reshape(len(images), -1).astype(jnp.float32) / 255.0
+
+
+@functools.partial(jax.jit, static_argnames='bins')
+def color_histogram(images: jax.Array, *, bins: int = 8) -> jax.Array:
+  """The baseline that sees colour and no shape: a joint RGB histogram.
+
+  h[r, g, b] = sqrt(#{pixels in the cell} / #{pixels}), so the cosine of two
+  images is the Bhattacharyya coefficient of their colour distributions.
+
+  Args:
+    images: uint8 [b, H, W, 3].
+    bins: cells a channel, a power of two up to 256.
+
+  Returns:
+    float32 [b, bins³], of unit length.
+  """
+  cell = images.astype(jnp.int32) * bins // 256
+  cell = (cell[..., 0] * bins + cell[..., 1]) * bins + cell[..., 2]
+  count = functools.partial(jnp.bincount, length=bins**3)
+  counts = jax.vmap(count)(cell.reshape(len(images), -1))
+  return jnp.sqrt(counts / cell[0].size).astype(jnp.float32)

@@ -1,0 +1,93 @@
+"""SimCLR: two views of an image attract, all other images repel."""
+
+import dataclasses
+
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxssl.methods import variables
+from jaxssl.methods.base import Aux
+from jaxssl.models import Net, SimCLRHead
+from jaxssl.ops import contrastive
+from jaxssl.parallel import collectives
+
+# The authors' code returns this many times the loss of the paper, which is the
+# loss here: it sums the two directions where equation 1 averages them. LARS
+# does not feel the factor; with SGD or Adam without adaptation, multiply the
+# learning rate by it to repeat the authors' numbers.
+AUTHORS_FACTOR = 2.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SimCLR:
+  """Contrasts the two views of each image with all views of the batch.
+
+  The loss is NT-Xent (`ops.contrastive.nt_xent`) of z = head(encoder(view)).
+  Both views go through the network in one forward pass, so BatchNorm sees the
+  2B rows of the global batch together, as in the authors' code. Downstream,
+  the encoder's output is used and the head is dropped.
+
+  State: `stats`, the batch statistics of encoder and head.
+
+  Attributes:
+    encoder: module, images [b, H, W, 3] -> (features [b, D], out).
+    head: module, [b, D] -> [b, K]; `SimCLRHead(num_layers=2)` is version 1 of
+      the paper, 3 layers version 2.
+    temperature: T; the authors use 0.1 for ImageNet, 0.5 for CIFAR-10.
+
+  References:
+    Chen et al., A Simple Framework for Contrastive Learning of Visual
+    Representations, 2020, https://arxiv.org/abs/2002.05709 (algorithm 1);
+    Chen et al., Big Self-Supervised Models are Strong Semi-Supervised
+    Learners, 2020, https://arxiv.org/abs/2006.10029 (deeper head);
+    https://github.com/google-research/simclr.
+
+  Differs from the authors' code: the loss is the paper's (`AUTHORS_FACTOR`);
+  there is no linear classifier trained beside it on the stopped features,
+  because the evaluation during training does not need labels in the step.
+  """
+
+  encoder: nn.Module
+  head: nn.Module = SimCLRHead()
+  temperature: float = 0.1
+
+  @property
+  def net(self) -> Net:
+    """Encoder and head as one module."""
+    return Net(self.encoder, self.head)
+
+  def init(self, key, batch):
+    """See `Method.init`."""
+    return variables.split(self.net.init(key, batch['views'][0], train=False))
+
+  def loss(self, params, state, batch, *, key, step, axis_name=None):
+    """See `Method.loss`."""
+    del step
+    view1, view2 = batch['views']
+    keys = [
+        collectives.row_keys(jax.random.fold_in(key, v), len(view1), axis_name)
+        for v in range(2)
+    ]
+    z, stats = variables.apply_train(
+        self.net,
+        params,
+        state,
+        jnp.concatenate([view1, view2]),
+        axis_name=axis_name,
+        keys=jnp.concatenate(keys),
+    )
+    z1, z2 = jnp.split(z, 2)
+    loss, top1 = contrastive.nt_xent(
+        z1, z2, temperature=self.temperature, axis_name=axis_name
+    )
+    return loss, Aux({'contrastive_top1': top1}, stats)
+
+  def update(self, params, state, carry, *, step):
+    """See `Method.update`."""
+    del state, step
+    return params, carry
+
+  def export(self, params, state):
+    """See `Method.export`."""
+    return {'encoder': variables.tower('encoder', params, state)}

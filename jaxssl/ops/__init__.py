@@ -1,0 +1,1 @@
+"""Pure mathematics that two or more methods use."""

@@ -1,0 +1,105 @@
+"""Schedules: functions from the step to a value, traceable.
+
+Step k counts finished optimizer steps, so the first update sees k = 0.
+"""
+
+from collections.abc import Callable, Sequence
+import math
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+
+Schedule = Callable[[jax.Array], jax.Array]
+
+
+def constant(*, start: float) -> Schedule:
+  """Returns k -> start."""
+  return lambda step: jnp.full((), start, jnp.float32)
+
+
+def cosine(
+    *,
+    start: float,
+    end: float = 0.0,
+    num_steps: int,
+    warmup_steps: int = 0,
+    warmup_start: float = 0.0,
+    convention: Literal['step', 'linspace', 'epoch'] = 'step',
+    steps_per_epoch: int = 1,
+) -> Schedule:
+  """Half a cosine from `start` to `end` after a linear warm-up.
+
+  With W warm-up steps of T steps in all:
+
+    k < W:  warmup_start + (start - warmup_start) * k / W
+    k >= W: end + (start - end)/2 * (1 + cos(pi * (k - W) / (T - W)))
+
+  It serves learning rates, weight decay and, with end > start, momentum
+  (BYOL's 1 - (1 - m0) (1 + cos(pi k/T))/2).
+
+  Args:
+    start: value at the end of the warm-up.
+    end: value that is reached at k = T, one step after the last.
+    num_steps: T.
+    warmup_steps: W < T.
+    warmup_start: value at k = 0 if W > 0.
+    convention: `'step'` is the formula above: BYOL per step, and MoCo v3 and
+      MAE with their fractional epoch e = k / steps_per_epoch. `'linspace'` is
+      DINO's and SwAV's: the warm-up includes both ends (k / (W - 1)), so step
+      W - 1 and step W both see `start`. `'epoch'` is MoCo v2's and SimSiam's:
+      the value of 'step' at the start of the epoch, constant inside it.
+    steps_per_epoch: used by `'epoch'` only.
+  """
+  if not 0 <= warmup_steps < num_steps:
+    raise ValueError(
+        f'warmup_steps must be in [0, num_steps), got {warmup_steps} of '
+        f'{num_steps}'
+    )
+  ramp = warmup_steps - 1 if convention == 'linspace' else warmup_steps
+
+  def schedule(step):
+    step = jnp.asarray(step, jnp.float32)
+    if convention == 'epoch':
+      step = jnp.floor(step / steps_per_epoch) * steps_per_epoch
+    warm = warmup_start + (start - warmup_start) * step / max(ramp, 1)
+    done = (step - warmup_steps) / (num_steps - warmup_steps)
+    angle = math.pi * jnp.clip(done, 0.0, 1.0)
+    decay = end + (start - end) * 0.5 * (1.0 + jnp.cos(angle))
+    return jnp.where(step < warmup_steps, warm, decay)
+
+  return schedule
+
+
+def linear(*, start: float, end: float, num_steps: int) -> Schedule:
+  """Returns k -> start + (end - start) * min(k / T, 1)."""
+
+  def schedule(step):
+    done = jnp.minimum(jnp.asarray(step, jnp.float32) / num_steps, 1.0)
+    return start + (end - start) * done
+
+  return schedule
+
+
+def piecewise(
+    *, start: float, factor: float, boundary_steps: Sequence[int]
+) -> Schedule:
+  """Returns k -> start * factor ** (number of boundaries <= k).
+
+  MoCo v1: factor 0.1 at epochs 120 and 160; its linear probe at 60 and 80.
+  """
+  boundaries = jnp.asarray(boundary_steps)
+
+  def schedule(step):
+    passed = jnp.sum(boundaries <= step)
+    return start * factor ** passed.astype(jnp.float32)
+
+  return schedule
+
+
+SCHEDULES = {
+    'constant': constant,
+    'cosine': cosine,
+    'linear': linear,
+    'piecewise': piecewise,
+}
