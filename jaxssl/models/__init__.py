@@ -1,0 +1,17 @@
+"""Encoders and heads as Flax Linen modules."""
+
+from jaxssl.models.heads import Linear, SimCLRHead
+from jaxssl.models.net import Net
+from jaxssl.models.norm import BatchNorm
+from jaxssl.models.resnet import ResNet
+from jaxssl.models.variants import encoder_names, make_encoder
+
+__all__ = [
+  'BatchNorm',
+  'Linear',
+  'Net',
+  'ResNet',
+  'SimCLRHead',
+  'encoder_names',
+  'make_encoder',
+]
