@@ -44,11 +44,11 @@ class CropSpec:
       raise errors.UserError(f'crop size must be at least 1, not {self.size}')
     if not 0 < self.scale[0] <= self.scale[1] <= 1:
       raise errors.UserError(
-          f'crop scale must be 0 < low <= high <= 1, not {self.scale}'
+        f'crop scale must be 0 < low <= high <= 1, not {self.scale}'
       )
     if not 0 < self.ratio[0] <= self.ratio[1]:
       raise errors.UserError(
-          f'crop ratio must be 0 < low <= high, not {self.ratio}'
+        f'crop ratio must be 0 < low <= high, not {self.ratio}'
       )
     if self.rule not in RULES:
       raise errors.unknown('crop rule', self.rule, RULES)
