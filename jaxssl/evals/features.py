@@ -48,10 +48,10 @@ class Features:
 
 
 def encode_fn(
-    encoder: nn.Module,
-    variables: PyTree,
-    normalize: Callable[[jax.Array], jax.Array],
-    layer: str | None = None,
+  encoder: nn.Module,
+  variables: PyTree,
+  normalize: Callable[[jax.Array], jax.Array],
+  layer: str | None = None,
 ) -> Encode:
   """Returns the encoder in evaluation mode as a function of images.
 
@@ -84,26 +84,24 @@ def encode_fn(
   def encode(images: Any) -> jax.Array:
     sharding = replicated if len(images) % mesh.size else by_rows
     return _encode(
-        variables,
-        jax.device_put(images, sharding),
-        encoder=encoder,
-        normalize=normalize,
-        layer=layer,
+      variables,
+      jax.device_put(images, sharding),
+      encoder=encoder,
+      normalize=normalize,
+      layer=layer,
     )
 
   return encode
 
 
-@functools.partial(
-    jax.jit, static_argnames=('encoder', 'normalize', 'layer'), inline=True
-)
+@functools.partial(jax.jit, static_argnames=('encoder', 'normalize', 'layer'))
 def _encode(
-    variables: PyTree,
-    images: jax.Array,
-    *,
-    encoder: nn.Module,
-    normalize: Callable[[jax.Array], jax.Array],
-    layer: str | None,
+  variables: PyTree,
+  images: jax.Array,
+  *,
+  encoder: nn.Module,
+  normalize: Callable[[jax.Array], jax.Array],
+  layer: str | None,
 ) -> jax.Array:
   features, out = encoder.apply(variables, normalize(images), train=False)
   if layer is not None:
@@ -115,10 +113,10 @@ def _encode(
 
 
 def extract(
-    encode: Encode,
-    batches: Iterable[dict[str, Any]],
-    *,
-    class_names: Iterable[str] = (),
+  encode: Encode,
+  batches: Iterable[dict[str, Any]],
+  *,
+  class_names: Iterable[str] = (),
 ) -> Features:
   """Encodes a data set.
 
@@ -146,12 +144,12 @@ def extract(
   if not sum(map(len, labels)):
     raise errors.UserError('there is no image to encode; the data set is empty')
   found = Features(
-      np.concatenate(features), np.concatenate(labels), tuple(class_names)
+    np.concatenate(features), np.concatenate(labels), tuple(class_names)
   )
   if not np.isfinite(found.features).all():
     raise errors.UserError(
-        'the encoder gives features that are not finite; its training has '
-        'diverged, use an earlier checkpoint'
+      'the encoder gives features that are not finite; its training has '
+      'diverged, use an earlier checkpoint'
     )
   return found
 
@@ -169,13 +167,13 @@ def labelled(data: Features, split: str) -> Features:
   known = data.labels >= 0
   if not known.any():
     raise errors.UserError(
-        f'no image of the {split} split has a label; this evaluation needs '
-        'labels, for example one subfolder a class'
+      f'no image of the {split} split has a label; this evaluation needs '
+      'labels, for example one subfolder a class'
     )
   if known.all():
     return data
   return dataclasses.replace(
-      data, features=data.features[known], labels=data.labels[known]
+    data, features=data.features[known], labels=data.labels[known]
   )
 
 
@@ -190,16 +188,16 @@ def num_classes_of(train: Features, test: Features) -> int:
     for ours, theirs in zip(train.class_names, test.class_names, strict=False):
       if ours != theirs:
         raise errors.UserError(
-            f'the splits have different classes: {ours!r} in train stands '
-            f'where test has {theirs!r}'
+          f'the splits have different classes: {ours!r} in train stands '
+          f'where test has {theirs!r}'
         )
   return max(train.num_classes, test.num_classes)
 
 
 def cached(
-    path: str | os.PathLike[str],
-    fingerprint: str,
-    compute: Callable[[], Features],
+  path: str | os.PathLike[str],
+  fingerprint: str,
+  compute: Callable[[], Features],
 ) -> Features:
   """Reads features from a file, or computes and writes them.
 
@@ -225,8 +223,8 @@ def cached(
       _write(path, fingerprint, found)
     except OSError as error:
       raise errors.UserError(
-          f'cannot write the features to {path}: {error.strerror or error}; '
-          'choose a folder that can be written and has space'
+        f'cannot write the features to {path}: {error.strerror or error}; '
+        'choose a folder that can be written and has space'
       ) from error
   return found
 
@@ -236,8 +234,8 @@ def _read(path: pathlib.Path, fingerprint: str) -> Features | None:
   if not path.exists():
     return None
   try:
-    # A pickle could run code; names and numbers do not need one.
-    with np.load(path, allow_pickle=False) as file:
+    # np.load(path) leaves a damaged file open. No pickle: it could run code.
+    with path.open('rb') as opened, np.load(opened, allow_pickle=False) as file:
       if str(file['fingerprint']) != fingerprint:
         return None
       names = tuple(str(name) for name in file['class_names'])
@@ -254,11 +252,11 @@ def _write(path: pathlib.Path, fingerprint: str, data: Features) -> None:
   try:
     with os.fdopen(handle, 'wb') as file:
       np.savez(
-          file,
-          features=data.features,
-          labels=data.labels,
-          class_names=np.array(data.class_names, np.str_),
-          fingerprint=np.array(fingerprint, np.str_),
+        file,
+        features=data.features,
+        labels=data.labels,
+        class_names=np.array(data.class_names, np.str_),
+        fingerprint=np.array(fingerprint, np.str_),
       )
     os.replace(temporary, path)
   except BaseException:

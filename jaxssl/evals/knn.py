@@ -23,15 +23,15 @@ TEMPERATURE = 0.07
 
 
 def knn_predict(
-    bank: np.ndarray,
-    bank_labels: np.ndarray,
-    queries: np.ndarray,
-    *,
-    ks: Sequence[int] = KS,
-    temperature: float = TEMPERATURE,
-    num_classes: int | None = None,
-    query_chunk: int = 1024,
-    bank_chunk: int = 16384,
+  bank: np.ndarray,
+  bank_labels: np.ndarray,
+  queries: np.ndarray,
+  *,
+  ks: Sequence[int] = KS,
+  temperature: float = TEMPERATURE,
+  num_classes: int | None = None,
+  query_chunk: int = 1024,
+  bank_chunk: int = 16384,
 ) -> dict[int, np.ndarray]:
   """Classifies every query by the votes of its nearest neighbours.
 
@@ -66,11 +66,11 @@ def knn_predict(
   query_chunk = min(query_chunk, len(queries))
   bank_chunk = min(bank_chunk, len(bank))
   nearest = [
-      (
-          jnp.full((query_chunk, most), -jnp.inf),
-          jnp.full((query_chunk, most), -1, jnp.int32),
-      )
-      for _ in range(0, len(queries), query_chunk)
+    (
+      jnp.full((query_chunk, most), -jnp.inf),
+      jnp.full((query_chunk, most), -1, jnp.int32),
+    )
+    for _ in range(0, len(queries), query_chunk)
   ]
   for first in range(0, len(bank), bank_chunk):
     part = _pad(bank[first : first + bank_chunk], bank_chunk, 0)
@@ -81,28 +81,28 @@ def knn_predict(
       nearest[i] = _merge(state, _pad(rows, query_chunk, 0), part, labels)
   num_classes = num_classes or int(np.max(bank_labels)) + 1
   votes = [
-      _vote(
-          *state,
-          temperature,
-          ks=tuple(sorted(set(ks))),
-          num_classes=num_classes,
-      )
-      for state in nearest
+    _vote(
+      *state,
+      temperature,
+      ks=tuple(sorted(set(ks))),
+      num_classes=num_classes,
+    )
+    for state in nearest
   ]
   return {
-      k: np.concatenate([np.asarray(v[k]) for v in votes])[: len(queries)]
-      for k in ks
+    k: np.concatenate([np.asarray(v[k]) for v in votes])[: len(queries)]
+    for k in ks
   }
 
 
 def knn_eval(
-    train: Features,
-    test: Features,
-    *,
-    ks: Sequence[int] = KS,
-    temperature: float = TEMPERATURE,
-    query_chunk: int = 1024,
-    bank_chunk: int = 16384,
+  train: Features,
+  test: Features,
+  *,
+  ks: Sequence[int] = KS,
+  temperature: float = TEMPERATURE,
+  query_chunk: int = 1024,
+  bank_chunk: int = 16384,
 ) -> dict[str, float]:
   """Measures kNN accuracy, with the training set as the bank.
 
@@ -126,21 +126,21 @@ def knn_eval(
   train = features_lib.labelled(train, 'train')
   test = features_lib.labelled(test, 'test')
   predicted = knn_predict(
-      train.features,
-      train.labels,
-      test.features,
-      ks=ks,
-      temperature=temperature,
-      num_classes=num_classes,
-      query_chunk=query_chunk,
-      bank_chunk=bank_chunk,
+    train.features,
+    train.labels,
+    test.features,
+    ks=ks,
+    temperature=temperature,
+    num_classes=num_classes,
+    query_chunk=query_chunk,
+    bank_chunk=bank_chunk,
   )
   top1 = {k: float((p == test.labels).mean()) for k, p in predicted.items()}
   return {
-      'top1': top1[ks[0]],
-      **{f'top1_k{k}': top1[k] for k in sorted(top1)},
-      'num_train': len(train.labels),
-      'num_test': len(test.labels),
+    'top1': top1[ks[0]],
+    **{f'top1_k{k}': top1[k] for k in sorted(top1)},
+    'num_train': len(train.labels),
+    'num_test': len(test.labels),
   }
 
 
@@ -148,17 +148,17 @@ def _check(bank, bank_labels, queries, ks, temperature) -> None:
   """Raises a `UserError` for what cannot be classified."""
   if not len(queries) or not np.any(np.asarray(bank_labels) >= 0):
     raise errors.UserError(
-        'kNN needs at least one query and one bank row with a label >= 0'
+      'kNN needs at least one query and one bank row with a label >= 0'
     )
   if bank.shape[1:] != queries.shape[1:] or len(bank) != len(bank_labels):
     raise errors.UserError(
-        f'bank {bank.shape}, bank_labels {np.shape(bank_labels)} and queries '
-        f'{queries.shape} do not fit; they must be [n, D], [n] and [m, D]'
+      f'bank {bank.shape}, bank_labels {np.shape(bank_labels)} and queries '
+      f'{queries.shape} do not fit; they must be [n, D], [n] and [m, D]'
     )
   if not ks or min(ks) < 1 or temperature <= 0:
     raise errors.UserError(
-        f'ks must be at least 1 and temperature above 0, got ks={tuple(ks)} '
-        f'and temperature={temperature}'
+      f'ks must be at least 1 and temperature above 0, got ks={tuple(ks)} '
+      f'and temperature={temperature}'
     )
 
 
@@ -175,10 +175,10 @@ def _normalize(x: jax.Array) -> jax.Array:
 
 @jax.jit
 def _merge(
-    nearest: tuple[jax.Array, jax.Array],
-    queries: jax.Array,
-    bank: jax.Array,
-    labels: jax.Array,
+  nearest: tuple[jax.Array, jax.Array],
+  queries: jax.Array,
+  bank: jax.Array,
+  labels: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
   """Merges a chunk of the bank into the nearest neighbours so far.
 
@@ -193,13 +193,13 @@ def _merge(
   """
   # The default precision of TF32 or bfloat16 products would reorder neighbours.
   similarity = jnp.matmul(
-      _normalize(queries), _normalize(bank).T, precision='highest'
+    _normalize(queries), _normalize(bank).T, precision='highest'
   )
   similarity = jnp.where(labels[None] >= 0, similarity, -jnp.inf)
   similarity, labels = jax.tree.map(
-      lambda old, new: jnp.concatenate([old, new], axis=1),
-      nearest,
-      (similarity, jnp.broadcast_to(labels[None], similarity.shape)),
+    lambda old, new: jnp.concatenate([old, new], axis=1),
+    nearest,
+    (similarity, jnp.broadcast_to(labels[None], similarity.shape)),
   )
   # top_k prefers the lower index among equals: older chunks, then earlier rows.
   similarity, at = jax.lax.top_k(similarity, nearest[0].shape[1])
@@ -208,12 +208,12 @@ def _merge(
 
 @functools.partial(jax.jit, static_argnames=('ks', 'num_classes'))
 def _vote(
-    similarity: jax.Array,
-    labels: jax.Array,
-    temperature: jax.Array,
-    *,
-    ks: tuple[int, ...],
-    num_classes: int,
+  similarity: jax.Array,
+  labels: jax.Array,
+  temperature: jax.Array,
+  *,
+  ks: tuple[int, ...],
+  num_classes: int,
 ) -> dict[int, jax.Array]:
   """Returns the winning class of each query for every k of the rising `ks`."""
   # Relative to the nearest one, exp cannot overflow at any temperature.
