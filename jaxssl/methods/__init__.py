@@ -4,7 +4,7 @@ from jaxssl.methods.base import Aux, Batch, Method
 from jaxssl.methods.simclr import SimCLR
 
 METHODS = {
-    'simclr': SimCLR,
+  'simclr': SimCLR,
 }
 
 __all__ = ['METHODS', 'Aux', 'Batch', 'Method', 'SimCLR']

@@ -38,14 +38,14 @@ class Method(Protocol):
     """Returns `(params, state)` for an augmented batch of these shapes."""
 
   def loss(
-      self,
-      params: PyTree,
-      state: PyTree,
-      batch: Batch,
-      *,
-      key: jax.Array,
-      step: jax.Array,
-      axis_name: str | None = None,
+    self,
+    params: PyTree,
+    state: PyTree,
+    batch: Batch,
+    *,
+    key: jax.Array,
+    step: jax.Array,
+    axis_name: str | None = None,
   ) -> tuple[jax.Array, Aux]:
     """Computes the loss to differentiate with respect to `params`.
 
@@ -63,7 +63,7 @@ class Method(Protocol):
     """
 
   def update(
-      self, params: PyTree, state: PyTree, carry: PyTree, *, step: jax.Array
+    self, params: PyTree, state: PyTree, carry: PyTree, *, step: jax.Array
   ) -> tuple[PyTree, PyTree]:
     """Runs after the optimizer: moving averages, queues, clamps.
 

@@ -49,7 +49,7 @@ class SimCLR:
   """
 
   encoder: nn.Module
-  head: nn.Module = SimCLRHead()
+  head: nn.Module = dataclasses.field(default_factory=SimCLRHead)
   temperature: float = 0.1
 
   @property
@@ -66,20 +66,20 @@ class SimCLR:
     del step
     view1, view2 = batch['views']
     keys = [
-        collectives.row_keys(jax.random.fold_in(key, v), len(view1), axis_name)
-        for v in range(2)
+      collectives.row_keys(jax.random.fold_in(key, v), len(view1), axis_name)
+      for v in range(2)
     ]
     z, stats = variables.apply_train(
-        self.net,
-        params,
-        state,
-        jnp.concatenate([view1, view2]),
-        axis_name=axis_name,
-        keys=jnp.concatenate(keys),
+      self.net,
+      params,
+      state,
+      jnp.concatenate([view1, view2]),
+      axis_name=axis_name,
+      keys=jnp.concatenate(keys),
     )
     z1, z2 = jnp.split(z, 2)
     loss, top1 = contrastive.nt_xent(
-        z1, z2, temperature=self.temperature, axis_name=axis_name
+      z1, z2, temperature=self.temperature, axis_name=axis_name
     )
     return loss, Aux({'contrastive_top1': top1}, stats)
 

@@ -15,12 +15,12 @@ def split(variables: PyTree) -> tuple[PyTree, PyTree]:
 
 
 def apply_train(
-    module: nn.Module,
-    params: PyTree,
-    stats: PyTree,
-    *inputs: Any,
-    axis_name: str | None = None,
-    keys: jax.Array | None = None,
+  module: nn.Module,
+  params: PyTree,
+  stats: PyTree,
+  *inputs: Any,
+  axis_name: str | None = None,
+  keys: jax.Array | None = None,
 ) -> tuple[Any, PyTree]:
   """Runs a module in training mode.
 
@@ -36,12 +36,12 @@ def apply_train(
     The module's result and the new `stats`.
   """
   return module.apply(
-      {'params': params, **stats},
-      *inputs,
-      train=True,
-      axis_name=axis_name,
-      keys=keys,
-      mutable=list(stats),
+    {'params': params, **stats},
+    *inputs,
+    train=True,
+    axis_name=axis_name,
+    keys=keys,
+    mutable=list(stats),
   )
 
 

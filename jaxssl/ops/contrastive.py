@@ -28,11 +28,11 @@ def l2_normalize(x: jax.Array, *, epsilon: float = 1e-12) -> jax.Array:
 
 
 def nt_xent(
-    z1: jax.Array,
-    z2: jax.Array,
-    *,
-    temperature: float,
-    axis_name: str | None = None,
+  z1: jax.Array,
+  z2: jax.Array,
+  *,
+  temperature: float,
+  axis_name: str | None = None,
 ) -> tuple[jax.Array, jax.Array]:
   """Normalised temperature-scaled cross entropy over a batch of pairs.
 
@@ -70,11 +70,11 @@ def nt_xent(
 
   def one_direction(anchor, same, other):
     logits = jnp.concatenate(
-        [
-            anchor @ other.T / temperature,
-            anchor @ same.T / temperature + itself,
-        ],
-        axis=1,
+      [
+        anchor @ other.T / temperature,
+        anchor @ same.T / temperature + itself,
+      ],
+      axis=1,
     )  # [b, 2B]
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, rows)
     return jnp.mean(losses), jnp.mean(jnp.argmax(logits, axis=1) == rows)

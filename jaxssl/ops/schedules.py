@@ -19,14 +19,14 @@ def constant(*, start: float) -> Schedule:
 
 
 def cosine(
-    *,
-    start: float,
-    end: float = 0.0,
-    num_steps: int,
-    warmup_steps: int = 0,
-    warmup_start: float = 0.0,
-    convention: Literal['step', 'linspace', 'epoch'] = 'step',
-    steps_per_epoch: int = 1,
+  *,
+  start: float,
+  end: float = 0.0,
+  num_steps: int,
+  warmup_steps: int = 0,
+  warmup_start: float = 0.0,
+  convention: Literal['step', 'linspace', 'epoch'] = 'step',
+  steps_per_epoch: int = 1,
 ) -> Schedule:
   """Half a cosine from `start` to `end` after a linear warm-up.
 
@@ -53,8 +53,8 @@ def cosine(
   """
   if not 0 <= warmup_steps < num_steps:
     raise ValueError(
-        f'warmup_steps must be in [0, num_steps), got {warmup_steps} of '
-        f'{num_steps}'
+      f'warmup_steps must be in [0, num_steps), got {warmup_steps} of '
+      f'{num_steps}'
     )
   ramp = warmup_steps - 1 if convention == 'linspace' else warmup_steps
 
@@ -82,7 +82,7 @@ def linear(*, start: float, end: float, num_steps: int) -> Schedule:
 
 
 def piecewise(
-    *, start: float, factor: float, boundary_steps: Sequence[int]
+  *, start: float, factor: float, boundary_steps: Sequence[int]
 ) -> Schedule:
   """Returns k -> start * factor ** (number of boundaries <= k).
 
@@ -98,8 +98,8 @@ def piecewise(
 
 
 SCHEDULES = {
-    'constant': constant,
-    'cosine': cosine,
-    'linear': linear,
-    'piecewise': piecewise,
+  'constant': constant,
+  'cosine': cosine,
+  'linear': linear,
+  'piecewise': piecewise,
 }

@@ -66,9 +66,7 @@ def row_ids(num_rows: int, axis_name: str | None) -> jax.Array:
   return jax.lax.axis_index(axis_name) * num_rows + rows
 
 
-def row_keys(
-    key: jax.Array, num_rows: int, axis_name: str | None
-) -> jax.Array:
+def row_keys(key: jax.Array, num_rows: int, axis_name: str | None) -> jax.Array:
   """Returns one PRNG key a row, the same for any mode and device count.
 
   Args:

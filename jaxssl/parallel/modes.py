@@ -111,10 +111,10 @@ class Pmap:
     """See `Mode.compile`."""
     step = functools.partial(step, axis_name=self.axis_name)
     return jax.pmap(
-        step,
-        axis_name=self.axis_name,
-        donate_argnums=0,
-        devices=self.devices,
+      step,
+      axis_name=self.axis_name,
+      donate_argnums=0,
+      devices=self.devices,
     )
 
   def put_state(self, state):
@@ -126,7 +126,7 @@ class Pmap:
       if not jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
         x = np.asarray(x)
         return jax.make_array_from_process_local_data(
-            sharding, np.broadcast_to(x, (local, *x.shape))
+          sharding, np.broadcast_to(x, (local, *x.shape))
         )
       data = stack(jax.random.key_data(x))
       return jax.random.wrap_key_data(data, impl=jax.random.key_impl(x))
@@ -141,7 +141,7 @@ class Pmap:
     """See `Mode.put_batch`."""
     local = len(self._local_devices)
     return jax.tree.map(
-        lambda x: x.reshape(local, len(x) // local, *x.shape[1:]), batch
+      lambda x: x.reshape(local, len(x) // local, *x.shape[1:]), batch
     )
 
   def fetch(self, tree):
@@ -175,8 +175,8 @@ def make_mode(name: str, *, num_devices: int | None = None) -> Mode:
   if num_devices is not None:
     if not 0 < num_devices <= len(devices):
       raise UserError(
-          f'num_devices is {num_devices}, but this machine has '
-          f'{len(devices)} {devices[0].platform} device(s)'
+        f'num_devices is {num_devices}, but this machine has '
+        f'{len(devices)} {devices[0].platform} device(s)'
       )
     devices = devices[:num_devices]
   if name == 'jit':

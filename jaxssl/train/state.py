@@ -33,12 +33,12 @@ class TrainState(struct.PyTreeNode):
 
 
 def init_state(
-    key: jax.Array,
-    batch: Batch,
-    *,
-    method: Method,
-    augment: Augment,
-    tx: optax.GradientTransformation,
+  key: jax.Array,
+  batch: Batch,
+  *,
+  method: Method,
+  augment: Augment,
+  tx: optax.GradientTransformation,
 ) -> TrainState:
   """Builds the state of step zero; run it under `jit` or `eval_shape`.
 
@@ -52,14 +52,14 @@ def init_state(
   """
   init_key, loop_key, augment_key = jax.random.split(key, 3)
   params, method_state = method.init(
-      init_key, augment(augment_key, batch, None)
+    init_key, augment(augment_key, batch, None)
   )
   return TrainState(
-      step=jnp.zeros((), jnp.int32),
-      params=params,
-      method_state=method_state,
-      opt_state=tx.init(params),
-      key=loop_key,
+    step=jnp.zeros((), jnp.int32),
+    params=params,
+    method_state=method_state,
+    opt_state=tx.init(params),
+    key=loop_key,
   )
 
 

@@ -11,13 +11,13 @@ from jaxssl.train.state import Augment, TrainState
 
 
 def train_step(
-    state: TrainState,
-    batch: Batch,
-    *,
-    method: Method,
-    augment: Augment,
-    tx: optax.GradientTransformation,
-    axis_name: str | None = None,
+  state: TrainState,
+  batch: Batch,
+  *,
+  method: Method,
+  augment: Augment,
+  tx: optax.GradientTransformation,
+  axis_name: str | None = None,
 ) -> tuple[TrainState, dict[str, jax.Array]]:
   """Augments, differentiates, averages over devices, updates.
 
@@ -38,32 +38,32 @@ def train_step(
   batch = augment(augment_key, batch, axis_name)
 
   loss_fn = functools.partial(
-      method.loss,
-      state=state.method_state,
-      batch=batch,
-      key=loss_key,
-      step=state.step,
-      axis_name=axis_name,
+    method.loss,
+    state=state.method_state,
+    batch=batch,
+    key=loss_key,
+    step=state.step,
+    axis_name=axis_name,
   )
   (loss, aux), grads = jax.value_and_grad(loss_fn, has_aux=True)(state.params)
   grads, loss, metrics = collectives.pmean(
-      (grads, loss, aux.metrics), axis_name
+    (grads, loss, aux.metrics), axis_name
   )
 
   updates, opt_state = tx.update(grads, state.opt_state, state.params)
   params = optax.apply_updates(state.params, updates)
   params, method_state = method.update(
-      params, state.method_state, aux.carry, step=state.step
+    params, state.method_state, aux.carry, step=state.step
   )
 
   state = state.replace(
-      step=state.step + 1,
-      params=params,
-      method_state=method_state,
-      opt_state=opt_state,
+    step=state.step + 1,
+    params=params,
+    method_state=method_state,
+    opt_state=opt_state,
   )
   return state, {
-      'loss': loss,
-      'grad_norm': optax.global_norm(grads),
-      **metrics,
+    'loss': loss,
+    'grad_norm': optax.global_norm(grads),
+    **metrics,
   }
