@@ -5,6 +5,7 @@ from jaxssl.models.net import Net
 from jaxssl.models.norm import BatchNorm
 from jaxssl.models.resnet import ResNet
 from jaxssl.models.variants import encoder_names, make_encoder
+from jaxssl.models.vit import ViT
 
 __all__ = [
   'BatchNorm',
@@ -12,6 +13,7 @@ __all__ = [
   'Net',
   'ResNet',
   'SimCLRHead',
+  'ViT',
   'encoder_names',
   'make_encoder',
 ]

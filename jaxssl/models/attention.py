@@ -1,0 +1,102 @@
+"""Multi-head attention with timm's fused projections."""
+
+from flax import linen as nn
+from flax.typing import Dtype
+import jax
+import jax.numpy as jnp
+
+from jaxssl.models.mlp import MLP, dense, layer_norm
+
+
+def implementation(q: jax.Array, backend: str) -> str | None:
+  """Returns which kernel `jax.nn.dot_product_attention` should run.
+
+  cuDNN's fused attention takes half precision and head widths that are
+  multiples of 8 up to 128 (Ampere's limit). JAX never chooses it by itself.
+
+  Args:
+    q: queries [b, T, heads, d].
+    backend: `jax.default_backend()`.
+
+  Returns:
+    'cudnn', or None for XLA.
+  """
+  _, length, _, width = q.shape
+  fits = (
+    backend == 'gpu'
+    and q.dtype in (jnp.bfloat16, jnp.float16)
+    and width % 8 == 0
+    and width <= 128
+    and length > 1  # one query has nothing to fuse
+  )
+  return 'cudnn' if fits else None
+
+
+def attend(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
+  """Computes `softmax(q k^T / sqrt(d)) v`, softmax in float32.
+
+  Args:
+    q: [b, T, heads, d].
+    k: [b, S, heads, d].
+    v: [b, S, heads, d].
+
+  Returns:
+    [b, T, heads * d].
+  """
+  out = jax.nn.dot_product_attention(
+    q, k, v, implementation=implementation(q, jax.default_backend())
+  )
+  return out.reshape(*out.shape[:2], -1)
+
+
+class SelfAttention(nn.Module):
+  """Multi-head self-attention (arXiv 1706.03762), query, key, value fused.
+
+  Attributes:
+    num_heads: heads; must divide the width of the tokens.
+    dtype: type of the computation.
+  """
+
+  num_heads: int
+  dtype: Dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """Maps tokens [b, N, D] to [b, N, D]."""
+    b, n, dim = x.shape
+    qkv = dense(3 * dim, self.dtype, 'qkv')(x)
+    qkv = qkv.reshape(b, n, 3, self.num_heads, dim // self.num_heads)
+    x = attend(qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2])
+    return dense(dim, self.dtype, 'proj')(x)
+
+
+class AttentionPool(nn.Module):
+  """Attention pooling by one learned query, MAP (arXiv 2106.04560).
+
+  `y = proj(attend(q(latent), k(x), v(x)))`, then `y + mlp(norm(y))`; laid out
+  as timm's `AttentionPoolLatent`.
+
+  Attributes:
+    num_heads: heads; must divide the width of the tokens.
+    mlp_ratio: width of the MLP over the width of the tokens.
+    dtype: type of the computation.
+  """
+
+  num_heads: int
+  mlp_ratio: float = 4.0
+  dtype: Dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """Pools tokens [b, N, D] to [b, D]."""
+    b, n, dim = x.shape
+    init = nn.initializers.truncated_normal(dim**-0.5)
+    latent = self.param('latent', init, (1, 1, dim), jnp.float32)
+    heads = (self.num_heads, dim // self.num_heads)
+    q = dense(dim, self.dtype, 'q')(jnp.broadcast_to(latent, (b, 1, dim)))
+    kv = dense(2 * dim, self.dtype, 'kv')(x).reshape(b, n, 2, *heads)
+    pooled = attend(q.reshape(b, 1, *heads), kv[:, :, 0], kv[:, :, 1])
+    y = dense(dim, self.dtype, 'proj')(pooled)
+    normed = layer_norm(self.dtype, 'norm')(y)
+    hidden_dim = int(dim * self.mlp_ratio)
+    return (y + MLP(hidden_dim, self.dtype, name='mlp')(normed))[:, 0]

@@ -1,0 +1,133 @@
+"""Position embeddings of a grid of patches: sin-cos tables, interpolation."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxssl import errors
+
+_TEMPERATURE = 10000.0
+
+
+def sincos_mae(height: int, width: int, dim: int) -> np.ndarray:
+  """Sin-cos table of MAE and I-JEPA (mae/util/pos_embed.py).
+
+  With `w_i = 10000^(-i / (D/4))` for i in [0, D/4), the row of the patch at
+  column x and row y is `[sin(x w), cos(x w), sin(y w), cos(y w)]`.
+
+  Args:
+    height: rows of patches.
+    width: columns of patches.
+    dim: D, divisible by 4, at least 8.
+
+  Returns:
+    float32 [height * width, dim], patches in reading order.
+
+  Raises:
+    UserError: `dim` is not divisible by 4 or below 8.
+  """
+  y, x = _rows_and_columns(height, width)
+  frequencies = _frequencies(dim, _quarter(dim))
+  return _sincos(x, y, frequencies)
+
+
+def sincos_moco(height: int, width: int, dim: int) -> np.ndarray:
+  """Sin-cos table of MoCo v3 (moco-v3/vits.py).
+
+  The frequencies of `sincos_mae`, but the row comes first:
+  `[sin(y w), cos(y w), sin(x w), cos(x w)]`. The authors' code lays a grid
+  that is not square out by columns; here patches are in reading order always.
+
+  Args:
+    height: rows of patches.
+    width: columns of patches.
+    dim: D, divisible by 4, at least 8.
+
+  Returns:
+    float32 [height * width, dim].
+
+  Raises:
+    UserError: `dim` is not divisible by 4 or below 8.
+  """
+  y, x = _rows_and_columns(height, width)
+  frequencies = _frequencies(dim, _quarter(dim))
+  return _sincos(y, x, frequencies)
+
+
+def sincos_bigvision(height: int, width: int, dim: int) -> np.ndarray:
+  """Sin-cos table of big_vision (models/vit.py, `posemb_sincos_2d`).
+
+  The order of `sincos_mae` with `w_i = 10000^(-i / (D/4 - 1))`.
+
+  Args:
+    height: rows of patches.
+    width: columns of patches.
+    dim: D, divisible by 4, at least 8.
+
+  Returns:
+    float32 [height * width, dim].
+
+  Raises:
+    UserError: `dim` is not divisible by 4 or below 8.
+  """
+  y, x = _rows_and_columns(height, width)
+  frequencies = _frequencies(dim, _quarter(dim) - 1)
+  return _sincos(x, y, frequencies)
+
+
+SINCOS: dict[str, Callable[[int, int, int], np.ndarray]] = {
+  'sincos_mae': sincos_mae,
+  'sincos_moco': sincos_moco,
+  'sincos_bigvision': sincos_bigvision,
+}
+
+
+def interpolate(
+  table: jax.Array, old: tuple[int, int], new: tuple[int, int]
+) -> jax.Array:
+  """Resizes the position table of a grid, bicubic with antialiasing.
+
+  Equal to timm's `resample_abs_pos_embed` (Keys' kernel with a = -0.5, which
+  PyTorch uses wherever it antialiases).
+
+  Args:
+    table: [h * w, D] of patches in reading order.
+    old: (h, w) of `table`.
+    new: (h', w') wanted.
+
+  Returns:
+    float32 [h' * w', D]; `table` itself if the grids are equal.
+  """
+  if tuple(old) == tuple(new):
+    return table
+  dim = table.shape[-1]
+  grid = jnp.asarray(table, jnp.float32).reshape(*old, dim)
+  resized = jax.image.resize(grid, (*new, dim), 'cubic', antialias=True)
+  return resized.reshape(-1, dim)
+
+
+def _quarter(dim):
+  if dim % 4 or dim < 8:
+    raise errors.UserError(
+      f'sin-cos positions need a width divisible by 4 and at least 8, not {dim}'
+    )
+  return dim // 4
+
+
+def _rows_and_columns(height, width):
+  y, x = np.mgrid[:height, :width]
+  return y.reshape(-1), x.reshape(-1)
+
+
+def _frequencies(dim, denominator):
+  return _TEMPERATURE ** (-np.arange(dim // 4, dtype=np.float64) / denominator)
+
+
+def _sincos(first, second, frequencies):
+  parts = []
+  for position in (first, second):
+    angles = np.outer(position, frequencies)
+    parts += [np.sin(angles), np.cos(angles)]
+  return np.concatenate(parts, axis=1).astype(np.float32)

@@ -1,0 +1,395 @@
+"""Vision transformers."""
+
+import math
+from typing import Any, Literal
+
+from flax import linen as nn
+from flax.typing import Dtype
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxssl import errors
+from jaxssl.models import positions
+from jaxssl.models.attention import AttentionPool, SelfAttention
+from jaxssl.models.drop_path import drop_path, fold_keys
+from jaxssl.models.mlp import MLP, layer_norm
+
+_POOLS = ('cls', 'avg', 'map')
+_POSITIONS = ('learned', *positions.SINCOS, 'none')
+
+
+class PatchProjection(nn.Module):
+  """Linear projection of square patches, in reading order.
+
+  A convolution whose stride is its size, computed as a matrix product: the
+  same numbers, with a faster backward pass on the CPU. The parameter keeps the
+  convolution's shape [p, p, 3, D] and PyTorch's default initialisation,
+  U(+-1 / sqrt(p p 3)) for kernel and bias.
+
+  Attributes:
+    patch_size: p, side of a patch in pixels.
+    dim: D, width of a token.
+    dtype: type of the computation.
+  """
+
+  patch_size: int
+  dim: int
+  dtype: Dtype
+
+  @nn.compact
+  def __call__(self, images: jax.Array) -> jax.Array:
+    """Maps images [b, H, W, C] to tokens [b, (H / p) * (W / p), D]."""
+    b, height, width, channels = images.shape
+    p = self.patch_size
+    fan_in = p * p * channels
+    kernel = self.param(
+      'kernel',
+      nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform'),
+      (p, p, channels, self.dim),
+      jnp.float32,
+    )
+    bias = self.param('bias', _symmetric(fan_in**-0.5), (self.dim,))
+    x = images.astype(self.dtype)
+    x = x.reshape(b, height // p, p, width // p, p, channels)
+    x = x.transpose(0, 1, 3, 2, 4, 5).reshape(b, -1, fan_in)
+    x = x @ kernel.reshape(fan_in, self.dim).astype(self.dtype)
+    return x + jnp.broadcast_to(bias.astype(self.dtype), x.shape)
+
+
+class PatchEmbed(nn.Module):
+  """Images to tokens; the extra level gives timm's name `patch_embed.proj`.
+
+  Attributes:
+    patch_size: p, side of a patch in pixels.
+    dim: D, width of a token.
+    dtype: type of the computation.
+  """
+
+  patch_size: int
+  dim: int
+  dtype: Dtype
+
+  @nn.compact
+  def __call__(self, images: jax.Array) -> jax.Array:
+    """Maps images [b, H, W, C] to tokens [b, (H / p) * (W / p), D]."""
+    return PatchProjection(self.patch_size, self.dim, self.dtype, name='proj')(
+      images
+    )
+
+
+class LayerScale(nn.Module):
+  """`gamma * x`, one learned factor a channel (arXiv 2103.17239).
+
+  Attributes:
+    init: value that `gamma` starts from.
+  """
+
+  init: float
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """Scales [..., D]."""
+    init = nn.initializers.constant(self.init)
+    gamma = self.param('gamma', init, x.shape[-1:], jnp.float32)
+    return x * jnp.broadcast_to(gamma.astype(x.dtype), x.shape)
+
+
+class Block(nn.Module):
+  """`x += attention(norm(x)); x += mlp(norm(x))`, pre-norm.
+
+  Attributes:
+    num_heads: attention heads.
+    mlp_ratio: width of the MLP over the width of the tokens.
+    layer_scale: value that LayerScale starts from, or None for no LayerScale.
+    drop_rate: probability to drop a residual branch of a row.
+    dtype: type of the computation.
+  """
+
+  num_heads: int
+  mlp_ratio: float
+  layer_scale: float | None
+  drop_rate: float
+  dtype: Dtype
+
+  @nn.compact
+  def __call__(self, x: jax.Array, keys: jax.Array | None) -> jax.Array:
+    """Maps tokens [b, N, D] to [b, N, D].
+
+    Args:
+      x: tokens.
+      keys: typed PRNG keys [b] of this block, or None to drop nothing.
+    """
+    hidden_dim = int(x.shape[-1] * self.mlp_ratio)
+    branches = (
+      SelfAttention(self.num_heads, self.dtype, name='attn'),
+      MLP(hidden_dim, self.dtype, name='mlp'),
+    )
+    for i, branch in enumerate(branches, start=1):
+      y = branch(layer_norm(self.dtype, f'norm{i}')(x))
+      if self.layer_scale is not None:
+        y = LayerScale(self.layer_scale, name=f'ls{i}')(y)
+      if keys is not None and self.drop_rate > 0:
+        y = drop_path(fold_keys(keys, i), y, rate=self.drop_rate)
+      x = x + y
+    return x
+
+
+class ViT(nn.Module):
+  """Vision transformer (Dosovitskiy et al., arXiv 2010.11929), as timm's.
+
+  Equal to timm's `VisionTransformer` at the same weights; parameter names
+  follow its (`blocks.3.attn.qkv.weight` is `blocks_3/attn/qkv/kernel`).
+  LayerNorm epsilon is 1e-6 and GELU exact, as in MAE, MoCo v3, DINO and BEiT.
+
+  Attributes:
+    patch_size: side of a patch in pixels.
+    dim: D, width of a token.
+    depth: number of blocks.
+    num_heads: attention heads; must divide `dim`.
+    mlp_ratio: width of the MLPs over `dim`.
+    pool: what becomes the features: 'cls' (the class token after the final
+      norm), 'avg' (mean of the patch tokens) or 'map' (attention pooling of
+      the normed patch tokens).
+    fc_norm: put the final norm after the mean instead of before it, as timm
+      does for 'avg'. None: for 'avg' only.
+    class_token: have a class token.
+    num_registers: register tokens (arXiv 2309.16588), between the class token
+      and the patches.
+    position: 'learned', a fixed table of `models.positions`, or 'none'.
+    prefix_positions: with 'learned', class token and registers have a position
+      too (timm's `no_embed_class=False`).
+    grid: (rows, columns) of patches that learned positions are stored for;
+      other sizes interpolate them. None: the images at initialisation, square.
+    layer_scale: value that LayerScale starts from, or None for no LayerScale.
+    drop_path: drop-path rate of the last block; it grows linearly from 0.
+    use_mask_token: have the learned token that `mask` puts in.
+    dtype: type of the computation; parameters and features are float32.
+    remat: recompute each block in the backward pass.
+  """
+
+  patch_size: int = 16
+  dim: int = 384
+  depth: int = 12
+  num_heads: int = 6
+  mlp_ratio: float = 4.0
+  pool: Literal['cls', 'avg', 'map'] = 'cls'
+  fc_norm: bool | None = None
+  class_token: bool = True
+  num_registers: int = 0
+  position: Literal[
+    'learned', 'sincos_mae', 'sincos_moco', 'sincos_bigvision', 'none'
+  ] = 'learned'
+  prefix_positions: bool = True
+  grid: tuple[int, int] | None = None
+  layer_scale: float | None = None
+  drop_path: float = 0.0
+  use_mask_token: bool = False
+  dtype: Dtype = jnp.float32
+  remat: bool = False
+
+  def __post_init__(self):
+    """Raises `UserError` for values that do not go together."""
+    _check(self)
+    super().__post_init__()
+
+  @nn.compact
+  def __call__(
+    self,
+    images: jax.Array,
+    train: bool = False,
+    axis_name: str | None = None,
+    keys: jax.Array | None = None,
+    *,
+    keep: jax.Array | None = None,
+    mask: jax.Array | None = None,
+  ) -> tuple[jax.Array, dict[str, Any]]:
+    """Encodes images.
+
+    Args:
+      images: [b, H, W, 3], normalised; H and W divisible by `patch_size`.
+      train: drop paths.
+      axis_name: unused (no batch statistics); part of every encoder's
+        signature.
+      keys: typed PRNG keys [b], needed for drop path in training only.
+      keep: int32 [b, K]; encode only these patches, in this order. They keep
+        the position of their place in the image.
+      mask: bool [b, N]; True puts the mask token in place of the patch's
+        embedding, before positions are added.
+
+    Returns:
+      Features float32 [b, D], and every intermediate, in `dtype`: 'patch_embed'
+      [b, N, D] before positions; 'block00', 'block01', ... [b, P + K, D] with
+      the P prefix tokens first; 'encoded', the same after the final norm (with
+      `fc_norm` that norm comes after pooling and this is the last block);
+      'patches' [b, K, D] and 'cls' [b, D], parts of 'encoded'; 'pre_logits'
+      (the features).
+
+    Raises:
+      UserError: an image size that patches do not divide; `mask` without
+        `use_mask_token`; drop path in training without `keys`.
+    """
+    del axis_name
+    grid = self._grid_of(images)
+    drops = train and self.drop_path > 0
+    if drops and keys is None:
+      raise errors.UserError('drop_path > 0 in training needs `keys`')
+    out = {}
+    x = out['patch_embed'] = PatchEmbed(
+      self.patch_size, self.dim, self.dtype, name='patch_embed'
+    )(images)
+    x = self._put_mask(x, mask)
+    x = self._add_positions(x, grid, keep)
+    x = self._run_blocks(x, keys if drops else None, out)
+    if not self._uses_fc_norm():
+      x = layer_norm(self.dtype, 'norm')(x)
+    out['encoded'] = x
+    out['patches'] = x[:, self._num_prefix() :]
+    if self.class_token:
+      out['cls'] = x[:, 0]
+    features = out['pre_logits'] = self._pool(out)
+    return features, out
+
+  def _put_mask(self, x: jax.Array, mask: jax.Array | None) -> jax.Array:
+    # The parameter exists as soon as the module was told, mask or not, so that
+    # `init` without a mask makes the same tree.
+    if self.use_mask_token:
+      token = self._token('mask_token', 1, nn.initializers.normal(0.02))
+      if mask is not None:
+        x = jnp.where(mask[:, :, None], token.astype(x.dtype), x)
+    elif mask is not None:
+      raise errors.UserError('`mask` needs an encoder with use_mask_token=True')
+    return x
+
+  def _add_positions(
+    self, x: jax.Array, grid: tuple[int, int], keep: jax.Array | None
+  ) -> jax.Array:
+    """Returns prefix and (kept) patch tokens with positions, [b, P + K, D]."""
+    prefix, table = self._prefix(), self._positions(grid)
+    if table is not None:
+      count = table.shape[0] - x.shape[1]
+      x = x + table[None, count:].astype(x.dtype)
+      prefix = [prefix[0] + table[None, :count]] if count else prefix
+    if keep is not None:
+      x = jnp.take_along_axis(x, keep[:, :, None], axis=1)
+    shape = (len(x), self._num_prefix(), self.dim)
+    tokens = [jnp.broadcast_to(p.astype(x.dtype), shape) for p in prefix]
+    return jnp.concatenate([*tokens, x], axis=1)
+
+  def _prefix(self) -> list[jax.Array]:
+    """Returns [class token and registers, [1, P, D]], or [] without any."""
+    init = nn.initializers.normal(1e-6)
+    tokens = []
+    if self.class_token:
+      tokens.append(self._token('cls_token', 1, init))
+    if self.num_registers:
+      tokens.append(self._token('reg_token', self.num_registers, init))
+    return [jnp.concatenate(tokens, axis=1)] if tokens else []
+
+  def _positions(self, grid: tuple[int, int]) -> jax.Array | None:
+    """Returns positions [N, D], of the prefix too where it has some."""
+    if self.position == 'none':
+      return None
+    if self.position != 'learned':
+      return jnp.asarray(positions.SINCOS[self.position](*grid, self.dim))
+    count = self._num_prefix() if self.prefix_positions else 0
+    own = self.grid
+    if own is None and self.is_initializing():
+      own = _square(grid[0] * grid[1])
+    init = nn.initializers.normal(0.02)
+    if own is not None:
+      size = count + own[0] * own[1]
+      table = self.param('pos_embed', init, (1, size, self.dim))[0]
+    else:
+      table = self.get_variable('params', 'pos_embed')[0]
+      own = _square(len(table) - count)
+    patches = positions.interpolate(table[count:], own, grid)
+    return jnp.concatenate([table[:count], patches])
+
+  def _run_blocks(
+    self, x: jax.Array, keys: jax.Array | None, out: dict[str, Any]
+  ) -> jax.Array:
+    block_class = nn.remat(Block) if self.remat else Block
+    rates = np.linspace(0.0, self.drop_path, self.depth)
+    for i in range(self.depth):
+      x = out[f'block{i:02d}'] = block_class(
+        num_heads=self.num_heads,
+        mlp_ratio=self.mlp_ratio,
+        layer_scale=self.layer_scale,
+        drop_rate=float(rates[i]),
+        dtype=self.dtype,
+        name=f'blocks_{i}',
+      )(x, fold_keys(keys, i))
+    return x
+
+  def _pool(self, out: dict[str, Any]) -> jax.Array:
+    """Returns the features, float32 [b, D]."""
+    if self.pool == 'map':
+      features = AttentionPool(
+        self.num_heads, self.mlp_ratio, self.dtype, name='attn_pool'
+      )(out['patches'])
+    elif self.pool == 'avg':
+      features = out['patches'].astype(jnp.float32).mean(1)
+    else:
+      features = out['cls']
+    if self._uses_fc_norm():
+      features = layer_norm(self.dtype, 'fc_norm')(features)
+    return features.astype(jnp.float32)
+
+  def _token(
+    self, name: str, count: int, init: nn.initializers.Initializer
+  ) -> jax.Array:
+    return self.param(name, init, (1, count, self.dim), jnp.float32)
+
+  @nn.nowrap
+  def _num_prefix(self) -> int:
+    return int(self.class_token) + self.num_registers
+
+  @nn.nowrap
+  def _uses_fc_norm(self) -> bool:
+    return self.pool == 'avg' if self.fc_norm is None else self.fc_norm
+
+  @nn.nowrap
+  def _grid_of(self, images: jax.Array) -> tuple[int, int]:
+    _, height, width, _ = images.shape
+    p = self.patch_size
+    if height % p or width % p:
+      raise errors.UserError(
+        f'images of {height}x{width} pixels do not divide into patches of {p}'
+      )
+    return height // p, width // p
+
+
+def _square(count):
+  side = math.isqrt(count)
+  if side * side != count:
+    raise errors.UserError(
+      f'{count} patches are no square; give the encoder grid=(rows, columns)'
+    )
+  return side, side
+
+
+def _symmetric(limit):
+  """Returns the initialiser U(-limit, limit)."""
+  return lambda key, shape: jax.random.uniform(
+    key, shape, minval=-limit, maxval=limit
+  )
+
+
+def _check(vit):
+  if vit.pool not in _POOLS:
+    raise errors.unknown('ViT pool', vit.pool, _POOLS)
+  if vit.position not in _POSITIONS:
+    raise errors.unknown('ViT position', vit.position, _POSITIONS)
+  if vit.patch_size < 1 or vit.depth < 1:
+    raise errors.UserError('ViT patch_size and depth must be at least 1')
+  if vit.dim % vit.num_heads:
+    raise errors.UserError(
+      f'ViT width {vit.dim} is not divisible by num_heads {vit.num_heads}'
+    )
+  if not 0.0 <= vit.drop_path < 1.0:
+    raise errors.UserError(
+      f'drop_path is {vit.drop_path}; it must be in [0, 1)'
+    )
+  if vit.pool == 'cls' and not vit.class_token:
+    raise errors.UserError("pool='cls' needs class_token=True")
