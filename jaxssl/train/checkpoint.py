@@ -1,0 +1,280 @@
+"""Checkpoints: saved in the background, never half-read, never overwritten.
+
+The one module that knows Orbax. A checkpoint is `checkpoints/<step>/` with two
+items: `state`, a flat dict of named arrays (one copy of each, whatever the
+compile mode), and `meta`, a small JSON object.
+"""
+
+from collections.abc import Mapping
+import logging
+import pathlib
+from typing import Any, NamedTuple
+
+from etils import epath
+import jax
+import jax.numpy as jnp
+from jax.sharding import NamedSharding, PartitionSpec
+import orbax.checkpoint as ocp
+
+from jaxssl.errors import UserError
+from jaxssl.parallel.modes import make_mesh
+
+PyTree = Any
+_log = logging.getLogger(__name__)
+
+
+class Restored(NamedTuple):
+  """What `Checkpoints.restore` returns.
+
+  Attributes:
+    step: its number.
+    state: pytree like the abstract one that was asked for.
+    meta: the JSON object that was saved with it.
+  """
+
+  step: int
+  state: PyTree
+  meta: dict[str, Any]
+
+
+class CheckpointError(UserError):
+  """A checkpoint could not be written or read."""
+
+
+class Checkpoints:
+  """The checkpoints of one run.
+
+  Attributes:
+    directory: `workdir/checkpoints`.
+  """
+
+  def __init__(
+    self,
+    directory: str | pathlib.Path,
+    *,
+    keep: int = 3,
+    keep_every: int | None = None,
+  ):
+    """Opens (and makes) the directory.
+
+    Args:
+      directory: where the checkpoints are.
+      keep: how many of the newest are kept.
+      keep_every: besides, keep every step that this number divides.
+    """
+    self.directory = epath.Path(directory)
+    self._keep = keep
+    self._keep_every = keep_every
+    self._manager = self._open()
+
+  def steps(self) -> list[int]:
+    """Returns the steps of all complete checkpoints, oldest first."""
+    return sorted(self._manager.all_steps())
+
+  def save(self, step: int, state: PyTree, meta: Mapping[str, Any]) -> None:
+    """Starts to save; returns as soon as the arrays are copied to the host.
+
+    Args:
+      step: number of finished steps.
+      state: pytree of arrays, one copy of each (`Mode.get_state`).
+      meta: small JSON object.
+
+    Raises:
+      CheckpointError: if this save, or the one before it in the background,
+        fails (disk full, folder gone).
+    """
+    if step in self._manager.all_steps():
+      return
+    try:
+      self._manager.save(
+        step,
+        args=ocp.args.Composite(
+          state=ocp.args.StandardSave(_named(state)),
+          meta=ocp.args.JsonSave(dict(meta)),
+        ),
+      )
+    except Exception as error:
+      raise self._save_failed(error) from error
+
+  def wait(self) -> None:
+    """Waits until the last save is on disk.
+
+    Raises:
+      CheckpointError: if it failed.
+    """
+    try:
+      self._manager.wait_until_finished()
+      self._manager.check_for_errors()
+    except Exception as error:
+      raise self._save_failed(error) from error
+
+  def restore(self, abstract: PyTree, *, step: int | None = None) -> Restored:
+    """Reads one checkpoint.
+
+    Args:
+      abstract: pytree of `jax.ShapeDtypeStruct`, for example from
+        `jax.eval_shape`.
+      step: which one; the newest by default.
+
+    Returns:
+      The state, replicated over all devices.
+
+    Raises:
+      CheckpointError: if there is none, it is damaged, or its arrays are not
+        those of `abstract`.
+    """
+    step = self._manager.latest_step() if step is None else step
+    if step is None or step not in self._manager.all_steps():
+      raise CheckpointError(
+        f'no checkpoint {"" if step is None else f"of step {step} "}in '
+        f'{self.directory}; there are: {self.steps() or "none"}'
+      )
+    targets = _targets(abstract)
+    self._check_names(step, targets)
+    try:
+      restored = self._manager.restore(
+        step,
+        args=ocp.args.Composite(
+          state=ocp.args.StandardRestore(targets),
+          meta=ocp.args.JsonRestore(),
+        ),
+      )
+    except Exception as error:
+      raise CheckpointError(
+        f'checkpoint {self.directory / str(step)} is damaged: '
+        f'{_first_line(error)}'
+      ) from error
+    leaves = jax.tree.map(
+      _like, jax.tree.leaves(abstract), [restored.state[n] for n in targets]
+    )
+    state = jax.tree.unflatten(jax.tree.structure(abstract), leaves)
+    return Restored(step, state, restored.meta)
+
+  def restore_newest_readable(self, abstract: PyTree) -> Restored | None:
+    """Like `restore`, but falls back on older checkpoints, and says so.
+
+    A damaged checkpoint is set aside as `<step>.damaged`, so that its step can
+    be saved again and nothing is lost.
+
+    Returns:
+      None if there is no checkpoint at all.
+
+    Raises:
+      CheckpointError: if there are checkpoints and none can be read.
+    """
+    steps = self.steps()
+    for step in reversed(steps):
+      try:
+        return self.restore(abstract, step=step)
+      except CheckpointMismatchError:
+        raise
+      except CheckpointError as error:
+        _log.warning('%s; using the one before it', error)
+        self._set_aside(step)
+    if steps:
+      raise CheckpointError(
+        f'none of the checkpoints in {self.directory} can be read; they are '
+        'kept as *.damaged; start again in a new workdir'
+      )
+    return None
+
+  def close(self) -> None:
+    """Waits and frees the background threads."""
+    self._manager.close()
+
+  def _open(self) -> ocp.CheckpointManager:
+    policies = [ocp.checkpoint_managers.LatestN(self._keep)]
+    if self._keep_every:
+      policies.append(ocp.checkpoint_managers.EveryNSteps(self._keep_every))
+    # Never max_to_keep with best_fn: that deletes the newest checkpoint.
+    options = ocp.CheckpointManagerOptions(
+      preservation_policy=ocp.checkpoint_managers.AnyPreservationPolicy(
+        policies
+      ),
+      enable_async_checkpointing=True,
+    )
+    return ocp.CheckpointManager(
+      self.directory,
+      options=options,
+      item_handlers={
+        'state': ocp.StandardCheckpointHandler(),
+        'meta': ocp.JsonCheckpointHandler(),
+      },
+    )
+
+  def _check_names(self, step: int, targets: Mapping[str, Any]) -> None:
+    try:
+      saved = self._manager.item_metadata(step).state
+      saved = {name: tuple(leaf.shape) for name, leaf in saved.items()}
+    except Exception as error:
+      raise CheckpointError(
+        f'checkpoint {self.directory / str(step)} is damaged: '
+        f'{_first_line(error)}'
+      ) from error
+    for name, target in targets.items():
+      if name not in saved:
+        raise CheckpointMismatchError(
+          f'checkpoint {self.directory / str(step)} has no array {name!r}; '
+          'it is of another method, encoder or optimizer'
+        )
+      if saved[name] != target.shape:
+        raise CheckpointMismatchError(
+          f'checkpoint {self.directory / str(step)}: array {name!r} has shape '
+          f'{saved[name]}, this config needs {target.shape}'
+        )
+
+  def _set_aside(self, step: int) -> None:
+    self._manager.close()
+    source = self.directory / str(step)
+    source.rename(self.directory / f'{step}.damaged')
+    self._manager = self._open()
+
+  def _save_failed(self, error: Exception) -> CheckpointError:
+    steps = self.steps()
+    last = f'step {steps[-1]}' if steps else 'none'
+    return CheckpointError(
+      f'could not save a checkpoint in {self.directory}: '
+      f'{_first_line(error)}; last good checkpoint: {last}'
+    )
+
+
+class CheckpointMismatchError(CheckpointError):
+  """A sound checkpoint of something else; older ones would not help."""
+
+
+def _is_key(leaf: Any) -> bool:
+  return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _named(state: PyTree) -> dict[str, Any]:
+  """Flat names in the order of the leaves; PRNG keys as their integers."""
+  leaves, _ = jax.tree_util.tree_flatten_with_path(state)
+  return {
+    jax.tree_util.keystr(path, simple=True, separator='.'): _without_key(leaf)
+    for path, leaf in leaves
+  }
+
+
+def _without_key(leaf: Any) -> Any:
+  if not _is_key(leaf):
+    return leaf
+  if isinstance(leaf, jax.ShapeDtypeStruct):
+    return jax.eval_shape(jax.random.key_data, leaf)
+  return jax.random.key_data(leaf)
+
+
+def _targets(abstract: PyTree) -> dict[str, jax.ShapeDtypeStruct]:
+  replicated = NamedSharding(make_mesh(), PartitionSpec())
+  return {
+    name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=replicated)
+    for name, leaf in _named(abstract).items()
+  }
+
+
+def _like(abstract: jax.ShapeDtypeStruct, leaf: jax.Array) -> jax.Array:
+  return jax.random.wrap_key_data(leaf) if _is_key(abstract) else leaf
+
+
+def _first_line(error: BaseException) -> str:
+  lines = str(error).strip().splitlines() or ['']
+  return f'{type(error).__name__}: {lines[0][:200]}'
