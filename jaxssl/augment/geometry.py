@@ -1,0 +1,302 @@
+"""Where to crop, how to resample, flips.
+
+Every function takes one image [H, W, 3]; the caller vmaps. Boxes are integers,
+in pixels of the image, and may be traced; output sizes are static.
+"""
+
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxssl import errors
+from jaxssl.augment.crop_spec import INTERPOLATIONS, CropSpec
+
+# Attempts of the two reference rules; drawn at once, the first that fits wins.
+_TORCHVISION_ATTEMPTS = 10
+_TF_ATTEMPTS = 100
+# SimCLR passes the whole image as the object that a crop has to cover.
+_TF_MIN_COVERED = 0.1
+
+
+class Box(NamedTuple):
+  """A box of pixels: int32 scalars, rows `top` to `top + height - 1`."""
+
+  top: jax.Array | int
+  left: jax.Array | int
+  height: jax.Array | int
+  width: jax.Array | int
+
+
+def flip_left_right(image: jax.Array) -> jax.Array:
+  """Mirrors the columns of an image [H, W, C]."""
+  return image[:, ::-1]
+
+
+def random_flip_left_right(
+  key: jax.Array, image: jax.Array, *, prob: float = 0.5
+) -> jax.Array:
+  """Mirrors the image with probability `prob`."""
+  flip = jax.random.bernoulli(key, prob)
+  return jnp.where(flip, flip_left_right(image), image)
+
+
+def crop_and_resize(
+  image: jax.Array,
+  box: Box,
+  *,
+  size: int | tuple[int, int],
+  interpolation: Literal['bilinear', 'bicubic'] = 'bilinear',
+  antialias: bool = True,
+) -> jax.Array:
+  """Cuts a box out and resamples it, as separable weights W_y X W_xᵀ.
+
+  Pixels outside the box are not seen. With `antialias` the filter widens when
+  the box shrinks: Pillow's and torchvision's resize of the cut-out box. Without
+  it, `tf.image.resize` of the box. Bicubic is Keys' with a = -0.5 in all three.
+  Nothing is rounded to 8 bits on the way and bicubic overshoot is not clipped.
+
+  Args:
+    image: float [H, W, C].
+    box: where to cut, inside the image; may be traced.
+    size: output side, or (height, width).
+    interpolation: `'bilinear'` or `'bicubic'`.
+    antialias: widen the filter when shrinking.
+
+  Returns:
+    [height, width, C] in the dtype of `image`, computed in float32.
+
+  Raises:
+    jaxssl.errors.UserError: unknown interpolation.
+  """
+  if interpolation not in _KERNELS:
+    raise errors.unknown('interpolation', interpolation, INTERPOLATIONS)
+  height, width = (size, size) if isinstance(size, int) else size
+  kernel = _KERNELS[interpolation]
+  rows = _weights(
+    box.top, box.height, image.shape[0], height, kernel, antialias
+  )
+  columns = _weights(
+    box.left, box.width, image.shape[1], width, kernel, antialias
+  )
+  # The default precision of a TPU would round pixels to 8 bits of mantissa.
+  resized = jnp.einsum(
+    'yh,hwc,xw->yxc',
+    rows,
+    image.astype(jnp.float32),
+    columns,
+    precision=jax.lax.Precision.HIGHEST,
+  )
+  return resized.astype(image.dtype)
+
+
+def _weights(start, length, in_size, out_size, kernel, antialias):
+  """Returns the [out_size, in_size] matrix that resamples a stretch."""
+  start = jnp.asarray(start, jnp.float32)
+  length = jnp.asarray(length, jnp.float32)
+  scale = length / out_size
+  support = jnp.maximum(scale, 1.0) if antialias else 1.0
+  center = start + (jnp.arange(out_size) + 0.5) * scale
+  pixel = jnp.arange(in_size) + 0.5
+  weights = kernel((pixel[None, :] - center[:, None]) / support)
+  inside = (pixel > start) & (pixel < start + length)
+  weights = jnp.where(inside[None, :], weights, 0.0)
+  return weights / jnp.sum(weights, axis=1, keepdims=True)
+
+
+def _triangle(x: jax.Array) -> jax.Array:
+  return jnp.maximum(1.0 - jnp.abs(x), 0.0)
+
+
+def _keys_cubic(x: jax.Array) -> jax.Array:
+  x = jnp.abs(x)
+  near = (1.5 * x - 2.5) * x * x + 1.0
+  far = ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0
+  return jnp.where(x < 1.0, near, jnp.where(x < 2.0, far, 0.0))
+
+
+_KERNELS = {'bilinear': _triangle, 'bicubic': _keys_cubic}
+
+
+def center_box(height: int, width: int, *, fraction: float = 0.875) -> Box:
+  """Returns the central square whose side is `fraction` of the shorter side.
+
+  SimCLR's evaluation crop (`center_crop` in data_util.py of
+  google-research/simclr, with a square output).
+  """
+  side = max(1, round(fraction * min(height, width)))
+  return Box((height - side + 1) // 2, (width - side + 1) // 2, side, side)
+
+
+def center_crop(
+  image: jax.Array,
+  *,
+  size: int,
+  fraction: float = 0.875,
+  interpolation: Literal['bilinear', 'bicubic'] = 'bicubic',
+) -> jax.Array:
+  """Cuts the central square and resizes it, for evaluation; clips to [0, 1]."""
+  box = center_box(*image.shape[:2], fraction=fraction)
+  crop = crop_and_resize(image, box, size=size, interpolation=interpolation)
+  return jnp.clip(crop, 0.0, 1.0)
+
+
+def random_resized_crop(
+  key: jax.Array, image: jax.Array, *, spec: CropSpec
+) -> jax.Array:
+  """Draws a box by `spec.rule`, cuts it out, resizes it, clips to [0, 1].
+
+  Deviation: the box is always resampled with antialiasing, by `'tf'` too,
+  where the authors of SimCLR call `tf.image.resize` without it; the same when
+  a crop is enlarged. Clipping is what 8-bit pipelines do to bicubic overshoot.
+
+  Args:
+    key: PRNG key.
+    image: float [H, W, 3] in [0, 1].
+    spec: the crop.
+
+  Returns:
+    [spec.size, spec.size, 3].
+  """
+  sample = {'torchvision': sample_box_torchvision, 'tf': sample_box_tf}
+  box = sample[spec.rule](
+    key, *image.shape[:2], scale=spec.scale, ratio=spec.ratio
+  )
+  crop = crop_and_resize(
+    image, box, size=spec.size, interpolation=spec.interpolation
+  )
+  return jnp.clip(crop, 0.0, 1.0)
+
+
+def sample_box_torchvision(
+  key: jax.Array,
+  height: int,
+  width: int,
+  *,
+  scale: tuple[float, float] = (0.08, 1.0),
+  ratio: tuple[float, float] = (3 / 4, 4 / 3),
+) -> Box:
+  """Draws a box by the rule of torchvision's `RandomResizedCrop.get_params`.
+
+  Area ~ U(scale) H W, log(w / h) ~ U(log ratio), sides rounded; the first of 10
+  attempts that fits gets a uniform integer position; if none fits, the largest
+  central box whose ratio is within `ratio`.
+
+  Args:
+    key: PRNG key.
+    height: of the image, static.
+    width: of the image, static.
+    scale: smallest and largest share of the image's area.
+    ratio: smallest and largest width / height.
+
+  Returns:
+    The box, int32 scalars.
+  """
+  size_key, place_key = jax.random.split(key)
+  u_area, u_ratio = jax.random.uniform(size_key, (2, _TORCHVISION_ATTEMPTS))
+  area = height * width * (scale[0] + u_area * (scale[1] - scale[0]))
+  low, high = jnp.log(jnp.array(ratio, jnp.float32))
+  aspect = jnp.exp(low + u_ratio * (high - low))
+  w = jnp.round(jnp.sqrt(area * aspect)).astype(jnp.int32)
+  h = jnp.round(jnp.sqrt(area / aspect)).astype(jnp.int32)
+  fits = (w > 0) & (w <= width) & (h > 0) & (h <= height)
+
+  first = jnp.argmax(fits)
+  box = _place(
+    place_key, h[first], w[first], height - h[first] + 1, width - w[first] + 1
+  )
+  fallback = _central_box(height, width, ratio)
+  return jax.tree.map(lambda a, b: jnp.where(fits[first], a, b), box, fallback)
+
+
+def _central_box(height: int, width: int, ratio: tuple[float, float]) -> Box:
+  """Returns the largest central box with its ratio within `ratio`."""
+  h, w = height, width
+  if width / height < ratio[0]:
+    h = min(height, round(width / ratio[0]))
+  elif width / height > ratio[1]:
+    w = min(width, round(height * ratio[1]))
+  return Box((height - h) // 2, (width - w) // 2, h, w)
+
+
+def _place(key, height, width, num_tops, num_lefts) -> Box:
+  """Puts a box at one of `num_tops` x `num_lefts` positions."""
+  u_top, u_left = jax.random.uniform(key, (2,))
+  # A product that rounds up to the bound would leave the image.
+  top = jnp.minimum((u_top * num_tops).astype(jnp.int32), num_tops - 1)
+  left = jnp.minimum((u_left * num_lefts).astype(jnp.int32), num_lefts - 1)
+  return Box(top, left, height, width)
+
+
+def sample_box_tf(
+  key: jax.Array,
+  height: int,
+  width: int,
+  *,
+  scale: tuple[float, float] = (0.08, 1.0),
+  ratio: tuple[float, float] = (3 / 4, 4 / 3),
+) -> Box:
+  """Draws a box by TF's rule, `tf.image.sample_distorted_bounding_box`.
+
+  With the arguments of SimCLR: the object is the whole image, of which a crop
+  must cover a tenth, and 100 attempts. Not the same as torchvision's rule:
+  w / h ~ U(ratio) instead of its logarithm; the *height* instead of the area is
+  uniform, over the integers that the ratio allows; the last possible offset is
+  never drawn. If no attempt fits, the whole image.
+
+  Source: `GenerateRandomCrop` in sample_distorted_bounding_box_op.cc of
+  TensorFlow.
+
+  Args:
+    key: PRNG key.
+    height: of the image, static.
+    width: of the image, static.
+    scale: smallest and largest share of the image's area.
+    ratio: smallest and largest width / height.
+
+  Returns:
+    The box, int32 scalars.
+  """
+  size_key, place_key = jax.random.split(key)
+  u_ratio, u_height = jax.random.uniform(size_key, (2, _TF_ATTEMPTS))
+  aspect = ratio[0] + u_ratio * (ratio[1] - ratio[0])
+  h, w, fits = _tf_attempts(u_height, aspect, height, width, scale)
+  fits &= h * w >= _TF_MIN_COVERED * height * width
+
+  first = jnp.argmax(fits)
+  box = _place(
+    place_key,
+    h[first],
+    w[first],
+    jnp.maximum(height - h[first], 1),
+    jnp.maximum(width - w[first], 1),
+  )
+  whole = Box(0, 0, height, width)
+  return jax.tree.map(lambda a, b: jnp.where(fits[first], a, b), box, whole)
+
+
+def _tf_attempts(uniform, aspect, height, width, scale):
+  """Returns heights, widths and whether each attempt fits, all [attempts]."""
+
+  def width_of(h):
+    return jnp.round(h * aspect).astype(jnp.int32)
+
+  def height_of(area):
+    return jnp.round(jnp.sqrt(area / aspect)).astype(jnp.int32)
+
+  min_area, max_area = scale[0] * height * width, scale[1] * height * width
+  highest = height_of(max_area)
+  widest = ((width + 0.5) / aspect).astype(jnp.int32)
+  widest -= width_of(widest) > width
+  highest = jnp.where(width_of(highest) > width, widest, highest)
+  highest = jnp.minimum(highest, height)
+  lowest = jnp.minimum(height_of(min_area), highest)
+  count = highest - lowest + 1
+  h = lowest + jnp.minimum((uniform * count).astype(jnp.int32), count - 1)
+  # Rounding may leave the range of areas by one row; TF mends that.
+  h += h * width_of(h) < min_area
+  h -= h * width_of(h) > max_area
+  w = width_of(h)
+  area = h * w
+  fits = (area >= min_area) & (area <= max_area) & (w > 0) & (h > 0)
+  return h, w, fits & (w <= width) & (h <= height)

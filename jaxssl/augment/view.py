@@ -1,0 +1,140 @@
+"""From a batch of 8-bit images to the views that a method sees."""
+
+from collections.abc import Callable
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from jaxssl import errors
+from jaxssl.augment import geometry
+from jaxssl.augment.crop_spec import CropSpec
+from jaxssl.parallel import collectives
+
+Op = Callable[[jax.Array, jax.Array], jax.Array]
+Batch = dict[str, jax.Array | tuple[jax.Array, ...]]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class View:
+  """How one view is made: a crop, then operations in this order.
+
+  Attributes:
+    crop: the random crop, made on the host or on the device.
+    ops: functions `op(key, image) -> image` of one float32 image [S, S, 3] in
+      [0, 1], which stays in [0, 1]. Usually `functools.partial` of the
+      `random_*` functions of this package; any other pure function will do.
+  """
+
+  crop: CropSpec
+  ops: tuple[Op, ...] = ()
+
+  def from_image(self, key: jax.Array, image: jax.Array) -> jax.Array:
+    """Makes the view of a whole image, uint8 [H, W, 3]."""
+    crop_key, ops_key = jax.random.split(key)
+    image = geometry.random_resized_crop(
+      crop_key, _to_float(image), spec=self.crop
+    )
+    return self._apply_ops(ops_key, image)
+
+  def from_crop(self, key: jax.Array, crop: jax.Array) -> jax.Array:
+    """Makes the view of what the host cropped, uint8 [S, S, 3]."""
+    _, ops_key = jax.random.split(key)
+    return self._apply_ops(ops_key, _to_float(crop))
+
+  def _apply_ops(self, key, image):
+    for index, op in enumerate(self.ops):
+      image = op(jax.random.fold_in(key, index), image)
+    return image
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Augment:
+  """Makes the views of a batch on the accelerator, inside the train step.
+
+  Pure: the views are a function of key, image and the row's position in the
+  global batch, so they do not depend on the number of devices or the compile
+  mode.
+
+  Attributes:
+    views: one entry a view.
+    mean: subtracted from each channel of an image in [0, 1].
+    std: then divides each channel.
+  """
+
+  views: tuple[View, ...]
+  mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+  std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+  @property
+  def crops(self) -> tuple[CropSpec, ...]:
+    """The crop of each view, for an input pipeline that makes them itself."""
+    return tuple(view.crop for view in self.views)
+
+  def __call__(
+    self, key: jax.Array, batch: Batch, axis_name: str | None = None
+  ) -> Batch:
+    """Adds `views` to a batch.
+
+    Args:
+      key: typed PRNG key of this step, equal on all devices.
+      batch: holds `image`, uint8 [b, H, W, 3], or `crops`, one uint8
+        [b, S_v, S_v, 3] a view, which wins.
+      axis_name: mapped device axis, or None if `batch` is the global batch.
+
+    Returns:
+      `batch` with `views`: one float32 [b, S_v, S_v, 3] a view, normalised.
+
+    Raises:
+      jaxssl.errors.UserError: the crops are not those of `self.crops`, or the
+        batch holds no images.
+    """
+    views = []
+    for index, view in enumerate(self.views):
+      rows, make = self._rows(index, view, batch)
+      keys = collectives.row_keys(
+        jax.random.fold_in(key, index), len(rows), axis_name
+      )
+      views.append(self._normalize(jax.vmap(make)(keys, rows)))
+    return {**batch, 'views': tuple(views)}
+
+  def normalize(self, images: jax.Array) -> jax.Array:
+    """Returns uint8 images [..., 3] as the encoder sees them, float32."""
+    return self._normalize(_to_float(images))
+
+  def denormalize(self, views: jax.Array) -> jax.Array:
+    """Returns normalised images [..., 3] as uint8, to look at."""
+    images = views * _channels(self.std, views) + _channels(self.mean, views)
+    return jnp.round(jnp.clip(images, 0.0, 1.0) * 255.0).astype(jnp.uint8)
+
+  def _normalize(self, images):
+    return (images - _channels(self.mean, images)) / _channels(self.std, images)
+
+  def _rows(self, index, view, batch):
+    """Returns the rows of a view and the function that augments one."""
+    if 'crops' not in batch:
+      if 'image' not in batch:
+        raise errors.UserError(
+          "a batch must hold 'image' or 'crops'; it holds "
+          + ', '.join(sorted(batch))
+        )
+      return batch['image'], view.from_image
+    sizes = tuple(crop.shape[1:3] for crop in batch['crops'])
+    expected = tuple((crop.size, crop.size) for crop in self.crops)
+    if sizes != expected:
+      raise errors.UserError(
+        f'the batch holds crops of {sizes} pixels; the views need {expected}'
+      )
+    return batch['crops'][index], view.from_crop
+
+
+def _to_float(images: jax.Array) -> jax.Array:
+  if images.dtype != jnp.uint8:
+    raise errors.UserError(f'images must be uint8, not {images.dtype}')
+  return images.astype(jnp.float32) / 255.0
+
+
+def _channels(values: tuple[float, ...], like: jax.Array) -> jax.Array:
+  """Returns a constant that broadcasts against the last axis of `like`."""
+  shape = (1,) * (like.ndim - 1) + (len(values),)
+  return jnp.array(values, jnp.float32).reshape(shape)
