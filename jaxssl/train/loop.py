@@ -1,0 +1,263 @@
+"""The one training loop."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+import dataclasses
+import functools
+import logging
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+import optax
+
+from jaxssl.errors import UserError
+from jaxssl.methods.base import Batch, Method, PyTree
+from jaxssl.ops.schedules import Schedule
+from jaxssl.parallel.modes import Mode
+from jaxssl.train.checkpoint import Checkpoints
+from jaxssl.train.monitor import DivergedError, Monitor
+from jaxssl.train.preemption import StopRequest
+from jaxssl.train.progress import Progress, Throughput
+from jaxssl.train.state import Augment, TrainState, init_state
+from jaxssl.train.step import train_step
+from jaxssl.train.writers import Writer
+
+_log = logging.getLogger(__name__)
+
+
+class Batches(Protocol):
+  """The input pipeline, from some step on.
+
+  Attributes:
+    wait_seconds: how long `next` has waited in all.
+    bad: how many unreadable records were replaced.
+  """
+
+  wait_seconds: float
+  bad: int
+
+  def __iter__(self) -> Iterator[Batch]:
+    """Returns itself."""
+
+  def __next__(self) -> Batch:
+    """Returns this process's rows of the next step's batch, NumPy."""
+
+  def close(self) -> None:
+    """Stops its threads."""
+
+
+Evaluate = Callable[[Mapping[str, PyTree]], dict[str, float]]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Job:
+  """All that the loop needs; it never sees a config.
+
+  Attributes:
+    method: what is trained.
+    augment: makes the views on the device.
+    tx: optimizer.
+    mode: compile mode.
+    make_batches: first step -> input pipeline from there on.
+    seed: of the run; with the step it fixes every random number.
+    num_steps: steps of the whole run.
+    batch_size: images in the global batch.
+    log_steps: metrics are written every so many steps.
+    checkpoint_steps: the state is saved every so many steps, and at the end.
+    eval_steps: `evaluate` runs every so many steps, and at both ends.
+    evaluate: exported towers -> scalars, or None.
+    learning_rate: to be logged.
+    meta: kept with each checkpoint; `data` must not change within a run.
+  """
+
+  method: Method
+  augment: Augment
+  tx: optax.GradientTransformation
+  mode: Mode
+  make_batches: Callable[[int], Batches]
+  seed: int
+  num_steps: int
+  batch_size: int
+  log_steps: int
+  checkpoint_steps: int
+  eval_steps: int
+  evaluate: Evaluate | None
+  learning_rate: Schedule
+  meta: Mapping[str, Any]
+
+
+class Preempted(Exception):
+  """The run was asked to stop; its state is saved.
+
+  Attributes:
+    step: number of finished steps.
+  """
+
+  def __init__(self, step: int, signal: str):
+    """Names the step and the signal."""
+    super().__init__(f'{signal}: stopped after saving step {step}')
+    self.step = step
+
+
+def train(
+  job: Job,
+  *,
+  checkpoints: Checkpoints,
+  make_writers: Callable[[int], Sequence[Writer]],
+) -> TrainState:
+  """Trains from the newest readable checkpoint, or from the start, to the end.
+
+  Args:
+    job: what to do.
+    checkpoints: where the state is kept.
+    make_writers: first step -> where metrics go.
+
+  Returns:
+    The state after the last step, in the form of `Mode.get_state`.
+
+  Raises:
+    Preempted: after saving, if SIGTERM or Ctrl-C came.
+    DivergedError: if the loss is not finite any more; the last checkpoint is
+      of a step before that.
+    CheckpointError: if a checkpoint cannot be written or read.
+  """
+  with StopRequest() as stop:
+    state, first_step = start(job, checkpoints)
+    batches = job.make_batches(first_step)
+    writers = make_writers(first_step)
+    progress = Progress(job.num_steps)
+    runner = _Runner(job, checkpoints, batches, writers, progress)
+    try:
+      return runner.run(state, first_step, stop)
+    finally:
+      progress.close()
+      batches.close()
+      for writer in writers:
+        writer.close()
+
+
+def start(job: Job, checkpoints: Checkpoints) -> tuple[TrainState, int]:
+  """Returns the state to go on from, placed on the devices, and its step."""
+  init = functools.partial(
+    init_state, method=job.method, augment=job.augment, tx=job.tx
+  )
+  arguments = jax.random.key(job.seed), example_batch(job)
+  abstract = jax.eval_shape(init, *arguments)
+  restored = checkpoints.restore_newest_readable(abstract)
+  if restored is None:
+    return job.mode.init(init, *arguments), 0
+  _check_data(job, restored)
+  _log.info('resuming from step %d of %s', restored.step, checkpoints.directory)
+  return job.mode.put_state(restored.state), restored.step
+
+
+def example_batch(job: Job) -> Batch:
+  """Returns two black images, shaped as the pipeline's: the shapes to init.
+
+  The same on every host, so that all initialise alike.
+  """
+  batches = job.make_batches(0)
+  try:
+    batch = on_device_part(next(batches))
+  finally:
+    batches.close()
+  return jax.tree.map(lambda x: np.zeros((2, *x.shape[1:]), x.dtype), batch)
+
+
+def on_device_part(batch: Batch) -> Batch:
+  """Leaves out what only the host needs (record numbers)."""
+  return {name: value for name, value in batch.items() if name != 'index'}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Runner:
+  """What `train` needs at every step."""
+
+  job: Job
+  checkpoints: Checkpoints
+  batches: Batches
+  writers: Sequence[Writer]
+  progress: Progress
+
+  def run(
+    self, state: TrainState, first_step: int, stop: StopRequest
+  ) -> TrainState:
+    job, mode = self.job, self.job.mode
+    step_fn = mode.compile(
+      functools.partial(
+        train_step, method=job.method, augment=job.augment, tx=job.tx
+      )
+    )
+    monitor, clock = Monitor(mode.fetch), Throughput(job.batch_size)
+    if first_step == 0:
+      self._evaluate(0, state)
+    clock.restart(self.batches.wait_seconds)
+    for step in range(first_step + 1, job.num_steps + 1):
+      batch = mode.put_batch(on_device_part(next(self.batches)))
+      state, metrics = step_fn(state, batch)
+      monitor.add(step, metrics)
+      clock.step()
+      last = step == job.num_steps
+      if last or step % job.log_steps == 0:
+        self._log(step, self._flush(monitor), clock)
+      if last or step % job.eval_steps == 0:
+        self._flush(monitor)
+        self._evaluate(step, state)
+        clock.restart(self.batches.wait_seconds)
+      if last or step % job.checkpoint_steps == 0 or stop.requested:
+        self._save(step, state, monitor)
+      if stop.requested and not last:
+        self.checkpoints.wait()
+        raise Preempted(step, stop.requested)
+    self.checkpoints.wait()
+    return mode.get_state(state)
+
+  def _flush(self, monitor: Monitor) -> dict[str, float]:
+    try:
+      return monitor.flush()
+    except DivergedError as error:
+      self.checkpoints.wait()
+      steps = self.checkpoints.steps()
+      kept = f'step {steps[-1]}' if steps else 'none'
+      raise DivergedError(f'{error} (last good checkpoint: {kept})') from error
+
+  def _log(
+    self, step: int, metrics: dict[str, float], clock: Throughput
+  ) -> None:
+    job = self.job
+    rates = clock.read(job.num_steps - step, self.batches.wait_seconds)
+    scalars = {
+      **metrics,
+      'learning_rate': float(job.learning_rate(step - 1)),
+      'bad_records': float(self.batches.bad),
+      **rates,
+    }
+    self._write(step, scalars)
+
+  def _evaluate(self, step: int, state: TrainState) -> None:
+    if self.job.evaluate is None:
+      return
+    state = self.job.mode.get_state(state)
+    towers = self.job.method.export(state.params, state.method_state)
+    self._write(step, self.job.evaluate(towers))
+
+  def _write(self, step: int, scalars: dict[str, float]) -> None:
+    for writer in self.writers:
+      writer.write(step, scalars)
+    self.progress.show(step, scalars)
+
+  def _save(self, step: int, state: TrainState, monitor: Monitor) -> None:
+    # A checkpoint is only ever of a state whose losses were finite.
+    self._flush(monitor)
+    self.checkpoints.save(
+      step, self.job.mode.get_state(state), {'step': step, **self.job.meta}
+    )
+
+
+def _check_data(job: Job, restored: Any) -> None:
+  was, now = restored.meta.get('data'), job.meta.get('data')
+  if was != now:
+    raise UserError(
+      f'the data of this run has changed since step {restored.step} '
+      f'(fingerprint {was} -> {now}); restore the data, or start a new workdir'
+    )

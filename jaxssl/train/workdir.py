@@ -1,0 +1,119 @@
+"""The folder of a run: what lies where, and that one process at a time writes.
+
+See `docs/quickstart.md` for the whole layout.
+"""
+
+import fcntl
+import logging
+import os
+import pathlib
+from typing import IO
+
+from jaxssl import config as config_lib
+from jaxssl.errors import UserError
+
+
+class Workdir:
+  """Paths of a run and its lock.
+
+  Attributes:
+    path: the folder.
+  """
+
+  def __init__(self, path: str | pathlib.Path):
+    """Names the folder; touches nothing."""
+    self.path = pathlib.Path(path)
+    self._lock: IO[str] | None = None
+
+  @property
+  def config_path(self) -> pathlib.Path:
+    """The resolved config, JSON."""
+    return self.path / 'config.json'
+
+  @property
+  def metrics_path(self) -> pathlib.Path:
+    """Metrics, one JSON object a line."""
+    return self.path / 'metrics.jsonl'
+
+  @property
+  def checkpoints(self) -> pathlib.Path:
+    """Checkpoints, one folder a step."""
+    return self.path / 'checkpoints'
+
+  @property
+  def export(self) -> pathlib.Path:
+    """The encoder's latest weights."""
+    return self.path / 'export'
+
+  def read_config(self) -> config_lib.Config:
+    """Returns the config of the run.
+
+    Raises:
+      UserError: if there is none or it is damaged.
+    """
+    if not self.config_path.is_file():
+      raise UserError(
+        f'{str(self.path)!r} holds no run (no config.json); give the workdir '
+        'of `jaxssl train` or `jaxssl import`'
+      )
+    try:
+      return config_lib.from_json(self.config_path.read_text())
+    except ValueError as error:
+      raise UserError(
+        f'{self.config_path} is damaged ({error}); restore it or start again '
+        'in a new workdir'
+      ) from error
+
+  def claim(self, config: config_lib.Config) -> None:
+    """Makes the folder this run's: locks it and keeps its config.
+
+    Args:
+      config: resolved config of the run to start or to go on with.
+
+    Raises:
+      UserError: if the folder cannot be written, another process trains in
+        it, or it belongs to a run with another config.
+    """
+    try:
+      self.path.mkdir(parents=True, exist_ok=True)
+      self._lock = (self.path / 'lock').open('w')
+    except OSError as error:
+      raise UserError(
+        f'cannot write to workdir {str(self.path)!r}: {error.strerror}'
+      ) from error
+    try:
+      # Released by the kernel when the process ends, however it ends.
+      fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+      raise UserError(
+        f'another process is training in {str(self.path)!r}; wait for it or '
+        'use another workdir'
+      ) from error
+    if self.config_path.exists():
+      self._check_same(config)
+    else:
+      partial = self.config_path.with_suffix('.partial')
+      partial.write_text(config_lib.to_json(config) + '\n')
+      os.replace(partial, self.config_path)
+
+  def release(self) -> None:
+    """Gives the lock back."""
+    if self._lock:
+      self._lock.close()
+      self._lock = None
+
+  def log_to_file(self) -> logging.Handler:
+    """Copies the log of this process to `train.log`; returns the handler."""
+    handler = logging.FileHandler(self.path / 'train.log')
+    handler.setFormatter(logging.Formatter('%(asctime)s %(message)s'))
+    logging.getLogger().addHandler(handler)
+    return handler
+
+  def _check_same(self, config: config_lib.Config) -> None:
+    changed = config_lib.differences(self.read_config(), config)
+    if changed:
+      more = f' and {len(changed) - 3} more' if len(changed) > 3 else ''
+      raise UserError(
+        f'workdir {str(self.path)!r} holds a run with another config: '
+        f'{"; ".join(changed[:3])}{more}; use a new workdir, or the old config'
+      )

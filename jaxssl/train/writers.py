@@ -1,0 +1,97 @@
+"""Where metrics go: a file of JSON lines, always, and TensorBoard."""
+
+from collections.abc import Mapping
+import json
+import os
+import pathlib
+from typing import Protocol
+
+from jaxssl.errors import UserError
+
+
+class Writer(Protocol):
+  """Receives scalars."""
+
+  def write(self, step: int, scalars: Mapping[str, float]) -> None:
+    """Writes the scalars of a step."""
+
+  def close(self) -> None:
+    """Makes sure that all is on disk."""
+
+
+class JsonLines:
+  """Appends one JSON object a line, with `step`, to `metrics.jsonl`.
+
+  Lines of steps after `first_step` are removed at the start: a killed run may
+  have written them after its last checkpoint, and it will write them again.
+  """
+
+  def __init__(self, path: str | pathlib.Path, *, first_step: int = 0):
+    """Opens the file.
+
+    Args:
+      path: is made if absent.
+      first_step: the step that the run starts from.
+    """
+    path = pathlib.Path(path)
+    if path.exists():
+      kept = [
+        json.dumps(record) + '\n'
+        for record in read_json_lines(path)
+        if record['step'] <= first_step
+      ]
+      partial = path.with_suffix('.partial')
+      partial.write_text(''.join(kept))
+      os.replace(partial, path)
+    self._file = path.open('a')
+
+  def write(self, step: int, scalars: Mapping[str, float]) -> None:
+    """See `Writer.write`."""
+    self._file.write(json.dumps({'step': step, **scalars}) + '\n')
+    self._file.flush()
+
+  def close(self) -> None:
+    """See `Writer.close`."""
+    self._file.close()
+
+
+def read_json_lines(path: str | pathlib.Path) -> list[dict[str, float]]:
+  """Returns the records of a `metrics.jsonl`; a half-written last line is not
+  one."""
+  records = []
+  for line in pathlib.Path(path).read_text().splitlines():
+    try:
+      records.append(json.loads(line))
+    except json.JSONDecodeError:
+      continue
+  return records
+
+
+class TensorBoard:
+  """Writes TensorBoard events; loads TensorFlow when it is made."""
+
+  def __init__(self, directory: str | pathlib.Path):
+    """Opens an event file.
+
+    Raises:
+      UserError: if TensorFlow is not installed.
+    """
+    try:
+      import tensorflow as tf
+    except ImportError as error:
+      raise UserError(
+        'TensorBoard events need TensorFlow: pip install "jaxssl[data]", or '
+        '--config.train.tensorboard=false'
+      ) from error
+    self._scalar = tf.summary.scalar
+    self._writer = tf.summary.create_file_writer(str(directory))
+
+  def write(self, step: int, scalars: Mapping[str, float]) -> None:
+    """See `Writer.write`."""
+    with self._writer.as_default():
+      for name, value in scalars.items():
+        self._scalar(name, value, step=step)
+
+  def close(self) -> None:
+    """See `Writer.close`."""
+    self._writer.close()
