@@ -18,10 +18,11 @@ import zipfile
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import NamedSharding, PartitionSpec
 import numpy as np
 
 from jaxssl import errors
+from jaxssl.parallel import modes
 
 Encode = Callable[[Any], jax.Array]
 PyTree = Any
@@ -76,9 +77,9 @@ def encode_fn(
   Raises:
     jaxssl.errors.UserError: when called, if the encoder has no such layer.
   """
-  mesh = Mesh(np.array(jax.local_devices()), ('data',))
+  mesh = modes.make_mesh(jax.local_devices())
   replicated = NamedSharding(mesh, PartitionSpec())
-  by_rows = NamedSharding(mesh, PartitionSpec('data'))
+  by_rows = NamedSharding(mesh, PartitionSpec(modes.AXIS))
   variables = jax.device_put(variables, replicated)
 
   def encode(images: Any) -> jax.Array:
