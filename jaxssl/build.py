@@ -1,0 +1,469 @@
+"""The only reader of configs: from sections of a config to objects.
+
+A section is the keyword arguments of one constructor; `name`, where a section
+has one, chooses the constructor from a table. `complete` fills in the defaults
+of the constructors, so that a resolved config shows every number of a run.
+"""
+
+from collections.abc import Callable, Mapping
+import dataclasses
+import functools
+import inspect
+import re
+from typing import Any
+
+from flax import linen as nn
+import jax
+import numpy as np
+import optax
+
+from jaxssl import data, models
+from jaxssl.augment.recipes import RECIPES
+from jaxssl.config import Config
+from jaxssl.errors import UserError, unknown
+from jaxssl.methods import METHODS
+from jaxssl.methods.base import Method
+from jaxssl.ops.schedules import SCHEDULES, Schedule
+from jaxssl.parallel.modes import Mode, make_mode
+from jaxssl.train import optim
+
+HEADS = {'simclr': models.SimCLRHead}
+LR_SCALINGS = ('none', 'linear', 'sqrt')
+SECTIONS = (
+  'encoder',
+  'head',
+  'method',
+  'augment',
+  'data',
+  'input',
+  'optim',
+  'train',
+  'eval',
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Input:
+  """Section `input`: how records become batches.
+
+  Attributes:
+    crop: `'device'` sends whole pictures of one size to the accelerator and
+      crops there; `'host'` crops first and sends the crops (big pictures).
+    image_size: side of the pictures with `crop='device'`, and of evaluation.
+    strict: an unreadable record ends the run instead of being replaced.
+    num_threads: of the host; its number of cores by default.
+    prefetch: batches made ahead.
+  """
+
+  crop: str = 'device'
+  image_size: int = 32
+  strict: bool = False
+  num_threads: int | None = None
+  prefetch: int = 2
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Train:
+  """Section `train`: how long, how much at a time, how often what.
+
+  Attributes:
+    steps: optimizer steps; wins over `epochs`.
+    epochs: passes over the data.
+    batch_size: images in the global batch, over all devices and hosts.
+    mode: `'jit'` or `'pmap'`.
+    num_devices: how many devices; all by default.
+    log_steps: metrics are written every so many steps.
+    checkpoint_steps: the state is saved every so many steps.
+    keep: how many of the newest checkpoints are kept.
+    keep_every: besides, keep steps that this divides.
+    tensorboard: whether to write TensorBoard events.
+  """
+
+  steps: int | None = None
+  epochs: float | None = None
+  batch_size: int = 256
+  mode: str = 'jit'
+  num_devices: int | None = None
+  log_steps: int = 50
+  checkpoint_steps: int = 1000
+  keep: int = 3
+  keep_every: int | None = None
+  tensorboard: bool = True
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Eval:
+  """Section `eval`: the look at the features during training.
+
+  Attributes:
+    steps: every so many steps, and at both ends; 0 switches it off.
+    split: split of the data that is classified.
+    k: neighbours of the online kNN.
+    limit: at most so many images of each split.
+    batch_size: images a forward pass.
+    crop_fraction: part of the picture that the centre crop keeps.
+  """
+
+  steps: int = 1000
+  split: str = 'test'
+  k: int = 20
+  limit: int = 10000
+  batch_size: int = 256
+  crop_fraction: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Run:
+  """The objects of a run, built from its config.
+
+  Attributes:
+    config: the complete config.
+    encoder: what evaluation sees.
+    method: what is trained.
+    augment: makes the views.
+    tx: optimizer.
+    learning_rate: step -> value.
+    mode: compile mode.
+    source: what is trained on.
+    num_steps: of the whole run.
+    steps_per_epoch: may have a fraction.
+    input: section `input`.
+    train: section `train`.
+    eval: section `eval`.
+    seed: of the run.
+  """
+
+  config: Config
+  encoder: nn.Module
+  method: Method
+  augment: Any
+  tx: optax.GradientTransformation
+  learning_rate: Schedule
+  mode: Mode
+  source: Any
+  num_steps: int
+  steps_per_epoch: float
+  input: Input
+  train: Train
+  eval: Eval
+  seed: int
+
+
+def complete(config: Config) -> Config:
+  """Fills in all defaults and checks all names.
+
+  Args:
+    config: sections with the values that differ from the defaults; `method`,
+      `encoder` and `data` need a `name`.
+
+  Returns:
+    A config in which every valid key exists.
+
+  Raises:
+    UserError: unknown section, key or name (with the closest one); a missing
+      value.
+  """
+  config = {'seed': 0, **{s: {} for s in SECTIONS}, **config}
+  for name in config:
+    if name not in ('seed', *SECTIONS):
+      raise unknown('config section', name, ('seed', *SECTIONS))
+  # A method without a head of its own has an empty section.
+  head = config['head'] or _default_head(config['method'].get('name'))
+  return {'seed': config['seed']} | {
+    section: _complete_section(section, values) if values is not None else {}
+    for section, values in (config | {'head': head}).items()
+    if section in SECTIONS
+  }
+
+
+def build(config: Config) -> Run:
+  """Builds all objects of a run.
+
+  Args:
+    config: from `complete`.
+
+  Raises:
+    UserError: if a value is not possible (batch not divisible by the devices,
+      a file that does not exist, ...).
+  """
+  train, evaluation = Train(**config['train']), Eval(**config['eval'])
+  inputs = Input(**config['input'])
+  _check_numbers(train, evaluation, inputs)
+  source = build_source(config)
+  mode = make_mode(train.mode, num_devices=train.num_devices)
+  _check_divides(train.batch_size, train.num_devices)
+  steps_per_epoch = source.num_examples / train.batch_size
+  num_steps = _num_steps(train, steps_per_epoch)
+  resolve = functools.partial(
+    _resolve, num_steps=num_steps, steps_per_epoch=steps_per_epoch
+  )
+  encoder = build_encoder(config)
+  learning_rate, tx = _build_optimizer(
+    config['optim'], resolve, train.batch_size
+  )
+  return Run(
+    config=config,
+    encoder=encoder,
+    method=_build_method(config, encoder, resolve),
+    augment=build_augment(config),
+    tx=tx,
+    learning_rate=learning_rate,
+    mode=mode,
+    source=source,
+    num_steps=num_steps,
+    steps_per_epoch=steps_per_epoch,
+    input=inputs,
+    train=train,
+    eval=evaluation,
+    seed=config['seed'],
+  )
+
+
+def build_encoder(config: Config) -> nn.Module:
+  """Builds the section `encoder`."""
+  return models.make_encoder(**config['encoder'])
+
+
+def build_augment(config: Config) -> Any:
+  """Builds the section `augment`."""
+  return _construct('augment', RECIPES, config['augment'])
+
+
+def build_source(config: Config, *, split: str | None = None) -> Any:
+  """Builds the section `data`, or another split of it."""
+  section = dict(config['data'])
+  if split is not None:
+    section['split'] = split
+  return data.make_source(**section)
+
+
+def accepted(section: str, name: str | None = None) -> dict[str, Any]:
+  """Returns the keys that a section accepts, with their defaults.
+
+  Args:
+    section: one of `SECTIONS`.
+    name: what the section's `name` is, where it has one.
+
+  Returns:
+    key -> default; `inspect.Parameter.empty` where a value must be given.
+
+  Raises:
+    UserError: if the name is unknown.
+  """
+  if section in ('input', 'train', 'eval'):
+    return _parameters({'input': Input, 'train': Train, 'eval': Eval}[section])
+  if section == 'encoder':
+    return _encoder_fields(name)
+  if section == 'data':
+    return _parameters(data.source_constructor(name))
+  if section == 'optim':
+    if name not in optim.OPTIMIZERS:
+      raise unknown('optimizer', name, optim.OPTIMIZERS)
+    keys = _keyword_only(optim.make_optimizer)
+    del keys['name']
+    return (
+      keys | _keyword_only(optim.OPTIMIZERS[name]) | {'lr_scaling': 'linear'}
+    )
+  table = {'head': HEADS, 'method': METHODS, 'augment': RECIPES}[section]
+  if name not in table:
+    raise unknown(section, name, table)
+  keys = _parameters(table[name])
+  return {k: v for k, v in keys.items() if k not in ('encoder', 'head')}
+
+
+def _complete_section(section: str, values: Mapping[str, Any]) -> Config:
+  named = section not in ('input', 'train', 'eval')
+  if named and not values.get('name'):
+    raise UserError(f'config.{section}.name is missing')
+  keys = accepted(section, values.get('name'))
+  result = {'name': values['name']} if named else {}
+  for key in values:
+    if key != 'name' and key not in keys:
+      raise unknown(f'key of config.{section}', key, keys)
+  for key, default in keys.items():
+    value = values.get(key, default)
+    if value is inspect.Parameter.empty:
+      raise UserError(
+        f'config.{section}.{key} is missing ({section} {values.get("name")!r} '
+        'needs it)'
+      )
+    is_schedule = isinstance(value, Mapping) and 'name' in value
+    result[key] = _complete_schedule(value) if is_schedule else value
+  return result
+
+
+def _complete_schedule(values: Mapping[str, Any]) -> Config:
+  name = values['name']
+  if name not in SCHEDULES:
+    raise unknown('schedule', name, SCHEDULES)
+  keys = {'name': name}
+  for key, default in _parameters(SCHEDULES[name]).items():
+    if key in ('num_steps', 'steps_per_epoch'):
+      continue  # known from the run
+    if key.endswith('_steps'):
+      keys |= {key: None, key.removesuffix('_steps') + '_epochs': None}
+    else:
+      keys[key] = default
+  for key in values:
+    if key not in keys:
+      raise unknown(f'key of schedule {name!r}', key, keys)
+  return keys | dict(values)
+
+
+def _resolve(value: Any, *, num_steps: int, steps_per_epoch: float) -> Any:
+  """Turns sections of schedules into schedules, and epochs into steps."""
+  if not (isinstance(value, Mapping) and 'name' in value):
+    return value
+  arguments = dict(value)
+  constructor = SCHEDULES[arguments.pop('name')]
+  arguments = _epochs_to_steps(arguments, steps_per_epoch)
+  known = {
+    'num_steps': num_steps,
+    'steps_per_epoch': max(round(steps_per_epoch), 1),
+  }
+  parameters = _parameters(constructor)
+  arguments |= {k: v for k, v in known.items() if k in parameters}
+  try:
+    return constructor(**arguments)
+  except (TypeError, ValueError) as error:
+    raise UserError(f'schedule {value["name"]!r}: {error}') from error
+
+
+def _epochs_to_steps(
+  arguments: Mapping[str, Any], steps_per_epoch: float
+) -> dict[str, Any]:
+  """Replaces `x_epochs` by `x_steps`; None means not given."""
+  result = {}
+  for key, value in arguments.items():
+    if value is None:
+      continue
+    if key.endswith('_epochs'):
+      steps = np.round(np.asarray(value) * steps_per_epoch).astype(int)
+      result[re.sub('_epochs$', '_steps', key)] = steps.tolist()
+    else:
+      result.setdefault(key, value)
+  return result
+
+
+def _build_method(config, encoder, resolve) -> Method:
+  section = dict(config['method'])
+  constructor = METHODS[section.pop('name')]
+  modules = {'encoder': encoder}
+  if config['head']:
+    modules['head'] = _construct('head', HEADS, config['head'])
+  return constructor(
+    **modules, **{key: resolve(value) for key, value in section.items()}
+  )
+
+
+def _build_optimizer(section, resolve, batch_size):
+  section = dict(section)
+  scaling = section.pop('lr_scaling')
+  if scaling not in LR_SCALINGS:
+    raise unknown('optim.lr_scaling', scaling, LR_SCALINGS)
+  factor = {
+    'none': 1.0,
+    'linear': batch_size / 256,
+    'sqrt': batch_size**0.5,
+  }[scaling]
+  rate = section.pop('learning_rate')
+  if not isinstance(rate, Mapping):
+    rate = {'name': 'constant', 'start': rate}
+  # Not `end`: published minimal rates are absolute.
+  learning_rate = resolve({**rate, 'start': rate['start'] * factor})
+  rules = [
+    _epochs_to_steps(rule, resolve.keywords['steps_per_epoch'])
+    for rule in section.pop('rules')
+  ]
+  rest = {key: resolve(value) for key, value in section.items()}
+  tx = optim.make_optimizer(learning_rate=learning_rate, rules=rules, **rest)
+  return learning_rate, tx
+
+
+def _default_head(method: str | None) -> Config | None:
+  return {'name': method} if method in HEADS else None
+
+
+def _construct(section: str, table: Mapping[str, Callable], values: Config):
+  arguments = dict(values)
+  name = arguments.pop('name')
+  if name not in table:
+    raise unknown(section, name, table)
+  return table[name](**arguments)
+
+
+def _parameters(constructor: Callable[..., Any]) -> dict[str, Any]:
+  """Returns the arguments that a config can give, with their defaults."""
+  return {
+    name: parameter.default
+    for name, parameter in inspect.signature(constructor).parameters.items()
+    if parameter.kind
+    in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+    and name != 'parent'
+    and _is_plain(parameter.default)
+  }
+
+
+def _keyword_only(constructor: Callable[..., Any]) -> dict[str, Any]:
+  kinds = inspect.signature(constructor).parameters
+  return {
+    name: default
+    for name, default in _parameters(constructor).items()
+    if kinds[name].kind is inspect.Parameter.KEYWORD_ONLY
+  }
+
+
+def _is_plain(value: Any) -> bool:
+  """Whether a default can stand in a config (not a function or a module)."""
+  if value is inspect.Parameter.empty or value is None:
+    return True
+  if isinstance(value, (tuple, list)):
+    return all(_is_plain(item) for item in value)
+  return isinstance(value, (bool, int, float, str, Mapping))
+
+
+def _encoder_fields(name: str) -> dict[str, Any]:
+  encoder = models.make_encoder(name)
+  fields = {
+    field.name: getattr(encoder, field.name)
+    for field in dataclasses.fields(encoder)
+    if field.name not in ('parent', 'name')
+  }
+  fields['dtype'] = np.dtype(fields['dtype']).name
+  return {key: value for key, value in fields.items() if _is_plain(value)}
+
+
+def _num_steps(train: Train, steps_per_epoch: float) -> int:
+  if train.steps is not None:
+    return train.steps
+  if train.epochs is None:
+    raise UserError('set config.train.steps or config.train.epochs')
+  return max(round(train.epochs * steps_per_epoch), 1)
+
+
+def _check_divides(batch_size: int, num_devices: int | None) -> None:
+  devices = num_devices or jax.device_count()
+  if batch_size % devices:
+    down = batch_size // devices * devices
+    raise UserError(
+      f'batch of {batch_size} does not divide over {devices} devices; use '
+      f'{down or devices} or {down + devices}, or --config.train.num_devices'
+    )
+
+
+def _check_numbers(*sections: Any) -> None:
+  """All counts are positive; `eval.steps` may be 0."""
+  for section in sections:
+    for field in dataclasses.fields(section):
+      value = getattr(section, field.name)
+      if isinstance(value, bool) or not isinstance(value, (int, float)):
+        continue
+      lowest = 0 if field.name in ('steps', 'prefetch') else 1e-9
+      if value < lowest or not np.isfinite(value):
+        raise UserError(
+          f'config.{type(section).__name__.lower()}.{field.name} is {value}; '
+          'it must be positive'
+        )
+  crop = sections[-1].crop
+  if crop not in ('device', 'host'):
+    raise unknown('config.input.crop', crop, ('device', 'host'))

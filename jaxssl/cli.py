@@ -1,0 +1,90 @@
+"""The command line: `jaxssl COMMAND ...`.
+
+Exit codes: 0 done; 2 bad usage, config or data, told in one line; 42 stopped
+on request after saving (start the same command again).
+"""
+
+import argparse
+from collections.abc import Sequence
+import importlib
+import logging
+import sys
+
+from jaxssl.errors import UserError, unknown
+
+# name -> module of jaxssl.commands, loaded when used: --help takes no JAX.
+COMMANDS = {
+  'train': 'pre-train an encoder; run it again to go on where it stopped',
+  'eval': 'kNN, linear probe or logistic regression on frozen features',
+  'embed': 'write the features of a folder or data set to a file',
+  'inspect': 'config, parameters and a picture of the augmented views',
+  'import': 'weights of timm into a workdir',
+  'export': 'the encoder of a workdir as safetensors, in our or timm names',
+}
+_MODULES = {
+  'eval': 'evaluate',
+  'import': 'import_weights',
+  'export': 'export_weights',
+}
+EXIT_USAGE = 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """Runs a command; returns the exit code."""
+  argv = list(sys.argv[1:] if argv is None else argv)
+  try:
+    if not argv or argv[0] in ('-h', '--help'):
+      print(_usage())
+      return 0 if argv else EXIT_USAGE
+    if argv[0] not in COMMANDS:
+      raise unknown('command', argv[0], COMMANDS)
+    return _run(argv[0], argv[1:])
+  except UserError as error:
+    print(f'jaxssl: {" ".join(str(error).split())}', file=sys.stderr)
+    return EXIT_USAGE
+  except KeyboardInterrupt:
+    return 130
+
+
+def _run(name: str, argv: Sequence[str]) -> int:
+  command = importlib.import_module(
+    f'jaxssl.commands.{_MODULES.get(name, name)}'
+  )
+  parser = _Parser(prog=f'jaxssl {name}', description=COMMANDS[name])
+  command.add_arguments(parser)
+  # `--config.a.b=c` would be taken for `--config` with a typo.
+  overrides = [a for a in argv if a.startswith('--config.')]
+  arguments = parser.parse_args([a for a in argv if a not in overrides])
+  _start_logging()
+  _prepare_jax()
+  return command.run(arguments, overrides)
+
+
+class _Parser(argparse.ArgumentParser):
+  """Tells a wrong argument as the rest of the program does."""
+
+  def __init__(self, **kwargs):
+    super().__init__(allow_abbrev=False, **kwargs)
+
+  def error(self, message):
+    raise UserError(f'{message} (see {self.prog} --help)')
+
+
+def _usage() -> str:
+  lines = ['usage: jaxssl COMMAND ...', '']
+  lines += [f'  {name:<8} {text}' for name, text in COMMANDS.items()]
+  lines += ['', 'jaxssl COMMAND --help lists the arguments of a command.']
+  return '\n'.join(lines)
+
+
+def _start_logging() -> None:
+  logging.basicConfig(format='%(message)s', level=logging.WARNING, force=True)
+  logging.getLogger('jaxssl').setLevel(logging.INFO)
+
+
+def _prepare_jax() -> None:
+  import jax
+
+  if jax.default_backend() == 'cpu' and jax.device_count() > 1:
+    # Queued collectives of several steps can deadlock on a few cores.
+    jax.config.update('jax_cpu_enable_async_dispatch', False)

@@ -1,0 +1,1 @@
+"""The commands of `jaxssl`: one file each, arguments and action."""

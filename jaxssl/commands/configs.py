@@ -1,0 +1,87 @@
+"""The config that the arguments of a command mean."""
+
+import argparse
+from collections.abc import Sequence
+
+from jaxssl import build, defaults
+from jaxssl import config as config_lib
+from jaxssl.errors import UserError
+from jaxssl.train.workdir import Workdir
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+  """Adds `--config`, or `--method`, `--encoder`, `--data` in its place."""
+  parser.add_argument('--config', help='a Python file with get_config()')
+  parser.add_argument('--method', help='for example simclr (no config file)')
+  parser.add_argument(
+    '--encoder', default=None, help='for example resnet18, vit_s16'
+  )
+  parser.add_argument(
+    '--data', help='photos, digits, a TFDS name, or a folder of pictures'
+  )
+
+
+def resolve(
+  arguments: argparse.Namespace, overrides: Sequence[str]
+) -> config_lib.Config:
+  """Returns the complete config.
+
+  It comes from `--config`, from `--method`, or from the run in `--workdir`,
+  in this order; then `--config.section.key=value` replaces single values.
+
+  Raises:
+    UserError: if none of them is given, both are, or a name is unknown.
+  """
+  changes = config_lib.parse_overrides(overrides)
+  if arguments.config and arguments.method:
+    raise UserError('give either --config or --method, not both')
+  config = _base(arguments)
+  # Names first: they decide which other keys there are.
+  names = {k: v for k, v in changes.items() if _is_name(k)}
+  for key, value in names.items():
+    section = key.partition('.')[0]
+    if value != config.get(section, {}).get('name'):
+      config[section] = {**_kept(section, config, value), 'name': value}
+  config = build.complete(config)
+  rest = {k: v for k, v in changes.items() if k not in names}
+  return config_lib.apply_overrides(config, rest)
+
+
+def _base(arguments: argparse.Namespace) -> config_lib.Config:
+  if arguments.config:
+    _refuse(arguments, '--config', ('encoder', 'data'))
+    return config_lib.load_file(arguments.config)
+  if arguments.method:
+    if not arguments.data:
+      raise UserError(
+        '--method needs --data: photos, digits, a TFDS name, or a folder'
+      )
+    return defaults.default_config(
+      arguments.method, arguments.encoder or 'resnet18', arguments.data
+    )
+  workdir = getattr(arguments, 'workdir', None)
+  if workdir and Workdir(workdir).config_path.exists():
+    return Workdir(workdir).read_config()
+  raise UserError(
+    'give --config FILE, or --method NAME --encoder NAME --data NAME'
+  )
+
+
+def _refuse(arguments, flag, others):
+  for other in others:
+    if getattr(arguments, other, None):
+      raise UserError(
+        f'{flag} holds the {other}; change it by '
+        f'--config.{other}.name=NAME instead of --{other}'
+      )
+
+
+def _is_name(key: str) -> bool:
+  section, _, rest = key.partition('.')
+  return section in build.SECTIONS and rest == 'name'
+
+
+def _kept(section: str, config: config_lib.Config, name: str) -> dict:
+  """Keys of the old section that the constructor `name` has as well."""
+  keys = build.accepted(section, name)
+  return {k: v for k, v in config.get(section, {}).items() if k in keys}

@@ -1,0 +1,94 @@
+"""`jaxssl train`: pre-trains an encoder, or goes on with it."""
+
+import argparse
+from collections.abc import Sequence
+import contextlib
+import logging
+
+import jax
+
+from jaxssl.build import Run, build
+from jaxssl.commands import configs
+from jaxssl.job import exported_encoder, make_job
+from jaxssl.train.checkpoint import Checkpoints
+from jaxssl.train.loop import Preempted, train
+from jaxssl.train.state import TrainState, num_parameters
+from jaxssl.train.workdir import Workdir
+from jaxssl.train.writers import JsonLines, TensorBoard
+from jaxssl.weights.exported import save_encoder
+
+EXIT_PREEMPTED = 42
+_log = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+  """Adds the arguments of the command."""
+  configs.add_arguments(parser)
+  parser.add_argument('--workdir', required=True, help='folder of the run')
+
+
+def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
+  """Trains; returns 0 when done, 42 when stopped after saving."""
+  config = configs.resolve(arguments, overrides)
+  run_ = build(config)
+  workdir = Workdir(arguments.workdir)
+  workdir.claim(config)
+  handler = workdir.log_to_file()
+  try:
+    _log_start(run_)
+    train_in_workdir(run_, workdir)
+  except Preempted as stopped:
+    _log.info('%s; the same command goes on from here', stopped)
+    return EXIT_PREEMPTED
+  finally:
+    logging.getLogger().removeHandler(handler)
+    handler.close()
+    workdir.release()
+  return 0
+
+
+def train_in_workdir(run_: Run, workdir: Workdir) -> TrainState:
+  """Trains a run to its end and writes the encoder to `export/`."""
+  job = make_job(run_)
+  checkpoints = Checkpoints(
+    workdir.checkpoints.absolute(),
+    keep=run_.train.keep,
+    keep_every=run_.train.keep_every,
+  )
+
+  def make_writers(first_step: int):
+    writers = [JsonLines(workdir.metrics_path, first_step=first_step)]
+    if run_.train.tensorboard:
+      writers.append(TensorBoard(workdir.path / 'tensorboard'))
+    return writers
+
+  with contextlib.closing(checkpoints):
+    state = train(job, checkpoints=checkpoints, make_writers=make_writers)
+  towers = run_.method.export(state.params, state.method_state)
+  exported = exported_encoder(run_, towers['encoder'], run_.num_steps)
+  save_encoder(workdir.export, exported)
+  _log.info(
+    'done: %d steps; encoder of %.2f M parameters in %s',
+    run_.num_steps,
+    num_parameters(exported.variables['params']) / 1e6,
+    workdir.export,
+  )
+  return state
+
+
+def _log_start(run_: Run) -> None:
+  devices = jax.devices()
+  _log.info(
+    '%s with %s on %s: %d images, %d steps of %d (%.1f epochs), %s on %d %s '
+    'device(s)',
+    run_.config['method']['name'],
+    run_.config['encoder']['name'],
+    run_.source.name,
+    run_.source.num_examples,
+    run_.num_steps,
+    run_.train.batch_size,
+    run_.num_steps / run_.steps_per_epoch,
+    run_.train.mode,
+    run_.train.num_devices or len(devices),
+    devices[0].platform,
+  )

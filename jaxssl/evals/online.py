@@ -1,0 +1,78 @@
+"""A look at the features while training: kNN and signs of collapse."""
+
+from collections.abc import Callable, Iterable, Mapping
+import dataclasses
+import logging
+from typing import Any
+
+from flax import linen as nn
+import jax
+import numpy as np
+
+from jaxssl.evals import collapse
+from jaxssl.evals.features import Features, encode_fn, extract
+from jaxssl.evals.knn import knn_eval
+
+PyTree = Any
+Batches = Callable[[], Iterable[Mapping[str, Any]]]
+
+# The effective rank costs an SVD; so many rows tell it well enough.
+_COLLAPSE_ROWS = 2048
+_log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OnlineEvaluation:
+  """Classifies test images by their neighbours among the training images.
+
+  Not a benchmark number: it sees at most `limit` images (set by who makes the
+  batches) and one k. `jaxssl eval knn` runs the protocol.
+
+  Attributes:
+    encoder: module, images -> (features, out).
+    normalize: uint8 images -> what the encoder takes.
+    train_batches: returns the evaluation batches of the bank.
+    test_batches: returns those of the queries, or None if there is no split.
+    class_names: names of the labels.
+    k: neighbours.
+  """
+
+  encoder: nn.Module
+  normalize: Callable[[jax.Array], jax.Array]
+  train_batches: Batches
+  test_batches: Batches | None
+  class_names: tuple[str, ...] = ()
+  k: int = 20
+
+  def __call__(self, towers: Mapping[str, PyTree]) -> dict[str, float]:
+    """Returns `knn/top1` (0 to 1, if there are labels) and the indicators.
+
+    Args:
+      towers: what `Method.export` returns; the tower `encoder` is used.
+    """
+    encode = encode_fn(self.encoder, towers['encoder'], self.normalize)
+    train = self._extract(encode, self.train_batches)
+    test = (
+      self._extract(encode, self.test_batches) if self.test_batches else None
+    )
+    scalars = self._collapse(train if test is None else test)
+    if test is not None and _labelled(train) and _labelled(test):
+      scalars['knn/top1'] = knn_eval(train, test, ks=(self.k,))['top1']
+    return scalars
+
+  def _extract(self, encode: Any, batches: Batches) -> Features:
+    return extract(encode, batches(), class_names=self.class_names)
+
+  def _collapse(self, data: Features) -> dict[str, float]:
+    rows = data.features[:_COLLAPSE_ROWS]
+    scalars = {
+      name: float(value) for name, value in collapse.indicators(rows).items()
+    }
+    advice = collapse.warning(scalars)
+    if advice:
+      _log.warning('%s', advice)
+    return scalars
+
+
+def _labelled(data: Features) -> bool:
+  return bool(np.any(data.labels >= 0))

@@ -1,0 +1,143 @@
+"""An encoder on disk: weights as safetensors, the rest as JSON.
+
+`encoder.safetensors` holds the Flax variables by dotted name, in Flax layout
+(`params.layer1_0.conv1.kernel`); `encoder.json` holds what is needed to build
+the encoder and to prepare its images.
+"""
+
+from collections.abc import Mapping
+import dataclasses
+import json
+import os
+import pathlib
+from typing import Any
+
+from flax import linen as nn
+from flax import traverse_util
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxssl import models
+from jaxssl.augment.view import Augment
+from jaxssl.config import to_plain
+from jaxssl.errors import UserError
+from jaxssl.weights import safetensors_file
+
+PyTree = Any
+WEIGHTS, INFO = 'encoder.safetensors', 'encoder.json'
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ExportedEncoder:
+  """An encoder with its weights and what it expects of its images.
+
+  Attributes:
+    section: section `encoder` of a config, for `models.make_encoder`.
+    variables: Flax variables.
+    image_size: side of the images in pixels.
+    mean: of each channel of images in [0, 1].
+    std: of each channel.
+    step: optimizer steps behind the weights.
+    config_hash: of the run they come from.
+  """
+
+  section: Mapping[str, Any]
+  variables: PyTree
+  image_size: int
+  mean: tuple[float, float, float]
+  std: tuple[float, float, float]
+  step: int
+  config_hash: str
+
+  @property
+  def encoder(self) -> nn.Module:
+    """The module."""
+    return models.make_encoder(**self.section)
+
+  def normalize(self, images: jax.Array) -> jax.Array:
+    """Returns uint8 images [..., 3] as the encoder takes them, float32."""
+    return Augment(views=(), mean=self.mean, std=self.std).normalize(images)
+
+
+def save_encoder(
+  directory: str | pathlib.Path, exported: ExportedEncoder
+) -> pathlib.Path:
+  """Writes an encoder; returns the directory.
+
+  The JSON names the step and is written last, so a half-written export is
+  never taken for a whole one.
+  """
+  directory = pathlib.Path(directory)
+  try:
+    directory.mkdir(parents=True, exist_ok=True)
+    flat = traverse_util.flatten_dict(exported.variables, sep='.')
+    tensors = {name: np.asarray(value) for name, value in flat.items()}
+    info = {
+      field.name: getattr(exported, field.name)
+      for field in dataclasses.fields(exported)
+      if field.name != 'variables'
+    }
+    (directory / INFO).unlink(missing_ok=True)
+    safetensors_file.write(directory / WEIGHTS, tensors)
+    partial = directory / (INFO + '.partial')
+    partial.write_text(json.dumps(info, indent=2) + '\n')
+    os.replace(partial, directory / INFO)
+  except OSError as error:
+    raise UserError(
+      f'cannot write the encoder to {str(directory)!r}: {error.strerror}'
+    ) from error
+  return directory
+
+
+def load_encoder(directory: str | pathlib.Path) -> ExportedEncoder:
+  """Reads what `save_encoder` wrote.
+
+  Raises:
+    UserError: if it is not there, damaged, or does not fit its own encoder.
+  """
+  directory = pathlib.Path(directory)
+  try:
+    info = to_plain(json.loads((directory / INFO).read_text()))
+  except FileNotFoundError as error:
+    raise UserError(f'no encoder in {str(directory)!r} (no {INFO})') from error
+  except ValueError as error:
+    raise UserError(f'{directory / INFO} is damaged: {error}') from error
+  tensors = safetensors_file.read(directory / WEIGHTS)
+  flat = {tuple(name.split('.')): value for name, value in tensors.items()}
+  variables = traverse_util.unflatten_dict(flat)
+  try:
+    exported = ExportedEncoder(variables=variables, **info)
+  except TypeError as error:
+    raise UserError(f'{directory / INFO} is damaged: {error}') from error
+  check_fits(exported, directory)
+  return exported
+
+
+def abstract_variables(encoder: nn.Module, image_size: int) -> PyTree:
+  """Returns the shapes of an encoder's variables for images of this size."""
+  images = jax.ShapeDtypeStruct((1, image_size, image_size, 3), jnp.float32)
+  return jax.eval_shape(encoder.init, jax.random.key(0), images)
+
+
+def check_fits(exported: ExportedEncoder, source: str | pathlib.Path) -> None:
+  """Raises `UserError` naming the first variables that do not fit."""
+  wanted = traverse_util.flatten_dict(
+    abstract_variables(exported.encoder, exported.image_size), sep='.'
+  )
+  found = traverse_util.flatten_dict(exported.variables, sep='.')
+  wrong = [
+    f'{name}: {_shape(found.get(name))} instead of {_shape(wanted.get(name))}'
+    for name in sorted(wanted.keys() | found.keys())
+    if _shape(wanted.get(name)) != _shape(found.get(name))
+  ]
+  if wrong:
+    raise UserError(
+      f'the weights in {str(source)!r} are not of encoder '
+      f'{exported.section["name"]!r}: {"; ".join(wrong[:3])}'
+      + (f' and {len(wrong) - 3} more' if len(wrong) > 3 else '')
+    )
+
+
+def _shape(leaf: Any) -> tuple[int, ...] | str:
+  return 'nothing' if leaf is None else tuple(leaf.shape)
