@@ -389,7 +389,7 @@ def _check(vit):
     )
   if not 0.0 <= vit.drop_path < 1.0:
     raise errors.UserError(
-      f'drop_path is {vit.drop_path}; it must be in [0, 1)'
+      f'drop_path is {vit.drop_path}; it must be at least 0 and below 1'
     )
   if vit.pool == 'cls' and not vit.class_token:
     raise errors.UserError("pool='cls' needs class_token=True")

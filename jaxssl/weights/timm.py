@@ -1,0 +1,154 @@
+"""Weights from and to timm's ResNets and vision transformers, by one rule.
+
+Names: the path of a variable joined by dots, where a last `_<number>` of a part
+is a part of its own: `blocks_3/attn/qkv/kernel` is `blocks.3.attn.qkv.weight`,
+`layer1_0/conv1/kernel` is `layer1.0.conv1.weight`. Last parts: `kernel` and
+`scale` are `weight`; the batch statistics `mean` and `var` are `running_mean`
+and `running_var`; all others stay.
+
+Layout: Dense kernels [in, out] are transposed; convolution kernels
+[h, w, in, out] become [out, in, h, w].
+"""
+
+from collections.abc import Mapping
+import math
+import re
+from typing import Any
+
+from flax import traverse_util
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxssl import errors
+from jaxssl.models import positions
+
+PyTree = Any
+_LEAVES = {
+  'kernel': 'weight',
+  'scale': 'weight',
+  'mean': 'running_mean',
+  'var': 'running_var',
+}
+# A classifier is not the encoder's; PyTorch's BatchNorm counts its batches.
+_IGNORED = re.compile(r'(fc|head)\..*|.*\.num_batches_tracked')
+_SHOWN = 3
+
+
+def from_timm(tensors: Mapping[str, np.ndarray], variables: PyTree) -> PyTree:
+  """Puts timm's tensors into the variables of an encoder.
+
+  Tensors of the classifier (`fc.*`, `head.*`) and `num_batches_tracked` are
+  ignored. Position embeddings of another grid are interpolated
+  (`positions.interpolate`), both grids being square. A mask token that the
+  file lacks keeps its value of `variables`.
+
+  Args:
+    tensors: by timm's names, for example of `safetensors_file.read`.
+    variables: of the encoder, {'params': ..., 'batch_stats': ...}: arrays or
+      the result of `jax.eval_shape`.
+
+  Returns:
+    float32 variables of the same structure.
+
+  Raises:
+    UserError: tensors missing, left over or of another shape; names the first.
+  """
+  flat = traverse_util.flatten_dict(variables)
+  wanted = {_timm_name(path): path for path in flat}
+  given = {n: t for n, t in tensors.items() if not _IGNORED.fullmatch(n)}
+  if 'mask_token' in wanted:
+    given.setdefault('mask_token', _value(flat[wanted['mask_token']]))
+  prefix = _count_prefix(flat, wanted)
+  problems = [f'{n} is missing' for n in wanted if given.get(n) is None]
+  problems += [f'{n} is not used' for n in given if n not in wanted]
+  loaded = {}
+  for name, path in wanted.items():
+    if given.get(name) is None:
+      continue
+    array, shape = _from_torch(given[name]), tuple(flat[path].shape)
+    if name == 'pos_embed' and array.ndim == 3:
+      array = _regrid(array, shape[1], prefix)
+    if array.shape != shape:
+      problems.append(f'{name} has shape {array.shape}, not {shape}')
+    loaded[path] = array
+  if problems:
+    raise _mismatch(problems)
+  return traverse_util.unflatten_dict(loaded)
+
+
+def to_timm(variables: PyTree) -> dict[str, np.ndarray]:
+  """Returns an encoder's variables as timm's tensors, float32 by name.
+
+  A mask token is left out: timm's encoders have none. timm has no fixed
+  position tables either: they are not variables, so a file for timm needs
+  `pos_embed` from `models.positions` beside these tensors.
+
+  Args:
+    variables: of an encoder, {'params': ..., 'batch_stats': ...}.
+  """
+  flat = traverse_util.flatten_dict(variables)
+  named = {_timm_name(path): _to_torch(value) for path, value in flat.items()}
+  named.pop('mask_token', None)
+  return named
+
+
+def _timm_name(path: tuple[str, ...]) -> str:
+  """Returns timm's name of the variable at (collection, module, ..., leaf)."""
+  *modules, leaf = path[1:]
+  modules = [re.sub(r'_(\d+)$', r'.\1', module) for module in modules]
+  return '.'.join([*modules, _LEAVES.get(leaf, leaf)])
+
+
+def _from_torch(tensor):
+  array = np.asarray(tensor, np.float32)
+  if array.ndim == 4:
+    return array.transpose(2, 3, 1, 0)
+  return array.T if array.ndim == 2 else array
+
+
+def _to_torch(value):
+  array = np.asarray(value, np.float32)
+  if array.ndim == 4:
+    return np.ascontiguousarray(array.transpose(3, 2, 0, 1))
+  return np.ascontiguousarray(array.T) if array.ndim == 2 else array
+
+
+def _value(leaf):
+  """Returns the leaf, or None for a leaf of `jax.eval_shape`."""
+  return None if isinstance(leaf, jax.ShapeDtypeStruct) else leaf
+
+
+def _count_prefix(flat, wanted):
+  """Returns the number of class and register tokens."""
+  names = [n for n in ('cls_token', 'reg_token') if n in wanted]
+  return sum(flat[wanted[name]].shape[1] for name in names)
+
+
+def _regrid(table, length, prefix):
+  """Interpolates positions [1, n, D] to `length` if both grids are square."""
+  if table.shape[1] == length:
+    return table
+  for count in (prefix, 0):  # 0: timm's `no_embed_class=True`
+    old, new = _side(table.shape[1] - count), _side(length - count)
+    if old and new:
+      patches = positions.interpolate(
+        jnp.asarray(table[0, count:]), (old, old), (new, new)
+      )
+      return np.concatenate([table[0, :count], np.asarray(patches)])[None]
+  return table
+
+
+def _side(count):
+  """Returns the side of a square of `count`, or 0 if it is none."""
+  side = math.isqrt(max(count, 0))
+  return side if side * side == count else 0
+
+
+def _mismatch(problems):
+  first = '; '.join(problems[:_SHOWN])
+  rest = len(problems) - _SHOWN
+  more = f'; and {rest} more' if rest > 0 else ''
+  return errors.UserError(
+    f'these weights are of another architecture: {first}{more}'
+  )
