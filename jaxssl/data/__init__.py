@@ -1,0 +1,17 @@
+"""Sources of pictures and the input pipeline.
+
+Importing this package does not import TensorFlow; reading batches does.
+"""
+
+from jaxssl.data.arrays import Arrays
+from jaxssl.data.pipeline import TrainBatches, eval_batches, train_batches
+from jaxssl.data.sources import SOURCES, make_source
+
+__all__ = [
+  'SOURCES',
+  'Arrays',
+  'TrainBatches',
+  'eval_batches',
+  'make_source',
+  'train_batches',
+]

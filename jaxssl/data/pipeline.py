@@ -1,0 +1,215 @@
+"""Batches of a source for training and evaluation.
+
+A training batch is a pure function of (source, seed, step): `order.py` says
+which record stands in which row, and crops take their randomness from (seed,
+epoch, record, view). A run that resumes asks for `first_step` and gets the same
+bytes without replaying anything.
+"""
+
+from collections.abc import Callable, Iterator
+import functools
+from typing import Any
+
+import numpy as np
+
+from jaxssl.augment.crop_spec import CropSpec
+from jaxssl.data import order
+from jaxssl.data.decode import MAX_PIXELS
+from jaxssl.data.rows import Faults, Plan
+from jaxssl.data.source import Source
+from jaxssl.data.stream import Reader
+from jaxssl.errors import UserError
+
+Batch = dict[str, Any]
+
+_SMALL = 64
+_ENDLESS = 2**62
+
+
+class TrainBatches:
+  """The endless batches of one process; made by `train_batches`."""
+
+  def __init__(self, reader: Reader, faults: Faults, *, cropped: bool):
+    self._reader = reader
+    self._faults = faults
+    self._cropped = cropped
+
+  def __iter__(self) -> Iterator[Batch]:
+    return self
+
+  def __next__(self) -> Batch:
+    rows = self._reader.read()
+    batch = {'label': rows['label'], 'index': rows['index']}
+    if self._cropped:
+      return {'crops': rows['pictures'], **batch}
+    return {'image': rows['pictures'][0], **batch}
+
+  @property
+  def bad(self) -> int:
+    """Number of different records found unreadable so far."""
+    return self._faults.count
+
+  @property
+  def wait_seconds(self) -> float:
+    """Seconds spent so far waiting for batches."""
+    return self._reader.wait_seconds
+
+  def close(self):
+    """Stops the threads that read ahead."""
+    self._reader.close()
+
+
+def train_batches(
+  source: Source,
+  *,
+  batch_size: int,
+  seed: int,
+  first_step: int = 0,
+  crops: tuple[CropSpec, ...] | None = None,
+  image_size: int | None = None,
+  process_index: int = 0,
+  process_count: int = 1,
+  strict: bool = False,
+  prefetch: int = 2,
+  num_threads: int | None = None,
+  max_pixels: int = MAX_PIXELS,
+  on_bad: Callable[[str, str], None] | None = None,
+) -> TrainBatches:
+  """Returns the endless batches of this process from `first_step` on.
+
+  Args:
+    source: what to read.
+    batch_size: rows of the global batch, over all processes.
+    seed: seed of the order and of the crops.
+    first_step: number of the first batch to return.
+    crops: random crops to make on the host, one view each. Without them whole
+      pictures are returned, to be cropped on the device.
+    image_size: side of whole pictures: the shorter side is resized to it
+      (bicubic) and the centre is cut out. May be None if all pictures of the
+      source have one size. Not used with `crops`.
+    process_index: this process.
+    process_count: number of processes.
+    strict: raise for an unreadable record instead of replacing it by the next
+      readable one.
+    prefetch: batches to hold ready.
+    num_threads: threads that decode; None for one a core.
+    max_pixels: records with more pixels are not decoded but count as bad.
+    on_bad: called with name and reason of each bad record, once; None logs a
+      warning.
+
+  Returns:
+    An iterator of dicts: `image` uint8 [b, S, S, 3], or `crops`, a tuple of
+    uint8 [b, S_v, S_v, 3]; `label` int32 [b], -1 where unknown; `index` int64
+    [b], the record in its source. b = batch_size / process_count.
+
+  Raises:
+    UserError: if the batch does not divide among the processes or `image_size`
+      is missing; on iteration, with `strict`, for an unreadable record, and if
+      no record can be read at all.
+  """
+  if source.content != 'pixels' and not crops and image_size is None:
+    raise UserError(
+      f'{source.name}: pictures may differ in size; give image_size or crops'
+    )
+  positions = functools.partial(
+    order.rows_of,
+    batch_size=batch_size,
+    process_index=process_index,
+    process_count=process_count,
+  )
+  positions(first_step)
+  faults = Faults(source, strict=strict, on_bad=on_bad)
+  plan = Plan(
+    source=source,
+    locate=functools.partial(source.locate, seed=seed),
+    seed=seed,
+    crops=tuple(crops or ()),
+    image_size=image_size,
+    max_pixels=max_pixels,
+  )
+  reader = Reader(
+    plan,
+    positions,
+    first_step=first_step,
+    last_step=_ENDLESS,
+    faults=faults,
+    replace=True,
+    prefetch=prefetch,
+    num_threads=num_threads,
+  )
+  return TrainBatches(reader, faults, cropped=bool(crops))
+
+
+def eval_batches(
+  source: Source,
+  *,
+  batch_size: int,
+  image_size: int,
+  crop_fraction: float | None = None,
+  limit: int | None = None,
+  strict: bool = False,
+  max_pixels: int = MAX_PIXELS,
+) -> Iterator[Batch]:
+  """Yields every record once, in order, whole and in full batches.
+
+  Args:
+    source: what to read.
+    batch_size: rows of a batch.
+    image_size: side S: the shorter side is resized to round(S / crop_fraction)
+      (bicubic, antialiased) and the centre is cut out.
+    crop_fraction: None for 0.875, the usual protocol at 224, but 1 if S is at
+      most 64, where pictures are made to fill their frame.
+    limit: read only so many records, evenly spread over the source.
+    strict: raise for an unreadable record instead of masking it.
+    max_pixels: records with more pixels are not decoded but count as bad.
+
+  Yields:
+    Dicts of `image` uint8 [b, S, S, 3], `label` int32 [b], `index` int64 [b],
+    and `mask` bool [b], False where a row only fills the last batch or its
+    record cannot be read.
+
+  Raises:
+    UserError: for sizes that are not positive; with `strict`, for an unreadable
+      record.
+  """
+  if batch_size <= 0 or image_size <= 0:
+    raise UserError('batch_size and image_size must be positive')
+  if crop_fraction is None:
+    crop_fraction = 1.0 if image_size <= _SMALL else 0.875
+  total = source.num_examples
+  count = total if limit is None else min(limit, total)
+  plan = Plan(
+    source=source,
+    locate=lambda p: (np.zeros_like(p), p * total // count),
+    image_size=image_size,
+    crop_fraction=crop_fraction,
+    max_pixels=max_pixels,
+  )
+  steps = -(-count // batch_size)
+  reader = Reader(
+    plan,
+    lambda s: np.arange(s * batch_size, min((s + 1) * batch_size, count)),
+    first_step=0,
+    last_step=steps,
+    faults=Faults(source, strict=strict),
+    replace=False,
+    prefetch=2,
+    num_threads=None,
+  )
+  return (_padded(reader.read(), batch_size) for _ in range(steps))
+
+
+def _padded(rows: dict[str, Any], size: int) -> Batch:
+  missing = size - len(rows['index'])
+
+  def fill(values: np.ndarray, value: int) -> np.ndarray:
+    widths = [(0, missing)] + [(0, 0)] * (values.ndim - 1)
+    return np.pad(values, widths, constant_values=value)
+
+  index = fill(rows['index'], -1)
+  return {
+    'image': fill(rows['pictures'][0], 0),
+    'label': fill(rows['label'], -1),
+    'index': index,
+    'mask': index >= 0,
+  }

@@ -1,0 +1,225 @@
+"""One row of a batch: which record, decoded and cropped how."""
+
+from collections.abc import Callable
+import dataclasses
+import logging
+from typing import Any
+
+import numpy as np
+
+from jaxssl.augment.crop_spec import CropSpec
+from jaxssl.data import crop, decode
+from jaxssl.data.optional import tensorflow
+from jaxssl.data.order import mix64
+from jaxssl.data.source import Source
+from jaxssl.errors import UserError
+
+MAX_PIXELS = decode.MAX_PIXELS
+
+Row = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plan:
+  """A pure function from stream positions to rows.
+
+  Attributes:
+    source: where records come from.
+    locate: stream positions to `(epoch, index)`.
+    seed: seed of the random crops.
+    crops: one random crop a view; empty for whole pictures.
+    image_size: side of whole pictures, or None to leave them as they are.
+    crop_fraction: share of the resized shorter side in a whole picture.
+    max_pixels: pictures with more pixels are not decoded.
+  """
+
+  source: Source
+  locate: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+  seed: int = 0
+  crops: tuple[CropSpec, ...] = ()
+  image_size: int | None = None
+  crop_fraction: float = 1.0
+  max_pixels: int = MAX_PIXELS
+
+  @property
+  def shapes(self) -> tuple[tuple[int, int, int], ...]:
+    """Shape of each picture of a row."""
+    if self.crops:
+      return tuple((spec.size, spec.size, 3) for spec in self.crops)
+    if self.image_size is not None:
+      return ((self.image_size, self.image_size, 3),)
+    return (self._stored_shape(),)
+
+  @property
+  def as_stored(self) -> bool:
+    """Whether rows are the pixels of the source, untouched."""
+    return (
+      self.source.content == 'pixels'
+      and not self.crops
+      and self.crop_fraction == 1.0
+      and self.shapes == (self._stored_shape(),)
+    )
+
+  def _stored_shape(self) -> tuple[int, int, int]:
+    return self.source.fetch(np.zeros(1, np.int64)).content.shape[1:]
+
+  def fetch(
+    self, positions: np.ndarray, *, replacement: dict[int, int]
+  ) -> dict[str, np.ndarray]:
+    """Reads the records of some rows, without decoding.
+
+    Args:
+      positions: int64 [b] stream positions.
+      replacement: for each unreadable record, the record to take instead.
+
+    Returns:
+      `content` and `label` of `Records`; `position`, `index` int64 [b]; `key`
+      int64 [b, views, 2], the seed of each crop.
+    """
+    epoch, index = self.locate(positions)
+    if replacement:
+      index = np.array([replacement.get(int(i), i) for i in index], np.int64)
+    records = self.source.fetch(index)
+    views = np.arange(len(self.crops))
+    # The record and not the position: a replaced row is a function of what
+    # replaces it, whether that was known before reading or not.
+    words = (self.seed, epoch[:, None, None], index[:, None, None])
+    key = mix64(*words, views[:, None], np.arange(2)).astype(np.int64)
+    return {
+      'content': records.content,
+      'label': records.label,
+      'position': positions,
+      'index': index,
+      'key': key,
+    }
+
+  def render(self, content: Any, key: Any, *, by_pillow: bool = False) -> Any:
+    """Decodes and crops one record in a TensorFlow graph.
+
+    Args:
+      content: string, or uint8 [H, W, 3] for a source of pixels.
+      key: int64 [views, 2].
+      by_pillow: decode by Pillow whatever the format.
+
+    Returns:
+      Tuple of uint8 [S_v, S_v, 3], one a view.
+    """
+    tf = tensorflow()
+    if self.source.content == 'pixels':
+      return self._from_pixels(content, key)
+    if self.source.content == 'paths':
+      content = tf.io.read_file(content)
+    if by_pillow:
+      pixels = decode.by_pillow(content, max_pixels=self.max_pixels)
+      return self._from_pixels(pixels, key)
+    return tf.cond(
+      decode.plain_jpeg(content),
+      lambda: self._from_jpeg(content, key),
+      lambda: self._from_pixels(
+        decode.anything(content, max_pixels=self.max_pixels), key
+      ),
+    )
+
+  def _from_jpeg(self, content: Any, key: Any) -> Any:
+    size = decode.jpeg_size(content, max_pixels=self.max_pixels)
+    if not self.crops:
+      tf = tensorflow()
+      with tf.control_dependencies([size]):
+        return self._resized([decode.jpeg(content)])
+    # One window around all views: a second entropy decoding costs more than
+    # the inverse transform of what lies between them.
+    boxes = self._boxes(size, key)
+    window = crop.union(boxes)
+    return self._cropped(decode.jpeg(content, window), boxes, window[:2])
+
+  def _from_pixels(self, pixels: Any, key: Any) -> Any:
+    if not self.crops:
+      return self._resized([pixels])
+    boxes = self._boxes(tensorflow().shape(pixels)[:2], key)
+    return self._cropped(pixels, boxes, [0, 0])
+
+  def _boxes(self, size: Any, key: Any) -> list[Any]:
+    return [
+      crop.random_box(spec, size, key[view])
+      for view, spec in enumerate(self.crops)
+    ]
+
+  def _cropped(self, pixels: Any, boxes: list[Any], corner: Any) -> Any:
+    tf = tensorflow()
+    parts = []
+    for box in boxes:
+      (top, left), sides = tf.unstack(box[:2] - corner), tf.unstack(box[2:])
+      parts.append(pixels[top : top + sides[0], left : left + sides[1]])
+    return self._resized(parts)
+
+  def _resized(self, parts: list[Any]) -> Any:
+    tf = tensorflow()
+    if self.crops or self.image_size is not None:
+      parts = tf.numpy_function(
+        self._resize, parts, [tf.uint8] * len(parts), stateful=False
+      )
+    return tuple(
+      tf.ensure_shape(part, shape)
+      for part, shape in zip(parts, self.shapes, strict=True)
+    )
+
+  def _resize(self, *parts: np.ndarray) -> list[np.ndarray]:
+    if not self.crops:
+      return [
+        crop.center(parts[0], self.image_size, fraction=self.crop_fraction)
+      ]
+    return [
+      crop.resize(part, spec.size, interpolation=spec.interpolation)
+      for part, spec in zip(parts, self.crops, strict=True)
+    ]
+
+
+class Faults:
+  """Unreadable records: counted, named once, replaced or refused.
+
+  Args:
+    source: where records come from.
+    strict: raise instead of replacing.
+    on_bad: called with name and reason of each bad record; None logs a warning.
+  """
+
+  def __init__(
+    self,
+    source: Source,
+    *,
+    strict: bool = False,
+    on_bad: Callable[[str, str], None] | None = None,
+  ):
+    self._source = source
+    self._strict = strict
+    self._on_bad = on_bad or _warn
+    self._reasons: dict[int, str] = {}
+    self.replacement: dict[int, int] = {}
+
+  @property
+  def count(self) -> int:
+    """Number of different records found unreadable."""
+    return len(self._reasons)
+
+  def __contains__(self, index: int) -> bool:
+    return index in self._reasons
+
+  def add(self, index: int, reason: str):
+    """Notes an unreadable record.
+
+    Raises:
+      UserError: if strict.
+    """
+    if index in self._reasons:
+      return
+    self._reasons[index] = reason
+    name = self._source.describe(index)
+    if self._strict:
+      raise UserError(f'{name} cannot be read: {reason}')
+    self._on_bad(name, reason)
+
+
+def _warn(name: str, reason: str):
+  logging.getLogger('jaxssl').warning(
+    '%s cannot be read (%s); another record takes its place', name, reason
+  )

@@ -1,0 +1,72 @@
+"""What the pipeline needs to know of a source of pictures."""
+
+import dataclasses
+import hashlib
+from typing import Literal, Protocol
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Records:
+  """Some records of a source, not yet decoded.
+
+  Attributes:
+    content: uint8 [b, H, W, 3], or an object array [b] of bytes: encoded
+      pictures or file names, as `Source.content` says.
+    label: int32 [b], -1 where unknown.
+  """
+
+  content: np.ndarray
+  label: np.ndarray
+
+
+class Source(Protocol):
+  """A fixed, indexed collection of pictures.
+
+  Attributes:
+    name: what messages call it.
+    num_examples: number of records n.
+    class_names: name of each label, or None if there are no labels.
+    fingerprint: hash of what it holds; equal for equal content.
+    content: what `fetch` gives: `'pixels'` (uint8 arrays of one size),
+      `'bytes'` (encoded pictures), or `'paths'` (files, which TensorFlow then
+      reads in parallel, without Python).
+  """
+
+  name: str
+  num_examples: int
+  class_names: tuple[str, ...] | None
+  fingerprint: str
+  content: Literal['pixels', 'bytes', 'paths']
+
+  def fetch(self, indices: np.ndarray) -> Records:
+    """Returns the records of int64 [b] `indices`, cheaply and in one call."""
+
+  def locate(
+    self, positions: np.ndarray, *, seed: int
+  ) -> tuple[np.ndarray, np.ndarray]:
+    """Returns `(epoch, index)` at int64 [b] positions of the shuffled stream.
+
+    Every source but a mixture answers with `order.locate`.
+    """
+
+  def describe(self, index: int) -> str:
+    """Names one record in messages: a file name, or the source and index."""
+
+
+def fingerprint(*parts: bytes | str | np.ndarray) -> str:
+  """Hashes what a source holds.
+
+  Args:
+    *parts: bytes, texts and arrays, in a fixed order.
+
+  Returns:
+    32 hexadecimal digits.
+  """
+  digest = hashlib.sha256()
+  for part in parts:
+    data = part.encode() if isinstance(part, str) else bytes(part)
+    # The length keeps ('ab', 'c') and ('a', 'bc') apart.
+    digest.update(len(data).to_bytes(8, 'little') + data)
+  return digest.hexdigest()[:32]
