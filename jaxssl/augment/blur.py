@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxssl import errors
+from jaxssl.augment.rowwise import rowwise
 
 Border = Literal['zero', 'reflect', 'edge']
 
@@ -42,13 +43,17 @@ def gaussian_blur(
   Raises:
     jaxssl.errors.UserError: unknown border.
   """
-  if border not in _PAD_MODES:
-    raise errors.unknown('border', border, _PAD_MODES)
+  _check_border(border)
   kernel = gaussian_kernel(sigma, radius=radius)
   blurred = image.astype(jnp.float32)
   for axis in (0, 1):
     blurred = _blur_axis(blurred, kernel, radius, axis, border)
   return blurred.astype(image.dtype)
+
+
+def _check_border(border: str) -> None:
+  if border not in _PAD_MODES:
+    raise errors.unknown('border', border, _PAD_MODES)
 
 
 def _blur_axis(image, kernel, radius, axis, border):
@@ -92,5 +97,14 @@ def random_gaussian_blur(
   """
   u_sigma, u_apply = jax.random.uniform(key, (2,))
   drawn = sigma[0] + u_sigma * (sigma[1] - sigma[0])
-  blurred = gaussian_blur(image, drawn, radius=radius, border=border)
-  return jnp.where(u_apply < prob, jnp.clip(blurred, 0.0, 1.0), image)
+  _check_border(border)
+
+  def blur(image, sigma):
+    blurred = gaussian_blur(image, sigma, radius=radius, border=border)
+    return jnp.clip(blurred, 0.0, 1.0)
+
+  @rowwise
+  def maybe_blur(apply, image, sigma):
+    return jax.lax.cond(apply, blur, lambda image, sigma: image, image, sigma)
+
+  return maybe_blur(u_apply < prob, image, drawn)

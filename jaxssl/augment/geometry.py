@@ -192,8 +192,7 @@ def sample_box_torchvision(
   Returns:
     The box, int32 scalars.
   """
-  size_key, place_key = jax.random.split(key)
-  u_area, u_ratio = jax.random.uniform(size_key, (2, _TORCHVISION_ATTEMPTS))
+  u_area, u_ratio, u_place = _uniforms(key, _TORCHVISION_ATTEMPTS)
   area = height * width * (scale[0] + u_area * (scale[1] - scale[0]))
   low, high = jnp.log(jnp.array(ratio, jnp.float32))
   aspect = jnp.exp(low + u_ratio * (high - low))
@@ -203,7 +202,7 @@ def sample_box_torchvision(
 
   first = jnp.argmax(fits)
   box = _place(
-    place_key, h[first], w[first], height - h[first] + 1, width - w[first] + 1
+    u_place, h[first], w[first], height - h[first] + 1, width - w[first] + 1
   )
   fallback = _central_box(height, width, ratio)
   return jax.tree.map(lambda a, b: jnp.where(fits[first], a, b), box, fallback)
@@ -219,9 +218,15 @@ def _central_box(height: int, width: int, ratio: tuple[float, float]) -> Box:
   return Box((height - h) // 2, (width - w) // 2, h, w)
 
 
-def _place(key, height, width, num_tops, num_lefts) -> Box:
+def _uniforms(key, attempts):
+  """Draws two numbers an attempt and two for the place, in one call."""
+  u = jax.random.uniform(key, (2 * attempts + 2,))
+  return u[2 : attempts + 2], u[attempts + 2 :], u[:2]
+
+
+def _place(uniform, height, width, num_tops, num_lefts) -> Box:
   """Puts a box at one of `num_tops` x `num_lefts` positions."""
-  u_top, u_left = jax.random.uniform(key, (2,))
+  u_top, u_left = uniform
   # A product that rounds up to the bound would leave the image.
   top = jnp.minimum((u_top * num_tops).astype(jnp.int32), num_tops - 1)
   left = jnp.minimum((u_left * num_lefts).astype(jnp.int32), num_lefts - 1)
@@ -257,15 +262,14 @@ def sample_box_tf(
   Returns:
     The box, int32 scalars.
   """
-  size_key, place_key = jax.random.split(key)
-  u_ratio, u_height = jax.random.uniform(size_key, (2, _TF_ATTEMPTS))
+  u_ratio, u_height, u_place = _uniforms(key, _TF_ATTEMPTS)
   aspect = ratio[0] + u_ratio * (ratio[1] - ratio[0])
   h, w, fits = _tf_attempts(u_height, aspect, height, width, scale)
   fits &= h * w >= _TF_MIN_COVERED * height * width
 
   first = jnp.argmax(fits)
   box = _place(
-    place_key,
+    u_place,
     h[first],
     w[first],
     jnp.maximum(height - h[first], 1),

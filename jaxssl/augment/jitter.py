@@ -1,10 +1,4 @@
-"""Colour jitter: four colour changes in a random order.
-
-Each row of a batch has its own order. A switch over four operations at four
-places would run all sixteen under vmap, four of them hue, the dearest. Instead
-every row runs one fixed schedule in which each of the 24 orders is contained,
-with the operations that are not its own set to change nothing.
-"""
+"""Colour jitter: four colour changes in a random order, its own in each row."""
 
 import itertools
 from typing import Literal
@@ -16,20 +10,11 @@ import numpy as np
 from jaxssl import errors
 from jaxssl.augment import color
 from jaxssl.augment import planes as planes_lib
+from jaxssl.augment.rowwise import rowwise
 
-_BRIGHTNESS, _CONTRAST, _SATURATION, _HUE = range(4)
+_ORDERS = np.array(list(itertools.permutations(range(4))), np.int32)
 
-# Hue once, contrast (which needs a mean of the image) twice. Any order of the
-# other three is contained on either side of the hue.
-_HALF = (
-    _BRIGHTNESS, _SATURATION, _BRIGHTNESS,
-    _CONTRAST,
-    _BRIGHTNESS, _SATURATION, _BRIGHTNESS,
-)  # fmt: skip
-_SCHEDULE = (*_HALF, _HUE, *_HALF)
-_ORDERS = np.array(list(itertools.permutations(range(4))))
-
-# Brightness, contrast, saturation, hue on planes; amounts that change nothing.
+# Brightness, contrast, saturation and hue on planes.
 _TORCHVISION = (
   color.scale_brightness,
   color.blend_contrast,
@@ -42,28 +27,13 @@ _TF = (
   color.hsv_saturation,
   color.turn_hue,
 )
-_TF_ADDITIVE = (color.shift_brightness, *_TF[1:])
 _KINDS = {
-  'torchvision': (_TORCHVISION, (1.0, 1.0, 1.0, 0.0)),
-  'tf': (_TF, (1.0, 1.0, 1.0, 0.0)),
-  'tf_additive': (_TF_ADDITIVE, (0.0, 1.0, 1.0, 0.0)),
+  'torchvision': _TORCHVISION,
+  'tf': _TF,
+  'tf_additive': (color.shift_brightness, *_TF[1:]),
 }
 
 Kind = Literal['torchvision', 'tf', 'tf_additive']
-
-
-def _active_slots() -> np.ndarray:
-  """Returns which slots of the schedule each order uses, bool [24, slots]."""
-  active = np.zeros((len(_ORDERS), len(_SCHEDULE)), bool)
-  for row, order in zip(active, _ORDERS, strict=True):
-    slot = -1
-    for operation in order:
-      slot = _SCHEDULE.index(operation, slot + 1)
-      row[slot] = True
-  return active
-
-
-_ACTIVE = _active_slots()
 
 
 def color_jitter(
@@ -73,7 +43,7 @@ def color_jitter(
   *,
   kind: Kind = 'torchvision',
 ) -> jax.Array:
-  """Changes brightness, contrast, saturation and hue, in one of 24 orders.
+  """Changes brightness, contrast, saturation and hue, in a given order.
 
   Every operation clips to [0, 1].
 
@@ -81,8 +51,8 @@ def color_jitter(
     image: float [H, W, 3] in [0, 1].
     amounts: float [4]: brightness factor (a shift for `'tf_additive'`),
       contrast factor, saturation factor, shift of hue in turns.
-    order: int scalar in [0, 24): number of the order among the permutations of
-      (brightness, contrast, saturation, hue) in lexicographic order.
+    order: int [4], a permutation: 0 brightness, 1 contrast, 2 saturation,
+      3 hue; the first entry is done first.
     kind: whose arithmetic, see `random_color_jitter`.
 
   Returns:
@@ -93,13 +63,33 @@ def color_jitter(
   """
   if kind not in _KINDS:
     raise errors.unknown('colour jitter', kind, _KINDS)
-  operations, neutral = _KINDS[kind]
-  active = jnp.asarray(_ACTIVE)[order]
-  planes = planes_lib.split(image)
-  for slot, index in enumerate(_SCHEDULE):
-    amount = jnp.where(active[slot], amounts[index], neutral[index])
-    planes = operations[index](planes, amount)
-  return planes_lib.join(planes, image.dtype)
+  return _JITTERS[kind](True, image, amounts, order)
+
+
+def _jitter_of(operations):
+  """Returns `jitter(apply, image, amounts, order)` made of operations."""
+
+  def branch(index):
+    return lambda planes, amounts: operations[index](planes, amounts[index])
+
+  branches = [branch(index) for index in range(4)]
+
+  def change(image, amounts, order):
+    planes = planes_lib.split(image)
+    for position in range(4):
+      planes = jax.lax.switch(order[position], branches, planes, amounts)
+    return planes_lib.join(planes, image.dtype)
+
+  @rowwise
+  def jitter(apply, image, amounts, order):
+    return jax.lax.cond(
+      apply, change, lambda image, *_: image, image, amounts, order
+    )
+
+  return jitter
+
+
+_JITTERS = {kind: _jitter_of(ops) for kind, ops in _KINDS.items()}
 
 
 def random_color_jitter(
@@ -142,12 +132,13 @@ def random_color_jitter(
     jaxssl.errors.UserError: a strength out of range or an unknown kind.
   """
   _check_strengths(brightness, contrast, saturation, hue)
+  if kind not in _KINDS:
+    raise errors.unknown('colour jitter', kind, _KINDS)
   u = jax.random.uniform(key, (6,))
   low, high = _ranges(brightness, contrast, saturation, hue, kind)
   amounts = low + u[:4] * (high - low)
-  order = (u[4] * len(_ORDERS)).astype(jnp.int32)
-  jittered = color_jitter(image, amounts, order, kind=kind)
-  return jnp.where(u[5] < prob, jittered, image)
+  order = jnp.asarray(_ORDERS)[(u[4] * len(_ORDERS)).astype(jnp.int32)]
+  return _JITTERS[kind](u[5] < prob, image, amounts, order)
 
 
 def _check_strengths(brightness, contrast, saturation, hue) -> None:

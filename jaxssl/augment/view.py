@@ -31,20 +31,22 @@ class View:
 
   def from_image(self, key: jax.Array, image: jax.Array) -> jax.Array:
     """Makes the view of a whole image, uint8 [H, W, 3]."""
-    crop_key, ops_key = jax.random.split(key)
+    keys = self._keys(key)
     image = geometry.random_resized_crop(
-      crop_key, _to_float(image), spec=self.crop
+      keys[0], _to_float(image), spec=self.crop
     )
-    return self._apply_ops(ops_key, image)
+    return self._apply_ops(keys, image)
 
   def from_crop(self, key: jax.Array, crop: jax.Array) -> jax.Array:
     """Makes the view of what the host cropped, uint8 [S, S, 3]."""
-    _, ops_key = jax.random.split(key)
-    return self._apply_ops(ops_key, _to_float(crop))
+    return self._apply_ops(self._keys(key), _to_float(crop))
 
-  def _apply_ops(self, key, image):
+  def _keys(self, key):
+    return jax.random.split(key, 1 + len(self.ops))
+
+  def _apply_ops(self, keys, image):
     for index, op in enumerate(self.ops):
-      image = op(jax.random.fold_in(key, index), image)
+      image = op(keys[1 + index], image)
     return image
 
 
