@@ -11,7 +11,6 @@ import functools
 import logging
 import os
 import pathlib
-import tempfile
 from typing import Any
 import zipfile
 
@@ -22,6 +21,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 import numpy as np
 
 from jaxssl import errors
+from jaxssl.evals import atomic
 from jaxssl.parallel import modes
 
 Encode = Callable[[Any], jax.Array]
@@ -220,13 +220,7 @@ def cached(
   found = _read(path, fingerprint)
   if found is None:
     found = compute()
-    try:
-      _write(path, fingerprint, found)
-    except OSError as error:
-      raise errors.UserError(
-        f'cannot write the features to {path}: {error.strerror or error}; '
-        'choose a folder that can be written and has space'
-      ) from error
+    _write(path, fingerprint, found)
   return found
 
 
@@ -247,22 +241,14 @@ def _read(path: pathlib.Path, fingerprint: str) -> Features | None:
 
 
 def _write(path: pathlib.Path, fingerprint: str, data: Features) -> None:
-  """Writes beside the file and renames, so that no reader sees a half."""
-  path.parent.mkdir(parents=True, exist_ok=True)
-  handle, temporary = tempfile.mkstemp(dir=path.parent, suffix='.npz.tmp')
-  try:
-    with os.fdopen(handle, 'wb') as file:
-      np.savez(
-        file,
-        features=data.features,
-        labels=data.labels,
-        class_names=np.array(data.class_names, np.str_),
-        fingerprint=np.array(fingerprint, np.str_),
-      )
-    os.replace(temporary, path)
-  except BaseException:
-    pathlib.Path(temporary).unlink(missing_ok=True)
-    raise
+  """Writes a cache file."""
+  arrays = {
+    'features': data.features,
+    'labels': data.labels,
+    'class_names': np.array(data.class_names, np.str_),
+    'fingerprint': np.array(fingerprint, np.str_),
+  }
+  atomic.write(path, lambda file: np.savez(file, **arrays))
 
 
 @jax.jit
