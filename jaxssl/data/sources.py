@@ -1,17 +1,37 @@
 """The table of sources, and how a section of a config becomes one of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+import importlib.util
 import inspect
+import os
 from typing import Any
 
+from jaxssl.data import tfds_source
 from jaxssl.data.digits import digits
+from jaxssl.data.folder import Folder
+from jaxssl.data.mixture import Mixture
 from jaxssl.data.photos import photos
 from jaxssl.data.source import Source
-from jaxssl.errors import unknown
+from jaxssl.errors import UserError, unknown
+
+
+def _mixture(
+  *,
+  sources: Sequence[Mapping[str, Any]],
+  weights: Sequence[float] | None = None,
+  split: str | None = None,
+) -> Mixture:
+  """Makes a mixture of sections; `split` goes to every one without its own."""
+  common = {} if split is None else {'split': split}
+  made = [make_source(**{**common, **section}) for section in sources]
+  return Mixture(made, weights=weights)
+
 
 SOURCES: dict[str, Callable[..., Source]] = {
   'photos': photos,
   'digits': digits,
+  'folder': Folder,
+  'mixture': _mixture,
 }
 
 
@@ -19,7 +39,8 @@ def make_source(name: str, **kwargs: Any) -> Source:
   """Makes a source from the section of a config.
 
   Args:
-    name: a key of `SOURCES`.
+    name: a key of `SOURCES`; or the path of a folder of pictures; or the name
+      of a TFDS data set.
     **kwargs: arguments of that source.
 
   Returns:
@@ -28,16 +49,37 @@ def make_source(name: str, **kwargs: Any) -> Source:
   Raises:
     UserError: for an unknown name or argument, or data that is not there.
   """
-  if name not in SOURCES:
+  if name in SOURCES:
+    return _call(name, SOURCES[name], kwargs)
+  if os.path.isdir(os.path.expanduser(name)) and 'data_dir' not in kwargs:
+    return _call(name, Folder, {'path': name, **kwargs})
+  if not _is_tfds(name, kwargs.get('data_dir')):
+    if os.sep in name:
+      raise UserError(f'{name} is neither a folder nor a known data source')
     raise unknown('data source', name, SOURCES)
-  return _call(name, SOURCES[name], kwargs)
+  return _call(name, tfds_source.Tfds, {'name': name, **kwargs})
+
+
+def _is_tfds(name: str, data_dir: str | None) -> bool:
+  if tfds_source.is_prepared(name, data_dir):
+    return True
+  if os.path.isabs(name) or name.startswith(('.', '~')):
+    return False
+  installed = importlib.util.find_spec('tensorflow_datasets') is not None
+  return installed and tfds_source.is_known(name)
 
 
 def _call(
   name: str, constructor: Callable[..., Source], kwargs: dict[str, Any]
 ) -> Source:
-  known = inspect.signature(constructor).parameters
+  signature = inspect.signature(constructor)
   for key in kwargs:
-    if key not in known:
-      raise unknown(f'argument of data source {name!r}', key, known)
+    if key not in signature.parameters:
+      raise unknown(
+        f'argument of data source {name!r}', key, signature.parameters
+      )
+  try:
+    signature.bind(**kwargs)
+  except TypeError as error:
+    raise UserError(f'data source {name!r}: {error}') from error
   return constructor(**kwargs)

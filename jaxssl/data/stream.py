@@ -156,7 +156,9 @@ class Reader:
     else:
       data = data.prefetch(1).unbatch()
       data = data.map(
-        self._render, num_parallel_calls=self._threads, deterministic=True
+        plain(self._render),
+        num_parallel_calls=self._threads,
+        deterministic=True,
       )
       data = data.ignore_errors()
       data = data.batch(len(self._positions(first_step)))
@@ -241,7 +243,9 @@ class _RowMaker:
       'label': np.full(1, -1, np.int32),
       'index': np.full(1, -1, np.int64),
       'position': np.array([position]),
-      'pictures': tuple(np.zeros((1, *s), np.uint8) for s in shapes),
+      'pictures': tuple(
+        np.zeros((1, *shape), np.uint8) for shape in self._plan.shapes
+      ),
     }
 
 

@@ -1,0 +1,171 @@
+"""Any folder of pictures."""
+
+from collections.abc import Iterator
+import hashlib
+import os
+import pathlib
+from typing import Literal
+
+import numpy as np
+
+from jaxssl.data import decode, order
+from jaxssl.data.source import Records, fingerprint
+from jaxssl.errors import UserError, unknown
+
+EXTENSIONS = ('.jpg', '.jpeg', '.jpe', '.jfif', '.png', '.webp', '.gif', '.bmp')
+SPLITS = ('train', 'test', 'all')
+
+_SUBFOLDERS = {'train': ('train',), 'test': ('test', 'val', 'validation')}
+_TRIED = 8
+_HEADER_BYTES = 1 << 16
+
+
+class Folder:
+  """All pictures below a folder.
+
+  A file counts as a picture by its extension (`EXTENSIONS`, in any case).
+  Hidden files and folders are passed over. Links are followed, a folder is
+  entered once. Files are sorted by path, so that the order does not depend on
+  the file system.
+
+  If every picture lies in a first-level subfolder, the subfolders are classes;
+  otherwise no picture has a label.
+
+  Splits: if the folder has subfolders `train` and `test` (or `val`,
+  `validation`), they are the splits and class folders lie inside them. If not,
+  `test_fraction` of the pictures, chosen by a hash of the path below the
+  folder, are for test; adding files moves no other file.
+
+  Args:
+    path: the folder.
+    split: `'train'`, `'test'`, or `'all'`.
+    test_fraction: share of the pictures that is held out, where there are no
+      subfolders for the splits.
+
+  Raises:
+    UserError: if the folder is missing or empty, no picture among the first few
+      is readable, or the split is unknown or empty.
+  """
+
+  content: Literal['paths'] = 'paths'
+
+  def __init__(
+    self,
+    path: str | os.PathLike[str],
+    *,
+    split: str = 'train',
+    test_fraction: float = 0.0,
+  ):
+    if split not in SPLITS:
+      raise unknown('split of a folder', split, SPLITS)
+    if not 0 <= test_fraction < 1:
+      raise UserError(f'test_fraction must be in [0, 1), not {test_fraction}')
+    root = pathlib.Path(path).expanduser()
+    if not root.is_dir():
+      raise UserError(f'{root} is not a folder')
+    inner = _split_folder(root, split)
+    self._root = inner or root
+    files = sorted(_pictures(self._root))
+    if not files:
+      raise UserError(
+        f'{self._root} has no pictures; known endings: {" ".join(EXTENSIONS)}'
+      )
+    self.class_names = _class_names(files)
+    if inner is None:
+      files = _hold_out(files, split, test_fraction)
+    if not files:
+      raise UserError(f'{root}: split {split!r} is empty; set test_fraction')
+    self._set_files(files)
+    self.name = str(path)
+    self._check_readable()
+
+  def _set_files(self, files: list[str]):
+    self.num_examples = len(files)
+    # Bytes of a fixed width: one object for a hundred million names.
+    self._files = np.array([os.fsencode(name) for name in files])
+    self._labels = np.full(len(files), -1, np.int32)
+    if self.class_names is not None:
+      numbers = {name: i for i, name in enumerate(self.class_names)}
+      self._labels[:] = [numbers[_first_folder(name)] for name in files]
+    sizes = (os.path.getsize(self._root / name) for name in files)
+    self.fingerprint = fingerprint(
+      '\n'.join(files).encode(errors='surrogateescape'),
+      np.fromiter(sizes, np.int64, len(files)),
+    )
+
+  def _check_readable(self):
+    for index in range(min(_TRIED, self.num_examples)):
+      with open(self.describe(index), 'rb') as file:
+        if decode.is_readable(file.read(_HEADER_BYTES)):
+          return
+    raise UserError(
+      f'{self._root}: none of the first {min(_TRIED, self.num_examples)} '
+      'pictures can be read'
+    )
+
+  def fetch(self, indices: np.ndarray) -> Records:
+    """Returns records; see `source.Source`."""
+    root = os.fsencode(self._root)
+    paths = [os.path.join(root, name) for name in self._files[indices].tolist()]
+    return Records(content=np.array(paths, object), label=self._labels[indices])
+
+  def locate(
+    self, positions: np.ndarray, *, seed: int
+  ) -> tuple[np.ndarray, np.ndarray]:
+    """Returns `(epoch, index)`; see `source.Source`."""
+    return order.locate(positions, num_examples=self.num_examples, seed=seed)
+
+  def describe(self, index: int) -> str:
+    """Returns the name of a file."""
+    return str(self._root / os.fsdecode(self._files[index]))
+
+
+def _split_folder(root: pathlib.Path, split: str) -> pathlib.Path | None:
+  found = {
+    key: [root / name for name in names if (root / name).is_dir()]
+    for key, names in _SUBFOLDERS.items()
+  }
+  if split == 'all' or not all(found.values()):
+    return None
+  return found[split][0]
+
+
+def _pictures(root: pathlib.Path) -> Iterator[str]:
+  """Yields paths relative to `root`, in any order."""
+  seen = set()
+  # A name that is no UTF-8 survives as surrogate escapes.
+  for folder, folders, names in os.walk(root, followlinks=True):
+    real = os.path.realpath(folder)
+    if real in seen:
+      folders.clear()
+      continue
+    seen.add(real)
+    # Sorted, so that of two links to one folder always the same is entered.
+    folders[:] = sorted(name for name in folders if not name.startswith('.'))
+    for name in names:
+      if not name.startswith('.') and name.lower().endswith(EXTENSIONS):
+        yield os.path.relpath(os.path.join(folder, name), root)
+
+
+def _first_folder(name: str) -> str:
+  return name.split(os.sep, 1)[0]
+
+
+def _class_names(files: list[str]) -> tuple[str, ...] | None:
+  if any(os.sep not in name for name in files):
+    return None
+  return tuple(sorted({_first_folder(name) for name in files}))
+
+
+def _hold_out(files: list[str], split: str, fraction: float) -> list[str]:
+  if split == 'all':
+    return files
+  held = [_hash_share(name) < fraction for name in files]
+  return [f for f, h in zip(files, held, strict=True) if h == (split == 'test')]
+
+
+def _hash_share(name: str) -> float:
+  """Hashes a path to [0, 1), equally on every system."""
+  text = name.replace(os.sep, '/').encode(errors='surrogateescape')
+  digest = hashlib.sha256(text).digest()
+  return int.from_bytes(digest[:8], 'big') / 2**64

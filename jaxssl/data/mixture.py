@@ -1,0 +1,159 @@
+"""Several sources in one stream, in exact proportions."""
+
+from collections.abc import Sequence
+import concurrent.futures
+from fractions import Fraction
+import math
+from typing import Literal
+
+import numpy as np
+
+from jaxssl.data import order
+from jaxssl.data.source import Records, Source, fingerprint
+from jaxssl.errors import UserError
+
+_LARGEST_BLOCK = 1000
+_READERS = 16
+
+
+class Mixture:
+  """Draws from sources with given weights, without chance in the proportions.
+
+  The stream is cut into blocks of K rows. Every block holds c_i rows of source
+  i, c_i / K = its share, in an order shuffled anew in each block; the j-th row
+  of a source in the whole stream is position j of its own shuffled stream. So
+  every source goes through its own epochs, a small one more often than a large
+  one, and the record at any position follows by arithmetic.
+
+  K is the least common denominator of the shares if that is at most 1000;
+  otherwise 1000, with the shares rounded (largest remainder, at least one row).
+
+  Labels are kept if all sources have the same class names; otherwise they are
+  -1. Record i of source s has the index i + the number of records before s.
+
+  Args:
+    sources: at least one.
+    weights: positive numbers; None for weights by number of records.
+
+  Raises:
+    UserError: for weights that do not fit.
+  """
+
+  content: Literal['bytes'] = 'bytes'
+
+  def __init__(
+    self, sources: Sequence[Source], *, weights: Sequence[float] | None = None
+  ):
+    sizes = [source.num_examples for source in sources]
+    weights = sizes if weights is None else list(weights)
+    if not sources or len(weights) != len(sources):
+      raise UserError(
+        f'mixture: {len(sources)} sources need as many weights, got '
+        f'{len(weights)}'
+      )
+    self._sources = tuple(sources)
+    self._starts = np.cumsum([0, *sizes])
+    self.counts = _counts(weights)
+    # Source of each place of a block before its shuffle, and which of the
+    # source's rows in the block it is.
+    self._owner = np.repeat(np.arange(len(sources)), self.counts)
+    self._rank = np.concatenate([np.arange(count) for count in self.counts])
+    names = {source.class_names for source in sources}
+    self.class_names = names.pop() if len(names) == 1 else None
+    self.name = 'mixture(' + ', '.join(s.name for s in sources) + ')'
+    self.num_examples = int(self._starts[-1])
+    self.fingerprint = fingerprint(
+      str(self.counts), *(source.fingerprint for source in sources)
+    )
+
+  def locate(
+    self, positions: np.ndarray, *, seed: int
+  ) -> tuple[np.ndarray, np.ndarray]:
+    """Returns `(epoch of the record's source, index)` of each position."""
+    size = len(self._owner)
+    block, place = np.divmod(np.asarray(positions, np.int64), size)
+    key = order.mix64(seed, block, len(self._sources))
+    place = order.shuffle(place, num_examples=size, key=key)
+    owner = self._owner[place]
+    epoch, index = np.empty_like(block), np.empty_like(block)
+    for number, source in enumerate(self._sources):
+      mine = owner == number
+      own = block[mine] * self.counts[number] + self._rank[place[mine]]
+      # Two sources of one size must not be shuffled alike.
+      own_seed = int(order.mix64(seed, number).astype(np.int64))
+      epoch[mine], index[mine] = source.locate(own, seed=own_seed)
+      index[mine] += self._starts[number]
+    return epoch, index
+
+  def fetch(self, indices: np.ndarray) -> Records:
+    """Returns records; see `source.Source`."""
+    content = np.empty(len(indices), object)
+    label = np.full(len(indices), -1, np.int32)
+    owner = np.searchsorted(self._starts, indices, side='right') - 1
+    for number in np.unique(owner).tolist():
+      mine = owner == number
+      source = self._sources[number]
+      records = source.fetch(indices[mine] - self._starts[number])
+      content[mine] = _encoded(source, records.content)
+      if self.class_names is not None:
+        label[mine] = records.label
+    return Records(content=content, label=label)
+
+  def describe(self, index: int) -> str:
+    """Returns the name of a record; see `source.Source`."""
+    number = int(np.searchsorted(self._starts, index, side='right')) - 1
+    return self._sources[number].describe(index - int(self._starts[number]))
+
+
+def _counts(weights: Sequence[float]) -> tuple[int, ...]:
+  """Returns how many rows of a block each source has."""
+  try:
+    exact = [Fraction(str(weight)) for weight in weights]
+  except ValueError as error:
+    raise UserError(
+      f'mixture: weights must be numbers, got {weights}'
+    ) from error
+  if min(exact) <= 0:
+    raise UserError(f'mixture: weights must be positive, got {weights}')
+  shares = [weight / sum(exact) for weight in exact]
+  size = math.lcm(*(share.denominator for share in shares))
+  if size <= _LARGEST_BLOCK:
+    return tuple(int(share * size) for share in shares)
+  counts = [max(1, int(share * _LARGEST_BLOCK)) for share in shares]
+  lost = [
+    share * _LARGEST_BLOCK - c for share, c in zip(shares, counts, strict=True)
+  ]
+  for number in sorted(range(len(lost)), key=lambda i: -lost[i]):
+    if sum(counts) >= _LARGEST_BLOCK:
+      break
+    counts[number] += 1
+  return tuple(counts)
+
+
+def _encoded(source: Source, content: np.ndarray) -> np.ndarray:
+  """Returns an object array of encoded pictures, whatever the source gives."""
+  if source.content == 'bytes':
+    return content
+  encoded = np.empty(len(content), object)
+  if source.content == 'pixels':
+    encoded[:] = [_portable_pixmap(pixels) for pixels in content]
+  else:
+    # Read here and not in the graph, because a row of a mixture does not know
+    # its source any more; threads hide the latency of a network disk.
+    with concurrent.futures.ThreadPoolExecutor(_READERS) as pool:
+      encoded[:] = list(pool.map(_read, content.tolist()))
+  return encoded
+
+
+def _portable_pixmap(pixels: np.ndarray) -> bytes:
+  height, width, _ = pixels.shape
+  return b'P6 %d %d 255\n' % (width, height) + pixels.tobytes()
+
+
+def _read(path: bytes) -> bytes:
+  try:
+    with open(path, 'rb') as file:
+      return file.read()
+  except OSError:
+    # An empty record is unreadable and is handled like any other such record.
+    return b''

@@ -1,0 +1,201 @@
+"""Any prepared data set of TensorFlow Datasets, by random access."""
+
+import os
+import pathlib
+from typing import Any, Literal
+
+import numpy as np
+
+from jaxssl.data import order
+from jaxssl.data.optional import require, tensorflow
+from jaxssl.data.source import Records, fingerprint
+from jaxssl.data.tfrecord import TFRecords
+from jaxssl.errors import UserError, unknown
+
+_DEFAULT_DIR = '~/tensorflow_datasets'
+
+
+class Tfds:
+  """Records of a TFDS data set; pictures stay encoded.
+
+  Works from the prepared files alone, so that also data sets whose builder
+  class is not installed can be read. Array record files are indexed; of TFRecord
+  files an index is made by reading the length of each record once.
+
+  Args:
+    name: name of the data set, or `name/config`.
+    data_dir: folder of prepared data sets; None for `$TFDS_DATA_DIR` or
+      `~/tensorflow_datasets`.
+    split: a split, or part of one as in `'train[:10%]'`.
+    version: such as `'1.0.0'`; None for the newest prepared one.
+    download: download and prepare what is not there.
+
+  Raises:
+    UserError: if the data set is not prepared (the message names the command
+      that does it), or has no picture, no such split or version.
+  """
+
+  content: Literal['bytes'] = 'bytes'
+
+  def __init__(
+    self,
+    name: str,
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+    split: str = 'train',
+    version: str | None = None,
+    download: bool = False,
+  ):
+    root = pathlib.Path(
+      data_dir or os.environ.get('TFDS_DATA_DIR') or _DEFAULT_DIR
+    ).expanduser()
+    folder = _prepared(root / name, version)
+    if folder is None and download:
+      folder = _prepare(name, root)
+    if folder is None:
+      raise UserError(
+        f'data set {name!r} is not prepared in {root}; run "tfds build {name} '
+        f'--data_dir {root}", or set download=True'
+      )
+    self.name = f'{name}/{split}'
+    info = _tfds().builder_from_directory(str(folder)).info
+    self._image, self._label = _keys(name, info)
+    self._records = _Slices(self.name, info, split)
+    self.num_examples = len(self._records)
+    self.class_names = None
+    if self._label is not None:
+      self.class_names = tuple(info.features[self._label].names)
+    self.fingerprint = fingerprint(
+      f'{name}/{info.version}/{split}', *self._records.parts
+    )
+
+  def fetch(self, indices: np.ndarray) -> Records:
+    """Returns records; see `source.Source`."""
+    tf = tensorflow()
+    spec = {self._image: tf.io.FixedLenFeature([], tf.string)}
+    if self._label is not None:
+      spec[self._label] = tf.io.FixedLenFeature([], tf.int64)
+    parsed = tf.io.parse_example(self._records.read(indices), spec)
+    label = np.full(len(indices), -1, np.int32)
+    if self._label is not None:
+      label[:] = parsed[self._label].numpy()
+    return Records(content=parsed[self._image].numpy(), label=label)
+
+  def locate(
+    self, positions: np.ndarray, *, seed: int
+  ) -> tuple[np.ndarray, np.ndarray]:
+    """Returns `(epoch, index)`; see `source.Source`."""
+    return order.locate(positions, num_examples=self.num_examples, seed=seed)
+
+  def describe(self, index: int) -> str:
+    """Returns the name of a record; see `source.Source`."""
+    return f'{self.name}[{index}]'
+
+
+class _Slices:
+  """The records of a split, which may be pieces of several files."""
+
+  def __init__(self, name: str, info: Any, split: str):
+    try:
+      pieces = info.splits[split].file_instructions
+    # TFDS raises KeyError or ValueError according to what is wrong.
+    except (KeyError, ValueError) as error:
+      raise unknown(f'split of {name}', split, info.splits) from error
+    paths = [str(piece.filename) for piece in pieces]
+    missing = [path for path in paths if not os.path.exists(path)]
+    if missing or not paths:
+      raise UserError(f'{name}: no file {missing[0] if missing else split}')
+    self.parts = [
+      f'{os.path.basename(p)}:{os.path.getsize(p)}:{piece.skip}:{piece.take}'
+      for p, piece in zip(paths, pieces, strict=True)
+    ]
+    self._files, lengths = _open(paths, info.file_format.value)
+    starts = np.cumsum([0, *lengths[:-1]])
+    ends = [
+      length if piece.take < 0 else piece.skip + piece.take
+      for piece, length in zip(pieces, lengths, strict=True)
+    ]
+    self._indices = np.concatenate(
+      [
+        np.arange(start + piece.skip, start + end)
+        for start, piece, end in zip(starts, pieces, ends, strict=True)
+      ]
+    )
+
+  def __len__(self) -> int:
+    return len(self._indices)
+
+  def read(self, indices: np.ndarray) -> list[bytes]:
+    return self._files(self._indices[indices])
+
+
+def _open(paths: list[str], file_format: str) -> tuple[Any, list[int]]:
+  """Returns a function from indices to records, and the length of each file."""
+  if file_format == 'array_record':
+    module = 'array_record.python.array_record_data_source'
+    make = require(module, extra='data').ArrayRecordDataSource
+    source = make(paths)
+    lengths = [len(make([path])) for path in paths]
+    return lambda indices: source.__getitems__(indices.tolist()), lengths
+  if file_format == 'tfrecord':
+    records = TFRecords(paths)
+    return records.read, records.lengths
+  raise UserError(
+    f'{paths[0]}: format {file_format!r} has no random access; prepare the '
+    'data set as array_record or tfrecord'
+  )
+
+
+def _tfds() -> Any:
+  tensorflow()
+  return require('tensorflow_datasets', extra='data')
+
+
+def _prepared(folder: pathlib.Path, version: str | None) -> pathlib.Path | None:
+  found = [path.parent for path in folder.glob('*/dataset_info.json')]
+  if version is not None:
+    found = [path for path in found if path.name == version]
+  return max(found, key=lambda path: _version(path.name), default=None)
+
+
+def _version(name: str) -> tuple[int, ...]:
+  return tuple(int(part) if part.isdigit() else -1 for part in name.split('.'))
+
+
+def is_known(name: str) -> bool:
+  """Tells whether TFDS has a builder class of this name."""
+  tfds = _tfds()
+  try:
+    tfds.builder_cls(name.split('/')[0])
+  except (tfds.core.registered.DatasetNotFoundError, ValueError):
+    return False
+  return True
+
+
+def is_prepared(name: str, data_dir: str | os.PathLike[str] | None) -> bool:
+  """Tells whether a data set lies ready in a folder."""
+  return data_dir is not None and (
+    _prepared(pathlib.Path(data_dir).expanduser() / name, None) is not None
+  )
+
+
+def _prepare(name: str, root: pathlib.Path) -> pathlib.Path:
+  builder = _tfds().builder(name, data_dir=str(root), try_gcs=False)
+  builder.download_and_prepare(file_format='array_record')
+  return pathlib.Path(builder.data_dir)
+
+
+def _keys(name: str, info: Any) -> tuple[str, str | None]:
+  """Returns the names of the picture and of the label in a record."""
+  features = _tfds().features
+  kinds = dict(info.features.items())
+  images = [k for k, v in kinds.items() if isinstance(v, features.Image)]
+  labels = [k for k, v in kinds.items() if isinstance(v, features.ClassLabel)]
+  preferred = info.supervised_keys or ()
+  if not images:
+    raise UserError(f'{name} has no picture; its features: {", ".join(kinds)}')
+  image = next((k for k in images if k in preferred), images[0])
+  label = next((k for k in labels if k in preferred), None)
+  if label is None and len(labels) == 1:
+    label = labels[0]
+  return image, label
