@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 
 from jaxssl import errors, models
-from jaxssl.models import conv
+from jaxssl.models import conv, resnet
 from jaxssl.weights import timm as timm_weights
 from tests.models import timm_reference
 
 
-def _init(encoder, size=32):
+def _setup(encoder, size=32):
   x = jnp.asarray(timm_reference.images(size))
-  return x, jax.jit(encoder.init)(jax.random.key(0), x)
+  return x, timm_reference.random_variables(encoder, x)
 
 
 @pytest.mark.reference
@@ -117,13 +117,12 @@ def test_width_multiplies_every_channel_count():
   jax.tree_util.tree_map_with_path(doubled, shapes(1), shapes(2))
 
 
-def test_zero_init_residual_makes_basic_blocks_identities():
-  encoder = models.make_encoder(
-    'resnet18', width=0.125, stem='cifar', zero_init_residual=True
-  )
-  x, variables = _init(encoder)
-  _, out = jax.jit(encoder.apply)(variables, x)
-  chex.assert_trees_all_equal(out['stem'], out['stage1'])
+def test_zero_init_residual_makes_blocks_identities():
+  block = resnet.ResidualBlock('basic', 4, 1, True, jnp.float32)
+  x = jnp.abs(jnp.asarray(timm_reference.images(8)))
+  x = jnp.concatenate([x, x[..., :1]], axis=-1)
+  y, _ = block.init_with_output(jax.random.key(0), x, False, None)
+  chex.assert_trees_all_equal(y, x)
 
 
 def test_convolutions_start_with_kaiming_normal_fan_out():
@@ -148,7 +147,7 @@ def _loss_gradients(encoder, variables, x):
 def test_remat_leaves_gradients_unchanged():
   options = {'width': 0.125, 'stem': 'cifar'}
   encoder = models.make_encoder('resnet18', **options)
-  x, variables = _init(encoder, 16)
+  x, variables = _setup(encoder, 16)
   again = models.make_encoder('resnet18', remat=True, **options)
   chex.assert_trees_all_close(
     _loss_gradients(encoder, variables, x),
@@ -160,8 +159,11 @@ def test_remat_leaves_gradients_unchanged():
 
 def test_bfloat16_keeps_float32_variables_and_features():
   encoder = models.make_encoder('resnet18', width=0.125, dtype='bfloat16')
-  x, variables = _init(encoder)
-  chex.assert_type(jax.tree.leaves(variables), jnp.float32)
+  x, variables = _setup(encoder)
+  shapes = jax.eval_shape(encoder.init, jax.random.key(0), x)
+  assert {leaf.dtype for leaf in jax.tree.leaves(shapes)} == {
+    jnp.dtype('float32')
+  }
   features, out = jax.jit(encoder.apply)(variables, x)
   assert features.dtype == jnp.float32
   assert out['stage4'].dtype == jnp.bfloat16

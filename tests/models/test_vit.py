@@ -17,9 +17,9 @@ def _small(**options):
   return models.make_encoder('vit_ti8', **SMALL | options)
 
 
-def _init(encoder, size=32):
+def _setup(encoder, size=32):
   x = jnp.asarray(timm_reference.images(size))
-  return x, jax.jit(encoder.init)(jax.random.key(0), x)
+  return x, timm_reference.random_variables(encoder, x)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 3))
@@ -140,7 +140,7 @@ def test_intermediates_have_their_shapes():
 
 def test_keep_of_all_patches_permutes_tokens_and_leaves_features():
   encoder = _small(num_registers=1)
-  x, variables = _init(encoder)
+  x, variables = _setup(encoder)
   order = np.stack([np.random.default_rng(i).permutation(16) for i in (0, 1)])
   features, out = _encode(encoder, variables, x)
   kept_features, kept = _encode(encoder, variables, x, keep=jnp.asarray(order))
@@ -151,7 +151,7 @@ def test_keep_of_all_patches_permutes_tokens_and_leaves_features():
 
 def test_keep_ignores_the_patches_left_out():
   encoder = _small()
-  x, variables = _init(encoder)
+  x, variables = _setup(encoder)
   keep = jnp.asarray([[0, 5], [5, 0]])  # patch 0: top left, 5: row 1, column 1
   other = x.at[:, :8, 8:].set(7.0).at[:, 8:, :8].set(7.0).at[:, 16:].set(7.0)
   features, _ = _encode(encoder, variables, x, keep=keep)
@@ -164,7 +164,7 @@ def test_keep_ignores_the_patches_left_out():
 
 def test_mask_hides_the_masked_patches_only():
   encoder = _small(use_mask_token=True)
-  x, variables = _init(encoder)
+  x, variables = _setup(encoder)
   mask = jnp.zeros((2, 16), bool).at[:, 0].set(True)
   hidden, _ = _encode(encoder, variables, x, mask=mask)
   changed = x.at[:, :8, :8].set(7.0)
@@ -176,7 +176,7 @@ def test_mask_hides_the_masked_patches_only():
 
 def test_masked_patches_still_have_positions():
   encoder = _small(use_mask_token=True)
-  x, variables = _init(encoder)
+  x, variables = _setup(encoder)
   mask = jnp.ones((2, 16), bool)
   _, out = _encode(encoder, variables, x, mask=mask)
   patches = np.asarray(out['block00'][0, 1:])
@@ -193,7 +193,7 @@ def test_mask_token_is_there_without_a_mask_at_init():
 
 def test_fixed_positions_have_no_parameter_and_matter():
   encoder = _small(position='sincos_mae', pool='avg')
-  x, variables = _init(encoder)
+  x, variables = _setup(encoder)
   assert 'pos_embed' not in variables['params']
   # A mirror image has the same patches elsewhere if each patch is flat.
   flat = jnp.repeat(jnp.repeat(x[:, ::8, ::8], 8, axis=1), 8, axis=2)
@@ -208,17 +208,17 @@ def test_fixed_positions_have_no_parameter_and_matter():
 
 def test_grid_stores_positions_of_another_size_than_the_images():
   encoder = _small(grid=(3, 5))
-  x, variables = _init(encoder)
+  x, variables = _setup(encoder)
   assert variables['params']['pos_embed'].shape == (1, 16, 64)
   features, _ = _encode(encoder, variables, x)
   chex.assert_shape(features, (2, 64))
   with pytest.raises(errors.UserError, match='grid'):
-    _small().init(jax.random.key(0), jnp.zeros((1, 32, 48, 3)))
+    jax.eval_shape(_small().init, jax.random.key(0), x[:, :24])
 
 
 def test_drop_path_rates_rise_linearly_from_zero():
   encoder = _small(drop_path=0.9, depth=3)
-  x, variables = _init(encoder)
+  x, variables = _setup(encoder)
   x = jnp.broadcast_to(x[:1], (64, *x.shape[1:]))
   keys = jax.random.split(jax.random.key(0), 64)
   _, out = _encode(encoder, variables, x, True, keys=keys)
@@ -234,7 +234,7 @@ def test_drop_path_rates_rise_linearly_from_zero():
 
 def test_drop_path_does_not_depend_on_the_device_count():
   encoder = _small(drop_path=0.5)
-  x, variables = _init(encoder)
+  x, variables = _setup(encoder)
   x = jnp.concatenate([x, x + 1.0])
   key = jax.random.key(3)
 
@@ -253,7 +253,7 @@ def test_drop_path_does_not_depend_on_the_device_count():
 
 def test_remat_leaves_gradients_unchanged():
   encoder = _small(drop_path=0.5)
-  x, variables = _init(encoder)
+  x, variables = _setup(encoder)
   keys = jax.random.split(jax.random.key(0), 2)
 
   def gradients(encoder):
@@ -272,10 +272,13 @@ def test_remat_leaves_gradients_unchanged():
 
 
 def test_bfloat16_keeps_float32_variables_and_features():
-  options = {'num_registers': 1, 'layer_scale': 0.1, 'pool': 'map'}
+  options = {'num_registers': 1, 'layer_scale': 0.1, 'pool': 'map', 'depth': 1}
   encoder = _small(dtype='bfloat16', use_mask_token=True, **options)
-  x, variables = _init(encoder)
-  chex.assert_type(jax.tree.leaves(variables), jnp.float32)
+  x, variables = _setup(encoder)
+  shapes = jax.eval_shape(encoder.init, jax.random.key(0), x)
+  assert {leaf.dtype for leaf in jax.tree.leaves(shapes)} == {
+    jnp.dtype('float32')
+  }
   features, out = _encode(encoder, variables, x)
   assert features.dtype == jnp.float32
   assert out['encoded'].dtype == jnp.bfloat16
@@ -302,10 +305,10 @@ def test_wrong_attributes_are_user_errors(options, message):
 
 def test_wrong_calls_are_user_errors():
   encoder = _small(drop_path=0.1)
-  x, variables = _init(encoder)
+  x, variables = _setup(encoder)
   with pytest.raises(errors.UserError, match='30x32'):
-    encoder.apply(variables, x[:, :30])
+    jax.eval_shape(encoder.apply, variables, x[:, :30])
   with pytest.raises(errors.UserError, match='use_mask_token'):
-    encoder.apply(variables, x, mask=jnp.zeros((2, 16), bool))
+    _encode(encoder, variables, x, mask=jnp.zeros((2, 16), bool))
   with pytest.raises(errors.UserError, match='keys'):
-    encoder.apply(variables, x, True)
+    _encode(encoder, variables, x, True)

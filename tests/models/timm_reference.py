@@ -37,6 +37,20 @@ def load(encoder, model, size):
   return jax.tree.map(jnp.asarray, timm_weights.from_timm(tensors, shapes))
 
 
+def random_variables(encoder, x):
+  """Returns random variables; compiling `encoder.init` would cost seconds."""
+  rng = np.random.default_rng(0)
+
+  def draw(path, leaf):
+    name, noise = path[-1].key, rng.standard_normal(leaf.shape, np.float32)
+    if name == 'kernel':
+      return noise / np.float32(np.prod(leaf.shape[:-1]) ** 0.5)
+    return (name in ('scale', 'var')) + np.float32(0.05) * noise
+
+  shapes = jax.eval_shape(encoder.init, jax.random.key(0), x)
+  return jax.tree_util.tree_map_with_path(draw, shapes)
+
+
 def images(size, batch=2):
   """Returns normal images [b, size, size, 3]."""
   rng = np.random.default_rng(size)
