@@ -51,6 +51,7 @@ setuptools.setup(
         'scipy>=1.14',
         'rich>=13',
         'absl-py>=2.1',
+        'tensorboardX>=2.6.2',
     ],
     extras_require={
         'data': DATA,

@@ -255,7 +255,8 @@ def accepted(section: str, name: str | None = None) -> dict[str, Any]:
   if section == 'encoder':
     return _encoder_fields(name)
   if section == 'data':
-    return _parameters(data.source_constructor(name))
+    keys = _parameters(data.SOURCES.get(name, data.Tfds))
+    return {key: value for key, value in keys.items() if key != 'name'}
   if section == 'optim':
     if name not in optim.OPTIMIZERS:
       raise unknown('optimizer', name, optim.OPTIMIZERS)

@@ -38,11 +38,11 @@ def load_file(path: str | pathlib.Path) -> Config:
     config = get_config() if get_config else None
   except Exception as error:
     raise UserError(
-        f'config file {str(path)!r} fails: {type(error).__name__}: {error}'
+      f'config file {str(path)!r} fails: {type(error).__name__}: {error}'
     ) from error
   if config is None:
     raise UserError(
-        f'config file {str(path)!r} must define get_config() -> ConfigDict'
+      f'config file {str(path)!r} must define get_config() -> ConfigDict'
     )
   return to_plain(config)
 
@@ -69,8 +69,8 @@ def parse_overrides(arguments: Sequence[str]) -> dict[str, Any]:
   for argument in arguments:
     if not argument.startswith(PREFIX) or '=' not in argument:
       raise UserError(
-          f'unexpected argument {argument!r}; overrides look like '
-          '--config.train.steps=100'
+        f'unexpected argument {argument!r}; overrides look like '
+        '--config.train.steps=100'
       )
     key, _, text = argument[len(PREFIX) :].partition('=')
     overrides[key] = _parse_value(text)
@@ -94,8 +94,8 @@ def apply_overrides(config: Config, overrides: Mapping[str, Any]) -> Config:
     if key not in flat:
       if any(known.startswith(key + '.') for known in flat):
         raise UserError(
-            f'config.{key} is a section; set its keys, for example '
-            f'--config.{next(k for k in flat if k.startswith(key + "."))}=...'
+          f'config.{key} is a section; set its keys, for example '
+          f'--config.{next(k for k in flat if k.startswith(key + "."))}=...'
         )
       raise unknown('config key', key, flat)
     flat[key] = _same_type(key, value, flat[key])
@@ -145,9 +145,9 @@ def differences(old: Config, new: Config) -> list[str]:
   """Returns one line `key: old -> new` for each leaf that differs."""
   before, after = flatten(old), flatten(new)
   return [
-      f'{key}: {before.get(key)!r} -> {after.get(key)!r}'
-      for key in sorted(before.keys() | after.keys())
-      if before.get(key) != after.get(key)
+    f'{key}: {before.get(key)!r} -> {after.get(key)!r}'
+    for key in sorted(before.keys() | after.keys())
+    if before.get(key) != after.get(key)
   ]
 
 
@@ -166,12 +166,9 @@ def _same_type(key: str, value: Any, old: Any) -> Any:
     return value
   if isinstance(old, bool) or isinstance(value, bool):
     wanted = type(old)
-  elif isinstance(old, float):
+  elif isinstance(old, float) or key.endswith('epochs'):
+    # An epoch count may have a fraction even where a file gives an integer.
     value, wanted = float(value) if type(value) is int else value, float
-  elif isinstance(old, int) and isinstance(value, float):
-    # `weight_decay: 0` in a config file means a number, not an integer, but a
-    # number of steps cannot have a fraction.
-    wanted = int
   elif isinstance(old, tuple):
     value = value if isinstance(value, tuple) else (value,)
     wanted = tuple
@@ -181,18 +178,18 @@ def _same_type(key: str, value: Any, old: Any) -> Any:
     wanted = type(old)
   if type(value) is not wanted:
     raise UserError(
-        f'config.{key} takes {_article(wanted)}, got {value!r} '
-        f'(it is {old!r} by default)'
+      f'config.{key} takes {_article(wanted)}, got {value!r} '
+      f'(it is {old!r} by default)'
     )
   return value
 
 
 def _article(kind: type) -> str:
   names = {
-      bool: 'true or false',
-      int: 'an integer',
-      float: 'a number',
-      str: 'a text',
-      tuple: 'a tuple',
+    bool: 'true or false',
+    int: 'an integer',
+    float: 'a number',
+    str: 'a text',
+    tuple: 'a tuple',
   }
   return names.get(kind, f'a {kind.__name__}')

@@ -197,6 +197,9 @@ class _Runner:
       state, metrics = step_fn(state, batch)
       monitor.add(step, metrics)
       clock.step()
+      if step == first_step + 1:
+        jax.block_until_ready(metrics)  # compilation is no part of the speed
+        clock.restart(self.batches.wait_seconds)
       last = step == job.num_steps
       if last or step % job.log_steps == 0:
         self._log(step, self._flush(monitor), clock)

@@ -6,7 +6,7 @@ import os
 import pathlib
 from typing import Protocol
 
-from jaxssl.errors import UserError
+import tensorboardX
 
 
 class Writer(Protocol):
@@ -68,29 +68,16 @@ def read_json_lines(path: str | pathlib.Path) -> list[dict[str, float]]:
 
 
 class TensorBoard:
-  """Writes TensorBoard events; loads TensorFlow when it is made."""
+  """Writes TensorBoard events (through tensorboardX, without TensorFlow)."""
 
   def __init__(self, directory: str | pathlib.Path):
-    """Opens an event file.
-
-    Raises:
-      UserError: if TensorFlow is not installed.
-    """
-    try:
-      import tensorflow as tf
-    except ImportError as error:
-      raise UserError(
-        'TensorBoard events need TensorFlow: pip install "jaxssl[data]", or '
-        '--config.train.tensorboard=false'
-      ) from error
-    self._scalar = tf.summary.scalar
-    self._writer = tf.summary.create_file_writer(str(directory))
+    """Opens an event file in `directory`."""
+    self._writer = tensorboardX.SummaryWriter(str(directory))
 
   def write(self, step: int, scalars: Mapping[str, float]) -> None:
     """See `Writer.write`."""
-    with self._writer.as_default():
-      for name, value in scalars.items():
-        self._scalar(name, value, step=step)
+    for name, value in scalars.items():
+      self._writer.add_scalar(name, value, step)
 
   def close(self) -> None:
     """See `Writer.close`."""

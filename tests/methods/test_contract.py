@@ -1,0 +1,201 @@
+"""Every method x every property of the contract (`jaxssl.methods.base`)."""
+
+import dataclasses
+import functools
+import math
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxssl import models
+from jaxssl.augment import geometry
+from jaxssl.augment.crop_spec import CropSpec
+from jaxssl.augment.view import Augment, View
+from jaxssl.methods import SimCLR
+from jaxssl.parallel import modes
+from jaxssl.train.state import init_state
+from jaxssl.train.step import train_step
+from tests.tiny import TinyEncoder
+
+BATCH, SIZE, STEPS = 16, 16, 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+  """A small instance of a method and what must hold for it.
+
+  Attributes:
+    make: () -> method.
+    initial_loss: what the loss is at the first step, from theory.
+    tolerance: relative, because features at initialisation are not random.
+    learning_rate: at which a few steps of SGD lower the loss.
+  """
+
+  make: object
+  initial_loss: float
+  tolerance: float
+  learning_rate: float
+
+  @property
+  def tx(self):
+    return optax.sgd(self.learning_rate, momentum=0.9)
+
+
+def _simclr(encoder):
+  return SimCLR(
+    encoder=encoder,
+    head=models.SimCLRHead(num_layers=2, out_dim=16),
+    temperature=1.0,
+  )
+
+
+def _vit():
+  return models.make_encoder(
+    'vit_ti4', dim=16, depth=2, num_heads=2, drop_path=0.2
+  )
+
+
+CASES = {
+  'simclr_conv': Case(lambda: _simclr(TinyEncoder()), math.log(31), 0.15, 0.2),
+  'simclr_vit': Case(lambda: _simclr(_vit()), math.log(31), 0.15, 0.02),
+}
+
+VIEW = View(
+  crop=CropSpec(size=SIZE, scale=(0.5, 1.0)),
+  ops=(geometry.random_flip_left_right,),
+)
+AUGMENT = Augment(views=(VIEW, VIEW))
+
+
+def _batch():
+  # Smooth pictures that differ, so that there is something to learn.
+  waves = np.random.default_rng(0).uniform(0.1, 1.0, (BATCH, 1, 1, 3))
+  grid = np.arange(SIZE)[None, :, None, None]
+  pictures = 127 * (1 + np.sin(waves * (grid + grid.swapaxes(1, 2))))
+  return {
+    'image': pictures.astype(np.uint8),
+    'label': np.arange(BATCH, dtype=np.int32) % 4,
+  }
+
+
+def _modes():
+  return {
+    'jit1': modes.make_mode('jit', num_devices=1),
+    'jit2': modes.make_mode('jit', num_devices=2),
+    'jit8': modes.make_mode('jit', num_devices=8),
+    'pmap1': modes.make_mode('pmap', num_devices=1),
+    'pmap2': modes.make_mode('pmap', num_devices=2),
+    'pmap8': modes.make_mode('pmap', num_devices=8),
+  }
+
+
+@functools.lru_cache
+def _initial(case):
+  init = functools.partial(
+    init_state,
+    method=CASES[case].make(),
+    augment=AUGMENT,
+    tx=CASES[case].tx,
+  )
+  return jax.device_get(
+    jax.jit(lambda: without_key(init(jax.random.key(0), _batch())))()
+  )
+
+
+def without_key(state):
+  """Keys cannot leave the device as NumPy; the tests use one fixed key."""
+  return state.replace(key=())
+
+
+@functools.lru_cache
+def _run(case, mode_name):
+  """Losses, and the final state on the host, of steps compiled once."""
+  mode = _modes()[mode_name]
+  # Raises when the step is traced, and so compiled, a second time.
+  chex.clear_trace_counter()
+  step = mode.compile(
+    functools.partial(
+      chex.assert_max_traces(train_step, n=1),
+      method=CASES[case].make(),
+      augment=AUGMENT,
+      tx=CASES[case].tx,
+    )
+  )
+  state = mode.put_state(_initial(case).replace(key=jax.random.key(7)))
+  batch, losses = mode.put_batch(_batch()), []
+  for _ in range(STEPS):
+    state, metrics = step(state, batch)
+    losses.append(float(mode.fetch(metrics)['loss']))
+  state = without_key(mode.get_state(state))
+  return np.array(losses), jax.device_get(state)
+
+
+def _loss(case, state, batch):
+  method = CASES[case].make()
+  loss, _ = jax.jit(method.loss)(
+    state.params,
+    state.method_state,
+    batch,
+    key=jax.random.key(2),
+    step=jnp.zeros((), jnp.int32),
+  )
+  return float(loss)
+
+
+@pytest.mark.parametrize('case', CASES)
+class TestContract:
+  def test_everything_stays_finite(self, case):
+    losses, state = _run(case, 'jit1')
+    chex.assert_tree_all_finite((losses, state))
+
+  def test_training_lowers_the_loss_of_a_fixed_batch(self, case):
+    batch = AUGMENT(jax.random.key(1), _batch())
+    before = _loss(case, _initial(case), batch)
+    after = _loss(case, _run(case, 'jit1')[1], batch)
+    assert after < before
+
+  def test_initial_loss_is_what_theory_says(self, case):
+    losses, _ = _run(case, 'jit1')
+    np.testing.assert_allclose(
+      losses[0], CASES[case].initial_loss, rtol=CASES[case].tolerance
+    )
+
+  # Sums over rows are taken in another order on more devices, which moves
+  # float32 results by about 1e-7 a step; the steps amplify it.
+  @pytest.mark.parametrize('mode', ['jit2', 'jit8', 'pmap1', 'pmap2', 'pmap8'])
+  def test_mode_and_device_count_do_not_matter(self, case, mode):
+    losses, state = _run(case, 'jit1')
+    other_losses, other_state = _run(case, mode)
+    np.testing.assert_allclose(other_losses, losses, atol=2e-5)
+    chex.assert_trees_all_close(
+      (other_state.params, other_state.method_state),
+      (state.params, state.method_state),
+      atol=2e-5,
+      rtol=2e-5,
+    )
+
+  def test_shapes_and_dtypes_are_stable(self, case):
+    _, state = _run(case, 'jit1')
+    chex.assert_trees_all_equal_shapes_and_dtypes(state, _initial(case))
+
+  def test_parameters_are_float32(self, case):
+    for leaf in jax.tree.leaves(_initial(case).params):
+      assert leaf.dtype == jnp.float32
+
+  def test_loss_has_no_side_effects(self, case):
+    batch = AUGMENT(jax.random.key(1), _batch())
+    state = _initial(case)
+    assert _loss(case, state, batch) == _loss(case, state, batch)
+
+  def test_export_runs_through_the_encoder(self, case):
+    method, state = CASES[case].make(), _initial(case)
+    towers = method.export(state.params, state.method_state)
+    images = jnp.zeros((2, SIZE, SIZE, 3))
+    features, out = method.encoder.apply(towers['encoder'], images)
+    chex.assert_rank(features, 2)
+    assert out
+    chex.assert_tree_all_finite(features)
