@@ -1,0 +1,90 @@
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxssl.augment import recipes
+from tests.augment.images import batch
+
+NAMES_OF_OPS = {
+  'simclr': ['flip', 'jitter', 'gray', 'blur'],
+  'simclr_cifar': ['flip', 'jitter', 'gray'],
+  'byol': ['flip', 'jitter', 'gray', 'blur'],
+  'moco_v1': ['gray', 'jitter', 'flip'],
+  'moco_v2': ['jitter', 'gray', 'blur', 'flip'],
+  'crop_flip': ['flip'],
+  'none': [],
+}
+SHORT = {
+  'random_flip_left_right': 'flip',
+  'random_color_jitter': 'jitter',
+  'random_gray': 'gray',
+  'random_gaussian_blur': 'blur',
+  'random_solarize': 'solarize',
+}
+
+
+def _names(view):
+  return [SHORT[getattr(op, 'func', op).__name__] for op in view.ops]
+
+
+def _keywords(view, name):
+  op = view.ops[_names(view).index(name)]
+  return getattr(op, 'keywords', {})
+
+
+@pytest.mark.parametrize('name', recipes.RECIPES)
+def test_first_view_has_the_operations_in_the_order_of_the_authors(name):
+  augment = recipes.RECIPES[name](size=224)
+  assert _names(augment.views[0]) == NAMES_OF_OPS[name]
+  assert all(crop.size == 224 for crop in augment.crops)
+
+
+def test_numbers_of_simclr():
+  view = recipes.simclr().views[0]
+  assert view.crop.rule == 'tf'
+  assert view.crop.interpolation == 'bicubic'
+  assert view.crop.scale == (0.08, 1.0)
+  assert _keywords(view, 'blur') == {'radius': 11, 'prob': 0.5}
+  assert _keywords(view, 'jitter') == {
+    'brightness': 0.8,
+    'contrast': 0.8,
+    'saturation': 0.8,
+    'hue': 0.2,
+    'prob': 0.8,
+    'kind': 'tf',
+  }
+  assert _keywords(recipes.simclr_cifar().views[0], 'jitter')['hue'] == 0.1
+
+
+def test_numbers_of_byol():
+  first, second = recipes.byol().views
+  assert _names(second) == ['flip', 'jitter', 'gray', 'blur', 'solarize']
+  assert _keywords(first, 'blur') == {'radius': 11, 'prob': 1.0}
+  assert _keywords(second, 'blur') == {'radius': 11, 'prob': 0.1}
+  assert _keywords(first, 'jitter')['kind'] == 'tf_additive'
+  assert _keywords(first, 'jitter')['saturation'] == 0.2
+
+
+def test_numbers_of_moco():
+  assert recipes.moco_v2().crops[0].scale == (0.2, 1.0)
+  assert _keywords(recipes.moco_v2().views[0], 'jitter')['hue'] == 0.1
+  assert _keywords(recipes.moco_v1().views[0], 'jitter')['hue'] == 0.4
+
+
+def test_none_of_a_square_image_only_resizes():
+  augment = recipes.none(size=12, num_views=2)
+  images = jnp.asarray(batch(12, rows=2))
+  views = augment(jax.random.key(0), {'image': images})['views']
+  for view in views:
+    np.testing.assert_allclose(view, images / 255, atol=1e-6)
+
+
+def test_views_stay_in_range():
+  augment = recipes.simclr(size=20)
+  augment = dataclasses.replace(augment, views=augment.views[:1])
+  images = jnp.asarray(batch(20, rows=4))
+  (view,) = jax.jit(augment)(jax.random.key(0), {'image': images})['views']
+  assert 0 <= float(view.min()) < float(view.max()) <= 1
