@@ -14,8 +14,12 @@ from jaxssl.data.tfds_source import Tfds
 __all__ = [
   'SOURCES',
   'Arrays',
+  'Folder',
+  'Mixture',
+  'Tfds',
   'TrainBatches',
   'eval_batches',
+  'fake_batches',
   'make_source',
   'train_batches',
 ]

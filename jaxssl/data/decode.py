@@ -16,7 +16,7 @@ from jaxssl.errors import UserError
 
 MAX_PIXELS = 50_000_000
 # Pillow knows many more formats, some of them with a history of exploits.
-FORMATS = ('JPEG', 'MPO', 'PNG', 'WEBP', 'GIF', 'BMP', 'DIB', 'PPM')
+FORMATS = ('JPEG', 'PNG', 'WEBP', 'GIF', 'BMP', 'DIB', 'PPM')
 
 _JFIF = b'\xff\xd8\xff\xe0\x00\x10JFIF\x00'
 _HEADER_BYTES = 1 << 16
@@ -43,7 +43,7 @@ def exact(content: bytes, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
   Raises:
     UnreadableError: for anything that cannot be decoded completely.
   """
-  pil = require('PIL.Image', extra='data')
+  pil = _pillow()
   ops = require('PIL.ImageOps', extra='data')
   try:
     with pil.open(io.BytesIO(content), formats=FORMATS) as image:
@@ -55,6 +55,13 @@ def exact(content: bytes, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
   # SyntaxError, struct.error, IndexError, ...
   except Exception as error:
     raise UnreadableError(f'{type(error).__name__}: {error}') from error
+
+
+def _pillow() -> Any:
+  pil = require('PIL.Image', extra='data')
+  # Loads the plugins of all formats; does nothing the second time.
+  pil.init()
+  return pil
 
 
 def _check_size(size: tuple[int, int], max_pixels: int):
@@ -228,7 +235,7 @@ def _plain_png(content: Any) -> Any:
 
 def is_readable(content: bytes) -> bool:
   """Tells whether the header is that of a picture in one of `FORMATS`."""
-  pil = require('PIL.Image', extra='data')
+  pil = _pillow()
   try:
     with pil.open(io.BytesIO(content), formats=FORMATS):
       return True

@@ -120,12 +120,12 @@ def _counts(weights: Sequence[float]) -> tuple[int, ...]:
   if size <= _LARGEST_BLOCK:
     return tuple(int(share * size) for share in shares)
   counts = [max(1, int(share * _LARGEST_BLOCK)) for share in shares]
-  lost = [
-    share * _LARGEST_BLOCK - c for share, c in zip(shares, counts, strict=True)
-  ]
-  for number in sorted(range(len(lost)), key=lambda i: -lost[i]):
-    if sum(counts) >= _LARGEST_BLOCK:
-      break
+  # The most under-represented sources first.
+  by_loss = sorted(
+    range(len(shares)),
+    key=lambda i: counts[i] - shares[i] * _LARGEST_BLOCK,
+  )
+  for number in by_loss[: max(0, _LARGEST_BLOCK - sum(counts))]:
     counts[number] += 1
   return tuple(counts)
 

@@ -74,13 +74,14 @@ class Plan:
 
     Returns:
       `content` and `label` of `Records`; `position`, `index` int64 [b]; `key`
-      int64 [b, views, 2], the seed of each crop.
+      int64 [b, max(1, views), 2], the seed of each crop.
     """
     epoch, index = self.locate(positions)
     if replacement:
       index = np.array([replacement.get(int(i), i) for i in index], np.int64)
     records = self.source.fetch(index)
-    views = np.arange(len(self.crops))
+    # At least one: TensorFlow 2.21 crashes on unbatching an empty component.
+    views = np.arange(max(1, len(self.crops)))
     # The record and not the position: a replaced row is a function of what
     # replaces it, whether that was known before reading or not.
     words = (self.seed, epoch[:, None, None], index[:, None, None])

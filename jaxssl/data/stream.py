@@ -195,7 +195,7 @@ class Reader:
     for name in ('label', 'position', 'index'):
       rows[name].set_shape([None])
     rows['content'].set_shape([None, None, None, 3] if pixels else [None])
-    rows['key'].set_shape([None, len(self._plan.crops), 2])
+    rows['key'].set_shape([None, None, 2])
     return rows
 
   def _render(self, row: dict[str, Any]) -> dict[str, Any]:

@@ -19,8 +19,8 @@ class Tfds:
   """Records of a TFDS data set; pictures stay encoded.
 
   Works from the prepared files alone, so that also data sets whose builder
-  class is not installed can be read. Array record files are indexed; of TFRecord
-  files an index is made by reading the length of each record once.
+  class is not installed can be read. Array record files have an index; one of
+  TFRecord files is made by reading the length of each record once.
 
   Args:
     name: name of the data set, or `name/config`.
@@ -54,8 +54,8 @@ class Tfds:
       folder = _prepare(name, root)
     if folder is None:
       raise UserError(
-        f'data set {name!r} is not prepared in {root}; run "tfds build {name} '
-        f'--data_dir {root}", or set download=True'
+        f'data set {name!r} is not prepared in {root}; run "tfds build '
+        f'{name} --data_dir {root}", or set download=True'
       )
     self.name = f'{name}/{split}'
     info = _tfds().builder_from_directory(str(folder)).info
@@ -71,15 +71,15 @@ class Tfds:
 
   def fetch(self, indices: np.ndarray) -> Records:
     """Returns records; see `source.Source`."""
-    tf = tensorflow()
-    spec = {self._image: tf.io.FixedLenFeature([], tf.string)}
-    if self._label is not None:
-      spec[self._label] = tf.io.FixedLenFeature([], tf.int64)
-    parsed = tf.io.parse_example(self._records.read(indices), spec)
+    parse = tensorflow().train.Example.FromString
+    content = np.empty(len(indices), object)
     label = np.full(len(indices), -1, np.int32)
-    if self._label is not None:
-      label[:] = parsed[self._label].numpy()
-    return Records(content=parsed[self._image].numpy(), label=label)
+    for row, record in enumerate(self._records.read(indices)):
+      values = parse(record).features.feature
+      content[row] = values[self._image].bytes_list.value[0]
+      if self._label is not None:
+        label[row] = values[self._label].int64_list.value[0]
+    return Records(content=content, label=label)
 
   def locate(
     self, positions: np.ndarray, *, seed: int

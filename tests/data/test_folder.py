@@ -1,0 +1,176 @@
+import io
+import os
+
+import numpy as np
+from PIL import Image, ImageOps
+import pytest
+
+from jaxssl import data
+from jaxssl.data import decode
+from jaxssl.errors import UserError
+
+
+def _picture(height=40, width=60):
+  y, x = np.mgrid[:height, :width]
+  waves = [128 + 100 * np.sin(x / (5 + c) + y / (9 - c)) for c in range(3)]
+  return Image.fromarray(np.stack(waves, axis=-1).astype(np.uint8))
+
+
+def _saved(image, kind, **options):
+  stream = io.BytesIO()
+  image.save(stream, kind, **options)
+  return stream.getvalue()
+
+
+def _exif(orientation):
+  exif = Image.Exif()
+  exif[0x0112] = orientation
+  return exif
+
+
+def _sixteen_bits():
+  values = np.asarray(_picture().convert('L')).astype(np.uint16) * 257
+  return Image.fromarray(values)
+
+
+FORMATS = {
+  'jpeg': lambda: _saved(_picture(), 'JPEG', quality=90),
+  'jpeg_444_progressive': lambda: _saved(
+    _picture(), 'JPEG', subsampling=0, progressive=True
+  ),
+  'jpeg_gray': lambda: _saved(_picture().convert('L'), 'JPEG'),
+  'jpeg_cmyk': lambda: _saved(_picture().convert('CMYK'), 'JPEG'),
+  'jpeg_upright': lambda: _saved(_picture(), 'JPEG', exif=_exif(1)),
+  'jpeg_rotated': lambda: _saved(_picture(), 'JPEG', exif=_exif(6)),
+  'png': lambda: _saved(_picture(), 'PNG'),
+  'png_gray': lambda: _saved(_picture().convert('L'), 'PNG'),
+  'png_rgba': lambda: _saved(_picture().convert('RGBA'), 'PNG'),
+  'png_palette': lambda: _saved(_picture().quantize(16), 'PNG'),
+  'png_rotated': lambda: _saved(_picture(), 'PNG', exif=_exif(3)),
+  'webp': lambda: _saved(_picture(), 'WEBP'),
+  'gif': lambda: _saved(
+    _picture(), 'GIF', save_all=True, append_images=[_picture().rotate(90)]
+  ),
+  'bmp': lambda: _saved(_picture(), 'BMP'),
+}
+
+
+@pytest.mark.parametrize('kind', FORMATS)
+def test_both_decoders_give_the_pixels_of_pillow(kind):
+  import tensorflow as tf
+
+  content = FORMATS[kind]()
+  with Image.open(io.BytesIO(content)) as image:
+    expected = np.asarray(ImageOps.exif_transpose(image).convert('RGB'))
+  np.testing.assert_array_equal(decode.exact(content), expected)
+  if decode.plain_jpeg(tf.constant(content)):
+    found = decode.jpeg(content)
+  else:
+    found = decode.anything(content, max_pixels=10_000)
+  # Bit for bit: TensorFlow's accurate transform is libjpeg's, as in Pillow.
+  np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+  ('kind', 'plain'),
+  [
+    ('jpeg', True),
+    ('jpeg_gray', True),
+    ('jpeg_444_progressive', True),
+    ('jpeg_upright', True),
+    ('jpeg_rotated', False),
+    ('jpeg_cmyk', False),
+    ('png', False),
+  ],
+)
+def test_plain_jpeg_are_told_by_their_header(kind, plain):
+  import tensorflow as tf
+
+  assert bool(decode.plain_jpeg(tf.constant(FORMATS[kind]()))) == plain
+
+
+def test_sixteen_bits_keep_the_upper_byte():
+  content = _saved(_sixteen_bits(), 'PNG')
+  expected = np.asarray(_picture().convert('L'))
+  for channel in np.moveaxis(decode.exact(content), -1, 0):
+    np.testing.assert_array_equal(channel, expected)
+
+
+def test_size_is_checked_before_decoding():
+  # The header claims 4 gigapixels; there are no pixels at all behind it.
+  header = bytearray(FORMATS['png']()[:60])
+  header[16:24] = (65000).to_bytes(4, 'big') * 2
+  with pytest.raises(decode.UnreadableError, match=r'max_pixels|Bomb'):
+    decode.exact(bytes(header), max_pixels=1000)
+  with pytest.raises(decode.UnreadableError, match='max_pixels=1000'):
+    decode.exact(FORMATS['jpeg'](), max_pixels=1000)
+
+
+def _write(root, names):
+  for name in names:
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(FORMATS['jpeg']())
+
+
+def _names(source):
+  paths = source.fetch(np.arange(source.num_examples)).content
+  return [os.path.basename(path).decode() for path in paths]
+
+
+def test_subfolders_are_classes_when_every_picture_is_in_one(tmp_path):
+  _write(tmp_path, ['dog/b.JPG', 'cat/x/a.jpeg', 'cat/c.jpg'])
+  source = data.make_source(str(tmp_path))
+  assert source.class_names == ('cat', 'dog')
+  assert _names(source) == ['c.jpg', 'a.jpeg', 'b.JPG']
+  assert source.fetch(np.arange(3)).label.tolist() == [0, 0, 1]
+
+
+def test_a_picture_outside_the_subfolders_takes_all_labels(tmp_path):
+  _write(tmp_path, ['dog/b.jpg', 'a.jpg'])
+  source = data.make_source('folder', path=tmp_path)
+  assert source.class_names is None
+  assert source.fetch(np.arange(2)).label.tolist() == [-1, -1]
+
+
+def test_hidden_and_other_files_and_loops_are_passed_over(tmp_path):
+  _write(tmp_path, ['a.jpg', '.b.jpg', '.git/c.jpg', 'notes.txt'])
+  (tmp_path / 'loop').symlink_to(tmp_path)
+  assert _names(data.make_source(str(tmp_path))) == ['a.jpg']
+
+
+def test_hold_out_is_a_partition_that_new_files_do_not_change(tmp_path):
+  _write(tmp_path, [f'{i}.jpg' for i in range(40)])
+
+  def split(name):
+    source = data.make_source(str(tmp_path), split=name, test_fraction=0.25)
+    return set(_names(source))
+
+  train, test = split('train'), split('test')
+  assert len(train) + len(test) == 40
+  assert 4 <= len(test) <= 17  # 10 expected, standard deviation 2.7
+  _write(tmp_path, ['new.jpg'])
+  assert train <= split('train')
+  assert test <= split('test')
+
+
+def test_subfolders_for_splits(tmp_path):
+  _write(tmp_path, ['train/x/a.jpg', 'val/x/b.jpg'])
+  assert _names(data.make_source(str(tmp_path))) == ['a.jpg']
+  test = data.make_source(str(tmp_path), split='test')
+  assert _names(test) == ['b.jpg']
+  assert test.class_names == ('x',)
+
+
+def test_empty_folder_and_empty_split_are_refused(tmp_path):
+  with pytest.raises(UserError, match='no pictures'):
+    data.make_source(str(tmp_path))
+  _write(tmp_path, ['a.jpg'])
+  with pytest.raises(UserError, match='test_fraction'):
+    data.make_source(str(tmp_path), split='test')
+
+
+def test_folder_without_a_readable_picture_is_refused(tmp_path):
+  (tmp_path / 'a.jpg').write_bytes(b'no picture')
+  with pytest.raises(UserError, match='can be read'):
+    data.make_source(str(tmp_path))
