@@ -26,6 +26,8 @@ PENALTIES = tuple(10.0**e for e in range(5, -7, -1))
 MAX_ITERATIONS = 1000
 # Of the largest gradient entry of the mean loss (scikit-learn: 1e-4).
 TOLERANCE = 1e-9
+# To choose a penalty, held-out accuracy has to stand still, not the weights.
+SWEEP_TOLERANCE = 1e-6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -189,7 +191,12 @@ def logistic_eval(
   classifier, scores = None, {}
   for penalty in sorted(penalties, reverse=True):
     classifier = fit(
-      part.features, part.labels, penalty=penalty, start=classifier, **settings
+      part.features,
+      part.labels,
+      penalty=penalty,
+      start=classifier,
+      tolerance=SWEEP_TOLERANCE,
+      **settings,
     )
     scores[penalty] = _top1(classifier, validation)
   best = max(scores, key=scores.get)

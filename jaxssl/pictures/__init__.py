@@ -1,0 +1,1 @@
+"""Pictures of runs: curves, maps of features, grids of views."""

@@ -1,0 +1,40 @@
+"""Figures drawn into files, without a display and without global state."""
+
+import os
+from typing import Any
+
+from jaxssl import errors
+
+
+def new_figure(width: float, height: float) -> Any:
+  """Returns an empty matplotlib figure that no window manager knows.
+
+  Args:
+    width: inches.
+    height: inches.
+
+  Raises:
+    jaxssl.errors.UserError: if matplotlib is not installed.
+  """
+  try:
+    from matplotlib import figure
+  except ImportError as error:
+    raise errors.UserError(
+      'pictures need matplotlib: pip install "jaxssl[pictures]"'
+    ) from error
+  # Not pyplot: it keeps every figure and picks a backend for the process.
+  return figure.Figure(figsize=(width, height), layout='constrained')
+
+
+def save(figure: Any, path: str | os.PathLike[str]) -> None:
+  """Writes the figure at 150 dots an inch; the ending names the format.
+
+  Raises:
+    jaxssl.errors.UserError: if the file cannot be written.
+  """
+  try:
+    figure.savefig(path, dpi=150)
+  except (OSError, ValueError) as error:
+    raise errors.UserError(f'cannot write the picture {path}: {error}') from (
+      error
+    )

@@ -1,0 +1,133 @@
+"""The training curve: loss and, below it, the online kNN accuracy."""
+
+from collections.abc import Sequence
+import json
+import os
+import pathlib
+from typing import Any
+
+from jaxssl import errors
+from jaxssl.pictures import canvas, palette
+
+Point = dict[str, float]
+
+
+def training_curve(
+  metrics: str | os.PathLike[str],
+  path: str | os.PathLike[str],
+  *,
+  baselines: dict[str, float] | None = None,
+) -> None:
+  """Draws the loss and the online kNN accuracy of a run over its steps.
+
+  The loss is shown as logged and as a running mean over one step in twenty.
+
+  Args:
+    metrics: `metrics.jsonl` of a run, one JSON object a line with `step`; uses
+      `loss` and `knn/top1` (a fraction), each where it occurs. Of two lines
+      with the same step (a run that was resumed) the later one counts.
+    path: picture to write; the ending names the format.
+    baselines: accuracies (fractions) to compare with, by name.
+
+  Raises:
+    jaxssl.errors.UserError: if the file holds no loss, is not JSON lines, or
+      matplotlib is missing.
+  """
+  points = read_metrics(metrics)
+  loss, knn = _series(points, 'loss'), _series(points, 'knn/top1')
+  if not loss[0]:
+    raise errors.UserError(f'{metrics} holds no loss to draw; train first')
+  figure = canvas.new_figure(6.4, 5.4 if knn[0] else 3.2)
+  axes = figure.subplots(2 if knn[0] else 1, sharex=True, squeeze=False)[:, 0]
+  _draw_loss(axes[0], *loss)
+  if knn[0]:
+    _draw_knn(axes[1], *knn, baselines or {})
+  axes[-1].set_xlabel('optimizer steps')
+  axes[-1].set_xlim(left=0)
+  for ax in axes:
+    ax.grid(alpha=0.3)
+    ax.spines[['top', 'right']].set_visible(False)
+  canvas.save(figure, path)
+
+
+def read_metrics(path: str | os.PathLike[str]) -> list[Point]:
+  """Reads a `metrics.jsonl`, in order of steps.
+
+  A last line that is cut off (the run is being killed or still writes) is left
+  out.
+
+  Raises:
+    jaxssl.errors.UserError: if the file is missing or not JSON lines.
+  """
+  try:
+    lines = pathlib.Path(path).read_text(encoding='utf-8').splitlines()
+  except OSError as error:
+    raise errors.UserError(
+      f'cannot read {path}: {error.strerror or error}; give the metrics.jsonl '
+      'of a run'
+    ) from error
+  points: dict[int, Point] = {}
+  for number, line in enumerate(lines, 1):
+    try:
+      point = json.loads(line)
+      points[point['step']] = {**points.get(point['step'], {}), **point}
+    except (ValueError, TypeError, KeyError) as error:
+      if number == len(lines):
+        break
+      raise errors.UserError(
+        f'line {number} of {path} is not an object with a step'
+      ) from error
+  return [points[step] for step in sorted(points)]
+
+
+def _series(points: list[Point], key: str) -> tuple[list[float], list[float]]:
+  """Returns steps and values of the points that have the key."""
+  found = [(p['step'], p[key]) for p in points if p.get(key) is not None]
+  return [step for step, _ in found], [value for _, value in found]
+
+
+def _running_mean(values: Sequence[float], width: int) -> list[float]:
+  """Returns means over the last `width` values (fewer at the start)."""
+  windows = (values[max(0, i + 1 - width) : i + 1] for i in range(len(values)))
+  return [sum(window) / len(window) for window in windows]
+
+
+def _draw_loss(
+  ax: Any, steps: Sequence[float], values: Sequence[float]
+) -> None:
+  color = palette.COLORS[0]
+  ax.plot(steps, values, color=color, alpha=0.35, lw=1, label='as logged')
+  width = max(1, len(values) // 20)
+  smooth = _running_mean(values, width)
+  ax.plot(steps, smooth, color=color, lw=2, label=f'mean of {width} values')
+  ax.set_ylabel('training loss')
+  ax.legend(frameon=False)
+
+
+def _draw_knn(
+  ax: Any,
+  steps: Sequence[float],
+  values: Sequence[float],
+  baselines: dict[str, float],
+) -> None:
+  percent = [100 * value for value in values]
+  ax.plot(
+    steps, percent, color=palette.COLORS[1], marker='o', ms=4, lw=2, zorder=3
+  )
+  last = f'{percent[-1]:.1f} %'
+  ax.annotate(
+    last,
+    (steps[-1], percent[-1]),
+    xytext=(0, 7),
+    textcoords='offset points',
+    ha='right',
+  )
+  styles = ('--', ':', '-.')
+  for i, (name, value) in enumerate(baselines.items()):
+    ax.axhline(
+      100 * value, color='0.35', ls=styles[i % 3], label=f'{name}, {value:.1%}'
+    )
+  ax.set_ylabel('online kNN accuracy (%)')
+  ax.set_ylim(0, 105)
+  if baselines:
+    ax.legend(frameon=False, loc='lower right')
