@@ -101,7 +101,8 @@ class Eval:
     k: neighbours of the online kNN.
     limit: at most so many images of each split.
     batch_size: images a forward pass.
-    crop_fraction: part of the picture that the centre crop keeps.
+    crop_fraction: part of the picture that the centre crop keeps; by default
+      0.875, or 1 for pictures of at most 64 pixels.
   """
 
   steps: int = 1000
@@ -109,7 +110,7 @@ class Eval:
   k: int = 20
   limit: int = 10000
   batch_size: int = 256
-  crop_fraction: float = 1.0
+  crop_fraction: float | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -30,7 +30,7 @@ def default_config(method: str, encoder: str, data: str) -> Config:
       **({'stem': 'cifar'} if is_resnet and small else {}),
     },
     'augment': {'name': 'simclr_cifar' if small else 'simclr', 'size': size},
-    'data': _data(data),
+    'data': data_section(data),
     'input': {'crop': 'device' if small else 'host', 'image_size': size},
     'optim': {
       'name': 'adamw',
@@ -46,7 +46,8 @@ def default_config(method: str, encoder: str, data: str) -> Config:
   }
 
 
-def _data(data: str) -> Config:
+def data_section(data: str) -> Config:
+  """Returns the section `data` for a name or the path of a folder."""
   if pathlib.Path(data).is_dir():
     return {'name': 'folder', 'path': data}
   return {'name': data}

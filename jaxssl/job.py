@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 import functools
+import logging
 from typing import Any
 
 import jax
@@ -13,6 +14,8 @@ from jaxssl.errors import UserError
 from jaxssl.evals.online import OnlineEvaluation
 from jaxssl.train.loop import Job
 from jaxssl.weights.exported import ExportedEncoder
+
+_log = logging.getLogger(__name__)
 
 
 def make_job(run: Run) -> Job:
@@ -77,22 +80,26 @@ def _train_batches(run: Run, first_step: int) -> Any:
 
 
 def _online_evaluation(run: Run) -> OnlineEvaluation:
-  limit = run.eval.limit
-  queries = None
-  if run.source.class_names:
-    try:
-      queries = build_source(run.config, split=run.eval.split)
-    except UserError as error:
-      raise UserError(
-        f'online evaluation: {error} (set config.eval.split, or '
-        'config.eval.steps=0 to switch it off)'
-      ) from error
+  limit, queries = run.eval.limit, _queries(run)
   return OnlineEvaluation(
     encoder=run.encoder,
     normalize=run.augment.normalize,
     train_batches=functools.partial(eval_batches, run, run.source, limit),
-    test_batches=queries
-    and functools.partial(eval_batches, run, queries, limit),
+    test_batches=(
+      queries and functools.partial(eval_batches, run, queries, limit)
+    ),
     class_names=tuple(run.source.class_names or ()),
     k=run.eval.k,
   )
+
+
+def _queries(run: Run) -> Any:
+  """The source of the online kNN's queries, or None where there is none."""
+  if not run.source.class_names:
+    _log.info('no labels: the features are watched, but not classified')
+    return None
+  try:
+    return build_source(run.config, split=run.eval.split)
+  except UserError as error:
+    _log.warning('no online kNN: %s', error)
+    return None

@@ -138,17 +138,30 @@ def train(
 
 def start(job: Job, checkpoints: Checkpoints) -> tuple[TrainState, int]:
   """Returns the state to go on from, placed on the devices, and its step."""
-  init = functools.partial(
-    init_state, method=job.method, augment=job.augment, tx=job.tx
+  example = example_batch(job)
+  init, key = _init_fn(job), jax.random.key(job.seed)
+  restored = checkpoints.restore_newest_readable(
+    jax.eval_shape(init, key, example)
   )
-  arguments = jax.random.key(job.seed), example_batch(job)
-  abstract = jax.eval_shape(init, *arguments)
-  restored = checkpoints.restore_newest_readable(abstract)
   if restored is None:
-    return job.mode.init(init, *arguments), 0
+    return job.mode.init(init, key, example), 0
   _check_data(job, restored)
   _log.info('resuming from step %d of %s', restored.step, checkpoints.directory)
   return job.mode.put_state(restored.state), restored.step
+
+
+def abstract_state(job: Job) -> TrainState:
+  """Returns the shapes and dtypes of the state, without any computation."""
+  return jax.eval_shape(
+    _init_fn(job), jax.random.key(job.seed), example_batch(job)
+  )
+
+
+def step_fn(job: Job) -> Callable[..., Any]:
+  """Returns the step of a job, not compiled."""
+  return functools.partial(
+    train_step, method=job.method, augment=job.augment, tx=job.tx
+  )
 
 
 def example_batch(job: Job) -> Batch:
@@ -183,18 +196,14 @@ class _Runner:
     self, state: TrainState, first_step: int, stop: StopRequest
   ) -> TrainState:
     job, mode = self.job, self.job.mode
-    step_fn = mode.compile(
-      functools.partial(
-        train_step, method=job.method, augment=job.augment, tx=job.tx
-      )
-    )
+    compiled_step = mode.compile(step_fn(job))
     monitor, clock = Monitor(mode.fetch), Throughput(job.batch_size)
     if first_step == 0:
       self._evaluate(0, state)
     clock.restart(self.batches.wait_seconds)
     for step in range(first_step + 1, job.num_steps + 1):
       batch = mode.put_batch(on_device_part(next(self.batches)))
-      state, metrics = step_fn(state, batch)
+      state, metrics = compiled_step(state, batch)
       monitor.add(step, metrics)
       clock.step()
       if step == first_step + 1:
@@ -255,6 +264,12 @@ class _Runner:
     self.checkpoints.save(
       step, self.job.mode.get_state(state), {'step': step, **self.job.meta}
     )
+
+
+def _init_fn(job: Job) -> Callable[[jax.Array, Batch], TrainState]:
+  return functools.partial(
+    init_state, method=job.method, augment=job.augment, tx=job.tx
+  )
 
 
 def _check_data(job: Job, restored: Any) -> None:

@@ -1,0 +1,56 @@
+"""Data for commands that look at an encoder."""
+
+import argparse
+from collections.abc import Iterator
+import pathlib
+from typing import Any
+
+from jaxssl import data, defaults
+from jaxssl.errors import UserError
+from jaxssl.train.workdir import Workdir
+from jaxssl.weights.exported import ExportedEncoder
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+  """Adds the arguments that choose data."""
+  parser.add_argument(
+    '--data',
+    help='photos, digits, a TFDS name or a folder; default: that of the run',
+  )
+  parser.add_argument('--data_dir', help='where TFDS data sets are prepared')
+  parser.add_argument(
+    '--limit', type=int, help='at most so many images of each split'
+  )
+
+
+def section(arguments: argparse.Namespace, workdir: Workdir) -> dict[str, Any]:
+  """Returns the section `data` that the arguments mean.
+
+  Raises:
+    UserError: if there is no `--data` and the workdir has no run.
+  """
+  if arguments.data:
+    chosen = defaults.data_section(arguments.data)
+  elif workdir.config_path.exists():
+    chosen = dict(workdir.read_config()['data'])
+  else:
+    raise UserError(
+      f'{str(workdir.path)!r} holds no training run; give --data NAME_OR_FOLDER'
+    )
+  if arguments.data_dir:
+    chosen['data_dir'] = arguments.data_dir
+  return chosen
+
+
+def data_name(chosen: dict[str, Any]) -> str:
+  """Returns a short name for files: of the source, or of its folder."""
+  return pathlib.Path(str(chosen.get('path') or chosen['name'])).name
+
+
+def batches(
+  source: Any, exported: ExportedEncoder, *, limit: int | None
+) -> Iterator[dict[str, Any]]:
+  """Returns evaluation batches of the size that the encoder was trained for."""
+  return data.eval_batches(
+    source, batch_size=256, image_size=exported.image_size, limit=limit
+  )

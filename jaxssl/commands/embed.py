@@ -1,0 +1,66 @@
+"""`jaxssl embed`: the features of a data set, in one file."""
+
+import argparse
+from collections.abc import Sequence
+import logging
+import pathlib
+
+import numpy as np
+
+from jaxssl import data
+from jaxssl.commands import datasets, encoders
+from jaxssl.errors import UserError
+from jaxssl.evals.features import encode_fn
+from jaxssl.train.workdir import Workdir
+
+_log = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+  """Adds the arguments of the command."""
+  parser.add_argument('--workdir', required=True, help='folder of the run')
+  parser.add_argument('--out', required=True, help='.npz file to write')
+  parser.add_argument('--split', help='default: the training split')
+  parser.add_argument('--step', type=int, help='checkpoint; default: newest')
+  parser.add_argument('--layer', help='an intermediate of the encoder instead')
+  datasets.add_arguments(parser)
+
+
+def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
+  """Writes `features` [n, D], `labels` [n], `names` [n] and `class_names`."""
+  if overrides:
+    raise UserError('embed takes no --config.* arguments')
+  out = pathlib.Path(arguments.out)
+  if out.suffix != '.npz':
+    raise UserError(f'--out must end in .npz, got {str(out)!r}')
+  if out.exists():
+    raise UserError(f'{str(out)!r} exists; choose another --out')
+  workdir = Workdir(arguments.workdir)
+  exported = encoders.load(workdir, step=arguments.step)
+  section = datasets.section(arguments, workdir)
+  if arguments.split:
+    section['split'] = arguments.split
+  source = data.make_source(**section)
+  encode = encode_fn(
+    exported.encoder, exported.variables, exported.normalize, arguments.layer
+  )
+  features, labels, index = [], [], []
+  for batch in datasets.batches(source, exported, limit=arguments.limit):
+    mask = batch['mask']
+    features.append(np.asarray(encode(batch['image']))[mask])
+    labels.append(batch['label'][mask])
+    index.append(batch['index'][mask])
+  arrays = {
+    'features': np.concatenate(features),
+    'labels': np.concatenate(labels),
+    'names': np.array([source.describe(int(i)) for i in np.concatenate(index)]),
+    'class_names': np.array(source.class_names or (), np.str_),
+  }
+  try:
+    with out.open('xb') as file:
+      np.savez(file, **arrays)
+  except OSError as error:
+    raise UserError(f'cannot write {str(out)!r}: {error.strerror}') from error
+  rows, dim = arrays['features'].shape
+  _log.info('wrote %d features of %d numbers to %s', rows, dim, out)
+  return 0

@@ -1,0 +1,62 @@
+"""`jaxssl export`: the encoder of a workdir, for use elsewhere."""
+
+import argparse
+from collections.abc import Sequence
+import json
+import logging
+import pathlib
+
+from jaxssl.commands import encoders
+from jaxssl.errors import UserError, unknown
+from jaxssl.train.workdir import Workdir
+from jaxssl.weights import safetensors_file, timm
+from jaxssl.weights.exported import ExportedEncoder, save_encoder
+
+FORMATS = ('safetensors', 'timm')
+_log = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+  """Adds the arguments of the command."""
+  parser.add_argument('format', help=f'one of {", ".join(FORMATS)}')
+  parser.add_argument('--workdir', required=True, help='folder of the run')
+  parser.add_argument('--out', required=True, help='folder to write')
+  parser.add_argument('--step', type=int, help='checkpoint; default: newest')
+
+
+def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
+  """Writes the encoder; never over something else."""
+  if overrides:
+    raise UserError('export takes no --config.* arguments')
+  if arguments.format not in FORMATS:
+    raise unknown('format', arguments.format, FORMATS)
+  out = pathlib.Path(arguments.out)
+  if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    raise UserError(f'{str(out)!r} exists and is not an empty folder')
+  exported = encoders.load(Workdir(arguments.workdir), step=arguments.step)
+  if arguments.format == 'safetensors':
+    save_encoder(out, exported)
+  else:
+    _save_timm(out, exported)
+  _log.info('wrote %s (%s)', out, arguments.format)
+  return 0
+
+
+def _save_timm(out: pathlib.Path, exported: ExportedEncoder) -> None:
+  try:
+    out.mkdir(parents=True, exist_ok=True)
+    safetensors_file.write(
+      out / 'model.safetensors', timm.to_timm(exported.variables)
+    )
+    info = {
+      'num_classes': 0,
+      'pretrained_cfg': {
+        'input_size': (3, exported.image_size, exported.image_size),
+        'mean': exported.mean,
+        'std': exported.std,
+        'num_classes': 0,
+      },
+    }
+    (out / 'config.json').write_text(json.dumps(info, indent=2) + '\n')
+  except OSError as error:
+    raise UserError(f'cannot write {str(out)!r}: {error.strerror}') from error

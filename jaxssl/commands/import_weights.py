@@ -1,0 +1,75 @@
+"""`jaxssl import`: weights of another library into a workdir."""
+
+import argparse
+from collections.abc import Sequence
+import logging
+import pathlib
+
+from jaxssl import build, models
+from jaxssl import config as config_lib
+from jaxssl.augment.recipes import IMAGENET_MEAN, IMAGENET_STD
+from jaxssl.errors import UserError, unknown
+from jaxssl.train.workdir import Workdir
+from jaxssl.weights import safetensors_file, timm
+from jaxssl.weights.exported import (
+  ExportedEncoder,
+  abstract_variables,
+  save_encoder,
+)
+
+FORMATS = ('timm',)
+_log = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+  """Adds the arguments of the command."""
+  parser.add_argument('format', help=f'one of {", ".join(FORMATS)}')
+  parser.add_argument('file', help='.safetensors file')
+  parser.add_argument(
+    '--encoder', required=True, help='the architecture, for example vit_s16'
+  )
+  parser.add_argument('--workdir', required=True, help='folder to make')
+  parser.add_argument(
+    '--image_size', type=int, default=224, help='default: 224'
+  )
+
+
+def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
+  """Writes `export/` in a new workdir.
+
+  Options of the encoder are given as `--config.encoder.pool=avg`. Images are
+  normalised with ImageNet's mean and standard deviation.
+  """
+  if arguments.format not in FORMATS:
+    raise unknown('format', arguments.format, FORMATS)
+  workdir = Workdir(arguments.workdir)
+  if workdir.path.exists() and any(workdir.path.iterdir()):
+    raise UserError(
+      f'{str(workdir.path)!r} is not empty; import into a new workdir'
+    )
+  path = pathlib.Path(arguments.file)
+  if not path.is_file():
+    raise UserError(f'weights file {str(path)!r} does not exist')
+  section = _encoder_section(arguments.encoder, overrides)
+  abstract = abstract_variables(
+    models.make_encoder(**section), arguments.image_size
+  )
+  tensors = safetensors_file.read(path)
+  exported = ExportedEncoder(
+    section=section,
+    variables=timm.from_timm(tensors, abstract),
+    image_size=arguments.image_size,
+    mean=IMAGENET_MEAN,
+    std=IMAGENET_STD,
+    step=0,
+    config_hash=config_lib.config_hash({'file': path.name, **section}),
+  )
+  save_encoder(workdir.export, exported)
+  _log.info('wrote %s', workdir.export)
+  return 0
+
+
+def _encoder_section(name: str, overrides: Sequence[str]) -> config_lib.Config:
+  section = {'name': name, **build.accepted('encoder', name)}
+  changes = config_lib.parse_overrides(overrides)
+  return config_lib.apply_overrides({'encoder': section}, changes)['encoder']

@@ -1,0 +1,103 @@
+"""`jaxssl inspect`: what a config means, before any training."""
+
+import argparse
+from collections.abc import Sequence
+import logging
+import pathlib
+
+import jax
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from jaxssl import config as config_lib
+from jaxssl.build import Run, build
+from jaxssl.commands import configs
+from jaxssl.job import make_job
+from jaxssl.pictures.views import view_grid
+from jaxssl.train.loop import (
+  abstract_state,
+  example_batch,
+  on_device_part,
+  step_fn,
+)
+from jaxssl.train.optim import treatments
+from jaxssl.train.state import num_parameters
+
+_log = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+  """Adds the arguments of the command."""
+  configs.add_arguments(parser)
+  parser.add_argument('--workdir', help='the run of this workdir instead')
+  parser.add_argument('--out', help='PNG file for the grid of augmented views')
+  parser.add_argument(
+    '--rows', type=int, default=8, help='images in the grid; default: 8'
+  )
+
+
+def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
+  """Prints config, parameters and FLOPs; writes the picture."""
+  config = configs.resolve(arguments, overrides)
+  run_ = build(config)
+  print(config_lib.to_json(config))
+  _print_parameters(run_)
+  if arguments.out:
+    path = pathlib.Path(arguments.out)
+    view_grid(*_views(run_, arguments.rows), path)
+    _log.info('wrote %s', path)
+  return 0
+
+
+def _print_parameters(run_: Run) -> None:
+  job = make_job(run_)
+  state = abstract_state(job)
+  optim = run_.config['optim']
+  assigned = treatments(
+    state.params, exclude=optim['exclude'], layer_decay=optim['layer_decay']
+  )
+  table = Table('parameter', 'shape', 'numbers', 'lr x', 'decay x')
+  leaves = jax.tree_util.tree_leaves_with_path(state.params)
+  for (path, leaf), treatment in zip(
+    leaves, jax.tree.leaves(assigned), strict=True
+  ):
+    table.add_row(
+      jax.tree_util.keystr(path, simple=True, separator='/'),
+      str(leaf.shape),
+      f'{leaf.size:,}',
+      f'{treatment.learning_rate:g}',
+      f'{treatment.weight_decay:g}',
+    )
+  Console().print(table)
+  print(f'parameters: {num_parameters(state.params):,}')
+  print(f'steps: {run_.num_steps:,} ({run_.steps_per_epoch:.1f} an epoch)')
+  print(f'FLOPs a step, forward and backward: {_step_flops(run_, state):.3g}')
+
+
+def _step_flops(run_: Run, state: object) -> float:
+  """XLA's count for the whole train step before optimisation."""
+  job = make_job(run_)
+  rows = run_.train.batch_size
+  batch = jax.tree.map(
+    lambda x: jax.ShapeDtypeStruct((rows, *x.shape[1:]), x.dtype),
+    example_batch(job),
+  )
+  return jax.jit(step_fn(job)).lower(state, batch).cost_analysis()['flops']
+
+
+def _views(run_: Run, rows: int) -> tuple[np.ndarray, list[np.ndarray]]:
+  """Returns uint8 originals [n, H, W, 3] and, for each view, [n, S, S, 3]."""
+  job = make_job(run_)
+  batches = job.make_batches(0)
+  try:
+    batch = on_device_part(next(batches))
+  finally:
+    batches.close()
+  batch = jax.tree.map(lambda x: x[:rows], batch)
+  key = jax.random.key(run_.seed)
+  views = jax.jit(lambda b: run_.augment(key, b)['views'])(batch)
+  # With crops made on the host the whole picture is not at hand.
+  originals = batch['image'] if 'image' in batch else batch['crops'][0]
+  pictures = [np.asarray(run_.augment.denormalize(view)) for view in views]
+  return np.asarray(originals), pictures
