@@ -64,7 +64,7 @@ def _to_pixels(view, mean, std):
 
 
 def _column(images: np.ndarray, tile: int) -> np.ndarray:
-  """Stacks images, each in the middle of a square of `tile` pixels and a gap."""
+  """Stacks images, each in the middle of a square tile with a gap around."""
   factor = max(1, tile // max(images.shape[1:3]))
   images = images.repeat(factor, axis=1).repeat(factor, axis=2)
   height, width = images.shape[1:3]
