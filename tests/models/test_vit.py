@@ -78,12 +78,12 @@ def test_features_and_gradients_equal_timm(pair):
   )
   encoder = models.make_encoder('vit_ti16', depth=2, **ours)
   variables = timm_reference.load(encoder, model, 64)
-  for size in (64, 96):
-    error = timm_reference.features_error(encoder, variables, model, size)
-    assert error < 1e-4, size
-  # At the other size, so that gradients pass through the interpolation.
-  found = timm_reference.gradient_errors(encoder, variables, model, 96)
-  assert max(found.values()) < 1e-3, max(found, key=found.get)
+  # At another size, so that gradients pass through the interpolation too.
+  features, gradients = timm_reference.gradient_errors(
+    encoder, variables, model, 96
+  )
+  assert features < 1e-4
+  assert max(gradients.values()) < 1e-3, max(gradients, key=gradients.get)
 
 
 @pytest.mark.reference

@@ -82,32 +82,32 @@ def features_error(encoder, variables, model, size):
 
 
 def gradient_errors(encoder, variables, model, size):
-  """Returns errors of the gradient of a scalar, by timm's names and 'input'.
+  """Returns the errors of features and of a scalar's gradient at one size.
 
-  Each is the norm of the difference over the norm of PyTorch's gradient.
+  The second is a dict by timm's names and 'input'; each entry is the norm of
+  the difference over the norm of PyTorch's gradient.
   """
   import torch
 
-  x = images(size)
-  features = model(to_torch(x[:1]))
-  weights = np.random.default_rng(1).standard_normal(
-    (len(x), features.shape[-1]), np.float32
-  )
+  x, x_torch = images(size), to_torch(images(size)).requires_grad_()
+  expected = model(x_torch)
+  weights = np.random.default_rng(1).standard_normal(expected.shape, np.float32)
 
   def scalar(params, x):
-    ours, _ = encoder.apply(variables | {'params': params}, x)
-    return (ours * weights).sum()
+    features, _ = encoder.apply(variables | {'params': params}, x)
+    return (features * weights).sum(), features
 
-  ours = jax.jit(jax.grad(scalar, argnums=(0, 1)))(variables['params'], x)
-  x_torch = to_torch(x).requires_grad_()
+  ours, features = jax.jit(jax.grad(scalar, argnums=(0, 1), has_aux=True))(
+    variables['params'], x
+  )
   model.zero_grad()
-  (model(x_torch) * torch.from_numpy(weights)).sum().backward()
+  (expected * torch.from_numpy(weights)).sum().backward()
   theirs = {n: p.grad.numpy() for n, p in model.named_parameters()}
   theirs['input'] = x_torch.grad.numpy().transpose(0, 2, 3, 1)
   named = timm_weights.to_timm({'params': ours[0]})
   named['input'] = np.asarray(ours[1])
   assert set(named) == set(theirs)
-  return {
+  return relative_error(features, expected.detach()), {
     name: np.linalg.norm(named[name] - g) / np.linalg.norm(g)
     for name, g in theirs.items()
   }
