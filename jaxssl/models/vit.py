@@ -295,14 +295,14 @@ class ViT(nn.Module):
     count = self._num_prefix() if self.prefix_positions else 0
     own = self.grid
     if own is None and self.is_initializing():
-      own = _square(grid[0] * grid[1])
+      own = _check_square(grid)
     init = nn.initializers.normal(0.02)
     if own is not None:
       size = count + own[0] * own[1]
       table = self.param('pos_embed', init, (1, size, self.dim))[0]
     else:
       table = self.get_variable('params', 'pos_embed')[0]
-      own = _square(len(table) - count)
+      own = (math.isqrt(len(table) - count),) * 2
     patches = positions.interpolate(table[count:], own, grid)
     return jnp.concatenate([table[:count], patches])
 
@@ -360,13 +360,14 @@ class ViT(nn.Module):
     return height // p, width // p
 
 
-def _square(count):
-  side = math.isqrt(count)
-  if side * side != count:
+def _check_square(grid):
+  # Later calls see how many positions there are, not of which grid.
+  if grid[0] != grid[1]:
     raise errors.UserError(
-      f'{count} patches are no square; give the encoder grid=(rows, columns)'
+      f'{grid[0]}x{grid[1]} patches at initialisation are no square; give the '
+      'encoder grid=(rows, columns)'
     )
-  return side, side
+  return grid
 
 
 def _symmetric(limit):
