@@ -136,7 +136,7 @@ def plain_jpeg(content: Any) -> Any:
 
   def walk():
     return tf.numpy_function(
-      lambda text: np.bool_(is_plain_jpeg(text)),
+      lambda text: np.bool_(is_plain_jpeg(_bytes(text))),
       [tf.strings.substr(content, 0, _HEADER_BYTES)],
       tf.bool,
       stateful=False,
@@ -149,6 +149,11 @@ def plain_jpeg(content: Any) -> Any:
   )
 
 
+def _bytes(text: bytes | np.ndarray) -> bytes:
+  # numpy_function gives bytes in a graph, but an array without axes if eager.
+  return text if isinstance(text, bytes) else text.item()
+
+
 def jpeg_size(content: Any, *, max_pixels: int) -> Any:
   """Returns int32 [2], height and width of a JPEG, after checking them."""
   tf = tensorflow()
@@ -159,8 +164,9 @@ def jpeg_size(content: Any, *, max_pixels: int) -> Any:
 def _checked(size: Any, max_pixels: int) -> Any:
   tf = tensorflow()
   pixels = tf.reduce_prod(tf.cast(size, tf.int64))
+  text = f'the picture has more pixels than max_pixels={max_pixels}'
   with tf.control_dependencies(
-    [tf.debugging.assert_less_equal(pixels, np.int64(max_pixels))]
+    [tf.debugging.assert_less_equal(pixels, np.int64(max_pixels), text)]
   ):
     return tf.identity(size)
 
@@ -214,7 +220,7 @@ def by_pillow(content: Any, *, max_pixels: int) -> Any:
   """Decodes any picture by `exact`, in a TensorFlow graph."""
   tf = tensorflow()
   image = tf.numpy_function(
-    lambda text: exact(text, max_pixels=max_pixels),
+    lambda text: exact(_bytes(text), max_pixels=max_pixels),
     [content],
     tf.uint8,
     stateful=False,

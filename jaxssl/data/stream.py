@@ -272,8 +272,5 @@ def _stack(rows: list[Rows]) -> Rows:
 
 
 def _reason(error: Exception) -> str:
-  """The line that matters in the message of a failed numpy_function."""
-  lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-  named = [line for line in lines if line.startswith('UnreadableError')]
-  text = named[0].partition(': ')[2] if named else lines[0]
-  return text.split(' [Op:')[0]
+  """The first line of a TensorFlow error, without the name of the op."""
+  return str(error).splitlines()[0].split(' [Op:')[0].strip()
