@@ -136,7 +136,7 @@ def plain_jpeg(content: Any) -> Any:
 
   def walk():
     return tf.numpy_function(
-      lambda text: np.bool_(is_plain_jpeg(_bytes(text))),
+      lambda text: np.bool_(is_plain_jpeg(text)),
       [tf.strings.substr(content, 0, _HEADER_BYTES)],
       tf.bool,
       stateful=False,
@@ -147,11 +147,6 @@ def plain_jpeg(content: Any) -> Any:
     [(jfif & table, lambda: tf.constant(True)), (is_jpeg, walk)],
     default=lambda: tf.constant(False),
   )
-
-
-def _bytes(text: bytes | np.ndarray) -> bytes:
-  # numpy_function gives bytes in a graph, but an array without axes if eager.
-  return text if isinstance(text, bytes) else text.item()
 
 
 def jpeg_size(content: Any, *, max_pixels: int) -> Any:
@@ -220,7 +215,7 @@ def by_pillow(content: Any, *, max_pixels: int) -> Any:
   """Decodes any picture by `exact`, in a TensorFlow graph."""
   tf = tensorflow()
   image = tf.numpy_function(
-    lambda text: exact(_bytes(text), max_pixels=max_pixels),
+    lambda text: exact(text, max_pixels=max_pixels),
     [content],
     tf.uint8,
     stateful=False,

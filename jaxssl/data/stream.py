@@ -6,6 +6,7 @@ Python, so that a broken file costs a moment and nothing else.
 """
 
 from collections.abc import Callable, Iterator
+import functools
 import os
 import time
 from typing import Any
@@ -208,6 +209,21 @@ class _RowMaker:
 
   def __init__(self, plan: Plan):
     self._plan = plan
+    # Graphs, because an eager numpy_function loses zero bytes at the end of a
+    # string.
+    self._render = functools.cache(self._graph)
+
+  def _graph(self, by_pillow: bool) -> Any:
+    tf = tensorflow()
+    if self._plan.source.content == 'pixels':
+      content = tf.TensorSpec([None, None, 3], tf.uint8)
+    else:
+      content = tf.TensorSpec([], tf.string)
+    return tf.function(
+      functools.partial(self._plan.render, by_pillow=by_pillow),
+      autograph=False,
+      input_signature=[content, tf.TensorSpec([None, 2], tf.int64)],
+    )
 
   def make(self, position: int, replacement: dict[int, int]) -> Rows:
     """Returns a batch of one row.
@@ -220,11 +236,9 @@ class _RowMaker:
       rows = self._plan.fetch(np.array([position]), replacement=replacement)
     except OSError as error:
       raise UnreadableError(str(error)) from error
-    content, key = (
-      tf.constant(rows.pop(name)[0]) for name in ('content', 'key')
-    )
+    content, key = rows.pop('content')[0], rows.pop('key')[0]
     try:
-      pictures = self._plan.render(content, key)
+      pictures = self._render(False)(content, key)
     except tf.errors.OpError:
       # TensorFlow gives up on some files that Pillow reads.
       pictures = self._by_pillow(content, key)
@@ -233,7 +247,7 @@ class _RowMaker:
   def _by_pillow(self, content: Any, key: Any) -> Any:
     tf = tensorflow()
     try:
-      return self._plan.render(content, key, by_pillow=True)
+      return self._render(True)(content, key)
     except tf.errors.OpError as error:
       raise UnreadableError(_reason(error)) from error
 
@@ -272,5 +286,7 @@ def _stack(rows: list[Rows]) -> Rows:
 
 
 def _reason(error: Exception) -> str:
-  """The first line of a TensorFlow error, without the name of the op."""
-  return str(error).splitlines()[0].split(' [Op:')[0].strip()
+  """The line that matters in the message of an operation that failed."""
+  lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+  named = [line for line in lines if 'UnreadableError: ' in line]
+  return named[0].partition('UnreadableError: ')[2] if named else lines[0]

@@ -1,3 +1,4 @@
+import functools
 import os
 
 import numpy as np
@@ -10,6 +11,8 @@ from jaxssl.errors import UserError
 IMAGES = np.random.default_rng(0).integers(0, 256, (7, 6, 6, 3), np.uint8)
 
 
+# TFDS refuses to register a name twice.
+@functools.cache
 def _builder_class():
   import tensorflow_datasets as tfds
 
