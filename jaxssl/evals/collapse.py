@@ -11,8 +11,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
-# Below these the features are of no use, whatever the encoder; healthy runs
-# stay an order of magnitude above. See docs/evaluation.md.
+# A judgement, not a measurement: so near to the values of complete collapse (0
+# and 1) hardly anything tells images apart.
 MIN_STD = 0.02
 MIN_RANK = 2.0
 
@@ -52,8 +52,8 @@ def indicators(features: jax.Array) -> dict[str, jax.Array]:
 def warning(indicators: Mapping[str, float]) -> str | None:
   """Returns one line of advice if features have collapsed, or None.
 
-  Untrained encoders have rather similar features for all images, so heed it
-  only after the first few hundred steps.
+  An untrained encoder can have rather similar features for all images, so
+  heed it only once training is under way.
 
   Args:
     indicators: `feature_std` and `effective_rank` of `indicators`, as numbers.

@@ -165,7 +165,7 @@ def linear_eval(
   """Measures the linear probe on features computed once.
 
   Published probes see random crops and flips of the training images; this one
-  sees one feature an image, which takes seconds instead of hours and is a
+  sees one feature an image, so the encoder runs once an image, and is a
   protocol of its own. `image_linear_eval` is the published form.
 
   The sweep is trained on a part of the training rows to choose the learning

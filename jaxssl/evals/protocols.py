@@ -86,7 +86,7 @@ class Logistic:
     penalties: values of λ = 1/C to choose from.
     validation_share: part of the training rows to choose on.
     seed: seed of the held-out rows.
-    max_iterations: limit of each fit.
+    max_iterations: limit of the last fit.
   """
 
   name: ClassVar[str] = 'logistic-v1'

@@ -1,7 +1,7 @@
 """A map of features: every image a point, every class a colour and shape.
 
 t-SNE and not UMAP: `import umap` of umap-learn 0.5 also imports TensorFlow and
-PyTorch wherever they are installed, which takes longer than the map.
+PyTorch wherever they are installed.
 """
 
 import os
@@ -63,8 +63,8 @@ def tsne(features: np.ndarray, *, seed: int = 0) -> np.ndarray:
     perplexity=min(30, (len(features) - 1) / 3),
     random_state=seed,
   )
-  # Its threads wait for each other without sleeping: on cores that others use
-  # too, two of them took 146 s where one takes seconds.
+  # Its threads wait for each other without sleeping, which is slow on cores
+  # that other processes use too.
   with threadpoolctl.threadpool_limits(1, user_api='openmp'):
     return reducer.fit_transform(features)
 

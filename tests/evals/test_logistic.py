@@ -159,3 +159,11 @@ def test_equal_features_are_classified_as_the_largest_class():
 def test_penalty_must_be_above_zero(digits):
   with pytest.raises(errors.UserError, match='penalty must be above 0'):
     fit(digits[0], 0.0)
+
+
+def test_sweep_ends_after_three_penalties_without_gain(digits, monkeypatch):
+  top1 = iter([0.1, 0.5, 0.4, 0.5, 0.3])
+  monkeypatch.setattr(logistic, '_top1', lambda *_: next(top1))
+  monkeypatch.setattr(logistic, 'fit', lambda *_, **__: None)
+  scores = logistic._sweep(*digits, logistic.PENALTIES, 10)
+  assert scores == {1e5: 0.1, 1e4: 0.5, 1e3: 0.4, 1e2: 0.5, 1e1: 0.3}
