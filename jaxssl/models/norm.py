@@ -98,6 +98,5 @@ def _global_statistics(x, axis_name):
   mean = collectives.pmean(local_mean, axis_name)
   spread = jnp.square(local_mean - mean)
   var = collectives.pmean(local_var + spread, axis_name)
-  # The axis size is a static number, not communication.
-  devices = 1 if axis_name is None else jax.lax.axis_size(axis_name)
+  devices = collectives.axis_size(axis_name)
   return mean, var, devices * (x.size // x.shape[-1])

@@ -10,7 +10,10 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
+from jaxssl.errors import UserError, unknown
+
 Schedule = Callable[[jax.Array], jax.Array]
+_CONVENTIONS = ('step', 'linspace', 'epoch')
 
 
 def constant(*, start: float) -> Schedule:
@@ -50,9 +53,14 @@ def cosine(
       W - 1 and step W both see `start`. `'epoch'` is MoCo v2's and SimSiam's:
       the value of 'step' at the start of the epoch, constant inside it.
     steps_per_epoch: used by `'epoch'` only.
+
+  Raises:
+    UserError: unknown convention, or a warm-up that is not shorter than T.
   """
+  if convention not in _CONVENTIONS:
+    raise unknown('convention of a cosine', convention, _CONVENTIONS)
   if not 0 <= warmup_steps < num_steps:
-    raise ValueError(
+    raise UserError(
       f'warmup_steps must be in [0, num_steps), got {warmup_steps} of '
       f'{num_steps}'
     )

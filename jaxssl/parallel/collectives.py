@@ -22,6 +22,14 @@ def pmean(tree: PyTree, axis_name: str | None) -> PyTree:
   return tree if axis_name is None else jax.lax.pmean(tree, axis_name)
 
 
+def axis_size(axis_name: str | None) -> int:
+  """Returns the number of devices of the axis, 1 in the global view.
+
+  A static number, not communication.
+  """
+  return 1 if axis_name is None else jax.lax.axis_size(axis_name)
+
+
 def gather(x: jax.Array, axis_name: str | None) -> jax.Array:
   """Concatenates the rows of all devices, [b, ...] -> [B, ...].
 

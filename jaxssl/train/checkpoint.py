@@ -6,6 +6,7 @@ compile mode), and `meta`, a small JSON object.
 """
 
 from collections.abc import Mapping
+import itertools
 import logging
 import pathlib
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import NamedSharding, PartitionSpec
 import orbax.checkpoint as ocp
+import tensorstore as ts
 
 from jaxssl.errors import UserError
 from jaxssl.parallel.modes import make_mesh
@@ -130,8 +132,9 @@ class Checkpoints:
         f'{self.directory}; there are: {self.steps() or "none"}'
       )
     targets = _targets(abstract)
-    self._check_names(step, targets)
+    self._check_arrays(step, targets)
     try:
+      _read_through(self.directory / str(step) / 'state')
       restored = self._manager.restore(
         step,
         args=ocp.args.Composite(
@@ -202,31 +205,34 @@ class Checkpoints:
       },
     )
 
-  def _check_names(self, step: int, targets: Mapping[str, Any]) -> None:
+  def _check_arrays(self, step: int, targets: Mapping[str, Any]) -> None:
+    path = self.directory / str(step)
     try:
-      saved = self._manager.item_metadata(step).state
-      saved = {name: tuple(leaf.shape) for name, leaf in saved.items()}
+      metadata = self._manager.item_metadata(step).state
+      saved = {name: _kind(leaf) for name, leaf in metadata.items()}
     except Exception as error:
       raise CheckpointError(
-        f'checkpoint {self.directory / str(step)} is damaged: '
-        f'{_first_line(error)}'
+        f'checkpoint {path} is damaged: {_first_line(error)}'
       ) from error
+    differing = sorted(targets.keys() ^ saved.keys())
+    if differing:
+      raise CheckpointMismatchError(
+        f'checkpoint {path} has {"an" if differing[0] in saved else "no"} '
+        f'array {differing[0]!r}; it is of another method, encoder or optimizer'
+      )
     for name, target in targets.items():
-      if name not in saved:
+      if saved[name] != _kind(target):
         raise CheckpointMismatchError(
-          f'checkpoint {self.directory / str(step)} has no array {name!r}; '
-          'it is of another method, encoder or optimizer'
-        )
-      if saved[name] != target.shape:
-        raise CheckpointMismatchError(
-          f'checkpoint {self.directory / str(step)}: array {name!r} has shape '
-          f'{saved[name]}, this config needs {target.shape}'
+          f'checkpoint {path}: array {name!r} is {saved[name]}, this config '
+          f'needs {_kind(target)}'
         )
 
   def _set_aside(self, step: int) -> None:
     self._manager.close()
-    source = self.directory / str(step)
-    source.rename(self.directory / f'{step}.damaged')
+    names = (f'{step}.damaged{number or ""}' for number in itertools.count())
+    free = (self.directory / name for name in names)
+    target = next(path for path in free if not path.exists())
+    (self.directory / str(step)).rename(target)
     self._manager = self._open()
 
   def _save_failed(self, error: Exception) -> CheckpointError:
@@ -240,6 +246,23 @@ class Checkpoints:
 
 class CheckpointMismatchError(CheckpointError):
   """A sound checkpoint of something else; older ones would not help."""
+
+
+def _read_through(item: epath.Path) -> None:
+  """Reads every value of an array store once; raises if one is damaged.
+
+  Orbax finds the damage too, but by then it has many reads under way, and
+  those that end after the first error print tracebacks from their threads.
+  """
+  base = {'driver': 'file', 'path': f'{item}/'}
+  store = ts.KvStore.open({'driver': 'ocdbt', 'base': base}).result()
+  for name in store.list().result():
+    store.read(name).result()
+
+
+def _kind(leaf: Any) -> str:
+  """Returns type and shape, for example `float32(3, 4)`."""
+  return f'{jnp.dtype(leaf.dtype).name}{tuple(leaf.shape)}'
 
 
 def _is_key(leaf: Any) -> bool:

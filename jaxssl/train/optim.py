@@ -44,7 +44,7 @@ class Treatment:
   def label(self) -> str:
     """A name for the group of parameters with this treatment."""
     return (
-      f'lr{self.learning_rate:g}_wd{self.weight_decay:g}'
+      f'lr{self.learning_rate:.9g}_wd{self.weight_decay:.9g}'
       f'_trust{int(self.trust)}_freeze{self.freeze_steps}'
     )
 
@@ -207,17 +207,15 @@ def make_optimizer(
     **kwargs: keyword arguments of the algorithm.
 
   Raises:
-    UserError: if a name or a key of a rule is unknown, or (at `init`) if a
-      rule matches nothing.
+    UserError: if a name or a key of a rule is unknown, a rule has no `match`,
+      or one that is no regular expression, or (at `init`) matches nothing.
   """
   if name not in OPTIMIZERS:
     raise unknown('optimizer', name, OPTIMIZERS)
   if exclude not in EXCLUDE:
     raise unknown('optim.exclude', exclude, EXCLUDE)
   for rule in rules:
-    for key in rule:
-      if key not in _RULE_KEYS:
-        raise unknown('key of a rule in optim.rules', key, _RULE_KEYS)
+    _check_rule(rule)
   decay = weight_decay if callable(weight_decay) else _constant(weight_decay)
 
   def make_group(treatment: Treatment) -> optax.GradientTransformation:
@@ -388,6 +386,26 @@ def _by_treatment(assign, make_group) -> optax.GradientTransformation:
     return partition(updates).update(updates, state, params)
 
   return optax.GradientTransformation(init, update)
+
+
+def _check_rule(rule: Mapping[str, Any]) -> None:
+  for key in rule:
+    if key not in _RULE_KEYS:
+      raise unknown('key of a rule in optim.rules', key, _RULE_KEYS)
+  if 'match' not in rule:
+    raise UserError(f"optim.rules: {dict(rule)!r} needs a 'match'")
+  try:
+    re.compile(rule['match'])
+  except re.error as error:
+    raise UserError(
+      f'optim.rules: {rule["match"]!r} is no regular expression: {error}'
+    ) from error
+  freeze_steps = rule.get('freeze_steps', 0)
+  if freeze_steps < 0 and freeze_steps != FOREVER:
+    raise UserError(
+      f'optim.rules: freeze_steps is {freeze_steps}; it must be a number of '
+      f'steps, or {FOREVER} for always'
+    )
 
 
 def _constant(value: float) -> Schedule:

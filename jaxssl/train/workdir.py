@@ -82,19 +82,14 @@ class Workdir:
         f'cannot write to workdir {str(self.path)!r}: {error.strerror}'
       ) from error
     try:
-      # Released by the kernel when the process ends, however it ends.
-      fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-      raise UserError(
-        f'another process is training in {str(self.path)!r}; wait for it or '
-        'use another workdir'
-      ) from error
-    if self.config_path.exists():
-      self._check_same(config)
-    else:
-      partial = self.config_path.with_suffix('.partial')
-      partial.write_text(config_lib.to_json(config) + '\n')
-      os.replace(partial, self.config_path)
+      self._take_lock()
+      if self.config_path.exists():
+        self._check_same(config)
+      else:
+        self._write_config(config)
+    except UserError:
+      self.release()
+      raise
 
   def release(self) -> None:
     """Gives the lock back."""
@@ -108,6 +103,26 @@ class Workdir:
     handler.setFormatter(logging.Formatter('%(asctime)s %(message)s'))
     logging.getLogger().addHandler(handler)
     return handler
+
+  def _take_lock(self) -> None:
+    try:
+      # Released by the kernel when the process ends, however it ends.
+      fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+      raise UserError(
+        f'another process is training in {str(self.path)!r}; wait for it or '
+        'use another workdir'
+      ) from error
+
+  def _write_config(self, config: config_lib.Config) -> None:
+    partial = self.config_path.with_suffix('.partial')
+    try:
+      partial.write_text(config_lib.to_json(config) + '\n')
+      os.replace(partial, self.config_path)
+    except OSError as error:
+      raise UserError(
+        f'cannot write {str(self.config_path)!r}: {error.strerror}'
+      ) from error
 
   def _check_same(self, config: config_lib.Config) -> None:
     changed = config_lib.differences(self.read_config(), config)
