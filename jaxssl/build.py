@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 import dataclasses
 import functools
 import inspect
-import re
+import typing
 from typing import Any
 
 from flax import linen as nn
@@ -168,6 +168,11 @@ def complete(config: Config) -> Config:
   for name in config:
     if name not in ('seed', *SECTIONS):
       raise unknown('config section', name, ('seed', *SECTIONS))
+    is_section = name == 'seed' or isinstance(config[name], Mapping | None)
+    if not is_section:
+      raise UserError(
+        f'config.{name} must be a section of keys, got {config[name]!r}'
+      )
   # A method without a head of its own has an empty section.
   head = config['head'] or _default_head(config['method'].get('name'))
   return {'seed': config['seed']} | {
@@ -309,7 +314,11 @@ def _complete_schedule(values: Mapping[str, Any]) -> Config:
   for key in values:
     if key not in keys:
       raise unknown(f'key of schedule {name!r}', key, keys)
-  return keys | dict(values)
+  keys |= dict(values)
+  for key, value in keys.items():
+    if value is inspect.Parameter.empty:
+      raise UserError(f'schedule {name!r} needs a value for {key!r}')
+  return keys
 
 
 def _resolve(value: Any, *, num_steps: int, steps_per_epoch: float) -> Any:
@@ -334,16 +343,16 @@ def _resolve(value: Any, *, num_steps: int, steps_per_epoch: float) -> Any:
 def _epochs_to_steps(
   arguments: Mapping[str, Any], steps_per_epoch: float
 ) -> dict[str, Any]:
-  """Replaces `x_epochs` by `x_steps`; None means not given."""
+  """Replaces `x_epochs` by `x_steps`, which wins; None means not given."""
+  given = {key: value for key, value in arguments.items() if value is not None}
   result = {}
-  for key, value in arguments.items():
-    if value is None:
+  for key, value in given.items():
+    if not key.endswith('_epochs'):
+      result[key] = value
       continue
-    if key.endswith('_epochs'):
-      steps = np.round(np.asarray(value) * steps_per_epoch).astype(int)
-      result[re.sub('_epochs$', '_steps', key)] = steps.tolist()
-    else:
-      result.setdefault(key, value)
+    steps_key = key.removesuffix('_epochs') + '_steps'
+    steps = np.round(np.asarray(value) * steps_per_epoch).astype(int)
+    result[steps_key] = given.get(steps_key, steps.tolist())
   return result
 
 
@@ -453,11 +462,24 @@ def _check_divides(batch_size: int, num_devices: int | None) -> None:
     )
 
 
+def _check_type(section: Any, key: str, value: Any, wanted: Any) -> None:
+  kinds = set(typing.get_args(wanted) or (wanted,))
+  if float in kinds:
+    kinds.add(int)
+  if type(value) not in kinds:
+    names = ' or '.join(sorted(k.__name__ for k in kinds - {type(None)}))
+    raise UserError(
+      f'config.{type(section).__name__.lower()}.{key} takes {names}, got '
+      f'{value!r}'
+    )
+
+
 def _check_numbers(*sections: Any) -> None:
-  """All counts are positive; `eval.steps` may be 0."""
+  """Types are as declared, counts positive; `eval.steps` may be 0."""
   for section in sections:
     for field in dataclasses.fields(section):
       value = getattr(section, field.name)
+      _check_type(section, field.name, value, field.type)
       if isinstance(value, bool) or not isinstance(value, (int, float)):
         continue
       lowest = 0 if field.name in ('steps', 'prefetch') else 1e-9
