@@ -1,0 +1,63 @@
+"""How every benchmark reports: one JSON object a row."""
+
+from collections.abc import Iterable, Iterator
+import json
+import pathlib
+from typing import Any
+
+
+def row(
+  name: str,
+  *,
+  ours: float | None,
+  theirs: float | None,
+  unit: str,
+  peer: str,
+  detail: str,
+  lower_is_better: bool = False,
+) -> dict[str, Any]:
+  """Returns one row.
+
+  Args:
+    name: benchmark and workload, such as `step/resnet18_32`.
+    ours: what jaxssl reached, or None if it was not run.
+    theirs: what the peer reached, or None if it was not run.
+    unit: of both.
+    peer: what `theirs` is.
+    detail: settings, number of runs and their range.
+    lower_is_better: whether the unit is a time or another cost.
+
+  Returns:
+    The arguments and `ratio`, above 1 where jaxssl is better.
+  """
+  ratio = None
+  if ours and theirs:
+    ratio = theirs / ours if lower_is_better else ours / theirs
+  return {
+    'name': name,
+    'ours': _rounded(ours),
+    'theirs': _rounded(theirs),
+    'unit': unit,
+    'ratio': _rounded(ratio),
+    'peer': peer,
+    'detail': detail,
+  }
+
+
+def report(rows: Iterable[dict[str, Any]], out: str | None) -> None:
+  """Prints each row as it comes and writes all of them to the file `out`."""
+  lines = list(_printed(rows))
+  if out:
+    pathlib.Path(out).write_text(''.join(lines), encoding='utf-8')
+
+
+def _printed(rows) -> Iterator[str]:
+  for each in rows:
+    line = json.dumps(each)
+    print(line, flush=True)
+    yield line + '\n'
+
+
+def _rounded(value: float | None) -> float | None:
+  """Keeps four digits; a rate is not known better than that."""
+  return None if value is None else float(f'{value:.4g}')

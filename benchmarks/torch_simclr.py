@@ -1,0 +1,130 @@
+"""SimCLR in PyTorch from the parts of timm and lightly, for comparison."""
+
+import functools
+from typing import Any
+
+import jax
+import numpy as np
+
+from benchmarks.workloads import Workload
+from jaxssl.weights import timm as timm_weights
+
+PyTree = Any
+
+
+@functools.cache
+def libraries() -> Any:
+  """Defines what torchvision misses on a CPU; keep the result alive.
+
+  torchvision's wheel is built for CUDA. Beside a CPU build of PyTorch its
+  compiled operators do not load, and importing it, timm or lightly fails
+  unless the schemas of two of them exist.
+  """
+  import torch
+
+  library = torch.library.Library('torchvision', 'DEF')
+  for name in ('nms', 'qnms'):
+    library.define(
+      f'{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor'
+    )
+  return library
+
+
+def encoder(work: Workload):
+  """Returns timm's model without classifier, with the stem and width asked."""
+  libraries()
+  import timm
+
+  model = timm.create_model(work.timm, num_classes=0, **work.timm_options)
+  if work.options.get('stem') == 'cifar':
+    _set_stem(model, model.layer1[0].conv1.out_channels)
+  return model
+
+
+def _set_stem(model, channels: int) -> None:
+  """Puts SimCLR's CIFAR stem into a timm ResNet with basic blocks."""
+  from timm.models.resnet import BasicBlock
+  from torch import nn
+
+  model.conv1 = nn.Conv2d(3, channels, 3, padding=1, bias=False)
+  model.bn1 = nn.BatchNorm2d(channels)
+  model.maxpool = nn.Identity()
+  # timm's stem always has 64 channels and its first block a projection.
+  model.layer1[0] = BasicBlock(channels, channels)
+
+
+def projection_head(dim: int, out_dim: int = 128):
+  """Returns lightly's head in the form of `SimCLRHead(num_layers=2)`."""
+  libraries()
+  from lightly.models.modules import SimCLRProjectionHead
+
+  head = SimCLRProjectionHead(dim, dim, out_dim, num_layers=2)
+  # SimCLR's last BatchNorm has no bias; lightly's has one, which stays zero.
+  head.layers[-1].bias.requires_grad_(False)
+  return head
+
+
+def network(work: Workload):
+  """Returns encoder and head in sequence, in training mode."""
+  from torch import nn
+
+  model = encoder(work)
+  return nn.Sequential(model, projection_head(model.num_features)).train()
+
+
+def load(net, params: PyTree, stats: PyTree) -> None:
+  """Gives a `network` the weights of jaxssl's `Net`."""
+  import torch
+
+  tensors = timm_weights.to_timm(_tower('encoder', params, stats))
+  tensors = {name: torch.from_numpy(t) for name, t in tensors.items()}
+  missing, unexpected = net[0].load_state_dict(tensors, strict=False)
+  missing = [n for n in missing if not n.endswith('num_batches_tracked')]
+  if missing or unexpected:
+    raise ValueError(f'missing {missing}, unexpected {unexpected}')
+  _load_head(net[1].layers, params['head'])
+
+
+def _tower(name, params, stats):
+  rest = {kind: tree[name] for kind, tree in stats.items() if name in tree}
+  return {'params': params[name], **rest}
+
+
+def _load_head(layers, params) -> None:
+  import torch
+
+  for index, position in ((0, 0), (1, 3)):
+    kernel = np.array(params[f'dense_{index}']['kernel'], np.float32)
+    norm = params[f'bn_{index}']
+    with torch.no_grad():
+      layers[position].weight.copy_(torch.from_numpy(kernel.T.copy()))
+      layers[position + 1].weight.copy_(
+        torch.from_numpy(np.array(norm['scale']))
+      )
+
+
+def num_parameters(net) -> int:
+  """Returns the number of scalars that the optimizer changes."""
+  return sum(p.numel() for p in net.parameters() if p.requires_grad)
+
+
+def to_torch(views: jax.Array | np.ndarray):
+  """Returns images [b, H, W, 3] as a tensor [b, 3, H, W]."""
+  import torch
+
+  return torch.from_numpy(np.array(views).transpose(0, 3, 1, 2).copy())
+
+
+def nt_xent(z, temperature: float):
+  """NT-Xent of [2b, K], both views one after the other, without branches.
+
+  lightly's selects by a mask, at which `torch.compile` has to break the graph.
+  """
+  import torch
+  import torch.nn.functional as F
+
+  z = F.normalize(z, dim=1)
+  rows = torch.arange(len(z), device=z.device)
+  logits = z @ z.T / temperature
+  logits = logits.masked_fill(rows[:, None] == rows[None], -1e9)
+  return F.cross_entropy(logits, (rows + len(z) // 2) % len(z))
