@@ -1,0 +1,165 @@
+import functools
+import math
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxssl.methods import simclr
+from jaxssl.ops import contrastive
+from jaxssl.parallel import collectives, modes
+
+BATCHES, TEMPERATURES = (2, 8, 33), (0.05, 0.1, 0.5, 1.0)
+
+
+def _embeddings(rows, dim=12, seed=0):
+  random = np.random.default_rng(seed)
+  z1, z2 = random.normal(size=(2, rows, dim)).astype(np.float32)
+  return z1, (z2 + z1).astype(np.float32)  # pairs are alike, as in training
+
+
+@jax.jit
+def _value_and_grad(z1, z2, temperature):
+  def loss(z1, z2):
+    return contrastive.nt_xent(z1, z2, temperature=temperature)
+
+  return jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)(z1, z2)
+
+
+def _directions(z1, z2, temperature):
+  """Equation 1 of SimCLR in float64: the sums over each view's rows."""
+  z = np.concatenate([z1, z2]).astype(np.float64)
+  z /= np.linalg.norm(z, axis=1, keepdims=True)
+  rows = len(z1)
+  similar = np.exp(z @ z.T / temperature)
+  np.fill_diagonal(similar, 0.0)
+  other_view = np.roll(np.arange(2 * rows), rows)
+  losses = -np.log(
+    similar[np.arange(2 * rows), other_view] / similar.sum(axis=1)
+  )
+  return losses[:rows], losses[rows:]
+
+
+@pytest.mark.parametrize('temperature', TEMPERATURES)
+@pytest.mark.parametrize('rows', BATCHES)
+def test_nt_xent_is_equation_1(rows, temperature):
+  z1, z2 = _embeddings(rows)
+  (loss, _), _ = _value_and_grad(z1, z2, temperature)
+  expected = np.mean(np.concatenate(_directions(z1, z2, temperature)))
+  # A float32 cosine is off by 1e-7, which a low temperature multiplies by 20.
+  np.testing.assert_allclose(loss, expected, rtol=3e-6, atol=3e-6)
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize('temperature', TEMPERATURES)
+@pytest.mark.parametrize('rows', BATCHES)
+def test_nt_xent_and_its_gradient_equal_lightly(rows, temperature):
+  from lightly.loss import NTXentLoss
+  import torch
+
+  z1, z2 = _embeddings(rows)
+  (loss, _), grads = _value_and_grad(z1, z2, temperature)
+  t1, t2 = (torch.tensor(z, requires_grad=True) for z in (z1, z2))
+  expected = NTXentLoss(temperature=temperature)(t1, t2)
+  expected.backward()
+  # Both sides are float32; see above for the temperature.
+  np.testing.assert_allclose(loss, expected.item(), rtol=3e-6, atol=3e-6)
+  for ours, theirs in zip(grads, (t1.grad, t2.grad), strict=True):
+    np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-4, atol=2e-6)
+
+
+def test_authors_factor_is_the_sum_of_the_two_directions():
+  z1, z2 = _embeddings(8)
+  (loss, _), _ = _value_and_grad(z1, z2, 0.5)
+  direction1, direction2 = _directions(z1, z2, 0.5)
+  authors = np.mean(direction1 + direction2)
+  np.testing.assert_allclose(simclr.AUTHORS_FACTOR * loss, authors, rtol=1e-6)
+
+
+def test_loss_is_ln_of_the_choices_at_high_temperature():
+  (loss, _), _ = _value_and_grad(*_embeddings(33), 1e6)
+  np.testing.assert_allclose(loss, math.log(2 * 33 - 1), rtol=1e-6)
+
+
+def test_top1_is_the_share_of_rows_next_to_their_other_view():
+  z = np.eye(4, dtype=np.float32)
+  swapped = z[[1, 0, 2, 3]]
+  _, top1 = contrastive.nt_xent(z, swapped, temperature=1.0)
+  assert float(top1) == 0.5
+
+
+def test_order_of_rows_and_views_does_not_matter():
+  z1, z2 = _embeddings(8)
+  order = np.random.default_rng(1).permutation(8)
+  (loss, top1), (grad1, grad2) = _value_and_grad(z1, z2, 0.1)
+  (other, other_top1), (other2, other1) = _value_and_grad(
+    z2[order], z1[order], 0.1
+  )
+  np.testing.assert_allclose(other, loss, rtol=1e-6)
+  assert other_top1 == top1
+  np.testing.assert_allclose(other1, grad1[order], atol=1e-6)
+  np.testing.assert_allclose(other2, grad2[order], atol=1e-6)
+
+
+def test_norm_of_embeddings_does_not_matter():
+  z1, z2 = _embeddings(8)
+  (loss, _), _ = _value_and_grad(z1, z2, 0.1)
+  (scaled, _), _ = _value_and_grad(z1 * 100, z2 * 0.01, 0.1)
+  np.testing.assert_allclose(scaled, loss, rtol=1e-6)
+
+
+# The loss of a device is the mean over its rows; the train step averages over
+# devices. So the gradient of a row is what its device finds, over D.
+@pytest.mark.parametrize('devices', [1, 2, 8])
+def test_pmap_equals_the_global_view(devices):
+  z1, z2 = _embeddings(16)
+
+  @functools.partial(jax.pmap, axis_name='d', devices=jax.devices()[:devices])
+  def per_device(z1, z2):
+    def loss(z1, z2):
+      return contrastive.nt_xent(z1, z2, temperature=0.1, axis_name='d')
+
+    (value, top1), grads = jax.value_and_grad(loss, (0, 1), has_aux=True)(
+      z1, z2
+    )
+    return collectives.pmean((value, top1), 'd'), grads
+
+  split = [z.reshape(devices, -1, z.shape[-1]) for z in (z1, z2)]
+  (loss, top1), grads = per_device(*split)
+  (expected, expected_top1), expected_grads = _value_and_grad(z1, z2, 0.1)
+  # Sums over devices are taken in another order.
+  np.testing.assert_allclose(loss, np.full(devices, expected), rtol=1e-6)
+  np.testing.assert_allclose(top1, np.full(devices, expected_top1), rtol=1e-6)
+  for ours, theirs in zip(grads, expected_grads, strict=True):
+    ours = np.asarray(ours).reshape(theirs.shape) / devices
+    np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+@pytest.mark.parametrize('devices', [2, 8])
+def test_jit_over_sharded_rows_equals_one_device(devices):
+  z1, z2 = _embeddings(16)
+  mode = modes.make_mode('jit', num_devices=devices)
+  sharded = _value_and_grad(*mode.put_batch((z1, z2)), 0.1)
+  chex.assert_trees_all_close(
+    jax.device_get(sharded), _value_and_grad(z1, z2, 0.1), atol=1e-6, rtol=1e-6
+  )
+
+
+class TestL2Normalize:
+  def test_norm_is_one(self):
+    z, _ = _embeddings(5)
+    norms = np.linalg.norm(contrastive.l2_normalize(z * 7), axis=-1)
+    np.testing.assert_allclose(norms, 1.0, rtol=1e-6)
+
+  def test_gradient_at_zero_is_finite(self):
+    gradient = jax.grad(lambda x: jnp.sum(contrastive.l2_normalize(x)))
+    chex.assert_tree_all_finite(gradient(jnp.zeros((2, 3))))
+
+  def test_bfloat16_is_normalised_in_float32(self):
+    z = jnp.asarray(_embeddings(5)[0], jnp.bfloat16)
+    normalized = contrastive.l2_normalize(z)
+    assert normalized.dtype == jnp.float32
+    norms = np.linalg.norm(normalized, axis=-1)
+    np.testing.assert_allclose(norms, 1.0, rtol=1e-6)
