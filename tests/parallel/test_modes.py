@@ -80,7 +80,7 @@ def test_mesh_has_automatic_axes():
 
 
 def test_unknown_mode_offers_the_closest():
-  with pytest.raises(UserError, match="unknown train.mode 'pmapp'.*'pmap'"):
+  with pytest.raises(UserError, match=r"unknown train.mode 'pmapp'.*'pmap'"):
     modes.make_mode('pmapp')
 
 
