@@ -7,6 +7,7 @@ compile mode), and `meta`, a small JSON object.
 
 from collections.abc import Mapping
 import itertools
+import json
 import logging
 import pathlib
 from typing import Any, NamedTuple
@@ -63,6 +64,9 @@ class Checkpoints:
       directory: where the checkpoints are.
       keep: how many of the newest are kept.
       keep_every: besides, keep every step that this number divides.
+
+    Raises:
+      CheckpointError: if the directory cannot be made.
     """
     self.directory = epath.Path(directory)
     self._keep = keep
@@ -88,6 +92,9 @@ class Checkpoints:
     if step in self._manager.all_steps():
       return
     try:
+      # Orbax would try for minutes, in threads that keep the process alive.
+      if not self.directory.is_dir():
+        raise FileNotFoundError('the folder is gone')
       self._manager.save(
         step,
         args=ocp.args.Composite(
@@ -134,7 +141,6 @@ class Checkpoints:
     targets = _targets(abstract)
     self._check_arrays(step, targets)
     try:
-      _read_through(self.directory / str(step) / 'state')
       restored = self._manager.restore(
         step,
         args=ocp.args.Composite(
@@ -196,18 +202,23 @@ class Checkpoints:
       ),
       enable_async_checkpointing=True,
     )
-    return ocp.CheckpointManager(
-      self.directory,
-      options=options,
-      item_handlers={
-        'state': ocp.StandardCheckpointHandler(),
-        'meta': ocp.JsonCheckpointHandler(),
-      },
-    )
+    handlers = {
+      'state': ocp.StandardCheckpointHandler(),
+      'meta': ocp.JsonCheckpointHandler(),
+    }
+    try:
+      return ocp.CheckpointManager(
+        self.directory, options=options, item_handlers=handlers
+      )
+    except OSError as error:
+      raise CheckpointError(
+        f'could not open {self.directory}: {_first_line(error)}'
+      ) from error
 
   def _check_arrays(self, step: int, targets: Mapping[str, Any]) -> None:
     path = self.directory / str(step)
     try:
+      _read_through(path / 'state')
       metadata = self._manager.item_metadata(step).state
       saved = {name: _kind(leaf) for name, leaf in metadata.items()}
     except Exception as error:
@@ -249,15 +260,23 @@ class CheckpointMismatchError(CheckpointError):
 
 
 def _read_through(item: epath.Path) -> None:
-  """Reads every value of an array store once; raises if one is damaged.
+  """Reads a whole item once; raises at the first thing that is damaged.
 
   Orbax finds the damage too, but by then it has many reads under way, and
   those that end after the first error print tracebacks from their threads.
   """
+  for path in (*item.glob('_sharding'), *item.glob('array_metadatas/*')):
+    json.loads(path.read_text())
   base = {'driver': 'file', 'path': f'{item}/'}
   store = ts.KvStore.open({'driver': 'ocdbt', 'base': base}).result()
-  for name in store.list().result():
-    store.read(name).result()
+  keys = [key.decode() for key in store.list().result()]
+  names = [key.removesuffix('.zarray') for key in keys if 'zarray' in key]
+  if not names:  # what a store reads as whose files are gone
+    raise FileNotFoundError(f'no arrays in {item}')
+  for name in names:
+    spec = {'driver': 'zarr', 'kvstore': (store / name).spec().to_json()}
+    array = ts.open(spec | {'fill_missing_data_reads': False}).result()
+    array.read().result()
 
 
 def _kind(leaf: Any) -> str:

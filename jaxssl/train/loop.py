@@ -198,6 +198,8 @@ class _Runner:
     job, mode = self.job, self.job.mode
     compiled_step = mode.compile(step_fn(job))
     monitor, clock = Monitor(mode.fetch), Throughput(job.batch_size)
+    if stop.requested:  # what there is to save is saved
+      raise Preempted(first_step, stop.requested)
     if first_step == 0:
       self._evaluate(0, state)
     clock.restart(self.batches.wait_seconds)

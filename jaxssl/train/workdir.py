@@ -57,12 +57,15 @@ class Workdir:
         'of `jaxssl train` or `jaxssl import`'
       )
     try:
-      return config_lib.from_json(self.config_path.read_text())
-    except ValueError as error:
+      config = config_lib.from_json(self.config_path.read_text())
+      if not isinstance(config, dict) or 'data' not in config:
+        raise ValueError('no config in it')
+    except (OSError, ValueError) as error:
       raise UserError(
-        f'{self.config_path} is damaged ({error}); restore it or start again '
-        'in a new workdir'
+        f'{str(self.config_path)!r} is damaged ({error}); restore it or start '
+        'again in a new workdir'
       ) from error
+    return config
 
   def claim(self, config: config_lib.Config) -> None:
     """Makes the folder this run's: locks it and keeps its config.

@@ -38,7 +38,8 @@ class JsonLines:
       kept = [
         json.dumps(record) + '\n'
         for record in read_json_lines(path)
-        if record['step'] <= first_step
+        # From step 0 on, everything is written again, step 0 too.
+        if first_step and record['step'] <= first_step
       ]
       partial = path.with_suffix('.partial')
       partial.write_text(''.join(kept))
@@ -56,14 +57,18 @@ class JsonLines:
 
 
 def read_json_lines(path: str | pathlib.Path) -> list[dict[str, float]]:
-  """Returns the records of a `metrics.jsonl`; a half-written last line is not
-  one."""
+  """Returns the records of a `metrics.jsonl`.
+
+  What is no JSON object with a step is none: a line that a crash cut short.
+  """
   records = []
-  for line in pathlib.Path(path).read_text().splitlines():
+  for line in pathlib.Path(path).read_text(errors='replace').splitlines():
     try:
-      records.append(json.loads(line))
+      record = json.loads(line)
     except json.JSONDecodeError:
       continue
+    if isinstance(record, dict) and isinstance(record.get('step'), int):
+      records.append(record)
   return records
 
 
