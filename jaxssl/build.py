@@ -19,7 +19,7 @@ import optax
 
 from jaxssl import data, models
 from jaxssl.augment.recipes import RECIPES
-from jaxssl.config import Config
+from jaxssl.config import Config, same_type
 from jaxssl.errors import UserError, unknown
 from jaxssl.methods import METHODS
 from jaxssl.methods.base import Method
@@ -278,6 +278,25 @@ def accepted(section: str, name: str | None = None) -> dict[str, Any]:
   return {k: v for k, v in keys.items() if k not in ('encoder', 'head')}
 
 
+def schedule_keys(name: str) -> dict[str, Any]:
+  """Returns the keys of a schedule beside `name`, with their defaults.
+
+  Raises:
+    UserError: if the name is unknown.
+  """
+  if name not in SCHEDULES:
+    raise unknown('schedule', name, SCHEDULES)
+  keys = {}
+  for key, default in _parameters(SCHEDULES[name]).items():
+    if key in ('num_steps', 'steps_per_epoch'):
+      continue  # known from the run
+    if key.endswith('_steps'):
+      keys |= {key: None, key.removesuffix('_steps') + '_epochs': None}
+    else:
+      keys[key] = default
+  return keys
+
+
 def _complete_section(section: str, values: Mapping[str, Any]) -> Config:
   named = section not in ('input', 'train', 'eval')
   if named and not values.get('name'):
@@ -289,6 +308,8 @@ def _complete_section(section: str, values: Mapping[str, Any]) -> Config:
       raise unknown(f'key of config.{section}', key, keys)
   for key, default in keys.items():
     value = values.get(key, default)
+    if not (isinstance(value, Mapping) or default is inspect.Parameter.empty):
+      value = same_type(f'{section}.{key}', value, default)
     if value is inspect.Parameter.empty:
       raise UserError(
         f'config.{section}.{key} is missing ({section} {values.get("name")!r} '
@@ -301,24 +322,15 @@ def _complete_section(section: str, values: Mapping[str, Any]) -> Config:
 
 def _complete_schedule(values: Mapping[str, Any]) -> Config:
   name = values['name']
-  if name not in SCHEDULES:
-    raise unknown('schedule', name, SCHEDULES)
-  keys = {'name': name}
-  for key, default in _parameters(SCHEDULES[name]).items():
-    if key in ('num_steps', 'steps_per_epoch'):
-      continue  # known from the run
-    if key.endswith('_steps'):
-      keys |= {key: None, key.removesuffix('_steps') + '_epochs': None}
-    else:
-      keys[key] = default
+  keys = {'name': name} | schedule_keys(name)
   for key in values:
     if key not in keys:
       raise unknown(f'key of schedule {name!r}', key, keys)
-  keys |= dict(values)
-  for key, value in keys.items():
+  result = keys | dict(values)
+  for key, value in result.items():
     if value is inspect.Parameter.empty:
-      raise UserError(f'schedule {name!r} needs a value for {key!r}')
-  return keys
+      raise UserError(f'schedule {name!r} needs {key!r}')
+  return result
 
 
 def _resolve(value: Any, *, num_steps: int, steps_per_epoch: float) -> Any:
@@ -334,10 +346,20 @@ def _resolve(value: Any, *, num_steps: int, steps_per_epoch: float) -> Any:
   }
   parameters = _parameters(constructor)
   arguments |= {k: v for k, v in known.items() if k in parameters}
+  _check_warmup(value['name'], arguments.get('warmup_steps', 0), num_steps)
   try:
     return constructor(**arguments)
   except (TypeError, ValueError) as error:
     raise UserError(f'schedule {value["name"]!r}: {error}') from error
+
+
+def _check_warmup(schedule: str, warmup: Any, num_steps: int) -> None:
+  if isinstance(warmup, int) and warmup >= num_steps:
+    raise UserError(
+      f'schedule {schedule!r}: a warm-up of {warmup} steps does not fit into '
+      f'a run of {num_steps}; train longer, or set its warmup_epochs or '
+      'warmup_steps (--config.optim.learning_rate.warmup_epochs=0: none)'
+    )
 
 
 def _epochs_to_steps(
@@ -482,12 +504,10 @@ def _check_numbers(*sections: Any) -> None:
       _check_type(section, field.name, value, field.type)
       if isinstance(value, bool) or not isinstance(value, (int, float)):
         continue
-      lowest = 0 if field.name in ('steps', 'prefetch') else 1e-9
+      key = f'{type(section).__name__.lower()}.{field.name}'
+      lowest = 0 if key in ('eval.steps', 'input.prefetch') else 1e-9
       if value < lowest or not np.isfinite(value):
-        raise UserError(
-          f'config.{type(section).__name__.lower()}.{field.name} is {value}; '
-          'it must be positive'
-        )
+        raise UserError(f'config.{key} is {value}; it must be positive')
   crop = sections[-1].crop
   if crop not in ('device', 'host'):
     raise unknown('config.input.crop', crop, ('device', 'host'))

@@ -5,11 +5,14 @@ on request after saving (start the same command again).
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+import contextlib
 import importlib
 import logging
+import signal
 import sys
 
+from jaxssl import config
 from jaxssl.errors import UserError, unknown
 
 # name -> module of jaxssl.commands, loaded when used: --help takes no JAX.
@@ -27,6 +30,8 @@ _MODULES = {
   'export': 'export_weights',
 }
 EXIT_USAGE = 2
+EXIT_PREEMPTED = 42
+EXIT_INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,12 +43,16 @@ def main(argv: Sequence[str] | None = None) -> int:
       return 0 if argv else EXIT_USAGE
     if argv[0] not in COMMANDS:
       raise unknown('command', argv[0], COMMANDS)
-    return _run(argv[0], argv[1:])
+    with _sigterm_as_ctrl_c():
+      return _run(argv[0], argv[1:])
   except UserError as error:
     print(f'jaxssl: {" ".join(str(error).split())}', file=sys.stderr)
     return EXIT_USAGE
+  except OSError as error:  # disk full, file system gone, no permission
+    print(f'jaxssl: {" ".join(str(error).split())}', file=sys.stderr)
+    return EXIT_USAGE
   except KeyboardInterrupt:
-    return 130
+    return _interrupted(argv[0])
 
 
 def _run(name: str, argv: Sequence[str]) -> int:
@@ -53,11 +62,30 @@ def _run(name: str, argv: Sequence[str]) -> int:
   parser = _Parser(prog=f'jaxssl {name}', description=COMMANDS[name])
   command.add_arguments(parser)
   # `--config.a.b=c` would be taken for `--config` with a typo.
-  overrides = [a for a in argv if a.startswith('--config.')]
+  overrides = [a for a in argv if a.startswith(config.PREFIX)]
+  config.parse_overrides(overrides)
   arguments = parser.parse_args([a for a in argv if a not in overrides])
   _start_logging()
   _prepare_jax()
   return command.run(arguments, overrides)
+
+
+@contextlib.contextmanager
+def _sigterm_as_ctrl_c() -> Iterator[None]:
+  """SIGTERM unwinds as Ctrl-C does; the training loop saves on either."""
+  previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+  try:
+    yield
+  finally:
+    signal.signal(signal.SIGTERM, previous)
+
+
+def _interrupted(command: str) -> int:
+  """Before or after the loop there is nothing to save: run it again."""
+  if command != 'train':
+    return EXIT_INTERRUPTED
+  print('jaxssl: stopped; the same command goes on', file=sys.stderr)
+  return EXIT_PREEMPTED
 
 
 class _Parser(argparse.ArgumentParser):
@@ -80,11 +108,19 @@ def _usage() -> str:
 def _start_logging() -> None:
   logging.basicConfig(format='%(message)s', level=logging.WARNING, force=True)
   logging.getLogger('jaxssl').setLevel(logging.INFO)
+  logging.raiseExceptions = False  # a log that cannot be written stops nothing
 
 
 def _prepare_jax() -> None:
   import jax
 
+  try:
+    jax.devices()
+  except RuntimeError as error:
+    raise UserError(
+      f'JAX finds no device: {error}; choose another with JAX_PLATFORMS, for '
+      'example JAX_PLATFORMS=cpu'
+    ) from error
   if jax.default_backend() == 'cpu' and jax.device_count() > 1:
     # Queued collectives of several steps can deadlock on a few cores.
     jax.config.update('jax_cpu_enable_async_dispatch', False)

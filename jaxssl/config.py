@@ -35,16 +35,16 @@ def load_file(path: str | pathlib.Path) -> Config:
     raise UserError(f'config file {str(path)!r} does not exist')
   try:
     get_config = runpy.run_path(str(path)).get('get_config')
-    config = get_config() if get_config else None
-  except Exception as error:
+    config = to_plain(get_config()) if get_config else None
+  except (Exception, SystemExit) as error:
     raise UserError(
       f'config file {str(path)!r} fails: {type(error).__name__}: {error}'
     ) from error
-  if config is None:
+  if not isinstance(config, Mapping):
     raise UserError(
       f'config file {str(path)!r} must define get_config() -> ConfigDict'
     )
-  return to_plain(config)
+  return config
 
 
 def to_plain(value: Any) -> Any:
@@ -98,7 +98,7 @@ def apply_overrides(config: Config, overrides: Mapping[str, Any]) -> Config:
           f'--config.{next(k for k in flat if k.startswith(key + "."))}=...'
         )
       raise unknown('config key', key, flat)
-    flat[key] = _same_type(key, value, flat[key])
+    flat[key] = same_type(key, value, flat[key])
   return unflatten(flat)
 
 
@@ -161,7 +161,17 @@ def _parse_value(text: str) -> Any:
     return text
 
 
-def _same_type(key: str, value: Any, old: Any) -> Any:
+def same_type(key: str, value: Any, old: Any) -> Any:
+  """Returns a value as the type of the one that it replaces.
+
+  Args:
+    key: dotted name, for the message.
+    value: the new value.
+    old: the old value; None takes anything.
+
+  Raises:
+    UserError: if it cannot be of that type; nothing is rounded or guessed.
+  """
   if old is None or value is None:
     return value
   if isinstance(old, bool) or isinstance(value, bool):

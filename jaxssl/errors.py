@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 import difflib
 
+_MOST = 40  # names that a message lists
+
 
 class UserError(ValueError):
   """A mistake in what the user gave: a name, a value, a file, a folder.
@@ -22,12 +24,13 @@ def unknown(kind: str, name: object, options: Iterable[str]) -> UserError:
     options: the names that would be right.
 
   Returns:
-    An error that offers the closest names, or all of them if none is close.
+    An error that offers the closest names, or a list if none is close.
   """
   options = sorted(options)
   close = difflib.get_close_matches(str(name), options, n=3, cutoff=0.5)
   if close:
     hint = 'did you mean ' + ' or '.join(repr(c) for c in close) + '?'
   else:
-    hint = 'known: ' + ', '.join(options)
+    more = ', ...' if len(options) > _MOST else ''
+    hint = 'known: ' + ', '.join(options[:_MOST]) + more
   return UserError(f'unknown {kind} {str(name)!r}; {hint}')

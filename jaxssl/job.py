@@ -1,6 +1,6 @@
 """From the objects of a run to what the loop needs."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 import functools
 import logging
 from typing import Any
@@ -12,33 +12,58 @@ from jaxssl.build import Run, build_source
 from jaxssl.config import config_hash
 from jaxssl.errors import UserError
 from jaxssl.evals.online import OnlineEvaluation
-from jaxssl.train.loop import Job
-from jaxssl.weights.exported import ExportedEncoder
+from jaxssl.train.loop import Job, abstract_state
+from jaxssl.weights.exported import ExportedEncoder, abstract_variables
+
+# (name of an unreadable record, reason)
+OnBad = Callable[[str, str], None]
 
 _log = logging.getLogger(__name__)
 
 
-def make_job(run: Run) -> Job:
-  """Returns the job of a run."""
+def make_job(run: Run, *, dry: bool = False) -> Job:
+  """Returns the job of a run.
+
+  Args:
+    run: its objects.
+    dry: not to be trained but looked at: without evaluation, and silent about
+      unreadable records.
+  """
+  on_bad = _say_nothing if dry else _NamedOnce()
+  evaluate = None
+  if run.eval.steps and not dry:
+    evaluate = _online_evaluation(run, on_bad)
   return Job(
     method=run.method,
     augment=run.augment,
     tx=run.tx,
     mode=run.mode,
-    make_batches=functools.partial(_train_batches, run),
+    make_batches=functools.partial(_train_batches, run, on_bad),
     seed=run.seed,
     num_steps=run.num_steps,
     batch_size=run.train.batch_size,
     log_steps=run.train.log_steps,
     checkpoint_steps=run.train.checkpoint_steps,
     eval_steps=run.eval.steps or run.num_steps + 1,
-    evaluate=_online_evaluation(run) if run.eval.steps else None,
+    evaluate=evaluate,
     learning_rate=run.learning_rate,
     meta={'data': run.source.fingerprint, 'config': config_hash(run.config)},
   )
 
 
-def eval_batches(run: Run, source: Any, limit: int | None = None) -> Iterable:
+def check_shapes(run: Run) -> None:
+  """Finds out whether data, views, encoder and head fit, without computing.
+
+  Raises:
+    UserError: if they do not (patches that do not divide the image, ...).
+  """
+  abstract_state(make_job(run, dry=True))
+  abstract_variables(run.encoder, run.input.image_size)
+
+
+def eval_batches(
+  run: Run, source: Any, limit: int | None = None, on_bad: OnBad | None = None
+) -> Iterable:
   """Returns evaluation batches of a source, prepared as the run says."""
   return data.eval_batches(
     source,
@@ -46,6 +71,7 @@ def eval_batches(run: Run, source: Any, limit: int | None = None) -> Iterable:
     image_size=run.input.image_size,
     crop_fraction=run.eval.crop_fraction,
     limit=limit,
+    on_bad=on_bad,
   )
 
 
@@ -62,7 +88,7 @@ def exported_encoder(run: Run, variables: Any, step: int) -> ExportedEncoder:
   )
 
 
-def _train_batches(run: Run, first_step: int) -> Any:
+def _train_batches(run: Run, on_bad: OnBad, first_step: int) -> Any:
   host = run.input.crop == 'host'
   return data.train_batches(
     run.source,
@@ -76,21 +102,40 @@ def _train_batches(run: Run, first_step: int) -> Any:
     strict=run.input.strict,
     prefetch=run.input.prefetch,
     num_threads=run.input.num_threads,
+    on_bad=on_bad,
   )
 
 
-def _online_evaluation(run: Run) -> OnlineEvaluation:
+def _online_evaluation(run: Run, on_bad: OnBad) -> OnlineEvaluation:
   limit, queries = run.eval.limit, _queries(run)
   return OnlineEvaluation(
     encoder=run.encoder,
     normalize=run.augment.normalize,
-    train_batches=functools.partial(eval_batches, run, run.source, limit),
+    train_batches=functools.partial(
+      eval_batches, run, run.source, limit, on_bad
+    ),
     test_batches=(
-      queries and functools.partial(eval_batches, run, queries, limit)
+      queries and functools.partial(eval_batches, run, queries, limit, on_bad)
     ),
     class_names=tuple(run.source.class_names or ()),
     k=run.eval.k,
   )
+
+
+class _NamedOnce:
+  """Names each unreadable record once in a run, whoever meets it again."""
+
+  def __init__(self) -> None:
+    self._seen: set[str] = set()
+
+  def __call__(self, name: str, reason: str) -> None:
+    if name not in self._seen:
+      self._seen.add(name)
+      _log.warning('%s cannot be read (%s); it is left out', name, reason)
+
+
+def _say_nothing(name: str, reason: str) -> None:
+  del name, reason
 
 
 def _queries(run: Run) -> Any:

@@ -1,7 +1,7 @@
 """The config that the arguments of a command mean."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from jaxssl import build, defaults
 from jaxssl import config as config_lib
@@ -39,8 +39,12 @@ def resolve(
   # Names first: they decide which other keys there are.
   names = {k: v for k, v in changes.items() if _is_name(k)}
   for key, value in names.items():
-    section = key.partition('.')[0]
-    if value != config.get(section, {}).get('name'):
+    section, *schedule, _ = key.split('.')
+    if schedule:
+      config[section] = _with_schedule(
+        config.get(section, {}), schedule[0], value
+      )
+    elif value != config.get(section, {}).get('name'):
       config[section] = {**_kept(section, config, value), 'name': value}
   config = build.complete(config)
   rest = {k: v for k, v in changes.items() if k not in names}
@@ -77,8 +81,19 @@ def _refuse(arguments, flag, others):
 
 
 def _is_name(key: str) -> bool:
-  section, _, rest = key.partition('.')
-  return section in build.SECTIONS and rest == 'name'
+  """Whether a key names a constructor: of a section or of a schedule in it."""
+  section, *rest = key.split('.')
+  return section in build.SECTIONS and rest[-1:] == ['name'] and len(rest) < 3
+
+
+def _with_schedule(section: dict, key: str, name: str) -> dict:
+  """Another schedule for a value; it starts where the old one does."""
+  old = section.get(key)
+  if not isinstance(old, Mapping):
+    old = {} if old is None else {'start': old}
+  keys = build.schedule_keys(name)
+  kept = {k: v for k, v in old.items() if k in keys}
+  return {**section, key: {**kept, 'name': name}}
 
 
 def _kept(section: str, config: config_lib.Config, name: str) -> dict:

@@ -29,6 +29,8 @@ def section(arguments: argparse.Namespace, workdir: Workdir) -> dict[str, Any]:
   Raises:
     UserError: if there is no `--data` and the workdir has no run.
   """
+  if arguments.limit is not None and arguments.limit < 1:
+    raise UserError(f'--limit is {arguments.limit}; it must be at least 1')
   if arguments.data:
     chosen = defaults.data_section(arguments.data)
   elif workdir.config_path.exists():
@@ -38,6 +40,10 @@ def section(arguments: argparse.Namespace, workdir: Workdir) -> dict[str, Any]:
       f'{str(workdir.path)!r} holds no training run; give --data NAME_OR_FOLDER'
     )
   if arguments.data_dir:
+    if chosen['name'] in data.SOURCES:
+      raise UserError(
+        f'--data_dir is for TFDS data sets; {chosen["name"]!r} takes none'
+      )
     chosen['data_dir'] = arguments.data_dir
   return chosen
 

@@ -8,7 +8,7 @@ import pathlib
 import numpy as np
 
 from jaxssl import data
-from jaxssl.commands import datasets, encoders
+from jaxssl.commands import datasets, encoders, targets
 from jaxssl.errors import UserError
 from jaxssl.evals.features import encode_fn
 from jaxssl.train.workdir import Workdir
@@ -31,8 +31,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   if overrides:
     raise UserError('embed takes no --config.* arguments')
   out = pathlib.Path(arguments.out)
-  if out.suffix != '.npz':
-    raise UserError(f'--out must end in .npz, got {str(out)!r}')
+  targets.check_file(out, suffix='.npz')
   if out.exists():
     raise UserError(f'{str(out)!r} exists; choose another --out')
   workdir = Workdir(arguments.workdir)
@@ -57,6 +56,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     'class_names': np.array(source.class_names or (), np.str_),
   }
   try:
+    out.parent.mkdir(parents=True, exist_ok=True)
     with out.open('xb') as file:
       np.savez(file, **arrays)
   except OSError as error:

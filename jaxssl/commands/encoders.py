@@ -43,7 +43,7 @@ def _checkpoint_steps(directory: pathlib.Path) -> list[int]:
 
 def _from_checkpoint(workdir: Workdir, step: int | None) -> ExportedEncoder:
   run = build(workdir.read_config())
-  job = make_job(run)
+  job = make_job(run, dry=True)
   with contextlib.closing(Checkpoints(workdir.checkpoints.absolute())) as saved:
     restored = saved.restore(abstract_state(job), step=step)
   towers = job.method.export(restored.state.params, restored.state.method_state)

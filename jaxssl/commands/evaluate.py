@@ -1,7 +1,7 @@
 """`jaxssl eval`: protocols on the features of a frozen encoder."""
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 import logging
 from typing import Any
 
@@ -49,15 +49,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   """Prints a table and writes `results/<protocol>-<data>.json`."""
-  config_lib.parse_overrides(overrides)
   if overrides:
     raise UserError('eval takes --set KEY=VALUE instead of --config.*')
-  settings = config_lib.parse_overrides(
-    [config_lib.PREFIX + setting for setting in arguments.set]
-  )
-  chosen = [
-    protocols.make_protocol(name, **settings) for name in arguments.protocol
-  ]
+  settings = _settings(arguments.set)
+  chosen = [_protocol(name, settings) for name in arguments.protocol]
   workdir = Workdir(arguments.workdir)
   exported = encoders.load(workdir, step=arguments.step)
   splits = _Splits(arguments, workdir, exported)
@@ -84,6 +79,23 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
 
 
 TRAINED = 'trained encoder'
+
+
+def _settings(texts: Sequence[str]) -> dict[str, Any]:
+  for text in texts:
+    if '=' not in text:
+      raise UserError(f'--set takes KEY=VALUE, for example ks=20; got {text!r}')
+  return config_lib.parse_overrides([config_lib.PREFIX + t for t in texts])
+
+
+def _protocol(name: str, settings: Mapping[str, Any]) -> Any:
+  """Makes a protocol; its settings are of the types of its defaults."""
+  protocol = protocols.make_protocol(name)
+  typed = {
+    key: config_lib.same_type(key, value, getattr(protocol, key, None))
+    for key, value in settings.items()
+  }
+  return protocols.make_protocol(name, **typed)
 
 
 def _encoders(

@@ -7,6 +7,7 @@ import logging
 import pathlib
 
 from jaxssl.commands import encoders
+from jaxssl.commands.targets import refuse_existing
 from jaxssl.errors import UserError, unknown
 from jaxssl.train.workdir import Workdir
 from jaxssl.weights import safetensors_file, timm
@@ -31,8 +32,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   if arguments.format not in FORMATS:
     raise unknown('format', arguments.format, FORMATS)
   out = pathlib.Path(arguments.out)
-  if out.exists() and (not out.is_dir() or any(out.iterdir())):
-    raise UserError(f'{str(out)!r} exists and is not an empty folder')
+  refuse_existing(out)
   exported = encoders.load(Workdir(arguments.workdir), step=arguments.step)
   if arguments.format == 'safetensors':
     save_encoder(out, exported)

@@ -8,6 +8,7 @@ import pathlib
 from jaxssl import build, models
 from jaxssl import config as config_lib
 from jaxssl.augment.recipes import IMAGENET_MEAN, IMAGENET_STD
+from jaxssl.commands.targets import refuse_existing
 from jaxssl.errors import UserError, unknown
 from jaxssl.train.workdir import Workdir
 from jaxssl.weights import safetensors_file, timm
@@ -42,14 +43,14 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   """
   if arguments.format not in FORMATS:
     raise unknown('format', arguments.format, FORMATS)
+  if arguments.image_size < 1:
+    raise UserError(f'--image_size is {arguments.image_size}; give its pixels')
   workdir = Workdir(arguments.workdir)
-  if workdir.path.exists() and any(workdir.path.iterdir()):
-    raise UserError(
-      f'{str(workdir.path)!r} is not empty; import into a new workdir'
-    )
+  refuse_existing(workdir.path)
   path = pathlib.Path(arguments.file)
   if not path.is_file():
     raise UserError(f'weights file {str(path)!r} does not exist')
+  _refuse_pickle(path)
   section = _encoder_section(arguments.encoder, overrides)
   abstract = abstract_variables(
     models.make_encoder(**section), arguments.image_size
@@ -67,6 +68,20 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   save_encoder(workdir.export, exported)
   _log.info('wrote %s', workdir.export)
   return 0
+
+
+def _refuse_pickle(path: pathlib.Path) -> None:
+  """PyTorch's own files (a zip of pickles, or a bare one) can hold code."""
+  try:
+    with path.open('rb') as file:
+      start = file.read(4)
+  except OSError as error:
+    raise UserError(f'cannot read {str(path)!r}: {error.strerror}') from error
+  if start == b'PK\x03\x04' or start[:1] == b'\x80':
+    raise UserError(
+      f'{str(path)!r} is a pickle, which can run code and is not read; save '
+      'the weights as .safetensors (safetensors.torch.save_file)'
+    )
 
 
 def _encoder_section(name: str, overrides: Sequence[str]) -> config_lib.Config:

@@ -12,7 +12,8 @@ from rich.table import Table
 
 from jaxssl import config as config_lib
 from jaxssl.build import Run, build
-from jaxssl.commands import configs
+from jaxssl.commands import configs, targets
+from jaxssl.errors import UserError
 from jaxssl.job import make_job
 from jaxssl.pictures.views import view_grid
 from jaxssl.train.loop import (
@@ -39,19 +40,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   """Prints config, parameters and FLOPs; writes the picture."""
+  path = arguments.out and pathlib.Path(arguments.out)
+  if path:
+    targets.check_file(path, suffix='.png')
+  if arguments.rows < 1:
+    raise UserError(f'--rows is {arguments.rows}; it must be at least 1')
   config = configs.resolve(arguments, overrides)
   run_ = build(config)
   print(config_lib.to_json(config))
   _print_parameters(run_)
-  if arguments.out:
-    path = pathlib.Path(arguments.out)
+  if path:
     view_grid(*_views(run_, arguments.rows), path)
     _log.info('wrote %s', path)
   return 0
 
 
 def _print_parameters(run_: Run) -> None:
-  job = make_job(run_)
+  job = make_job(run_, dry=True)
   state = abstract_state(job)
   optim = run_.config['optim']
   assigned = treatments(
@@ -77,7 +82,7 @@ def _print_parameters(run_: Run) -> None:
 
 def _step_flops(run_: Run, state: object) -> float:
   """XLA's count for the whole train step before optimisation."""
-  job = make_job(run_)
+  job = make_job(run_, dry=True)
   rows = run_.train.batch_size
   batch = jax.tree.map(
     lambda x: jax.ShapeDtypeStruct((rows, *x.shape[1:]), x.dtype),
@@ -88,7 +93,7 @@ def _step_flops(run_: Run, state: object) -> float:
 
 def _views(run_: Run, rows: int) -> tuple[np.ndarray, list[np.ndarray]]:
   """Returns uint8 originals [n, H, W, 3] and, for each view, [n, S, S, 3]."""
-  job = make_job(run_)
+  job = make_job(run_, dry=True)
   batches = job.make_batches(0)
   try:
     batch = on_device_part(next(batches))

@@ -8,8 +8,9 @@ import logging
 import jax
 
 from jaxssl.build import Run, build
+from jaxssl.cli import EXIT_PREEMPTED
 from jaxssl.commands import configs
-from jaxssl.job import exported_encoder, make_job
+from jaxssl.job import check_shapes, exported_encoder, make_job
 from jaxssl.train.checkpoint import Checkpoints
 from jaxssl.train.loop import Preempted, train
 from jaxssl.train.state import TrainState, num_parameters
@@ -17,7 +18,6 @@ from jaxssl.train.workdir import Workdir
 from jaxssl.train.writers import JsonLines, TensorBoard
 from jaxssl.weights.exported import save_encoder
 
-EXIT_PREEMPTED = 42
 _log = logging.getLogger(__name__)
 
 
@@ -32,6 +32,8 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   config = configs.resolve(arguments, overrides)
   run_ = build(config)
   workdir = Workdir(arguments.workdir)
+  if not workdir.checkpoints.exists():
+    check_shapes(run_)  # before a folder is made that holds this config
   workdir.claim(config)
   handler = workdir.log_to_file()
   try:

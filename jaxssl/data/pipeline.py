@@ -149,6 +149,7 @@ def eval_batches(
   limit: int | None = None,
   strict: bool = False,
   max_pixels: int = MAX_PIXELS,
+  on_bad: Callable[[str, str], None] | None = None,
 ) -> Iterator[Batch]:
   """Yields every record once, in order, whole and in full batches.
 
@@ -162,6 +163,8 @@ def eval_batches(
     limit: read only so many records, evenly spread over the source.
     strict: raise for an unreadable record instead of masking it.
     max_pixels: records with more pixels are not decoded but count as bad.
+    on_bad: called with name and reason of each bad record, once; None logs a
+      warning.
 
   Yields:
     Dicts of `image` uint8 [b, S, S, 3], `label` int32 [b], `index` int64 [b],
@@ -191,7 +194,7 @@ def eval_batches(
     lambda s: np.arange(s * batch_size, min((s + 1) * batch_size, count)),
     first_step=0,
     last_step=steps,
-    faults=Faults(source, strict=strict),
+    faults=Faults(source, strict=strict, on_bad=on_bad),
     replace=False,
     prefetch=2,
     num_threads=None,
