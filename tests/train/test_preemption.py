@@ -1,0 +1,38 @@
+import os
+import signal
+
+import pytest
+
+from jaxssl.train.preemption import StopRequest
+
+SIGNALS = [signal.SIGTERM, signal.SIGINT]
+
+
+@pytest.mark.parametrize('number', SIGNALS)
+def test_signal_is_a_request(number):
+  with StopRequest() as stop:
+    assert stop.requested is None
+    os.kill(os.getpid(), number)
+    assert stop.requested == number.name
+
+
+def test_second_signal_has_its_usual_effect():
+  with StopRequest():
+    os.kill(os.getpid(), signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+      os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.parametrize('number', SIGNALS)
+def test_handlers_are_put_back(number):
+  before = signal.getsignal(number)
+  with StopRequest():
+    assert signal.getsignal(number) != before
+  assert signal.getsignal(number) == before
+
+
+def test_handlers_are_put_back_after_an_error():
+  before = signal.getsignal(signal.SIGTERM)
+  with pytest.raises(RuntimeError, match='step failed'), StopRequest():
+    raise RuntimeError('step failed')
+  assert signal.getsignal(signal.SIGTERM) == before

@@ -1,0 +1,78 @@
+import json
+import struct
+
+from tensorboardX.proto.event_pb2 import Event
+
+from jaxssl.train import writers
+
+
+def _write(path, *steps, first_step=0):
+  writer = writers.JsonLines(path, first_step=first_step)
+  for step in steps:
+    writer.write(step, {'loss': step / 2})
+  writer.close()
+
+
+def _steps(path):
+  return [record['step'] for record in writers.read_json_lines(path)]
+
+
+class TestJsonLines:
+  def test_one_object_a_line(self, tmp_path):
+    path = tmp_path / 'metrics.jsonl'
+    _write(path, 1, 2)
+    assert [json.loads(line) for line in path.read_text().splitlines()] == [
+      {'step': 1, 'loss': 0.5},
+      {'step': 2, 'loss': 1.0},
+    ]
+
+  def test_lines_are_on_disk_at_once(self, tmp_path):
+    writer = writers.JsonLines(tmp_path / 'metrics.jsonl')
+    writer.write(1, {'loss': 1.0})
+    assert _steps(tmp_path / 'metrics.jsonl') == [1]
+    writer.close()
+
+  def test_a_resumed_run_writes_steps_once(self, tmp_path):
+    path = tmp_path / 'metrics.jsonl'
+    _write(path, 1, 2, 3, 4)
+    _write(path, 3, 4, 5, first_step=2)
+    assert _steps(path) == [1, 2, 3, 4, 5]
+
+  def test_half_a_line_is_dropped(self, tmp_path):
+    path = tmp_path / 'metrics.jsonl'
+    _write(path, 1, 2)
+    path.write_text(path.read_text()[:-8])
+    assert _steps(path) == [1]
+    _write(path, 2, first_step=2)
+    assert _steps(path) == [1, 2]
+    assert path.read_text().count('\n') == 2
+
+  def test_a_new_run_starts_empty(self, tmp_path):
+    path = tmp_path / 'metrics.jsonl'
+    _write(path, 1, 2)
+    _write(path)
+    assert _steps(path) == []
+
+
+def _events(directory):
+  """Reads TFRecords: length (8 bytes), checksum (4), event, checksum (4)."""
+  (path,) = directory.glob('events.out.tfevents.*')
+  data = path.read_bytes()
+  while data:
+    (length,) = struct.unpack('<Q', data[:8])
+    event = Event()
+    event.ParseFromString(data[12 : 12 + length])
+    yield event
+    data = data[16 + length :]
+
+
+def test_tensorboard_events_hold_all_scalars(tmp_path):
+  writer = writers.TensorBoard(tmp_path)
+  writer.write(1, {'loss': 0.5, 'knn/top1': 0.25})
+  writer.write(2, {'loss': 0.125})
+  writer.close()
+  assert [
+    (event.step, value.tag, value.simple_value)
+    for event in _events(tmp_path)
+    for value in event.summary.value
+  ] == [(1, 'loss', 0.5), (1, 'knn/top1', 0.25), (2, 'loss', 0.125)]
