@@ -6,8 +6,9 @@ need, each a well-kept library of the field:
 * `data`: the tf.data input pipeline and TFDS (`import jaxssl` does not load
   it). TFDS 4.9.10 forgets to declare `importlib_resources`.
 * `photos`: scikit-image, whose photographs are the offline example data, and
-  scikit-learn, for the digits source and 2-D maps.
-* `pictures`: matplotlib for plots, umap-learn for 2-D maps.
+  scikit-learn, for the digits.
+* `pictures`: matplotlib for plots, scikit-learn for 2-D maps (t-SNE; importing
+  umap-learn loads TensorFlow and PyTorch where they are installed).
 * `test`: what `./launch/test.sh` needs. `reference`: PyTorch and friends, which
   some tests compare with; see CONTRIBUTING.md for how they install on a CPU.
 """
@@ -19,48 +20,48 @@ import setuptools
 HERE = pathlib.Path(__file__).parent
 
 DATA = [
-    'tensorflow-cpu>=2.20; platform_machine != "arm64"',
-    'tensorflow>=2.20; platform_machine == "arm64"',
-    'tensorflow-datasets>=4.9.9',
-    'importlib_resources',
-    'pillow>=10.3',
+  'tensorflow-cpu>=2.20; platform_machine != "arm64"',
+  'tensorflow>=2.20; platform_machine == "arm64"',
+  'tensorflow-datasets>=4.9.9',
+  'importlib_resources',
+  'pillow>=10.3',
 ]
 PHOTOS = ['scikit-image>=0.25', 'scikit-learn>=1.5']
-PICTURES = ['matplotlib>=3.9', 'umap-learn>=0.5.7']
+PICTURES = ['matplotlib>=3.9', 'scikit-learn>=1.5']
 TEST = ['pytest>=8', 'pytest-xdist>=3.6', 'ruff>=0.8', 'safetensors>=0.5']
 
 setuptools.setup(
-    name='jaxssl',
-    version='0.1.0',
-    description='Pre-train visual encoders without labels, in JAX',
-    long_description=(HERE / 'README.md').read_text(encoding='utf-8'),
-    long_description_content_type='text/markdown',
-    license='Apache-2.0',
-    packages=setuptools.find_packages(include=['jaxssl', 'jaxssl.*']),
-    python_requires='>=3.11',
-    # Tried: jax 0.10.2 with flax 0.12.8 on Python 3.11.
-    install_requires=[
-        'jax>=0.10.2,<0.13',
-        'flax>=0.12.8',
-        'optax>=0.2.8',
-        'orbax-checkpoint>=0.12.8',
-        'ml_collections>=1.1',
-        'chex>=0.1.92',
-        'dm-pix>=0.4.5',
-        'numpy>=2.0',
-        'scipy>=1.14',
-        'rich>=13',
-        'absl-py>=2.1',
-        'tensorboardX>=2.6.2',
-    ],
-    extras_require={
-        'data': DATA,
-        'photos': PHOTOS,
-        'pictures': PICTURES,
-        'all': DATA + PHOTOS + PICTURES,
-        'test': TEST + DATA + PHOTOS + PICTURES,
-        'tpu': ['jax[tpu]'],
-        'cuda': ['jax[cuda13]'],
-    },
-    entry_points={'console_scripts': ['jaxssl = jaxssl.cli:main']},
+  name='jaxssl',
+  version='0.1.0',
+  description='Pre-train visual encoders without labels, in JAX',
+  long_description=(HERE / 'README.md').read_text(encoding='utf-8'),
+  long_description_content_type='text/markdown',
+  license='Apache-2.0',
+  packages=setuptools.find_packages(include=['jaxssl', 'jaxssl.*']),
+  python_requires='>=3.11',
+  # Tried: jax 0.10.2 with flax 0.12.8 on Python 3.11.
+  install_requires=[
+    'jax>=0.10.2,<0.13',
+    'flax>=0.12.8',
+    'optax>=0.2.8',
+    'orbax-checkpoint>=0.12.8',
+    'ml_collections>=1.1',
+    'chex>=0.1.92',
+    'dm-pix>=0.4.5',
+    'numpy>=2.0',
+    'scipy>=1.14',
+    'rich>=13',
+    'absl-py>=2.1',
+    'tensorboardX>=2.6.2',
+  ],
+  extras_require={
+    'data': DATA,
+    'photos': PHOTOS,
+    'pictures': PICTURES,
+    'all': DATA + PHOTOS + PICTURES,
+    'test': TEST + DATA + PHOTOS + PICTURES,
+    'tpu': ['jax[tpu]'],
+    'cuda': ['jax[cuda13]'],
+  },
+  entry_points={'console_scripts': ['jaxssl = jaxssl.cli:main']},
 )

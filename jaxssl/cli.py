@@ -20,6 +20,7 @@ COMMANDS = {
   'train': 'pre-train an encoder; run it again to go on where it stopped',
   'eval': 'kNN, linear probe or logistic regression on frozen features',
   'embed': 'write the features of a folder or data set to a file',
+  'plot': 'pictures of a run: training curve, map of the features',
   'inspect': 'config, parameters and a picture of the augmented views',
   'import': 'weights of timm into a workdir',
   'export': 'the encoder of a workdir as safetensors, in our or timm names',

@@ -1,0 +1,34 @@
+"""SimCLR on crops of 19 photographs: minutes on a CPU, offline.
+
+jaxssl train --config configs/quickstart.py --workdir runs/quickstart
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+  """Returns the config."""
+  return ConfigDict(
+    {
+      'method': {'name': 'simclr', 'temperature': 0.2},
+      'head': {'name': 'simclr', 'num_layers': 2, 'out_dim': 64},
+      'encoder': {'name': 'resnet18', 'stem': 'cifar', 'width': 0.25},
+      'augment': {'name': 'simclr_cifar', 'size': 32, 'scale': (0.2, 1.0)},
+      'data': {'name': 'photos'},
+      'input': {'crop': 'device', 'image_size': 32},
+      'optim': {
+        'name': 'adamw',
+        'learning_rate': {'name': 'cosine', 'start': 2e-3, 'warmup_steps': 20},
+        'lr_scaling': 'none',
+        'weight_decay': 0.05,
+        'exclude': 'ndim<=1',
+      },
+      'train': {
+        'steps': 300,
+        'batch_size': 128,
+        'log_steps': 10,
+        'checkpoint_steps': 100,
+      },
+      'eval': {'steps': 50},
+    }
+  )

@@ -1,0 +1,13 @@
+# Sourced by the scripts beside it: makes .venv and installs into it.
+
+install_jaxssl() {
+  local python=${PYTHON:-python3}
+  if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+    echo "jaxssl needs Python 3.11 or newer; $python is" \
+      "$("$python" --version 2>&1). Set PYTHON=python3.12, for example." >&2
+    exit 2
+  fi
+  [ -x .venv/bin/python ] || "$python" -m venv .venv
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check \
+    --editable "$@"
+}

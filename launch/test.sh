@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Installs what the tests need into .venv and runs them on the CPU.
+#
+#   ./launch/test.sh                  all tests
+#   ./launch/test.sh tests/models -k vit     arguments go to pytest
+#   REFERENCE=1 ./launch/test.sh      also installs PyTorch, timm, torchvision
+#                                     and lightly, which some tests compare with
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+source launch/install.sh
+install_jaxssl '.[test]'
+
+if [ "${REFERENCE:-0}" = 1 ]; then
+  # torch first and alone: other packages would pull in a CUDA build. The rest
+  # without their requirements, for the same reason.
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check \
+    torch==2.13.0
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check \
+    --no-deps torchvision==0.28.0 timm==1.0.31 lightly==1.6.0
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check \
+    pyyaml tqdm requests huggingface_hub lightly_utils aenum \
+    pytorch_lightning torchmetrics hydra-core einops
+fi
+
+.venv/bin/ruff check .
+.venv/bin/ruff format --check .
+exec .venv/bin/python -m pytest -n "${WORKERS:-2}" --dist loadfile "$@"
