@@ -1,0 +1,299 @@
+import contextlib
+import dataclasses
+import os
+import signal
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxssl import models
+from jaxssl.errors import UserError
+from jaxssl.methods import Aux, SimCLR
+from jaxssl.ops import schedules
+from jaxssl.parallel import collectives, modes
+from jaxssl.train import loop
+from jaxssl.train.checkpoint import Checkpoints
+from jaxssl.train.monitor import DivergedError
+from jaxssl.train.writers import JsonLines, read_json_lines
+from tests.tiny import TinyEncoder
+
+ROWS, SIZE = 8, 8
+SPEEDS = ('images_per_second', 'seconds_left', 'input_wait')
+
+
+class FakeBatches:
+  """Pictures that follow from the step, as the real pipeline's do.
+
+  Attributes:
+    at_step: step -> what happens while its batch is made.
+  """
+
+  wait_seconds = 0.0
+  bad = 3
+
+  def __init__(self, first_step, at_step=None):
+    self.step, self.at_step, self.closed = first_step, at_step or {}, False
+
+  def __iter__(self):
+    return self
+
+  def __next__(self):
+    self.at_step.get(self.step, lambda: None)()
+    noise = np.random.default_rng(self.step)
+    self.step += 1
+    return {
+      'image': noise.integers(0, 256, (ROWS, SIZE, SIZE, 3), np.uint8),
+      'label': np.full(ROWS, -1, np.int32),
+      'index': np.arange(ROWS),
+    }
+
+  def close(self):
+    self.closed = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Brightness:
+  """The smallest method: one weight learns the mean brightness.
+
+  The loss is not a number from `nan_step` on.
+  """
+
+  nan_step: int = 1000
+
+  def init(self, key, batch):
+    return {'w': jnp.zeros(())}, {'seen': jnp.zeros((), jnp.int32)}
+
+  def loss(self, params, state, batch, *, key, step, axis_name=None):
+    error = params['w'] - jnp.mean(batch['views'][0])
+    loss = error**2 + jnp.where(step + 1 >= self.nan_step, jnp.nan, 0.0)
+    return loss, Aux({'error': error}, ())
+
+  def update(self, params, state, carry, *, step):
+    return params, {'seen': state['seen'] + 1}
+
+  def export(self, params, state):
+    return {'encoder': {'params': params}}
+
+
+def _views(key, batch, axis_name):
+  return {**batch, 'views': (jnp.asarray(batch['image'], jnp.float32) / 255,)}
+
+
+def _noisy_views(key, batch, axis_name):
+  keys = collectives.row_keys(key, len(batch['image']), axis_name)
+  noise = jax.vmap(lambda k: jax.random.normal(k, (2, SIZE, SIZE, 3)))(keys)
+  (images,) = _views(key, batch, axis_name)['views']
+  return {**batch, 'views': (images + noise[:, 0], images + noise[:, 1])}
+
+
+def _job(**changes):
+  job = loop.Job(
+    method=Brightness(),
+    augment=_views,
+    tx=optax.sgd(0.1),
+    mode=modes.make_mode('jit', num_devices=1),
+    make_batches=FakeBatches,
+    seed=0,
+    num_steps=7,
+    batch_size=ROWS,
+    log_steps=2,
+    checkpoint_steps=3,
+    eval_steps=4,
+    evaluate=None,
+    learning_rate=schedules.linear(start=1.0, end=0.0, num_steps=10),
+    meta={'data': 'a'},
+  )
+  return dataclasses.replace(job, **changes)
+
+
+def _train(directory, job):
+  def make_writers(first_step):
+    return [JsonLines(directory / 'metrics.jsonl', first_step=first_step)]
+
+  opened = Checkpoints(directory / 'checkpoints')
+  with contextlib.closing(opened) as checkpoints:
+    return loop.train(job, checkpoints=checkpoints, make_writers=make_writers)
+
+
+def _records(directory):
+  """What the run wrote, without what depends on the clock."""
+  return [
+    {name: value for name, value in record.items() if name not in SPEEDS}
+    for record in read_json_lines(directory / 'metrics.jsonl')
+  ]
+
+
+def _saved_steps(directory):
+  names = (path.name for path in (directory / 'checkpoints').iterdir())
+  return sorted(int(name) for name in names)
+
+
+def _plain(state):
+  return jax.device_get(state.replace(key=jax.random.key_data(state.key)))
+
+
+def _terminate():
+  os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _batches_with(at_step):
+  return lambda first_step: FakeBatches(first_step, at_step)
+
+
+def _simclr_job(**changes):
+  job = _job(
+    method=SimCLR(
+      encoder=TinyEncoder(),
+      head=models.SimCLRHead(num_layers=2, out_dim=8),
+    ),
+    augment=_noisy_views,
+    tx=optax.adamw(1e-3),
+  )
+  return dataclasses.replace(job, **changes)
+
+
+# The same bits, whether the run was asked to stop (saved where it was) or lost
+# the steps after its last checkpoint (`kill -9`), which it then repeats.
+def test_stopped_and_resumed_equals_straight(tmp_path):
+  straight = _plain(_train(tmp_path / 'a', _simclr_job()))
+  stopping = _batches_with({4: _terminate})
+  with pytest.raises(loop.Preempted, match='SIGTERM: stopped after saving st'):
+    _train(tmp_path / 'b', _simclr_job(make_batches=stopping))
+  assert _saved_steps(tmp_path / 'b') == [3, 5]
+  (tmp_path / 'b' / 'checkpoints' / '5').rename(tmp_path / 'lost')
+  resumed = _plain(_train(tmp_path / 'b', _simclr_job()))
+  chex.assert_trees_all_equal(resumed, straight)
+  assert _records(tmp_path / 'b') == _records(tmp_path / 'a')
+
+
+def test_stop_saves_the_step_at_hand_and_the_run_goes_on(tmp_path):
+  straight = _plain(_train(tmp_path / 'a', _job()))
+  with pytest.raises(loop.Preempted) as stopped:
+    _train(tmp_path / 'b', _job(make_batches=_batches_with({4: _terminate})))
+  assert stopped.value.step == 5
+  started = []
+
+  def make_batches(first_step):
+    started.append(first_step)
+    return FakeBatches(first_step)
+
+  resumed = _plain(_train(tmp_path / 'b', _job(make_batches=make_batches)))
+  assert started == [0, 5]  # the shapes come from the first batch
+  chex.assert_trees_all_equal(resumed, straight)
+  assert _records(tmp_path / 'b') == _records(tmp_path / 'a')
+
+
+def test_a_stop_at_the_last_step_is_the_end(tmp_path):
+  stopping = _batches_with({6: _terminate})
+  state = _train(tmp_path, _job(make_batches=stopping))
+  assert int(state.step) == 7
+
+
+def test_a_finished_run_has_nothing_to_do(tmp_path):
+  first = _plain(_train(tmp_path, _job()))
+  again = _plain(_train(tmp_path, _job()))
+  chex.assert_trees_all_equal(again, first)
+  assert [record['step'] for record in _records(tmp_path)] == [2, 4, 6, 7]
+
+
+def test_goes_on_in_the_other_mode(tmp_path):
+  straight = _plain(_train(tmp_path / 'a', _job()))
+  with pytest.raises(loop.Preempted):
+    _train(tmp_path / 'b', _job(make_batches=_batches_with({4: _terminate})))
+  mode = modes.make_mode('pmap', num_devices=2)
+  resumed = _plain(_train(tmp_path / 'b', _job(mode=mode)))
+  # Two devices take the mean of the batch in another order.
+  chex.assert_trees_all_close(resumed, straight, rtol=1e-6)
+
+
+def test_metrics_checkpoints_and_rates(tmp_path):
+  _train(tmp_path, _job())
+  records = read_json_lines(tmp_path / 'metrics.jsonl')
+  assert [record['step'] for record in records] == [2, 4, 6, 7]
+  assert set(records[0]) == {
+    *('step', 'loss', 'grad_norm', 'error', 'learning_rate', 'bad_records'),
+    *SPEEDS,
+  }
+  # Of the update that made this step: k = step - 1.
+  np.testing.assert_allclose(records[0]['learning_rate'], 0.9, rtol=1e-6)
+  assert records[0]['bad_records'] == 3.0
+  assert _saved_steps(tmp_path) == [3, 6, 7]
+
+
+def test_evaluation_runs_at_both_ends_and_every_so_many_steps(tmp_path):
+  weights = []
+
+  def evaluate(towers):
+    weights.append(float(towers['encoder']['params']['w']))
+    return {'knn/top1': 0.5}
+
+  _train(tmp_path, _job(evaluate=evaluate))
+  evaluated = [r['step'] for r in _records(tmp_path) if 'knn/top1' in r]
+  assert evaluated == [0, 4, 7]
+  assert weights[0] == 0.0
+  assert len(set(weights)) == 3
+
+
+def test_nan_stops_and_the_last_good_checkpoint_stands(tmp_path):
+  job = _job(method=Brightness(nan_step=5))
+  with pytest.raises(DivergedError) as diverged:
+    _train(tmp_path, job)
+  # The loss went bad; the gradient of its finite part did not.
+  assert 'loss is nan at step 5;' in str(diverged.value)
+  assert 'last good checkpoint: step 3' in str(diverged.value)
+  assert _saved_steps(tmp_path) == [3]
+
+
+def test_nan_is_found_before_its_state_is_saved(tmp_path):
+  # Metrics are not due until the end; the checkpoint of step 6 looks itself.
+  job = _job(method=Brightness(nan_step=5), log_steps=100)
+  with pytest.raises(DivergedError, match='at step 5'):
+    _train(tmp_path, job)
+  assert _saved_steps(tmp_path) == [3]
+
+
+def test_changed_data_is_refused(tmp_path):
+  _train(tmp_path, _job(num_steps=3))
+  with pytest.raises(UserError, match=r'data of this run has changed since'):
+    _train(tmp_path, _job(meta={'data': 'b'}))
+
+
+def test_another_method_is_refused_and_nothing_is_lost(tmp_path):
+  _train(tmp_path, _job(num_steps=3))
+  with pytest.raises(UserError, match='of another method, encoder or optim'):
+    _train(tmp_path, _simclr_job())
+  assert _saved_steps(tmp_path) == [3]
+
+
+def test_the_step_is_compiled_once(tmp_path, monkeypatch):
+  counted = chex.assert_max_traces(loop.train_step, n=1)
+  monkeypatch.setattr(loop, 'train_step', counted)
+  chex.clear_trace_counter()
+  _train(tmp_path, _job(evaluate=lambda towers: {}))
+
+
+def test_input_is_closed_whatever_happens(tmp_path):
+  made = []
+
+  def fail():
+    raise OSError('disk is gone')
+
+  def make_batches(first_step):
+    made.append(FakeBatches(first_step, {4: fail}))
+    return made[-1]
+
+  with pytest.raises(OSError, match='disk is gone'):
+    _train(tmp_path, _job(make_batches=make_batches))
+  assert [batches.closed for batches in made] == [True, True]
+  assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_abstract_state_has_the_shapes_of_the_state(tmp_path):
+  state = _train(tmp_path, _job(num_steps=1))
+  chex.assert_trees_all_equal_shapes_and_dtypes(
+    loop.abstract_state(_job()), state
+  )
