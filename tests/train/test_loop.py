@@ -4,6 +4,7 @@ import os
 import signal
 
 import chex
+from flax import linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,7 +20,6 @@ from jaxssl.train import loop
 from jaxssl.train.checkpoint import Checkpoints
 from jaxssl.train.monitor import DivergedError
 from jaxssl.train.writers import JsonLines, read_json_lines
-from tests.tiny import TinyEncoder
 
 ROWS, SIZE = 8, 8
 SPEEDS = ('images_per_second', 'seconds_left', 'input_wait')
@@ -144,10 +144,30 @@ def _batches_with(at_step):
   return lambda first_step: FakeBatches(first_step, at_step)
 
 
+class DenseEncoder(nn.Module):
+  """Has batch statistics, and compiles faster than convolutions."""
+
+  @nn.compact
+  def __call__(self, images, train=False, axis_name=None, keys=None):
+    x = nn.Dense(8, use_bias=False)(images.reshape(len(images), -1))
+    x = models.BatchNorm()(x, train=train, axis_name=axis_name)
+    return nn.relu(x), {}
+
+
+@dataclasses.dataclass(frozen=True)
+class CompiledOnce(modes.Jit):
+  """Jit whose step serves all runs of a test, to save their compilations."""
+
+  programs: dict = dataclasses.field(default_factory=dict, compare=False)
+
+  def compile(self, step):
+    return self.programs.setdefault('step', super().compile(step))
+
+
 def _simclr_job(**changes):
   job = _job(
     method=SimCLR(
-      encoder=TinyEncoder(),
+      encoder=DenseEncoder(),
       head=models.SimCLRHead(num_layers=2, out_dim=8),
     ),
     augment=_noisy_views,
@@ -159,13 +179,16 @@ def _simclr_job(**changes):
 # The same bits, whether the run was asked to stop (saved where it was) or lost
 # the steps after its last checkpoint (`kill -9`), which it then repeats.
 def test_stopped_and_resumed_equals_straight(tmp_path):
-  straight = _plain(_train(tmp_path / 'a', _simclr_job()))
-  stopping = _batches_with({4: _terminate})
+  job = _simclr_job(mode=CompiledOnce(modes.make_mesh(jax.devices()[:1])))
+  straight = _plain(_train(tmp_path / 'a', job))
+  stopping = dataclasses.replace(
+    job, make_batches=_batches_with({4: _terminate})
+  )
   with pytest.raises(loop.Preempted, match='SIGTERM: stopped after saving st'):
-    _train(tmp_path / 'b', _simclr_job(make_batches=stopping))
+    _train(tmp_path / 'b', stopping)
   assert _saved_steps(tmp_path / 'b') == [3, 5]
   (tmp_path / 'b' / 'checkpoints' / '5').rename(tmp_path / 'lost')
-  resumed = _plain(_train(tmp_path / 'b', _simclr_job()))
+  resumed = _plain(_train(tmp_path / 'b', job))
   chex.assert_trees_all_equal(resumed, straight)
   assert _records(tmp_path / 'b') == _records(tmp_path / 'a')
 
