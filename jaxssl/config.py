@@ -181,6 +181,8 @@ def same_type(key: str, value: Any, old: Any) -> Any:
     value, wanted = float(value) if type(value) is int else value, float
   elif isinstance(old, tuple):
     value = value if isinstance(value, tuple) else (value,)
+    if len({type(item) for item in old}) == 1:
+      value = tuple(same_type(key, item, old[0]) for item in value)
     wanted = tuple
   elif isinstance(old, str):
     value, wanted = str(value), str

@@ -120,6 +120,16 @@ def _encoders(
   }
 
 
+def _labelled(source: Any) -> Any:
+  """The source, if it has labels; asked before anything is encoded."""
+  if source.class_names is None:
+    raise UserError(
+      f'{source.name} has no labels, and an evaluation needs them; give --data '
+      'with labels, for example a folder with one subfolder a class'
+    )
+  return source
+
+
 class _Splits:
   """The features of both splits, kept in `workdir/features`."""
 
@@ -141,9 +151,15 @@ class _Splits:
       workdir,
       exported,
     )
+    splits = arguments.train_split, arguments.test_split or test_split
+    if splits[0] == splits[1]:
+      raise UserError(
+        f'train and test split are both {splits[0]!r}: every image would find '
+        'itself; give another --train_split or --test_split'
+      )
     self._sources = {
-      split: data.make_source(**{**section, 'split': split})
-      for split in (arguments.train_split, arguments.test_split or test_split)
+      split: _labelled(data.make_source(**{**section, 'split': split}))
+      for split in splits
     }
 
   def features(

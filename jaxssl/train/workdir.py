@@ -12,6 +12,17 @@ from typing import IO
 from jaxssl import config as config_lib
 from jaxssl.errors import UserError
 
+# How a run is computed and kept, not what comes out: may differ on resume.
+MAY_CHANGE = (
+  'input.num_threads',
+  'input.prefetch',
+  'train.keep',
+  'train.keep_every',
+  'train.mode',
+  'train.num_devices',
+  'train.tensorboard',
+)
+
 
 class Workdir:
   """Paths of a run and its lock.
@@ -75,7 +86,7 @@ class Workdir:
 
     Raises:
       UserError: if the folder cannot be written, another process trains in
-        it, or it belongs to a run with another config.
+        it, or it belongs to a run with another config (`MAY_CHANGE` apart).
     """
     try:
       self.path.mkdir(parents=True, exist_ok=True)
@@ -128,7 +139,11 @@ class Workdir:
       ) from error
 
   def _check_same(self, config: config_lib.Config) -> None:
-    changed = config_lib.differences(self.read_config(), config)
+    changed = [
+      line
+      for line in config_lib.differences(self.read_config(), config)
+      if line.partition(':')[0] not in MAY_CHANGE
+    ]
     if changed:
       more = f' and {len(changed) - 3} more' if len(changed) > 3 else ''
       raise UserError(

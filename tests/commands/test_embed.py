@@ -1,0 +1,71 @@
+"""`jaxssl embed`: one row a picture, in the order of the names."""
+
+import numpy as np
+from PIL import Image
+import pytest
+
+from jaxssl.evals.features import encode_fn
+from jaxssl.weights.exported import load_encoder
+from tests.commands import runs
+
+
+def _embed(run, out, *more):
+  assert runs.jaxssl('embed', f'--workdir={run}', f'--out={out}', *more) == 0
+  return np.load(out)
+
+
+def test_rows_names_and_labels(finished_run, tmp_path):
+  found = _embed(finished_run, tmp_path / 'a.npz', '--limit=40')
+  assert found['features'].shape == (40, 16)
+  assert found['features'].dtype == np.float32
+  assert found['labels'].shape == found['names'].shape == (40,)
+  assert len(set(found['names'])) == 40
+  assert list(found['class_names']) == [str(digit) for digit in range(10)]
+
+
+@pytest.fixture
+def unlabelled(tmp_path):
+  """Pictures of several formats, each of one colour; one is broken."""
+  folder = tmp_path / 'pictures'
+  (folder / 'a' / 'b').mkdir(parents=True)
+  Image.new('RGB', (40, 40), (250, 0, 0)).save(folder / 'a' / 'b' / 'red.png')
+  Image.new('RGB', (40, 40), (0, 250, 0)).save(folder / 'a' / 'green.bmp')
+  Image.new('L', (40, 40), 128).save(folder / 'a' / 'gray.png')
+  Image.new('RGBA', (40, 40), (0, 0, 250, 255)).save(
+    folder / 'a' / 'x.webp', lossless=True
+  )
+  (folder / 'a' / 'broken.jpg').write_bytes(b'no picture')
+  return folder
+
+
+def test_folder_of_mixed_formats(finished_run, unlabelled, tmp_path):
+  out = tmp_path / 'new' / 'a.npz'
+  found = _embed(finished_run, out, f'--data={unlabelled}')
+  names = [name.split('pictures/')[1] for name in found['names']]
+  assert names == ['a/b/red.png', 'a/gray.png', 'a/green.bmp', 'a/x.webp']
+
+
+def test_features_are_those_of_the_encoder(finished_run, unlabelled, tmp_path):
+  found = _embed(finished_run, tmp_path / 'a.npz', f'--data={unlabelled}')
+  exported = load_encoder(finished_run / 'export')
+  encode = encode_fn(exported.encoder, exported.variables, exported.normalize)
+  colors = [(250, 0, 0), (128, 128, 128), (0, 250, 0), (0, 0, 250)]
+  images = np.broadcast_to(
+    np.array(colors, np.uint8)[:, None, None], (4, 32, 32, 3)
+  )
+  np.testing.assert_allclose(
+    found['features'], encode(images), rtol=1e-5, atol=1e-5
+  )
+
+
+def test_layer(finished_run, tmp_path):
+  found = _embed(
+    finished_run, tmp_path / 'a.npz', '--limit=8', '--layer=patch_embed'
+  )
+  assert found['features'].shape == (8, 16)
+
+
+def test_older_checkpoint(finished_run, tmp_path):
+  new = _embed(finished_run, tmp_path / 'a.npz', '--limit=8')
+  old = _embed(finished_run, tmp_path / 'b.npz', '--limit=8', '--step=2')
+  assert not np.array_equal(new['features'], old['features'])

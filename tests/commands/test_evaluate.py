@@ -1,0 +1,77 @@
+"""`jaxssl eval`: what it prints and what it writes."""
+
+import json
+import shutil
+
+import pytest
+
+from tests.commands import runs
+
+
+@pytest.fixture(scope='module')
+def run(finished_run, tmp_path_factory):
+  run = tmp_path_factory.mktemp('evaluated') / 'run'
+  shutil.copytree(finished_run, run)
+  return run
+
+
+def _result(run, name):
+  return json.loads((run / 'results' / f'{name}.json').read_text())
+
+
+def test_result_says_how_it_came_about(run):
+  assert runs.jaxssl('eval', 'knn', f'--workdir={run}', '--limit=64') == 0
+  result = _result(run, 'knn-v1-digits')
+  assert result['protocol'] == 'knn-v1'
+  assert result['data'] == 'digits'
+  assert result['step'] == 4
+  assert result['seed'] == 0
+  assert len(result['config_hash']) == 8
+  assert 0 <= result['metrics']['top1'] <= 1
+  assert {'jaxssl', 'jax'} <= result['versions'].keys()
+
+
+def test_older_checkpoint(run):
+  assert runs.jaxssl('eval', 'knn', f'--workdir={run}', '--step=2') == 0
+  assert _result(run, 'knn-v1-digits')['step'] == 2
+
+
+def test_setting_is_recorded(run):
+  arguments = ('--set=ks=3', '--set=temperature=1', '--limit=64')
+  assert runs.jaxssl('eval', 'knn', f'--workdir={run}', *arguments) == 0
+  settings = _result(run, 'knn-v1-digits')['settings']
+  assert settings['ks'] == [3]
+  assert settings['temperature'] == 1.0
+
+
+def test_baselines_and_several_protocols_in_one_table(run, capsys):
+  arguments = ('knn', 'logistic', f'--workdir={run}', '--limit=64')
+  assert runs.jaxssl('eval', *arguments, '--baselines') == 0
+  table = capsys.readouterr().out
+  for row in (
+    'raw pixels',
+    'colour histogram',
+    'untrained encoder',
+    'trained encoder',
+  ):
+    assert row in table
+  for column in ('knn-v1', 'logistic-v1'):
+    assert column in table
+
+
+def test_other_data_gets_a_file_of_its_own(run, picture_folder, tmp_path):
+  folder = tmp_path / 'two_classes'
+  for split in ('train', 'test'):
+    for name in ('cats', 'dogs'):
+      shutil.copytree(picture_folder, folder / split / name)
+  assert runs.jaxssl('eval', 'knn', f'--workdir={run}', f'--data={folder}') == 0
+  assert _result(run, 'knn-v1-two_classes')['data'] == 'two_classes'
+
+
+def test_features_of_another_step_are_not_reused(run):
+  values = []
+  for step in (2, 4):
+    arguments = (f'--workdir={run}', f'--step={step}', '--limit=64')
+    assert runs.jaxssl('eval', 'logistic', *arguments) == 0
+    values.append(_result(run, 'logistic-v1-digits')['metrics'])
+  assert values[0] != values[1]

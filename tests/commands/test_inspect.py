@@ -1,0 +1,46 @@
+"""`jaxssl inspect`: what a config means."""
+
+import json
+
+from PIL import Image
+
+from tests.commands import runs
+
+
+def _config(text):
+  """The JSON object at the beginning."""
+  return json.JSONDecoder().raw_decode(text)[0]
+
+
+def test_config_parameters_and_flops(finished_run, capsys):
+  assert runs.jaxssl('inspect', f'--workdir={finished_run}') == 0
+  text = capsys.readouterr().out
+  config = json.loads((finished_run / 'config.json').read_text())
+  assert _config(text) == config
+  assert 'encoder/blocks_0/attn/qkv/kernel' in text
+  assert 'parameters: ' in text
+  assert 'steps: 4' in text
+  assert 'FLOPs a step' in text
+
+
+def test_picture_of_the_views(finished_run, tmp_path):
+  before = runs.files(finished_run)
+  out = tmp_path / 'new' / 'views.png'
+  arguments = (f'--workdir={finished_run}', f'--out={out}', '--rows=2')
+  assert runs.jaxssl('inspect', *arguments) == 0
+  with Image.open(out) as picture:
+    assert picture.width > 3 * 32
+    assert picture.height >= 2 * 32
+  assert runs.files(finished_run) == before
+
+
+def test_other_schedule_by_its_name_alone(in_tmp, capsys):
+  arguments = runs.train_arguments(
+    in_tmp, '--config.optim.learning_rate.name=constant'
+  )
+  arguments = [
+    a for a in arguments if 'warmup' not in a and '--workdir' not in a
+  ]
+  assert runs.jaxssl('inspect', *arguments[1:]) == 0
+  rate = _config(capsys.readouterr().out)['optim']['learning_rate']
+  assert rate == {'name': 'constant', 'start': 5e-4}
