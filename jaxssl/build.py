@@ -173,12 +173,16 @@ def complete(config: Config) -> Config:
       raise UserError(
         f'config.{name} must be a section of keys, got {config[name]!r}'
       )
-  # A method without a head of its own has an empty section.
-  head = config['head'] or _default_head(config['method'].get('name'))
+  if type(config['seed']) is not int:
+    raise UserError(f'config.seed must be an integer, got {config["seed"]!r}')
+  config = {name: {} if v is None else v for name, v in config.items()}
+  config['head'] = config['head'] or _default_head(config['method'].get('name'))
   return {'seed': config['seed']} | {
-    section: _complete_section(section, values) if values is not None else {}
-    for section, values in (config | {'head': head}).items()
-    if section in SECTIONS
+    section: _complete_section(section, config[section])
+    # A method without a head of its own has an empty section.
+    if section != 'head' or config['head']
+    else {}
+    for section in SECTIONS
   }
 
 
@@ -413,8 +417,8 @@ def _build_optimizer(section, resolve, batch_size):
   return learning_rate, tx
 
 
-def _default_head(method: str | None) -> Config | None:
-  return {'name': method} if method in HEADS else None
+def _default_head(method: str | None) -> Config:
+  return {'name': method} if method in HEADS else {}
 
 
 def _construct(section: str, table: Mapping[str, Callable], values: Config):

@@ -13,9 +13,10 @@ from jaxssl.ops import contrastive
 from jaxssl.parallel import collectives
 
 # The authors' code returns this many times the loss of the paper, which is the
-# loss here: it sums the two directions where equation 1 averages them. LARS
-# does not feel the factor; with SGD or Adam without adaptation, multiply the
-# learning rate by it to repeat the authors' numbers.
+# loss here: it sums the two directions where equation 1 averages them. To
+# repeat the authors' numbers with SGD, multiply the learning rate and divide
+# the weight decay by it; with LARS, the same, but the learning rate only of
+# parameters without trust ratio. Adam feels only its epsilon.
 AUTHORS_FACTOR = 2.0
 
 
