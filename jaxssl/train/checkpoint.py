@@ -171,8 +171,7 @@ class Checkpoints:
     Raises:
       CheckpointError: if there are checkpoints and none can be read.
     """
-    steps = self.steps()
-    for step in reversed(steps):
+    for step in reversed(self.steps()):
       try:
         return self.restore(abstract, step=step)
       except CheckpointMismatchError:
@@ -180,7 +179,8 @@ class Checkpoints:
       except CheckpointError as error:
         _log.warning('%s; using the one before it', error)
         self._set_aside(step)
-    if steps:
+    # A run that lost all of them must not start over unasked, now or later.
+    if any(self.directory.glob('*.damaged*')):
       raise CheckpointError(
         f'none of the checkpoints in {self.directory} can be read; they are '
         'kept as *.damaged; start again in a new workdir'

@@ -399,6 +399,21 @@ def test_weights_of_another_architecture_in_a_run(finished_run, in_tmp, capsys):
   assert '(16,) instead of (32,)' in message
 
 
+def test_a_run_that_lost_its_checkpoints_never_starts_over(
+  finished_run, in_tmp, capsys
+):
+  run = in_tmp / 'run'
+  shutil.copytree(finished_run, run)
+  for path in (run / 'checkpoints').rglob('*'):
+    if path.is_file():
+      path.write_bytes(b'')
+  for _ in range(2):
+    assert runs.train(run) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert 'none of the checkpoints' in line
+  assert len(runs.metrics(run)) == 4
+
+
 def test_data_that_changed_since_the_checkpoint(picture_folder, in_tmp, capsys):
   shutil.copytree(picture_folder, in_tmp / 'pictures')
   more = (
