@@ -3,7 +3,7 @@
 Paper: Chen et al. 2020, https://arxiv.org/abs/2002.05709; the numbers are those
 of the README of google-research/simclr.
 
-    jaxssl train --config configs/simclr_resnet50_imagenet.py --workdir runs/in1k
+    jaxssl train --config configs/simclr_resnet50_imagenet.py --workdir runs/in
 
 Data: `imagenet2012` as TFDS prepares it (array_record for fast random access).
 Hardware: 32 TPU cores or 32 GPUs; hours not measured.

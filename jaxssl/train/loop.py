@@ -66,7 +66,7 @@ class Job:
     checkpoint_steps: the state is saved every so many steps, and at the end.
     eval_steps: `evaluate` runs every so many steps, and at both ends.
     evaluate: exported towers -> scalars, or None.
-    learning_rate: to be logged.
+    learning_rate: to be logged, if known.
     meta: kept with each checkpoint; `data` must not change within a run.
   """
 
@@ -82,7 +82,7 @@ class Job:
   checkpoint_steps: int
   eval_steps: int
   evaluate: Evaluate | None
-  learning_rate: Schedule
+  learning_rate: Schedule | None
   meta: Mapping[str, Any]
 
 
@@ -242,10 +242,11 @@ class _Runner:
     rates = clock.read(job.num_steps - step, self.batches.wait_seconds)
     scalars = {
       **metrics,
-      'learning_rate': float(job.learning_rate(step - 1)),
       'bad_records': float(self.batches.bad),
       **rates,
     }
+    if job.learning_rate is not None:
+      scalars['learning_rate'] = float(job.learning_rate(step - 1))
     self._write(step, scalars)
 
   def _evaluate(self, step: int, state: TrainState) -> None:

@@ -1,0 +1,153 @@
+"""Pre-training and embedding from Python, without config files.
+
+`docs/quickstart.md` shows both in fifteen lines. Everything here is also there
+in parts: `train.loop.train` is the loop, `train.step.train_step` the step.
+"""
+
+from collections.abc import Callable
+import contextlib
+import dataclasses
+import functools
+import os
+from typing import Any
+
+from flax import linen as nn
+import jax
+import optax
+
+from jaxssl import data
+from jaxssl.augment.view import Augment
+from jaxssl.evals.features import Features, encode_fn, extract
+from jaxssl.methods.base import Method, PyTree
+from jaxssl.parallel.modes import make_mode
+from jaxssl.train.checkpoint import Checkpoints
+from jaxssl.train.loop import Job, train
+from jaxssl.train.workdir import Workdir
+from jaxssl.train.writers import JsonLines
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Pretrained:
+  """An encoder and what it needs to take pictures.
+
+  Attributes:
+    encoder: module, images -> (features, out).
+    variables: its Flax variables.
+    normalize: uint8 images [..., 3] -> what the encoder takes.
+    image_size: side of the images in pixels.
+  """
+
+  encoder: nn.Module
+  variables: PyTree
+  normalize: Callable[[jax.Array], jax.Array]
+  image_size: int
+
+
+def pretrain(
+  method: Method,
+  source: Any,
+  *,
+  augment: Augment,
+  tx: optax.GradientTransformation,
+  num_steps: int,
+  batch_size: int,
+  workdir: str | os.PathLike[str],
+  seed: int = 0,
+  mode: str = 'jit',
+  host_crops: bool = False,
+  checkpoint_steps: int = 1000,
+) -> Pretrained:
+  """Trains a method on a source; called again, goes on where it stopped.
+
+  Args:
+    method: for example `SimCLR(encoder=...)`.
+    source: from `jaxssl.data.make_source`, or `jaxssl.data.Arrays`.
+    augment: makes the views, for example `recipes.simclr_cifar()`.
+    tx: any optax optimizer.
+    num_steps: optimizer steps in all.
+    batch_size: images a step, over all devices.
+    workdir: folder for checkpoints and `metrics.jsonl`.
+    seed: of parameters, order and augmentation.
+    mode: `'jit'` or `'pmap'`.
+    host_crops: crop on the host (big pictures) instead of on the device.
+    checkpoint_steps: the state is saved every so many steps, and at the end.
+
+  Returns:
+    The encoder after the last step.
+
+  Raises:
+    UserError: if the batch does not divide, the data cannot be read, the
+      folder cannot be written, or training diverges.
+    Preempted: after saving, if SIGTERM or Ctrl-C came.
+  """
+  size = augment.crops[0].size
+  make_batches = functools.partial(
+    _batches, source, batch_size, seed, augment if host_crops else None, size
+  )
+  job = Job(
+    method=method,
+    augment=augment,
+    tx=tx,
+    mode=make_mode(mode),
+    make_batches=make_batches,
+    seed=seed,
+    num_steps=num_steps,
+    batch_size=batch_size,
+    log_steps=min(50, num_steps),
+    checkpoint_steps=checkpoint_steps,
+    eval_steps=num_steps,
+    evaluate=None,
+    learning_rate=None,
+    meta={'data': source.fingerprint},
+  )
+  place = Workdir(workdir)
+  place.path.mkdir(parents=True, exist_ok=True)
+  checkpoints = Checkpoints(place.checkpoints.absolute())
+  with contextlib.closing(checkpoints):
+    state = train(
+      job,
+      checkpoints=checkpoints,
+      make_writers=lambda first: [
+        JsonLines(place.metrics_path, first_step=first)
+      ],
+    )
+  towers = method.export(state.params, state.method_state)
+  return Pretrained(
+    encoder=method.encoder,
+    variables=towers['encoder'],
+    normalize=augment.normalize,
+    image_size=size,
+  )
+
+
+def embed(
+  pretrained: Pretrained, source: Any, *, batch_size: int = 256
+) -> Features:
+  """Returns the features and labels of every record of a source."""
+  encode = encode_fn(
+    pretrained.encoder, pretrained.variables, pretrained.normalize
+  )
+  batches = data.eval_batches(
+    source, batch_size=batch_size, image_size=pretrained.image_size
+  )
+  return extract(encode, batches, class_names=source.class_names or ())
+
+
+def _batches(
+  source: Any,
+  batch_size: int,
+  seed: int,
+  cropping: Augment | None,
+  size: int,
+  first_step: int,
+) -> Any:
+  return data.train_batches(
+    source,
+    batch_size=batch_size,
+    seed=seed,
+    first_step=first_step,
+    crops=cropping and cropping.crops,
+    image_size=None if cropping else size,
+    process_index=jax.process_index(),
+    process_count=jax.process_count(),
+  )
