@@ -63,6 +63,9 @@ def _base(arguments: argparse.Namespace) -> config_lib.Config:
     return defaults.default_config(
       arguments.method, arguments.encoder or 'resnet18', arguments.data
     )
+  for given in ('encoder', 'data'):
+    if getattr(arguments, given):
+      raise UserError(f'--{given} needs --method NAME beside it')
   workdir = getattr(arguments, 'workdir', None)
   if workdir and Workdir(workdir).config_path.exists():
     return Workdir(workdir).read_config()

@@ -27,6 +27,10 @@ CASES = {
   'left_over': ((*DIGITS, 'now'), ('now', 'train --help')),
   'nothing_to_train': (TRAIN, ('--config', '--method')),
   'no_data': (SIMCLR, ('--data', 'photos', 'folder')),
+  'encoder_of_a_run': (
+    ('train', '--workdir={run}', '--encoder=resnet18'),
+    ('--encoder needs --method',),
+  ),
   'method': ((*TRAIN, '--method=simclrr', '--data=digits'), ("'simclr'",)),
   'encoder': ((*DIGITS, '--encoder=resnet19'), ("'resnet19'", "'resnet18'")),
   'config_and_method': (
@@ -206,6 +210,10 @@ CASES = {
     ('cannot write', 'good.py/new.npz'),
   ),
   'embed_split': ((*EMBED, '--split=val'), ("'val'", 'test, train')),
+  'plot_split': (
+    ('plot', '--workdir={run}', '--split=val'),
+    ("'val'", 'test, train'),
+  ),
   'export_format': (
     ('export', 'safetenzors', '--workdir={run}', '--out=new'),
     ("'safetensors'",),
@@ -454,7 +462,7 @@ def test_no_argument_shows_the_commands(capsys):
 
 
 @pytest.mark.parametrize(
-  'command', ['train', 'eval', 'embed', 'inspect', 'import', 'export']
+  'command', ['train', 'eval', 'embed', 'plot', 'inspect', 'import', 'export']
 )
 def test_help(command, capsys):
   with pytest.raises(SystemExit) as exit_:
