@@ -1,0 +1,300 @@
+import dataclasses
+import functools
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxssl
+from jaxssl import build, config
+from jaxssl.augment.view import Augment
+from jaxssl.errors import UserError
+from jaxssl.methods import SimCLR
+from jaxssl.models import ResNet, SimCLRHead
+from jaxssl.train.state import init_state
+
+CONFIGS = sorted(
+  (pathlib.Path(jaxssl.__file__).parent.parent / 'configs').glob('*.py')
+)
+SMALL = {
+  'method': {'name': 'simclr', 'temperature': 0.2},
+  'encoder': {'name': 'resnet18', 'width': 0.25, 'stem': 'cifar'},
+  'augment': {'name': 'simclr_cifar', 'size': 16},
+  'data': {'name': 'digits'},
+  'optim': {'name': 'sgd', 'learning_rate': 0.1},
+  'train': {'steps': 10, 'batch_size': 64},
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class FakeSource:
+  """A data set of which only the size matters."""
+
+  num_examples: int = 64_000
+
+
+@pytest.fixture
+def without_data(monkeypatch):
+  def build_source(config, *, split=None):
+    return FakeSource()
+
+  monkeypatch.setattr(build, 'build_source', build_source)
+
+
+def _config(**changes):
+  """`SMALL` with dotted keys replaced or added, completed."""
+  flat = config.flatten(SMALL)
+  for key, value in changes.items():
+    flat[key.replace('__', '.')] = value
+  return build.complete(config.unflatten(flat))
+
+
+def _batch(run):
+  """Shapes of a batch as the input pipeline would make it."""
+  size = run.input.image_size
+  image = jax.ShapeDtypeStruct((2, size, size, 3), jnp.uint8)
+  if run.input.crop == 'device':
+    return {'image': image}
+  sizes = [crop.size for crop in run.augment.crops]
+  return {
+    'crops': tuple(
+      jax.ShapeDtypeStruct((2, size, size, 3), jnp.uint8) for size in sizes
+    )
+  }
+
+
+@pytest.mark.usefixtures('without_data')
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def test_every_config_file_is_complete_and_builds(path):
+  complete = build.complete(config.load_file(path))
+  assert build.complete(complete) == complete
+  assert config.from_json(config.to_json(complete)) == complete
+  run = build.build(complete)
+  # Shapes only: rules find their parameters, views fit the encoder.
+  state = jax.eval_shape(
+    functools.partial(
+      init_state, method=run.method, augment=run.augment, tx=run.tx
+    ),
+    jax.random.key(run.seed),
+    _batch(run),
+  )
+  assert 'encoder' in run.method.export(state.params, state.method_state)
+  assert 0 < float(jnp.max(jax.vmap(run.learning_rate)(jnp.arange(64)))) < 100
+
+
+class TestComplete:
+  def test_every_number_of_a_run_is_there(self):
+    complete = _config()
+    assert list(complete) == ['seed', *build.SECTIONS]
+    assert complete['optim']['momentum'] == 0.9
+    head = build.accepted('head', 'simclr')
+    assert complete['head'] == {**head, 'name': 'simclr'}
+    assert complete['encoder']['dtype'] == 'float32'
+    assert complete['train']['checkpoint_steps'] == 1000
+
+  def test_is_idempotent_and_survives_json(self):
+    complete = _config(
+      optim__learning_rate={'name': 'cosine', 'start': 0.1, 'warmup_epochs': 2}
+    )
+    assert build.complete(complete) == complete
+    assert config.from_json(config.to_json(complete)) == complete
+
+  def test_durations_can_be_given_in_both_units(self):
+    complete = _config(optim__learning_rate={'name': 'cosine', 'start': 0.1})
+    assert complete['optim']['learning_rate'] == {
+      'name': 'cosine',
+      'start': 0.1,
+      'end': 0.0,
+      'warmup_steps': None,
+      'warmup_epochs': None,
+      'warmup_start': 0.0,
+      'convention': 'step',
+    }
+
+  def test_none_is_an_empty_section(self):
+    complete = build.complete({**SMALL, 'eval': None})
+    assert complete == build.complete(SMALL)
+
+  @pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+      ({'method__name': 'simcler'}, "unknown method 'simcler'.*'simclr'"),
+      ({'encoder__name': 'resnet19'}, "did you mean 'resnet1"),
+      ({'augment__name': 'simclr_cifer'}, "did you mean 'simclr_cifar'"),
+      ({'optim__name': 'adam'}, "unknown optimizer 'adam'; .*'adamw'"),
+      ({'head__name': 'simcl'}, "unknown head 'simcl'.*'simclr'"),
+      ({'method__temprature': 1}, "key of config.method.*'temperature'"),
+      ({'train__batchsize': 1}, "did you mean 'batch_size'"),
+      ({'trian': {}}, "unknown config section 'trian'.*'train'"),
+      ({'data__name': ''}, 'config.data.name is missing'),
+      ({'encoder': 'resnet18'}, 'config.encoder must be a section of keys'),
+      ({'seed': 'x'}, 'config.seed must be an integer'),
+      ({'optim__learning_rate': {'name': 'cos'}}, "schedule 'cos'.*'cosine'"),
+      (
+        {'optim__learning_rate': {'name': 'cosine'}},
+        "schedule 'cosine' needs .*'start'",
+      ),
+      (
+        {'optim__learning_rate': {'name': 'cosine', 'start': 1, 'stop': 0}},
+        "unknown key of schedule 'cosine' 'stop'",
+      ),
+    ],
+  )
+  def test_mistakes_are_told(self, changes, message):
+    flat = config.flatten(SMALL)
+    for key, value in changes.items():
+      key = key.replace('__', '.')
+      flat = {k: v for k, v in flat.items() if not k.startswith(key + '.')}
+      flat[key] = value
+    with pytest.raises(UserError, match=message):
+      build.complete(config.unflatten(flat))
+
+  def test_a_missing_value_is_named(self):
+    optim = {'name': 'sgd'}
+    with pytest.raises(UserError, match='learning_rate is missing'):
+      build.complete({**SMALL, 'optim': optim})
+
+
+@pytest.mark.usefixtures('without_data')
+class TestBuild:
+  def _build(self, **changes):
+    return build.build(_config(**changes))
+
+  def test_objects_have_the_values_of_the_config(self):
+    run = self._build(head__name='simclr', head__out_dim=32, seed=5)
+    assert run.seed == 5
+    assert isinstance(run.encoder, ResNet)
+    assert (run.encoder.depth, run.encoder.width) == (18, 0.25)
+    assert isinstance(run.method, SimCLR)
+    assert run.method.encoder is run.encoder
+    assert run.method.temperature == 0.2
+    assert run.method.head == SimCLRHead(out_dim=32)
+    assert isinstance(run.augment, Augment)
+    assert [view.crop.size for view in run.augment.views] == [16, 16]
+
+  def test_epochs_become_steps(self):
+    run = self._build(train__steps=None, train__epochs=1.5)
+    assert run.steps_per_epoch == 1000.0
+    assert run.num_steps == 1500
+
+  def test_steps_win_over_epochs(self):
+    assert self._build(train__epochs=1.5).num_steps == 10
+
+  @pytest.mark.parametrize(
+    ('scaling', 'factor'), [('none', 1), ('linear', 64 / 256), ('sqrt', 8)]
+  )
+  def test_learning_rate_scales_with_the_batch(self, scaling, factor):
+    run = self._build(optim__lr_scaling=scaling)
+    np.testing.assert_allclose(run.learning_rate(0), 0.1 * factor, rtol=1e-6)
+
+  def test_warmup_in_epochs(self):
+    rate = {'name': 'cosine', 'start': 1.0, 'warmup_epochs': 2}
+    run = self._build(
+      train__steps=None,
+      train__epochs=10,
+      optim__learning_rate=rate,
+      optim__lr_scaling='none',
+    )
+    values = [float(run.learning_rate(k)) for k in (500, 1999, 2000, 10_000)]
+    np.testing.assert_allclose(values, [0.25, 0.9995, 1, 0], atol=1e-6)
+
+  def test_warmup_steps_win_over_its_epochs(self):
+    rate = {'name': 'cosine', 'start': 1.0, 'warmup_epochs': 2}
+    run = self._build(
+      optim__learning_rate={**rate, 'warmup_steps': 4},
+      optim__lr_scaling='none',
+    )
+    np.testing.assert_allclose(run.learning_rate(2), 0.5, rtol=1e-6)
+
+  def test_end_of_the_schedule_is_absolute(self):
+    rate = {'name': 'cosine', 'start': 1.0, 'end': 0.01}
+    run = self._build(optim__learning_rate=rate)
+    np.testing.assert_allclose(run.learning_rate(10), 0.01, rtol=1e-5)
+
+  def test_boundaries_in_epochs(self):
+    rate = {
+      'name': 'piecewise',
+      'start': 1.0,
+      'factor': 0.1,
+      'boundary_epochs': (2, 4),
+    }
+    run = self._build(
+      train__steps=None,
+      train__epochs=5,
+      optim__learning_rate=rate,
+      optim__lr_scaling='none',
+    )
+    values = [float(run.learning_rate(k)) for k in (1999, 2000, 4000)]
+    np.testing.assert_allclose(values, [1, 0.1, 0.01], rtol=1e-5)
+
+  def test_freezing_in_epochs_and_decay_schedule_reach_the_optimizer(self):
+    run = self._build(
+      train__steps=None,
+      train__epochs=1,
+      train__batch_size=32_000,  # two steps an epoch
+      optim__lr_scaling='none',
+      optim__momentum=0.0,
+      optim__weight_decay={'name': 'linear', 'start': 0.0, 'end': 1.0},
+      optim__rules=({'match': '^last', 'freeze_epochs': 0.5},),
+    )
+    params = {'first': jnp.ones(2), 'last': jnp.ones(2)}
+    state, seen = run.tx.init(params), []
+    for _ in range(2):
+      zeros = jax.tree.map(jnp.zeros_like, params)
+      updates, state = run.tx.update(zeros, state, params)
+      seen.append({name: float(u[0]) for name, u in updates.items()})
+    # Weight decay is 0, then 0.5; it alone moves the parameters.
+    assert seen[0] == {'first': 0.0, 'last': 0.0}
+    np.testing.assert_allclose(
+      [seen[1]['first'], seen[1]['last']], [-0.05, -0.05], rtol=1e-6
+    )
+
+  @pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+      ({'train__batch_size': 60}, 'does not divide over 8 devices; use 56 or'),
+      ({'train__batch_size': 4}, 'batch of 4 does not divide over 8 devices'),
+      ({'train__num_devices': 9}, 'this machine has 8 cpu'),
+      (
+        {'train__mode': 'jitt'},
+        "unknown train.mode 'jitt'; did you mean 'jit'",
+      ),
+      ({'train__batch_size': -8}, 'train.batch_size is -8; it must be posi'),
+      ({'train__batch_size': '64'}, "batch_size takes an integer, got '64'"),
+      ({'train__steps': 1e3}, r'train.steps takes .*int.*, got 1000'),
+      (
+        {'train__tensorboard': 1},
+        'train.tensorboard takes true or false, got 1',
+      ),
+      ({'train__steps': None}, 'set config.train.steps or config.train.epochs'),
+      ({'input__crop': 'hots'}, "unknown config.input.crop 'hots'.*'host'"),
+      ({'optim__lr_scaling': 'cubic'}, "unknown optim.lr_scaling 'cubic'"),
+      (
+        {
+          'optim__learning_rate': {
+            'name': 'cosine',
+            'start': 1.0,
+            'warmup_steps': 10,
+          }
+        },
+        'a warm-up of 10 steps does not fit into a run of 10',
+      ),
+    ],
+  )
+  def test_impossible_values_are_told(self, changes, message):
+    with pytest.raises(UserError, match=message):
+      self._build(**changes)
+
+
+def test_another_split_of_the_data(monkeypatch):
+  sections = []
+  monkeypatch.setattr(
+    build.data, 'make_source', lambda **section: sections.append(section)
+  )
+  config = _config(data__split='train')
+  build.build_source(config)
+  build.build_source(config, split='test')
+  assert [section['split'] for section in sections] == ['train', 'test']
+  assert config['data']['split'] == 'train'
