@@ -6,8 +6,6 @@ import os
 import pathlib
 from typing import Protocol
 
-import tensorboardX
-
 
 class Writer(Protocol):
   """Receives scalars."""
@@ -77,6 +75,9 @@ class TensorBoard:
 
   def __init__(self, directory: str | pathlib.Path):
     """Opens an event file in `directory`."""
+    # Imports PyTorch where it is installed, which takes seconds.
+    import tensorboardX
+
     self._writer = tensorboardX.SummaryWriter(str(directory))
 
   def write(self, step: int, scalars: Mapping[str, float]) -> None:
