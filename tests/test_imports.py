@@ -1,0 +1,49 @@
+"""What must not be imported before it is used: it is slow, or optional."""
+
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+import jaxssl
+
+PACKAGE = pathlib.Path(jaxssl.__file__).parent
+HEAVY = ('tensorflow', 'torch', 'matplotlib', 'skimage', 'sklearn', 'umap')
+
+PROGRAM = """
+import importlib, sys
+for name in sys.argv[1].split(','):
+  importlib.import_module(name)
+print(*(name for name in sys.argv[2].split(',') if name in sys.modules))
+"""
+
+
+def _loaded(modules, unwanted):
+  done = subprocess.run(
+    [sys.executable, '-c', PROGRAM, ','.join(modules), ','.join(unwanted)],
+    cwd=PACKAGE.parent,
+    capture_output=True,
+    text=True,
+    check=True,
+  )
+  return done.stdout.split()
+
+
+def _all_modules():
+  files = [f for f in PACKAGE.rglob('*.py') if f.name != '__main__.py']
+  parts = (f.relative_to(PACKAGE.parent).with_suffix('').parts for f in files)
+  return sorted('.'.join(p).removesuffix('.__init__') for p in parts)
+
+
+@pytest.mark.parametrize(
+  ('modules', 'unwanted'),
+  [
+    # The command line answers --help without JAX.
+    (['jaxssl', 'jaxssl.cli', 'jaxssl.config'], ('jax', *HEAVY)),
+    (_all_modules(), HEAVY),
+  ],
+  ids=['command line', 'every module'],
+)
+def test_heavy_packages_are_not_imported(modules, unwanted):
+  assert _loaded(modules, unwanted) == []
