@@ -188,8 +188,15 @@ class Checkpoints:
     return None
 
   def close(self) -> None:
-    """Waits and frees the background threads."""
-    self._manager.close()
+    """Waits and frees the background threads.
+
+    Raises:
+      CheckpointError: if the last save failed.
+    """
+    try:
+      self._manager.close()
+    except Exception as error:
+      raise self._save_failed(error) from error
 
   def _open(self) -> ocp.CheckpointManager:
     policies = [ocp.checkpoint_managers.LatestN(self._keep)]
