@@ -13,9 +13,11 @@ def get_config() -> ConfigDict:
       'method': {'name': 'simclr', 'temperature': 0.2},
       'head': {'name': 'simclr', 'num_layers': 2, 'out_dim': 64},
       'encoder': {'name': 'resnet18', 'stem': 'cifar', 'width': 0.25},
-      'augment': {'name': 'simclr_cifar', 'size': 32, 'scale': (0.2, 1.0)},
-      'data': {'name': 'photos'},
-      'input': {'crop': 'device', 'image_size': 32},
+      # Views are cut from a wide context, so that a view attracts its
+      # surroundings too; evaluation is on the standard crops of the source.
+      'augment': {'name': 'simclr_cifar', 'size': 32, 'scale': (0.1, 0.6)},
+      'data': {'name': 'photos', 'crop': 128, 'size': 64},
+      'input': {'crop': 'device', 'image_size': 64},
       'optim': {
         'name': 'adamw',
         'learning_rate': {'name': 'cosine', 'start': 2e-3, 'warmup_steps': 20},
@@ -29,6 +31,10 @@ def get_config() -> ConfigDict:
         'log_steps': 10,
         'checkpoint_steps': 100,
       },
-      'eval': {'steps': 50},
+      'eval': {
+        'steps': 50,
+        'data': {'crop': 64, 'size': 32},
+        'image_size': 32,
+      },
     }
   )

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 import dataclasses
 import functools
 import inspect
+from types import UnionType
 import typing
 from typing import Any
 
@@ -49,7 +50,8 @@ class Input:
   Attributes:
     crop: `'device'` sends whole pictures of one size to the accelerator and
       crops there; `'host'` crops first and sends the crops (big pictures).
-    image_size: side of the pictures with `crop='device'`, and of evaluation.
+    image_size: side of the pictures with `crop='device'`, and of evaluation
+      unless section `eval` says another.
     strict: an unreadable record ends the run instead of being replaced.
     num_threads: of the host; its number of cores by default.
     prefetch: batches made ahead.
@@ -97,6 +99,9 @@ class Eval:
 
   Attributes:
     steps: every so many steps, and at both ends; 0 switches it off.
+    data: keys of section `data` that evaluation replaces, for bank and queries
+      (for example smaller cut-outs than those that are trained on).
+    image_size: side of the pictures; that of section `input` by default.
     split: split of the data that is classified.
     k: neighbours of the online kNN.
     limit: at most so many images of each split.
@@ -106,6 +111,8 @@ class Eval:
   """
 
   steps: int = 1000
+  data: dict | None = None
+  image_size: int | None = None
   split: str = 'test'
   k: int = 20
   limit: int = 10000
@@ -148,6 +155,11 @@ class Run:
   train: Train
   eval: Eval
   seed: int
+
+  @property
+  def eval_image_size(self) -> int:
+    """Side of the pictures that the encoder is evaluated on."""
+    return self.eval.image_size or self.input.image_size
 
 
 def complete(config: Config) -> Config:
@@ -239,9 +251,19 @@ def build_augment(config: Config) -> Any:
   return _construct('augment', RECIPES, config['augment'])
 
 
-def build_source(config: Config, *, split: str | None = None) -> Any:
-  """Builds the section `data`, or another split of it."""
-  section = dict(config['data'])
+def build_source(config: Config) -> Any:
+  """Builds the section `data`."""
+  return data.make_source(**config['data'])
+
+
+def eval_data_section(config: Config) -> Config:
+  """Returns the section `data` as evaluation sees it."""
+  return {**config['data'], **(config['eval']['data'] or {})}
+
+
+def build_eval_source(config: Config, *, split: str | None = None) -> Any:
+  """Builds a split of what `eval_data_section` says; its own by default."""
+  section = eval_data_section(config)
   if split is not None:
     section['split'] = split
   return data.make_source(**section)
@@ -489,10 +511,13 @@ def _check_divides(batch_size: int, num_devices: int | None) -> None:
 
 
 def _check_type(section: Any, key: str, value: Any, wanted: Any) -> None:
-  kinds = set(typing.get_args(wanted) or (wanted,))
+  declared = typing.get_args(wanted) if type(wanted) is UnionType else (wanted,)
+  kinds = {typing.get_origin(kind) or kind for kind in declared}
   if float in kinds:
     kinds.add(int)
-  if type(value) not in kinds:
+  # A bool is an int in Python, but not a count.
+  is_flag = type(value) is bool and bool not in kinds
+  if is_flag or not isinstance(value, tuple(kinds)):
     names = ' or '.join(sorted(k.__name__ for k in kinds - {type(None)}))
     raise UserError(
       f'config.{type(section).__name__.lower()}.{key} takes {names}, got '

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 
 from jaxssl import data
-from jaxssl.build import Run, build_source
+from jaxssl.build import Run, build_eval_source
 from jaxssl.config import config_hash
 from jaxssl.errors import UserError
 from jaxssl.evals.online import OnlineEvaluation
@@ -58,7 +58,7 @@ def check_shapes(run: Run) -> None:
     UserError: if they do not (patches that do not divide the image, ...).
   """
   abstract_state(make_job(run, dry=True))
-  abstract_variables(run.encoder, run.input.image_size)
+  abstract_variables(run.encoder, run.eval_image_size)
 
 
 def eval_batches(
@@ -68,7 +68,7 @@ def eval_batches(
   return data.eval_batches(
     source,
     batch_size=run.eval.batch_size,
-    image_size=run.input.image_size,
+    image_size=run.eval_image_size,
     crop_fraction=run.eval.crop_fraction,
     limit=limit,
     on_bad=on_bad,
@@ -80,7 +80,7 @@ def exported_encoder(run: Run, variables: Any, step: int) -> ExportedEncoder:
   return ExportedEncoder(
     section=run.config['encoder'],
     variables=jax.device_get(variables),
-    image_size=run.input.image_size,
+    image_size=run.eval_image_size,
     mean=run.augment.mean,
     std=run.augment.std,
     step=step,
@@ -108,12 +108,11 @@ def _train_batches(run: Run, on_bad: OnBad, first_step: int) -> Any:
 
 def _online_evaluation(run: Run, on_bad: OnBad) -> OnlineEvaluation:
   limit, queries = run.eval.limit, _queries(run)
+  bank = build_eval_source(run.config) if run.eval.data else run.source
   return OnlineEvaluation(
     encoder=run.encoder,
     normalize=run.augment.normalize,
-    train_batches=functools.partial(
-      eval_batches, run, run.source, limit, on_bad
-    ),
+    train_batches=functools.partial(eval_batches, run, bank, limit, on_bad),
     test_batches=(
       queries and functools.partial(eval_batches, run, queries, limit, on_bad)
     ),
@@ -144,7 +143,7 @@ def _queries(run: Run) -> Any:
     _log.info('no labels: the features are watched, but not classified')
     return None
   try:
-    return build_source(run.config, split=run.eval.split)
+    return build_eval_source(run.config, split=run.eval.split)
   except UserError as error:
     _log.warning('no online kNN: %s', error)
     return None

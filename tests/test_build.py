@@ -295,6 +295,6 @@ def test_another_split_of_the_data(monkeypatch):
   )
   config = _config(data__split='train')
   build.build_source(config)
-  build.build_source(config, split='test')
+  build.build_eval_source(config, split='test')
   assert [section['split'] for section in sections] == ['train', 'test']
   assert config['data']['split'] == 'train'

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pathlib
 from typing import Any
 
-from jaxssl import data, defaults
+from jaxssl import build, data, defaults
 from jaxssl.errors import UserError
 from jaxssl.train.workdir import Workdir
 from jaxssl.weights.exported import ExportedEncoder
@@ -34,7 +34,7 @@ def section(arguments: argparse.Namespace, workdir: Workdir) -> dict[str, Any]:
   if arguments.data:
     chosen = defaults.data_section(arguments.data)
   elif workdir.config_path.exists():
-    chosen = dict(workdir.read_config()['data'])
+    chosen = build.eval_data_section(workdir.read_config())
   else:
     raise UserError(
       f'{str(workdir.path)!r} holds no training run; give --data NAME_OR_FOLDER'
