@@ -98,6 +98,8 @@ def apply_overrides(config: Config, overrides: Mapping[str, Any]) -> Config:
           f'--config.{next(k for k in flat if k.startswith(key + "."))}=...'
         )
       raise unknown('config key', key, flat)
+    if value is None and isinstance(flat[key], str):
+      value = 'none'  # the name of an option, as in optim.lr_scaling
     flat[key] = same_type(key, value, flat[key])
   return unflatten(flat)
 

@@ -239,8 +239,9 @@ class _RowMaker:
     content, key = rows.pop('content')[0], rows.pop('key')[0]
     try:
       pictures = self._render(False)(content, key)
-    except tf.errors.OpError:
-      # TensorFlow gives up on some files that Pillow reads.
+    except (tf.errors.OpError, UnicodeDecodeError):
+      # TensorFlow gives up on some files that Pillow reads. Its message may
+      # quote the bytes of the file, and then it is no text that Python takes.
       pictures = self._by_pillow(content, key)
     return {**rows, 'pictures': tuple(p.numpy()[None] for p in pictures)}
 
@@ -250,6 +251,8 @@ class _RowMaker:
       return self._render(True)(content, key)
     except tf.errors.OpError as error:
       raise UnreadableError(_reason(error)) from error
+    except UnicodeDecodeError as error:
+      raise UnreadableError('it is no picture') from error
 
   def blank(self, position: int) -> Rows:
     """Returns a batch of one row that stands for nothing."""
