@@ -280,7 +280,7 @@ class TestRules:
     assert_close(ours['last'], expected['last'])
 
   def test_no_match_names_the_rule_and_a_parameter(self):
-    with pytest.raises(UserError, match=r"'\^head' matches no parameter.*'dens"):
+    with pytest.raises(UserError, match=r"'\^head' matches no parameter.*'den"):
       self._treatments([{'match': '^head'}])
 
   @pytest.mark.parametrize(
