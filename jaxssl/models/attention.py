@@ -5,7 +5,8 @@ from flax.typing import Dtype
 import jax
 import jax.numpy as jnp
 
-from jaxssl.models.mlp import MLP, dense, layer_norm
+from jaxssl.models.layer_norm import LayerNorm
+from jaxssl.models.mlp import MLP, dense
 
 
 def implementation(q: jax.Array, backend: str) -> str | None:
@@ -97,6 +98,6 @@ class AttentionPool(nn.Module):
     kv = dense(2 * dim, self.dtype, 'kv')(x).reshape(b, n, 2, *heads)
     pooled = attend(q.reshape(b, 1, *heads), kv[:, :, 0], kv[:, :, 1])
     y = dense(dim, self.dtype, 'proj')(pooled)
-    normed = layer_norm(self.dtype, 'norm')(y)
+    normed = LayerNorm(dtype=self.dtype, name='norm')(y)
     hidden_dim = int(dim * self.mlp_ratio)
     return (y + MLP(hidden_dim, self.dtype, name='mlp')(normed))[:, 0]

@@ -1,4 +1,4 @@
-"""The layers that transformer blocks share, and their feed-forward part."""
+"""The Dense layer of transformer blocks, and their feed-forward part."""
 
 from flax import linen as nn
 from flax.typing import Dtype
@@ -16,13 +16,6 @@ def dense(features: int, dtype: Dtype, name: str) -> nn.Dense:
     dtype=dtype,
     kernel_init=nn.initializers.normal(0.02),
     name=name,
-  )
-
-
-def layer_norm(dtype: Dtype, name: str) -> nn.LayerNorm:
-  """Returns a LayerNorm with timm's epsilon and two-pass float32 statistics."""
-  return nn.LayerNorm(
-    epsilon=1e-6, dtype=dtype, use_fast_variance=False, name=name
   )
 
 

@@ -13,7 +13,8 @@ from jaxssl import errors
 from jaxssl.models import positions
 from jaxssl.models.attention import AttentionPool, SelfAttention
 from jaxssl.models.drop_path import drop_path, fold_keys
-from jaxssl.models.mlp import MLP, layer_norm
+from jaxssl.models.layer_norm import LayerNorm
+from jaxssl.models.mlp import MLP
 
 _POOLS = ('cls', 'avg', 'map')
 _POSITIONS = ('learned', *positions.SINCOS, 'none')
@@ -126,7 +127,7 @@ class Block(nn.Module):
       MLP(hidden_dim, self.dtype, name='mlp'),
     )
     for i, branch in enumerate(branches, start=1):
-      y = branch(layer_norm(self.dtype, f'norm{i}')(x))
+      y = branch(LayerNorm(dtype=self.dtype, name=f'norm{i}')(x))
       if self.layer_scale is not None:
         y = LayerScale(self.layer_scale, name=f'ls{i}')(y)
       if keys is not None and self.drop_rate > 0:
@@ -242,7 +243,7 @@ class ViT(nn.Module):
     x = self._add_positions(x, grid, keep)
     x = self._run_blocks(x, keys if drops else None, out)
     if not self._uses_fc_norm():
-      x = layer_norm(self.dtype, 'norm')(x)
+      x = LayerNorm(dtype=self.dtype, name='norm')(x)
     out['encoded'] = x
     out['patches'] = x[:, self._num_prefix() :]
     if self.class_token:
@@ -333,7 +334,7 @@ class ViT(nn.Module):
     else:
       features = out['cls']
     if self._uses_fc_norm():
-      features = layer_norm(self.dtype, 'fc_norm')(features)
+      features = LayerNorm(dtype=self.dtype, name='fc_norm')(features)
     return features.astype(jnp.float32)
 
   def _token(
