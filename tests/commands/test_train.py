@@ -4,6 +4,7 @@ import json
 import shutil
 
 import chex
+import numpy as np
 from PIL import Image
 import pytest
 
@@ -91,12 +92,13 @@ def test_run_goes_on_in_the_other_mode_on_more_devices(finished_run, tmp_path):
   shutil.rmtree(run / 'checkpoints' / '4')
   other = ('--config.train.mode=pmap', '--config.train.num_devices=2')
   assert runs.train(run, *other) == 0
-  chex.assert_trees_all_close(
-    exported.load_encoder(run / 'export').variables,
-    exported.load_encoder(finished_run / 'export').variables,
-    rtol=1e-4,  # two steps with sums in another order
-    atol=1e-5,
+  # Not the parameters: where a gradient is zero but for rounding (the bias of
+  # the keys), Adam makes whole steps of it in whichever direction.
+  losses, wanted = (
+    [record['loss'] for record in runs.metrics(workdir)]
+    for workdir in (run, finished_run)
   )
+  np.testing.assert_allclose(losses, wanted, rtol=1e-4)
 
 
 class TestUnreadablePicture:
