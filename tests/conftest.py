@@ -31,14 +31,14 @@ def _define_missing_torchvision_operators():
   library = torch.library.Library('torchvision', 'DEF')
   for name in ('nms', 'qnms'):
     library.define(
-        f'{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor'
+      f'{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor'
     )
   return library
 
 
 def pytest_configure(config):
   if importlib.util.find_spec('torch') and importlib.util.find_spec(
-      'torchvision'
+    'torchvision'
   ):
     import torch
 
@@ -51,7 +51,7 @@ def pytest_collection_modifyitems(items):
   if not missing:
     return
   skip = pytest.mark.skip(
-      reason=f'reference libraries are not installed: {", ".join(missing)}'
+    reason=f'reference libraries are not installed: {", ".join(missing)}'
   )
   for item in items:
     if 'reference' in item.keywords:

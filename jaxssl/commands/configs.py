@@ -2,6 +2,8 @@
 
 import argparse
 from collections.abc import Mapping, Sequence
+import inspect
+from typing import Any
 
 from jaxssl import build, defaults
 from jaxssl import config as config_lib
@@ -46,9 +48,24 @@ def resolve(
       )
     elif value != config.get(section, {}).get('name'):
       config[section] = {**_kept(section, config, value), 'name': value}
-  config = build.complete(config)
+  config = build.complete(_with_required(config, changes))
   rest = {k: v for k, v in changes.items() if k not in names}
   return config_lib.apply_overrides(config, rest)
+
+
+def _with_required(
+  config: config_lib.Config, changes: Mapping[str, Any]
+) -> config_lib.Config:
+  """Puts in overrides of keys that have no default to be checked against."""
+  config = {**config}
+  for key, value in changes.items():
+    section, _, name = key.partition('.')
+    values = config.get(section)
+    if section in build.SECTIONS and values and 'name' in values:
+      default = build.accepted(section, values['name']).get(name)
+      if default is inspect.Parameter.empty:
+        config[section] = {**config[section], name: value}
+  return config
 
 
 def _base(arguments: argparse.Namespace) -> config_lib.Config:
