@@ -28,7 +28,7 @@ DATA = [
 ]
 PHOTOS = ['scikit-image>=0.25', 'scikit-learn>=1.5']
 PICTURES = ['matplotlib>=3.9', 'scikit-learn>=1.5']
-TEST = ['pytest>=8', 'pytest-xdist>=3.6', 'ruff>=0.8', 'safetensors>=0.5']
+TEST = ['pytest>=8', 'pytest-xdist>=3.6', 'ruff==0.17.6', 'safetensors>=0.5']
 
 setuptools.setup(
   name='jaxssl',
@@ -45,6 +45,9 @@ setuptools.setup(
     'flax>=0.12.8',
     'optax>=0.2.8',
     'orbax-checkpoint>=0.12.8',
+    'tensorstore>=0.1.70',
+    'etils[epath]>=1.10',
+    'ml_dtypes>=0.5',
     'ml_collections>=1.1',
     'chex>=0.1.92',
     'dm-pix>=0.4.5',
