@@ -22,11 +22,12 @@ def libraries() -> Any:
   """
   import torch
 
-  library = torch.library.Library('torchvision', 'DEF')
+  library = torch.library.Library('torchvision', 'FRAGMENT')
   for name in ('nms', 'qnms'):
-    library.define(
-      f'{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor'
-    )
+    if not hasattr(torch.ops.torchvision, name):
+      library.define(
+        f'{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor'
+      )
   return library
 
 
@@ -77,7 +78,7 @@ def load(net, params: PyTree, stats: PyTree) -> None:
   import torch
 
   tensors = timm_weights.to_timm(_tower('encoder', params, stats))
-  tensors = {name: torch.from_numpy(t) for name, t in tensors.items()}
+  tensors = {name: torch.tensor(t) for name, t in tensors.items()}
   missing, unexpected = net[0].load_state_dict(tensors, strict=False)
   missing = [n for n in missing if not n.endswith('num_batches_tracked')]
   if missing or unexpected:
@@ -98,9 +99,7 @@ def _load_head(layers, params) -> None:
     norm = params[f'bn_{index}']
     with torch.no_grad():
       layers[position].weight.copy_(torch.from_numpy(kernel.T.copy()))
-      layers[position + 1].weight.copy_(
-        torch.from_numpy(np.array(norm['scale']))
-      )
+      layers[position + 1].weight.copy_(torch.tensor(np.array(norm['scale'])))
 
 
 def num_parameters(net) -> int:
