@@ -10,7 +10,6 @@ pixels, blur. The runs alternate; medians are reported. One JSON object a row.
 import argparse
 from collections.abc import Callable
 import functools
-import json
 import multiprocessing
 import os
 import statistics
@@ -20,6 +19,8 @@ os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 os.environ.setdefault('CUDA_VISIBLE_DEVICES', '')
 
 import numpy as np
+
+from benchmarks import rows
 
 # Name: height and width of the decoded images, side of the views, strength of
 # the jitter, probability of the blur, images a batch.
@@ -199,9 +200,9 @@ def rate(make: Callable, seconds: float) -> float:
 
 
 def measure(name: str, pool, rounds: int, seconds: float) -> list[dict]:
-  shape, size, strength, blur, rows = WORKLOADS[name]
+  shape, size, strength, blur, count = WORKLOADS[name]
   rng = np.random.default_rng(0)
-  images = rng.integers(0, 256, (rows, *shape, 3), np.uint8)
+  images = rng.integers(0, 256, (count, *shape, 3), np.uint8)
   settings = (images, size, strength, blur)
   makers = {
     'jaxssl': jaxssl_maker(*settings),
@@ -218,18 +219,17 @@ def measure(name: str, pool, rounds: int, seconds: float) -> list[dict]:
   medians = {peer: statistics.median(r) for peer, r in rates.items()}
   ours = medians.pop('jaxssl')
   return [
-    {
-      'name': f'augment/{name}',
-      'ours': round(ours, 1),
-      'theirs': round(theirs, 1),
-      'unit': 'views/s',
-      'ratio': round(ours / theirs, 2),
-      'peer': peer,
-      'detail': f'{rows} images of {shape[0]}x{shape[1]} a batch, '
+    rows.row(
+      f'augment/{name}',
+      ours=ours,
+      theirs=theirs,
+      unit='views/s',
+      peer=peer,
+      detail=f'{count} images of {shape[0]}x{shape[1]} a batch, '
       f'median of {rounds} alternating runs, ours '
       f'{min(rates["jaxssl"]):.0f}-{max(rates["jaxssl"]):.0f}, theirs '
       f'{min(rates[peer]):.0f}-{max(rates[peer]):.0f}',
-    }
+    )
     for peer, theirs in medians.items()
   ]
 
@@ -240,15 +240,13 @@ def main() -> None:
   parser.add_argument('--rounds', type=int, default=5)
   parser.add_argument('--seconds', type=float, default=2.0)
   args = parser.parse_args()
-  rows = []
   with multiprocessing.get_context('spawn').Pool(2) as pool:
-    for name in WORKLOADS:
-      for row in measure(name, pool, args.rounds, args.seconds):
-        print(json.dumps(row), flush=True)
-        rows.append(row)
-  if args.out:
-    with open(args.out, 'w', encoding='utf-8') as file:
-      file.writelines(json.dumps(row) + '\n' for row in rows)
+    measured = (
+      row
+      for name in WORKLOADS
+      for row in measure(name, pool, args.rounds, args.seconds)
+    )
+    rows.report(measured, args.out)
 
 
 if __name__ == '__main__':

@@ -1,6 +1,6 @@
 """Images a second of the folder source against decoding alone.
 
-  python benchmarks/input.py [--out FILE]
+  python -m benchmarks.input [--out FILE]
 
 The folder holds photograph-like JPEGs of 500 x 375 pixels (quality 90) cut from
 the pictures of scikit-image. `ours` is `train_batches` with one random-resized
@@ -12,7 +12,6 @@ Both run with one thread a core, alternating A B A B; rates are medians.
 """
 
 import argparse
-import json
 import os
 import pathlib
 import statistics
@@ -23,6 +22,7 @@ import numpy as np
 from PIL import Image
 from skimage import data as pictures
 
+from benchmarks import rows
 from jaxssl import data
 from jaxssl.augment.crop_spec import CropSpec
 from jaxssl.data.optional import tensorflow
@@ -94,7 +94,7 @@ def main():
   parser = argparse.ArgumentParser(description=__doc__)
   parser.add_argument('--rounds', type=int, default=5)
   parser.add_argument('--batches', type=int, default=30)
-  parser.add_argument('--out', type=pathlib.Path)
+  parser.add_argument('--out', help='file to write the row to')
   args = parser.parse_args()
   with tempfile.TemporaryDirectory() as name:
     folder = pathlib.Path(name)
@@ -106,20 +106,20 @@ def main():
   mine, theirs = (
     statistics.median(column) for column in zip(*rates, strict=True)
   )
-  row = {
-    'name': 'input/folder_500x375_to_224',
-    'ours': round(mine, 1),
-    'theirs': round(theirs, 1),
-    'unit': 'images/s',
-    'ratio': round(statistics.median(a / b for a, b in rates), 3),
-    'peer': 'tf.data, read and decode only',
-    'detail': f'{size:.0f} kB a file, {args.rounds} rounds A B, rates '
-    + ' '.join(f'{a:.0f}/{b:.0f}' for a, b in rates),
-  }
-  line = json.dumps(row)
-  print(line)
-  if args.out:
-    args.out.write_text(line + '\n')
+  detail = f'{size:.0f} kB a file, {args.rounds} rounds A B, rates ' + ' '.join(
+    f'{a:.0f}/{b:.0f}' for a, b in rates
+  )
+  row = rows.row(
+    'input/folder_500x375_to_224',
+    ours=mine,
+    theirs=theirs,
+    unit='images/s',
+    peer='tf.data, read and decode only',
+    detail=detail,
+  )
+  # Machines change speed between rounds; the two sides of a round less so.
+  row['ratio'] = round(statistics.median(a / b for a, b in rates), 3)
+  rows.report([row], args.out)
 
 
 if __name__ == '__main__':

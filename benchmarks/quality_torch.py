@@ -9,8 +9,6 @@ import torch
 from benchmarks import torch_simclr
 from benchmarks.workloads import Workload
 
-SIZE = 32
-
 
 def network(width: float, params: Any, stats: Any) -> torch.nn.Module:
   """Returns timm's ResNet-18 with lightly's head, with weights of jaxssl."""
@@ -20,7 +18,7 @@ def network(width: float, params: Any, stats: Any) -> torch.nn.Module:
     options={'stem': 'cifar'},
     timm='resnet18',
     timm_options={'channels': channels},
-    size=SIZE,
+    size=0,
     batch=0,
     optimizer='sgd',
   )
@@ -29,7 +27,9 @@ def network(width: float, params: Any, stats: Any) -> torch.nn.Module:
   return net
 
 
-def make_transform(strength: float) -> Callable[[torch.Tensor], torch.Tensor]:
+def make_transform(
+  size: int, strength: float
+) -> Callable[[torch.Tensor], torch.Tensor]:
   """Returns SimCLR's CIFAR recipe on uint8 tensors [3, H, W]."""
   from torchvision.transforms import v2
 
@@ -37,7 +37,7 @@ def make_transform(strength: float) -> Callable[[torch.Tensor], torch.Tensor]:
   return v2.Compose(
     [
       v2.ToDtype(torch.float32, scale=True),
-      v2.RandomResizedCrop(SIZE),
+      v2.RandomResizedCrop(size),
       v2.RandomHorizontalFlip(),
       v2.RandomApply([v2.ColorJitter(wide, wide, wide, 0.2 * strength)], 0.8),
       v2.RandomGrayscale(0.2),
@@ -50,7 +50,7 @@ class Pairs(torch.utils.data.Dataset):
 
   def __init__(self, images: np.ndarray, strength: float):
     self._images = torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
-    self._transform = make_transform(strength)
+    self._transform = make_transform(images.shape[1], strength)
 
   def __len__(self) -> int:
     return len(self._images)

@@ -99,14 +99,15 @@ def cpu_row(name, ours, theirs, variant) -> dict[str, Any]:
 
 
 def described(runs: list[dict[str, Any]], flops: float) -> str:
-  """Returns range, rate, share of the matrix product and time to compile."""
+  """Returns range, processor time, rate, its share, time to compile."""
   seconds = all_seconds(runs)
+  cpu = statistics.median(s for run in runs for s in run['cpu_seconds'])
   rate = flops / statistics.median(seconds) / 1e9
   product = statistics.median(run['matmul_gflops'] for run in runs)
   start = statistics.median(run['compile_seconds'] for run in runs)
   return (
     f'{min(seconds):.2f}-{max(seconds):.2f} s in {len(runs)} x '
-    f'{len(runs[0]["seconds"])} steps, {rate:.0f} GFLOP/s, '
+    f'{len(runs[0]["seconds"])} steps, {cpu:.2f} s of processor time, {rate:.0f} GFLOP/s, '
     f'{rate / product:.0%} of {product:.0f}, first step or compilation '
     f'{start:.0f} s'
   )

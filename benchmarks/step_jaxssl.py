@@ -75,13 +75,15 @@ def seconds_a_step(work: Workload, steps: int, dtype: str) -> dict[str, Any]:
   step = step.lower(state, batch).compile()
   compile_seconds = time.perf_counter() - start
   state, _ = jax.block_until_ready(step(state, batch))
-  seconds = []
+  seconds, cpu_seconds = [], []
   for _ in range(steps):
-    start = time.perf_counter()
+    start, cpu_start = time.perf_counter(), time.process_time()
     state, metrics = jax.block_until_ready(step(state, batch))
     seconds.append(time.perf_counter() - start)
+    cpu_seconds.append(time.process_time() - cpu_start)
   return {
     'seconds': seconds,
+    'cpu_seconds': cpu_seconds,
     'compile_seconds': compile_seconds,
     'parameters': parameters,
     'loss': float(metrics['loss']),

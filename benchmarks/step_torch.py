@@ -57,18 +57,20 @@ def seconds_a_step(work: Workload, steps: int, variant: str) -> dict[str, Any]:
   if variant == 'compile':
     loss_fn = torch.compile(loss_fn)
 
-  def step() -> float:
-    start = time.perf_counter()
+  def step() -> tuple[float, float]:
+    start, cpu_start = time.perf_counter(), time.process_time()
     optimizer.zero_grad(set_to_none=True)
     loss = loss_fn(views)
     loss.backward()
     optimizer.step()
     step.loss = loss.item()
-    return time.perf_counter() - start
+    return time.perf_counter() - start, time.process_time() - cpu_start
 
-  warm_up = step()
+  warm_up, _ = step()
+  seconds, cpu_seconds = zip(*(step() for _ in range(steps)), strict=True)
   return {
-    'seconds': [step() for _ in range(steps)],
+    'seconds': seconds,
+    'cpu_seconds': cpu_seconds,
     'compile_seconds': warm_up,
     'parameters': torch_simclr.num_parameters(net),
     'loss': step.loss,
