@@ -107,9 +107,9 @@ def described(runs: list[dict[str, Any]], flops: float) -> str:
   start = statistics.median(run['compile_seconds'] for run in runs)
   return (
     f'{min(seconds):.2f}-{max(seconds):.2f} s in {len(runs)} x '
-    f'{len(runs[0]["seconds"])} steps, {cpu:.2f} s of processor time, {rate:.0f} GFLOP/s, '
-    f'{rate / product:.0%} of {product:.0f}, first step or compilation '
-    f'{start:.0f} s'
+    f'{len(runs[0]["seconds"])} steps, {cpu:.2f} s of processor time, '
+    f'{rate:.0f} GFLOP/s, {rate / product:.0%} of {product:.0f}, '
+    f'first step or compilation {start:.0f} s'
   )
 
 
