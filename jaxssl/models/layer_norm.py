@@ -15,9 +15,9 @@ class LayerNorm(nn.Module):
   `y = (x - E[x]) / sqrt(Var[x] + epsilon) * scale + bias` over the last axis,
   in float32 and with two-pass statistics, the default epsilon timm's for ViTs.
 
-  The numbers of `flax.linen.LayerNorm(use_fast_variance=False)`. Its derived
-  backward pass takes half of the training step of a ViT on XLA's CPU backend;
-  the one here is a few percent. It has no forward-mode derivative.
+  The numbers of `flax.linen.LayerNorm(use_fast_variance=False)`, whose derived
+  backward pass takes half of the training step of a ViT-Ti on XLA's CPU
+  backend (benchmarks/results/step.md). No forward-mode derivative.
 
   Attributes:
     epsilon: added to the variance.
@@ -67,8 +67,8 @@ def _normalize_bwd(epsilon, residuals, dy):
   x, mean, inverse_std, scale = residuals
   normed = (x.astype(jnp.float32) - mean) * inverse_std
   product = dy * normed
-  # Sums as products with vectors: XLA's CPU backend computes everything that
-  # leads to a plain sum again for each of its uses. Accelerators get sums.
+  # Sums as products with vectors: with plain sums XLA's CPU backend needs
+  # 1.4 times as long for a whole step of a ViT.
   first = _row_sum(dy, scale) / x.shape[-1]
   second = _row_sum(product, scale) / x.shape[-1]
   dx = (dy * _like(scale, x) - first - normed * second) * inverse_std
