@@ -16,6 +16,15 @@ def test_signal_is_a_request(number):
     assert stop.requested == number.name
 
 
+@pytest.fixture
+def usual_interrupt():
+  # A process that was started in the background ignores SIGINT by default.
+  before = signal.signal(signal.SIGINT, signal.default_int_handler)
+  yield
+  signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures('usual_interrupt')
 def test_second_signal_has_its_usual_effect():
   with StopRequest():
     os.kill(os.getpid(), signal.SIGINT)
