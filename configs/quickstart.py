@@ -26,7 +26,7 @@ def get_config() -> ConfigDict:
         'exclude': 'ndim<=1',
       },
       'train': {
-        'steps': 300,
+        'steps': 400,
         'batch_size': 128,
         'log_steps': 10,
         'checkpoint_steps': 100,

@@ -44,7 +44,9 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     return EXIT_PREEMPTED
   finally:
     logging.getLogger().removeHandler(handler)
-    handler.close()
+    # On a full disk this fails too, and must not hide why the run ended.
+    with contextlib.suppress(OSError):
+      handler.close()
     workdir.release()
   return 0
 
