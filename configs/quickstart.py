@@ -13,8 +13,6 @@ def get_config() -> ConfigDict:
       'method': {'name': 'simclr', 'temperature': 0.2},
       'head': {'name': 'simclr', 'num_layers': 2, 'out_dim': 64},
       'encoder': {'name': 'resnet18', 'stem': 'cifar', 'width': 0.25},
-      # Views are cut from a wide context, so that a view attracts its
-      # surroundings too; evaluation is on the standard crops of the source.
       'augment': {'name': 'simclr_cifar', 'size': 32, 'scale': (0.1, 0.6)},
       'data': {'name': 'photos', 'crop': 128, 'size': 64},
       'input': {'crop': 'device', 'image_size': 64},
