@@ -39,7 +39,8 @@ setuptools.setup(
   license='Apache-2.0',
   packages=setuptools.find_packages(include=['jaxssl', 'jaxssl.*']),
   python_requires='>=3.11',
-  # Tried: jax 0.10.2 with flax 0.12.8 on Python 3.11.
+  # Tried: jax 0.10.2 with flax 0.12.8 on Python 3.11, and jax 0.12.0.1 with
+  # flax 0.12.12 on Python 3.12; see docs/what_is_verified.md.
   install_requires=[
     'jax>=0.10.2,<0.13',
     'flax>=0.12.8',
