@@ -5,6 +5,8 @@ from flax.typing import Dtype
 import jax
 import jax.numpy as jnp
 
+from jaxssl.ops.convolution import conv2d
+
 # torchvision's `kaiming_normal_(mode='fan_out', nonlinearity='relu')`.
 kaiming_normal_fan_out = nn.initializers.variance_scaling(
   2.0, 'fan_out', 'normal'
@@ -44,10 +46,4 @@ class Conv(nn.Module):
     x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
     if k == 1:
       return x[:, ::stride, ::stride] @ kernel[0, 0]
-    return jax.lax.conv_general_dilated(
-      x,
-      kernel,
-      window_strides=(stride, stride),
-      padding=[(k // 2, k // 2)] * 2,
-      dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
-    )
+    return conv2d(x, kernel, stride)
