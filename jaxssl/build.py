@@ -28,7 +28,13 @@ from jaxssl.ops.schedules import SCHEDULES, Schedule
 from jaxssl.parallel.modes import Mode, make_mode
 from jaxssl.train import optim
 
-HEADS = {'simclr': models.SimCLRHead}
+HEADS = {
+  'dino': models.DINOHead,
+  'moco_v1': functools.partial(models.MoCoHead, num_layers=1),
+  'moco_v2': models.MoCoHead,
+  'moco_v3': models.MoCoV3Head,
+  'simclr': models.SimCLRHead,
+}
 LR_SCALINGS = ('none', 'linear', 'sqrt')
 SECTIONS = (
   'encoder',

@@ -7,6 +7,49 @@ from jaxssl.config import Config
 # Pictures that are small to begin with: side in pixels.
 _SMALL = {'photos': 32, 'digits': 32, 'cifar10': 32, 'cifar100': 32}
 _LARGE = 224
+# Recipes of methods that do not contrast two equal views.
+_RECIPES = {
+  'dino': 'dino',
+  'mae': 'mae',
+  'beit': 'beit',
+  'dvae': 'dvae',
+  'rotation': 'crop_flip',
+  'relative_patch': 'patches',
+  'jigsaw': 'patches',
+  'colorization': 'colorization',
+}
+# The slow network comes to rest at the end of the run.
+_TO_ONE = {'name': 'cosine', 'end': 1.0}
+_METHODS = {
+  'moco_v3': {'momentum': {**_TO_ONE, 'start': 0.99}},
+  'dino': {'momentum': {**_TO_ONE, 'start': 0.996}},
+}
+# Queues and heads that fit small data; a fast slow network for short runs.
+_SMALL_METHODS = {
+  'moco_v1': {'queue_size': 1024, 'momentum': 0.99},
+  'moco_v2': {'queue_size': 1024, 'momentum': 0.99},
+}
+_SMALL_HEADS = {'dino': {'name': 'dino', 'out_dim': 4096}}
+_SMALL_RECIPES = {
+  'dino': {'local_size': 16, 'num_local': 4, 'use_blur': False},
+}
+# Groups of BatchNorm, without which a query knows its key by the batch.
+_RESNETS = {'moco_v1': {'bn_groups': 8}, 'moco_v2': {'bn_groups': 8}}
+# What a method's authors want of their vision transformer.
+_ENCODERS = {
+  'moco_v3': {'position': 'sincos_moco'},
+  'mae': {'position': 'sincos_mae'},
+  'beit': {
+    'position': 'relative',
+    'layer_scale': 0.1,
+    'use_mask_token': True,
+  },
+}
+# Tiles that fit into small pictures.
+_SMALL_TILES = {
+  'relative_patch': {'patch_size': 12, 'gap': 4, 'jitter': 1},
+  'jigsaw': {'patch_size': 8, 'channel_shift': 1},
+}
 
 
 def default_config(method: str, encoder: str, data: str) -> Config:
@@ -23,13 +66,28 @@ def default_config(method: str, encoder: str, data: str) -> Config:
   small = _SMALL.get(data)
   size = small or _LARGE
   is_resnet = encoder.startswith('resnet')
+  is_vit, on_tiles = encoder.startswith('vit'), method in _SMALL_TILES
   return {
-    'method': {'name': method},
+    'method': {
+      'name': method,
+      **_METHODS.get(method, {}),
+      **(_SMALL_METHODS.get(method, {}) if small else {}),
+      **(_SMALL_TILES.get(method, {}) if small else {}),
+    },
     'encoder': {
       'name': encoder,
       **({'stem': 'cifar'} if is_resnet and small else {}),
+      **(_RESNETS.get(method, {}) if is_resnet else {}),
+      # Positions that serve tiles and whole images.
+      **({'position': 'sincos_mae'} if is_vit and on_tiles else {}),
+      **(_ENCODERS.get(method, {}) if is_vit else {}),
     },
-    'augment': {'name': 'simclr_cifar' if small else 'simclr', 'size': size},
+    'augment': {
+      'name': _RECIPES.get(method, 'simclr_cifar' if small else 'simclr'),
+      'size': size,
+      **(_SMALL_RECIPES.get(method, {}) if small else {}),
+    },
+    'head': _SMALL_HEADS.get(method, {}) if small else {},
     'data': data_section(data),
     'input': {'crop': 'device' if small else 'host', 'image_size': size},
     'optim': {

@@ -205,6 +205,151 @@ def moco_v2(
   return Augment(views=(view, view), mean=IMAGENET_MEAN, std=IMAGENET_STD)
 
 
+def dino(
+  *,
+  size: int = 224,
+  local_size: int = 96,
+  num_local: int = 8,
+  scale: Scale = (0.4, 1.0),
+  local_scale: Scale = (0.05, 0.4),
+  use_blur: bool = True,
+) -> Augment:
+  """DINO's multi-crop: two global views and any number of small local ones.
+
+  Crop, flip, jitter (0.4, 0.4, 0.2, 0.1) 0.8, gray 0.2, blur σ ~ U(0.1, 2) with
+  probability 1 and 0.1 (globals) and 0.5 (locals), solarize 0.2 (second
+  global), ImageNet's mean and deviation. torchvision's arithmetic.
+
+  Deviations: the true Gaussian of `moco_v2`; no rounding to 8 bits between
+  operations.
+
+  Source: Caron et al. 2021 (arXiv 2104.14294), appendix; `DataAugmentationDINO`
+  of facebookresearch/dino.
+
+  Args:
+    size: side of the global views.
+    local_size: side of the local views.
+    num_local: how many local views.
+    scale: share of the image's area in a global crop.
+    local_scale: the same of a local crop.
+    use_blur: False for small images, which the blur would erase.
+
+  Returns:
+    An `Augment` with 2 + `num_local` views, the globals first.
+  """
+
+  def view(side: int, area: Scale, blur_prob: float, *last: Callable) -> View:
+    blurred = functools.partial(
+      blur.random_gaussian_blur, radius=6, prob=blur_prob, border='edge'
+    )
+    return View(
+      crop=CropSpec(size=side, scale=area, interpolation='bicubic'),
+      ops=(
+        geometry.random_flip_left_right,
+        functools.partial(
+          jitter.random_color_jitter,
+          brightness=0.4,
+          contrast=0.4,
+          saturation=0.2,
+          hue=0.1,
+          prob=0.8,
+        ),
+        color.random_gray,
+        *((blurred,) if use_blur else ()),
+        *last,
+      ),
+    )
+
+  first = view(size, scale, 1.0)
+  second = view(size, scale, 0.1, color.random_solarize)
+  local = view(local_size, local_scale, 0.5)
+  return Augment(
+    views=(first, second, *(local,) * num_local),
+    mean=IMAGENET_MEAN,
+    std=IMAGENET_STD,
+  )
+
+
+def mae(*, size: int = 224, scale: Scale = (0.2, 1.0)) -> Augment:
+  """MAE: random resized crop, bicubic, and flip; no colour.
+
+  Source: He et al. 2021 (arXiv 2111.06377); main_pretrain.py of
+  facebookresearch/mae.
+
+  Args:
+    size: side of the view.
+    scale: share of the image's area in a crop.
+
+  Returns:
+    An `Augment` with one view, ImageNet's mean and deviation.
+  """
+  view = View(
+    crop=CropSpec(size=size, scale=scale, interpolation='bicubic'),
+    ops=(geometry.random_flip_left_right,),
+  )
+  return Augment(views=(view,), mean=IMAGENET_MEAN, std=IMAGENET_STD)
+
+
+def beit(*, size: int = 224, scale: Scale = (0.08, 1.0)) -> Augment:
+  """BEiT: crop, jitter (0.4, 0.4, 0.4) always, flip; keeps the pixels.
+
+  The tokenizer sees what the encoder sees, so batches get `pixels` too, the
+  view before normalisation.
+
+  Deviation: the authors jitter the picture before they crop it, so that
+  contrast is relative to the mean of the whole picture.
+
+  Source: Bao et al. 2021 (arXiv 2106.08254); `DataAugmentationForBEiT` in
+  beit/datasets.py of microsoft/unilm, with
+  `--imagenet_default_mean_and_std` as in its README for ImageNet-1k.
+
+  Args:
+    size: side of the view.
+    scale: share of the image's area in a crop.
+
+  Returns:
+    An `Augment` with one view, ImageNet's mean and deviation.
+  """
+  view = View(
+    crop=CropSpec(size=size, scale=scale, interpolation='bicubic'),
+    ops=(
+      functools.partial(
+        jitter.random_color_jitter,
+        brightness=0.4,
+        contrast=0.4,
+        saturation=0.4,
+        hue=0.0,
+      ),
+      geometry.random_flip_left_right,
+    ),
+  )
+  return Augment(
+    views=(view,), mean=IMAGENET_MEAN, std=IMAGENET_STD, keep_pixels=True
+  )
+
+
+def dvae(*, size: int = 256, scale: Scale = (0.44, 0.79)) -> Augment:
+  """DALL-E's tokenizer: a square crop and flip; pixels stay in [0, 1].
+
+  Source: Ramesh et al. 2021 (arXiv 2102.12092), appendix A.2: the side of the
+  crop is 8/12 to 8/9 of a square cut-out of the picture.
+
+  Deviation: the area of the box is uniform, not its side.
+
+  Args:
+    size: side of the view; divisible by 8.
+    scale: share of the image's area in a crop.
+
+  Returns:
+    An `Augment` with one view, without mean and deviation.
+  """
+  view = View(
+    crop=CropSpec(size=size, scale=scale, ratio=(1.0, 1.0)),
+    ops=(geometry.random_flip_left_right,),
+  )
+  return Augment(views=(view,))
+
+
 def crop_flip(*, size: int = 224, scale: Scale = (0.08, 1.0)) -> Augment:
   """One view: random resized crop and flip, for linear probes and supervision.
 
@@ -223,6 +368,59 @@ def crop_flip(*, size: int = 224, scale: Scale = (0.08, 1.0)) -> Augment:
     ops=(geometry.random_flip_left_right,),
   )
   return Augment(views=(view,), mean=IMAGENET_MEAN, std=IMAGENET_STD)
+
+
+def patches(
+  *, size: int = 255, scale: Scale = (0.4, 1.0), gray_prob: float = 0.0
+) -> Augment:
+  """One square view for tasks that cut patches out of it: crop and gray.
+
+  The box is a square, so nothing is stretched. No flip: left and right are
+  part of what such tasks ask for.
+
+  Deviation: the authors' crops have one size in a picture scaled to 256 pixels
+  (jigsaw) or to a random number of pixels (relative patch location); here the
+  size of the box is random.
+
+  Source: Noroozi and Favaro 2016 (arXiv 1603.09246), section 4: 30 % of the
+  images gray; Doersch et al. 2015 (arXiv 1505.05192): none.
+
+  Args:
+    size: side of the view.
+    scale: share of the image's area in a crop.
+    gray_prob: probability to turn the view gray.
+
+  Returns:
+    An `Augment` with one view, ImageNet's mean and deviation.
+  """
+  view = View(
+    crop=CropSpec(size=size, scale=scale, ratio=(1.0, 1.0)),
+    ops=(functools.partial(color.random_gray, prob=gray_prob),),
+  )
+  return Augment(views=(view,), mean=IMAGENET_MEAN, std=IMAGENET_STD)
+
+
+def colorization(*, size: int = 176, scale: Scale = (0.3, 1.0)) -> Augment:
+  """Colorization: a square crop and flip; RGB stays in [0, 1].
+
+  Deviation: the authors' crops have one size, 176 pixels of pictures that were
+  scaled to 256.
+
+  Source: Zhang et al. 2016 (arXiv 1603.08511); the training network of
+  richzhang/colorization.
+
+  Args:
+    size: side of the view.
+    scale: share of the image's area in a crop.
+
+  Returns:
+    An `Augment` with one view, without mean and deviation.
+  """
+  view = View(
+    crop=CropSpec(size=size, scale=scale, ratio=(1.0, 1.0)),
+    ops=(geometry.random_flip_left_right,),
+  )
+  return Augment(views=(view,))
 
 
 def none(*, size: int = 224, num_views: int = 1) -> Augment:
@@ -255,6 +453,12 @@ RECIPES: dict[str, Callable[..., Augment]] = {
   'byol': byol,
   'moco_v1': moco_v1,
   'moco_v2': moco_v2,
+  'dino': dino,
+  'mae': mae,
+  'beit': beit,
+  'dvae': dvae,
+  'patches': patches,
+  'colorization': colorization,
   'crop_flip': crop_flip,
   'none': none,
 }

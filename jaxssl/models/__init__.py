@@ -1,6 +1,12 @@
 """Encoders and heads as Flax Linen modules."""
 
-from jaxssl.models.heads import Linear, SimCLRHead
+from jaxssl.models.heads import (
+  DINOHead,
+  Linear,
+  MoCoHead,
+  MoCoV3Head,
+  SimCLRHead,
+)
 from jaxssl.models.net import Net
 from jaxssl.models.norm import BatchNorm
 from jaxssl.models.resnet import ResNet
@@ -9,7 +15,10 @@ from jaxssl.models.vit import ViT
 
 __all__ = [
   'BatchNorm',
+  'DINOHead',
   'Linear',
+  'MoCoHead',
+  'MoCoV3Head',
   'Net',
   'ResNet',
   'SimCLRHead',

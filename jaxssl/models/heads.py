@@ -73,6 +73,197 @@ class SimCLRHead(nn.Module):
     return x
 
 
+class MoCoHead(nn.Module):
+  """Projection head of MoCo (arXiv 1911.05722; v2: arXiv 2003.04297).
+
+  Dense layers with bias and without normalisation, ReLU between them, the
+  hidden one as wide as the features; PyTorch's default initialisation,
+  U(+-1 / sqrt(fan_in)) for kernel and bias, as the authors' `fc`.
+
+  Attributes:
+    num_layers: 1 in v1, 2 in v2.
+    out_dim: K, width of the embedding.
+    dtype: type of the Dense layers; the result is float32.
+  """
+
+  num_layers: Literal[1, 2] = 2
+  out_dim: int = 128
+  dtype: Dtype = jnp.float32
+
+  def __post_init__(self):
+    """Raises `UserError` for a number of layers other than 1 or 2."""
+    if self.num_layers not in (1, 2):
+      raise errors.UserError(
+        f'MoCoHead num_layers is {self.num_layers}; it must be 1 or 2'
+      )
+    super().__post_init__()
+
+  @nn.compact
+  def __call__(
+    self, features: jax.Array, *, train: bool, axis_name: str | None = None
+  ) -> jax.Array:
+    """Projects features [b, D] to float32 [b, K], not normalised.
+
+    Args:
+      features: of the encoder.
+      train: unused; part of every head's signature.
+      axis_name: unused; part of every head's signature.
+    """
+    del train, axis_name
+    x, width = features, features.shape[-1]
+    for i in range(self.num_layers):
+      last = i == self.num_layers - 1
+      x = nn.Dense(
+        self.out_dim if last else width,
+        dtype=self.dtype,
+        kernel_init=nn.initializers.variance_scaling(
+          1 / 3, 'fan_in', 'uniform'
+        ),
+        bias_init=_uniform(width**-0.5),
+        name=f'dense_{i}',
+      )(x)
+      x = x if last else nn.relu(x)
+    return x.astype(jnp.float32)
+
+
+class MoCoV3Head(nn.Module):
+  """Projector and predictor of MoCo v3 (arXiv 2104.02057).
+
+  Dense layers without bias; BatchNorm and ReLU after all but the last, which
+  ends, with `last_bn`, in a BatchNorm without scale and bias (moco/builder.py
+  of facebookresearch/moco-v3, `_build_mlp`; its Dense layers start from
+  PyTorch's default U(+-1 / sqrt(fan_in))).
+
+  Attributes:
+    num_layers: projector: 2 for ResNet, 3 for ViT; predictor: 2.
+    hidden_dim: width of all layers but the last.
+    out_dim: K.
+    last_bn: end in a BatchNorm; all but the predictor of ResNets do.
+    dtype: type of the Dense layers; BatchNorm and the result are float32.
+  """
+
+  num_layers: int = 3
+  hidden_dim: int = 4096
+  out_dim: int = 256
+  last_bn: bool = True
+  dtype: Dtype = jnp.float32
+
+  @nn.compact
+  def __call__(
+    self, features: jax.Array, *, train: bool, axis_name: str | None = None
+  ) -> jax.Array:
+    """Maps [b, D] to float32 [b, K], not normalised.
+
+    Args:
+      features: of the encoder, or the projection.
+      train: use batch statistics in BatchNorm.
+      axis_name: mapped device axis, or None in the global view.
+    """
+    x = features
+    for i in range(self.num_layers):
+      last = i == self.num_layers - 1
+      x = nn.Dense(
+        self.out_dim if last else self.hidden_dim,
+        use_bias=False,
+        dtype=self.dtype,
+        kernel_init=nn.initializers.variance_scaling(
+          1 / 3, 'fan_in', 'uniform'
+        ),
+        name=f'dense_{i}',
+      )(x)
+      if last and not self.last_bn:
+        continue
+      x = BatchNorm(use_scale=not last, use_bias=not last, name=f'bn_{i}')(
+        x, train=train, axis_name=axis_name
+      )
+      x = x if last else nn.relu(x)
+    return x.astype(jnp.float32)
+
+
+class DINOHead(nn.Module):
+  """Head of DINO (arXiv 2104.14294, appendix C).
+
+  `num_layers` Dense layers with bias and exact GELU between them, from D over
+  `hidden_dim` to `bottleneck_dim`; the result is normalised to length 1 and
+  multiplied with `out_dim` prototypes of length g:
+
+    y_k = g_k (v_k / |v_k|) . z / |z|
+
+  (vision_transformer.py of facebookresearch/dino, `DINOHead`, whose defaults
+  these are; without its option of BatchNorm.) The layers start from a normal
+  of deviation 0.02, v from PyTorch's default U(+-1 / sqrt(bottleneck_dim)).
+
+  Attributes:
+    num_layers: layers before the prototypes.
+    hidden_dim: width of all of them but the last.
+    bottleneck_dim: width of the normalised vector.
+    out_dim: K, number of prototypes.
+    norm_last_layer: keep g at 1; otherwise it is the parameter `scale`.
+    dtype: type of the Dense layers; norms and the prototypes are float32.
+  """
+
+  num_layers: int = 3
+  hidden_dim: int = 2048
+  bottleneck_dim: int = 256
+  out_dim: int = 65536
+  norm_last_layer: bool = True
+  dtype: Dtype = jnp.float32
+
+  @nn.compact
+  def __call__(
+    self, features: jax.Array, *, train: bool, axis_name: str | None = None
+  ) -> jax.Array:
+    """Maps features [b, D] to logits float32 [b, K].
+
+    Args:
+      features: of the encoder.
+      train: unused; part of every head's signature.
+      axis_name: unused; part of every head's signature.
+    """
+    del train, axis_name
+    x = features
+    for i in range(self.num_layers):
+      last = i == self.num_layers - 1
+      x = nn.Dense(
+        self.bottleneck_dim if last else self.hidden_dim,
+        dtype=self.dtype,
+        kernel_init=nn.initializers.normal(0.02),
+        name=f'dense_{i}',
+      )(x)
+      x = x if last else nn.gelu(x, approximate=False)
+    x = x.astype(jnp.float32)
+    # PyTorch's `F.normalize`: a lower bound on the norm, not on its square.
+    x = x / jnp.maximum(jnp.linalg.norm(x, axis=-1, keepdims=True), 1e-12)
+    return Prototypes(self.out_dim, self.norm_last_layer, name='last_layer')(x)
+
+
+class Prototypes(nn.Module):
+  """Weight-normed Dense layer without bias: y_k = g_k (v_k / |v_k|) . x.
+
+  Attributes:
+    out_dim: K.
+    unit: keep every g_k at 1; otherwise it is the parameter `scale` [1, K].
+  """
+
+  out_dim: int
+  unit: bool
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """Maps float32 [b, D] to float32 [b, K]."""
+    kernel = self.param(
+      'kernel',
+      nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform'),
+      (x.shape[-1], self.out_dim),
+      jnp.float32,
+    )
+    kernel = kernel / jnp.linalg.norm(kernel, axis=0, keepdims=True)
+    if not self.unit:
+      ones = nn.initializers.ones
+      kernel *= self.param('scale', ones, (1, self.out_dim), jnp.float32)
+    return x @ kernel
+
+
 class Linear(nn.Module):
   """Linear classifier `features @ kernel + bias`, in float32.
 
@@ -103,3 +294,10 @@ class Linear(nn.Module):
     return nn.Dense(self.num_classes, kernel_init=self.kernel_init, name='fc')(
       features.astype(jnp.float32)
     )
+
+
+def _uniform(limit: float) -> nn.initializers.Initializer:
+  """Returns the initialiser U(-limit, limit)."""
+  return lambda key, shape, dtype=jnp.float32: jax.random.uniform(
+    key, shape, dtype, minval=-limit, maxval=limit
+  )

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxssl import errors
 from jaxssl.models.conv import Conv
 from jaxssl.models.norm import BatchNorm
+from jaxssl.ops.pooling import max_pool
 
 # depth -> (residual branch, blocks of each stage).
 _DEPTHS = {
@@ -31,6 +32,7 @@ class ResidualBlock(nn.Module):
       `4 * planes` ('bottleneck').
     stride: of the first 3x3 convolution (version 1.5) and of the shortcut.
     zero_init_residual: start the branch's last BatchNorm scale at zero.
+    bn_groups: groups of rows that BatchNorm treats on their own.
     dtype: type of the computation.
   """
 
@@ -38,6 +40,7 @@ class ResidualBlock(nn.Module):
   planes: int
   stride: int
   zero_init_residual: bool
+  bn_groups: int
   dtype: Dtype
 
   @nn.compact
@@ -53,15 +56,16 @@ class ResidualBlock(nn.Module):
       shortcut = Conv(
         out, 1, self.stride, dtype=self.dtype, name='downsample_0'
       )(x)
-      shortcut = BatchNorm(dtype=self.dtype, name='downsample_1')(
-        shortcut, train=train, axis_name=axis_name
-      )
+      shortcut = BatchNorm(
+        num_groups=self.bn_groups, dtype=self.dtype, name='downsample_1'
+      )(shortcut, train=train, axis_name=axis_name)
     for i, (features, kernel_size, stride) in enumerate(layers, start=1):
       x = Conv(
         features, kernel_size, stride, dtype=self.dtype, name=f'conv{i}'
       )(x)
       x = BatchNorm(
         scale_init=self._scale_init(last=i == len(layers)),
+        num_groups=self.bn_groups,
         dtype=self.dtype,
         name=f'bn{i}',
       )(x, train=train, axis_name=axis_name)
@@ -94,6 +98,9 @@ class ResNet(nn.Module):
       (2x)", with twice the features).
     zero_init_residual: start the last BatchNorm scale of every residual branch
       at zero, as SimCLR's and BYOL's code.
+    bn_groups: groups of neighbouring rows of the global batch that BatchNorm
+      treats on their own; 1 is synchronised BatchNorm, 8 repeats 8 devices
+      without it (MoCo v1 and v2).
     dtype: type of the computation; parameters and statistics are float32.
     remat: recompute each residual block in the backward pass.
   """
@@ -102,6 +109,7 @@ class ResNet(nn.Module):
   stem: Literal['imagenet', 'cifar'] = 'imagenet'
   width: float = 1.0
   zero_init_residual: bool = False
+  bn_groups: int = 1
   dtype: Dtype = jnp.float32
   remat: bool = False
 
@@ -154,6 +162,7 @@ class ResNet(nn.Module):
           planes=self._planes(stage),
           stride=2 if stage > 0 and i == 0 else 1,
           zero_init_residual=self.zero_init_residual,
+          bn_groups=self.bn_groups,
           dtype=self.dtype,
           name=f'layer{stage + 1}_{i}',
         )(x, train, axis_name)
@@ -176,8 +185,8 @@ class ResNet(nn.Module):
       dtype=self.dtype,
       name='conv1',
     )(images)
-    x = BatchNorm(dtype=self.dtype, name='bn1')(
+    x = BatchNorm(num_groups=self.bn_groups, dtype=self.dtype, name='bn1')(
       x, train=train, axis_name=axis_name
     )
     x = nn.relu(x)
-    return nn.max_pool(x, (3, 3), (2, 2), [(1, 1)] * 2) if big else x
+    return max_pool(x) if big else x

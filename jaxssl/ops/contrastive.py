@@ -82,3 +82,75 @@ def nt_xent(
   loss1, top1 = one_direction(z1, all1, all2)
   loss2, top2 = one_direction(z2, all2, all1)
   return (loss1 + loss2) / 2, (top1 + top2) / 2
+
+
+def info_nce(
+  queries: jax.Array,
+  keys: jax.Array,
+  *,
+  temperature: float,
+  axis_name: str | None = None,
+) -> tuple[jax.Array, jax.Array]:
+  """Classifies each query's own key among the keys of the global batch.
+
+    loss = 1/B sum_i -log( exp(q_i . k_i / T) / sum_j exp(q_i . k_j / T) )
+
+  for unit vectors q and k. At random embeddings loss is about ln B.
+
+  Args:
+    queries: [b, D] (any norm).
+    keys: [b, D], same rows (any norm).
+    temperature: T > 0.
+    axis_name: mapped device axis; the keys are then those of all devices.
+
+  Returns:
+    The mean loss over the rows at hand and the share of queries that are
+    nearest to their own key; float32 scalars.
+
+  References:
+    van den Oord et al., 2018, https://arxiv.org/abs/1807.03748, equation 4;
+    Chen et al., An Empirical Study of Training Self-Supervised Vision
+    Transformers, 2021, https://arxiv.org/abs/2104.02057, equation 1 (`ctr` of
+    the authors' code is 2 T times this value).
+  """
+  chex.assert_rank([queries, keys], 2)
+  chex.assert_equal_shape([queries, keys])
+  rows = collectives.row_ids(len(queries), axis_name)
+  keys = collectives.gather(l2_normalize(keys), axis_name)
+  logits = l2_normalize(queries) @ keys.T / temperature
+  losses = optax.softmax_cross_entropy_with_integer_labels(logits, rows)
+  return jnp.mean(losses), jnp.mean(jnp.argmax(logits, axis=1) == rows)
+
+
+def queue_nce(
+  queries: jax.Array, keys: jax.Array, queue: jax.Array, *, temperature: float
+) -> tuple[jax.Array, jax.Array]:
+  """Classifies each query's own key among itself and the keys of a queue.
+
+    loss = 1/b sum_i -log( exp(q_i . k_i / T)
+                           / (exp(q_i . k_i / T) + sum_j exp(q_i . n_j / T)) )
+
+  for unit vectors q, k and n. At random embeddings loss is about ln(K + 1).
+
+  Args:
+    queries: [b, D] (any norm).
+    keys: [b, D], same rows (any norm).
+    queue: [K, D], negatives of norm 1.
+    temperature: T > 0.
+
+  Returns:
+    The mean loss over the rows at hand and the share of queries whose own key
+    is nearer than the whole queue; float32 scalars.
+
+  References:
+    He et al., Momentum Contrast for Unsupervised Visual Representation
+    Learning, 2020, https://arxiv.org/abs/1911.05722, equation 1 and algorithm
+    1 (moco/builder.py of facebookresearch/moco).
+  """
+  chex.assert_equal_shape([queries, keys])
+  q, k = l2_normalize(queries), l2_normalize(keys)
+  positive = jnp.sum(q * k, axis=1, keepdims=True)
+  logits = jnp.concatenate([positive, q @ queue.T], axis=1) / temperature
+  # -log softmax of column 0.
+  losses = jax.nn.logsumexp(logits, axis=1) - logits[:, 0]
+  return jnp.mean(losses), jnp.mean(jnp.argmax(logits, axis=1) == 0)

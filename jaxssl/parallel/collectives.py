@@ -61,6 +61,20 @@ def _all_gather_bwd(axis_name, rows, cotangent):
 _all_gather.defvjp(_all_gather_fwd, _all_gather_bwd)
 
 
+def permute(x: jax.Array, order: jax.Array, axis_name: str | None) -> jax.Array:
+  """Reorders the rows of the global batch; no gradient is needed by callers.
+
+  Args:
+    x: rows at hand [b, ...].
+    order: int32 [B], equal on all devices: global row r becomes row order[r].
+    axis_name: mapped device axis, or None in the global view.
+
+  Returns:
+    The new rows at hand [b, ...].
+  """
+  return gather(x, axis_name)[order[row_ids(len(x), axis_name)]]
+
+
 def row_ids(num_rows: int, axis_name: str | None) -> jax.Array:
   """Returns the positions in the global batch of the rows at hand, int32 [b].
 

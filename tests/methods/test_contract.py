@@ -15,11 +15,24 @@ from jaxssl import models
 from jaxssl.augment import geometry
 from jaxssl.augment.crop_spec import CropSpec
 from jaxssl.augment.view import Augment, View
-from jaxssl.methods import SimCLR
+from jaxssl.methods import (
+  DINO,
+  DVAE,
+  MAE,
+  BEiT,
+  Colorization,
+  Jigsaw,
+  MoCo,
+  MoCoV3,
+  RelativePatch,
+  Rotation,
+  SimCLR,
+)
 from jaxssl.parallel import modes
 from jaxssl.train.state import init_state
 from jaxssl.train.step import train_step
 from tests.tiny import TinyEncoder
+from tests.tiny_tokenizer import tiny_tokenizer
 
 BATCH, SIZE, STEPS = 16, 16, 4
 
@@ -33,12 +46,18 @@ class Case:
     initial_loss: what the loss is at the first step, from theory.
     tolerance: relative, because features at initialisation are not random.
     learning_rate: of SGD; small enough that rounding stays small.
+    augment: makes the views.
   """
 
   make: object
   initial_loss: float
   tolerance: float
   learning_rate: float
+  augment: Augment | None = None
+
+  @property
+  def views(self):
+    return self.augment or AUGMENT
 
   @property
   def tx(self):
@@ -59,16 +78,116 @@ def _vit():
   )
 
 
-CASES = {
-  'simclr_conv': Case(lambda: _simclr(TinyEncoder()), math.log(31), 0.15, 0.2),
-  'simclr_vit': Case(lambda: _simclr(_vit()), math.log(31), 0.15, 0.02),
-}
+def _moco():
+  return MoCo(
+    encoder=TinyEncoder(bn_groups=8),
+    head=models.MoCoHead(out_dim=16),
+    temperature=1.0,
+    momentum=0.9,
+    queue_size=48,
+  )
+
+
+def _moco_v3(encoder):
+  head = models.MoCoV3Head(num_layers=2, hidden_dim=32, out_dim=16)
+  return MoCoV3(encoder=encoder, head=head, temperature=1.0, momentum=0.9)
+
+
+def _dino(encoder):
+  # Wide, so that logits of random features are small and the loss is ln K.
+  head = models.DINOHead(hidden_dim=32, bottleneck_dim=256, out_dim=64)
+  return DINO(encoder=encoder, head=head)
+
+
+def _mae():
+  encoder = models.make_encoder(
+    'vit_ti4', dim=32, depth=2, num_heads=2, position='sincos_mae'
+  )
+  return MAE(encoder=encoder, decoder_dim=16, decoder_depth=1, decoder_heads=2)
+
+
+def _dvae():
+  encoder = models.make_encoder(
+    'dvae', width=8, blocks_per_group=1, vocab_size=16
+  )
+  return DVAE(encoder=encoder, decoder_init_width=8)
+
+
+def _beit():
+  encoder = models.make_encoder(
+    'vit_ti4',
+    dim=16,
+    depth=2,
+    num_heads=2,
+    position='relative',
+    layer_scale=0.1,
+    drop_path=0.2,
+    use_mask_token=True,
+  )
+  return BEiT(
+    encoder=encoder, tokenizer=tiny_tokenizer(), num_masked=6, min_block=2
+  )
+
+
+def _relative_patch():
+  return RelativePatch(
+    encoder=TinyEncoder(),
+    patch_size=4,
+    gap=2,
+    jitter=1,
+    embed_dim=8,
+    hidden_dim=16,
+  )
+
+
+def _jigsaw():
+  encoder = models.make_encoder(
+    'vit_ti4', dim=16, depth=2, num_heads=2, drop_path=0.2, grid=(1, 1)
+  )
+  return Jigsaw(
+    encoder=encoder,
+    num_permutations=6,
+    permutations_per_image=2,
+    patch_size=4,
+    channel_shift=0,
+    embed_dim=8,
+    hidden_dim=16,
+  )
+
+
+def _colorization():
+  return Colorization(encoder=TinyEncoder(), decoder_dim=8)
+
 
 VIEW = View(
   crop=CropSpec(size=SIZE, scale=(0.5, 1.0)),
   ops=(geometry.random_flip_left_right,),
 )
+SMALL_VIEW = View(crop=CropSpec(size=SIZE // 2, scale=(0.2, 0.5)))
 AUGMENT = Augment(views=(VIEW, VIEW))
+WITH_PIXELS = Augment(views=(VIEW,), keep_pixels=True)
+MULTI_CROP = Augment(views=(VIEW, VIEW, SMALL_VIEW, SMALL_VIEW))
+
+CASES = {
+  'simclr_conv': Case(lambda: _simclr(TinyEncoder()), math.log(31), 0.15, 0.2),
+  'simclr_vit': Case(lambda: _simclr(_vit()), math.log(31), 0.15, 0.02),
+  'moco': Case(_moco, math.log(49), 0.25, 0.02),
+  'moco_v3_vit': Case(lambda: _moco_v3(_vit()), 4 * math.log(16), 0.15, 3e-4),
+  'dino_conv': Case(
+    lambda: _dino(TinyEncoder()), math.log(64), 0.15, 0.1, MULTI_CROP
+  ),
+  # 48 values a patch, decoder width 16: 1 - 1/48 + 2 16 / (16 + 48).
+  'mae': Case(_mae, 1.479, 0.15, 0.02, Augment(views=(VIEW,))),
+  'dvae': Case(_dvae, 0.15, 0.5, 0.02, Augment(views=(VIEW,))),
+  'beit': Case(_beit, math.log(16), 0.02, 0.1, WITH_PIXELS),
+  'dino_vit': Case(lambda: _dino(_vit()), math.log(64), 0.15, 0.1, MULTI_CROP),
+  'rotation': Case(
+    lambda: Rotation(encoder=TinyEncoder()), math.log(4), 0.05, 0.05
+  ),
+  'relative_patch': Case(_relative_patch, math.log(8), 0.05, 0.05),
+  'jigsaw': Case(_jigsaw, math.log(6), 0.05, 0.05),
+  'colorization': Case(_colorization, math.log(313), 0.05, 0.05),
+}
 
 
 def _batch():
@@ -98,7 +217,7 @@ def _initial(case):
   init = functools.partial(
     init_state,
     method=CASES[case].make(),
-    augment=AUGMENT,
+    augment=CASES[case].views,
     tx=CASES[case].tx,
   )
   return jax.device_get(
@@ -121,7 +240,7 @@ def _run(case, mode_name):
     functools.partial(
       chex.assert_max_traces(train_step, n=1),
       method=CASES[case].make(),
-      augment=AUGMENT,
+      augment=CASES[case].views,
       tx=CASES[case].tx,
     )
   )
@@ -170,7 +289,7 @@ class TestContract:
     chex.assert_tree_all_finite((losses, state))
 
   def test_steps_against_the_gradient_lower_the_loss(self, case):
-    batch = AUGMENT(jax.random.key(1), _batch())
+    batch = CASES[case].views(jax.random.key(1), _batch())
     state = _initial(case)
     before = _loss(case, state, batch)
     for _ in range(3):
@@ -206,7 +325,7 @@ class TestContract:
       assert leaf.dtype == jnp.float32
 
   def test_loss_has_no_side_effects(self, case):
-    batch = AUGMENT(jax.random.key(1), _batch())
+    batch = CASES[case].views(jax.random.key(1), _batch())
     state = _initial(case)
     assert _loss(case, state, batch) == _loss(case, state, batch)
 

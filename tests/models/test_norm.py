@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from jaxssl import models
+from jaxssl.errors import UserError
 
 
 def _x(mean=1.0, shape=(8, 3, 3, 4)):
@@ -123,3 +124,19 @@ def test_bfloat16_result_with_float32_statistics():
   y, new = _train(norm, jnp.asarray(_x(), jnp.bfloat16))
   assert y.dtype == jnp.bfloat16
   chex.assert_type(jax.tree.leaves(new), jnp.float32)
+
+
+def test_groups_are_normalised_apart():
+  x = _x(shape=(8, 3, 3, 4))
+  norm = models.BatchNorm(num_groups=2, momentum=0.0)
+  y, new = _train(norm, x)
+  halves = [_train(models.BatchNorm(momentum=0.0), h) for h in np.split(x, 2)]
+  expected = np.concatenate([h for h, _ in halves])
+  np.testing.assert_allclose(y, expected, atol=1e-6)
+  stats = jax.tree.map(lambda a, b: (a + b) / 2, halves[0][1], halves[1][1])
+  chex.assert_trees_all_close(new, stats, rtol=1e-5)
+
+
+def test_groups_that_do_not_fit_the_batch():
+  with pytest.raises(UserError, match=r'3 groups .* batch of 8 on 1 devices'):
+    _train(models.BatchNorm(num_groups=3), _x())

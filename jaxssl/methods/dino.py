@@ -1,0 +1,208 @@
+"""DINO: a student matches its slow teacher's distribution over prototypes."""
+
+from collections.abc import Sequence
+import dataclasses
+import itertools
+
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxssl import errors
+from jaxssl.methods import momentum as momentum_lib
+from jaxssl.methods import variables
+from jaxssl.methods.base import Aux
+from jaxssl.models import DINOHead, Net
+from jaxssl.parallel import collectives
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DINO:
+  """Self-distillation without labels, with crops of several sizes.
+
+  Student logits s_v = head(encoder(view v)) for all V views; teacher logits t_i
+  of the first `num_global` G views only, from a network of the same shape:
+
+    p_i = softmax((t_i - c) / T_t)
+    loss = mean over the pairs (i, v), v != i, of mean_b
+           -sum_k p_i[k] log softmax(s_v / T_s)[k]
+
+  After the optimizer, with the new parameters,
+
+    teacher <- m teacher + (1 - m) student
+    c <- 0.9 c + 0.1 mean over the global batch and the G views of t
+
+  One forward pass a resolution: neighbouring views of the same size go through
+  the encoder together (and share batch statistics), all features through the
+  head at once, so the cost is that of the pixels. The teacher runs in training
+  mode without drop path, as the authors'; it keeps running statistics of its
+  own.
+
+  State: `stats` (student), `teacher` (`params` and `stats`), `center` [1, K].
+
+  Attributes:
+    encoder: module, images [b, H, W, 3] -> (features [b, D], out).
+    head: `DINOHead`. Freeze its last layer for the first epochs by a rule of
+      the optimizer: `{'match': 'head/last_layer', 'freeze_epochs': 1}`.
+    num_global: G, the first views, which the teacher sees.
+    student_temperature: T_s.
+    teacher_temperature: T_t, a number or a schedule.
+    momentum: m, a number or a schedule; from 0.996 to 1 along a cosine.
+    center_momentum: weight of the old centre.
+
+  Raises:
+    UserError: for numbers out of range.
+
+  References:
+    Caron et al., Emerging Properties in Self-Supervised Vision Transformers,
+    2021, https://arxiv.org/abs/2104.14294 (equations 1 to 4, algorithm 1);
+    main_dino.py of https://github.com/facebookresearch/dino.
+  """
+
+  encoder: nn.Module
+  head: nn.Module = dataclasses.field(default_factory=DINOHead)
+  num_global: int = 2
+  student_temperature: float = 0.1
+  teacher_temperature: float = 0.04
+  momentum: float = 0.996
+  center_momentum: float = 0.9
+
+  def __post_init__(self):
+    """Raises `UserError` for numbers out of range."""
+    if self.num_global < 1:
+      raise errors.UserError(
+        f'DINO num_global is {self.num_global}; the teacher needs at least 1'
+      )
+    if not 0 <= self.center_momentum <= 1:
+      raise errors.UserError(
+        f'DINO center_momentum is {self.center_momentum}; it must be in [0, 1]'
+      )
+
+  def init(self, key, batch):
+    """See `Method.init`."""
+    net = Net(self.encoder, self.head)
+    logits, initial = net.init_with_output(key, batch['views'][0], train=False)
+    params, stats = variables.split(initial)
+    return params, {
+      'stats': stats,
+      'teacher': {'params': params, 'stats': stats},
+      'center': jnp.zeros((1, logits.shape[-1])),
+    }
+
+  def loss(self, params, state, batch, *, key, step, axis_name=None):
+    """See `Method.loss`."""
+    views = batch['views']
+    _check_views(len(views), self.num_global)
+    student, stats = self._logits(
+      self.encoder, params, state['stats'], views, key, axis_name
+    )
+    teacher, teacher_stats = self._logits(
+      momentum_lib.without_drop_path(self.encoder),
+      jax.lax.stop_gradient(state['teacher']['params']),
+      state['teacher']['stats'],
+      views[: self.num_global],
+      key,
+      axis_name,
+    )
+    teacher = jax.lax.stop_gradient(teacher)
+    temperature = momentum_lib.at(self.teacher_temperature, step)
+    targets = jax.nn.softmax((teacher - state['center'][None]) / temperature)
+    loss = distillation(targets, student, temperature=self.student_temperature)
+    entropy = -jnp.sum(targets * jnp.log(targets + 1e-20), axis=-1).mean()
+    carry = {
+      'stats': stats,
+      'teacher_stats': teacher_stats,
+      'mean_logits': collectives.pmean(teacher.mean((0, 1)), axis_name),
+    }
+    return loss, Aux({'teacher_entropy': entropy}, carry)
+
+  def update(self, params, state, carry, *, step):
+    """See `Method.update`."""
+    momentum = momentum_lib.at(self.momentum, step)
+    teacher = momentum_lib.move(state['teacher']['params'], params, momentum)
+    center = momentum_lib.move(
+      state['center'], carry['mean_logits'][None], self.center_momentum
+    )
+    return params, {
+      'stats': carry['stats'],
+      'teacher': {'params': teacher, 'stats': carry['teacher_stats']},
+      'center': center,
+    }
+
+  def export(self, params, state):
+    """See `Method.export`; the teacher's encoder, as the authors evaluate."""
+    del params
+    teacher = state['teacher']
+    return {
+      'encoder': variables.tower('encoder', teacher['params'], teacher['stats'])
+    }
+
+  def _logits(self, encoder, params, stats, views, key, axis_name):
+    """Returns logits [V, b, K] of the views, and the new statistics."""
+    rows = len(views[0])
+    keys = [
+      collectives.row_keys(jax.random.fold_in(key, v), rows, axis_name)
+      for v in range(len(views))
+    ]
+    encoder_stats = {n: tree['encoder'] for n, tree in stats.items()}
+    features = []
+    for group in _same_size(views):
+      (f, _), encoder_stats = variables.apply_train(
+        encoder,
+        params['encoder'],
+        encoder_stats,
+        jnp.concatenate([views[v] for v in group]),
+        axis_name=axis_name,
+        keys=jnp.concatenate([keys[v] for v in group]),
+      )
+      features.append(f)
+    logits = self.head.apply(
+      {'params': params['head']},
+      jnp.concatenate(features),
+      train=True,
+      axis_name=axis_name,
+    )
+    stats = {
+      name: {**stats[name], 'encoder': tree}
+      for name, tree in encoder_stats.items()
+    }
+    return logits.reshape(len(views), rows, -1), stats
+
+
+def distillation(
+  targets: jax.Array, logits: jax.Array, *, temperature: float
+) -> jax.Array:
+  """Cross entropy of all pairs of a target and another view's logits.
+
+    1 / (G (V - 1)) sum_i sum_{v != i} mean_b
+      -sum_k targets[i, b, k] log softmax(logits[v, b] / T)[k]
+
+  Computed as targets_i . (sum_v log softmax_v - log softmax_i), so that no
+  array has more than V rows an image.
+
+  Args:
+    targets: [G, b, K], probabilities of the first G views.
+    logits: [V, b, K], V >= max(G, 2).
+    temperature: T > 0.
+
+  Returns:
+    A float32 scalar; ln K where the logits are all equal.
+  """
+  log_probs = jax.nn.log_softmax(logits / temperature)
+  others = log_probs.sum(0, keepdims=True) - log_probs[: len(targets)]
+  pairs = len(targets) * (len(logits) - 1)
+  return -jnp.sum(targets * others) / (pairs * logits.shape[1])
+
+
+def _same_size(views: Sequence[jax.Array]) -> list[list[int]]:
+  """Returns runs of neighbouring views of the same size, by index."""
+  runs = itertools.groupby(range(len(views)), key=lambda v: views[v].shape)
+  return [list(run) for _, run in runs]
+
+
+def _check_views(num_views: int, num_global: int) -> None:
+  if num_views < max(num_global, 2):
+    raise errors.UserError(
+      f'DINO with num_global={num_global} needs at least '
+      f'{max(num_global, 2)} views, the augmentation makes {num_views}'
+    )
