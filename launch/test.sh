@@ -3,8 +3,9 @@
 #
 #   ./launch/test.sh                  all tests
 #   ./launch/test.sh tests/models -k vit     arguments go to pytest
-#   REFERENCE=1 ./launch/test.sh      also installs PyTorch, timm, torchvision
-#                                     and lightly, which some tests compare with
+#   REFERENCE=1 ./launch/test.sh      also installs PyTorch, timm, torchvision,
+#                                     lightly and transformers, which some tests
+#                                     compare with
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -17,12 +18,14 @@ if [ "${REFERENCE:-0}" = 1 ]; then
   .venv/bin/python -m pip install --quiet --disable-pip-version-check \
     torch==2.13.0
   .venv/bin/python -m pip install --quiet --disable-pip-version-check \
-    --no-deps torchvision==0.28.0 timm==1.0.31 lightly==1.6.0
+    --no-deps torchvision==0.28.0 timm==1.0.31 lightly==1.6.0 \
+    transformers==5.23.0
   .venv/bin/python -m pip install --quiet --disable-pip-version-check \
     pyyaml tqdm requests huggingface_hub lightly_utils aenum \
-    pytorch_lightning torchmetrics hydra-core einops
+    pytorch_lightning torchmetrics hydra-core einops \
+    regex tokenizers safetensors typer
 fi
 
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
-exec .venv/bin/python -m pytest -n "${WORKERS:-2}" --dist loadfile "$@"
+exec .venv/bin/python -m pytest -n "${WORKERS:-2}" --dist loadgroup "$@"

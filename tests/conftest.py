@@ -20,7 +20,7 @@ jax.config.update('jax_cpu_enable_async_dispatch', False)
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 SHARED_DATA = REPOSITORY.parent / 'shared' / 'data'
-REFERENCES = ('torch', 'torchvision', 'timm', 'lightly')
+REFERENCES = ('torch', 'torchvision', 'timm', 'lightly', 'transformers')
 
 
 def _define_missing_torchvision_operators():
@@ -46,7 +46,10 @@ def pytest_configure(config):
     config.torchvision_operators = _define_missing_torchvision_operators()
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
+  for item in items:
+    item.add_marker(pytest.mark.xdist_group(_worker_group(item)))
   missing = [n for n in REFERENCES if importlib.util.find_spec(n) is None]
   if not missing:
     return
@@ -56,6 +59,14 @@ def pytest_collection_modifyitems(items):
   for item in items:
     if 'reference' in item.keywords:
       item.add_marker(skip)
+
+
+def _worker_group(item):
+  """Tests that share compiled functions: a file, or a case of its table."""
+  parameters = getattr(getattr(item, 'callspec', None), 'params', {})
+  case = parameters.get('case')
+  file = str(item.path.relative_to(REPOSITORY))
+  return f'{file}:{case}' if isinstance(case, str) else file
 
 
 @pytest.fixture(scope='session')
