@@ -1,0 +1,93 @@
+"""Rotation: tell by how many quarter turns an image was turned."""
+
+import dataclasses
+
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxssl.methods import variables
+from jaxssl.methods.base import Aux
+from jaxssl.models import Linear, Net
+from jaxssl.parallel import collectives
+
+NUM_ROTATIONS = 4
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Rotation:
+  """Classifies the four rotations of the first view.
+
+    loss = 1/4 sum_k CE(softmax(W f(rot90(x, k)) + c), k),   k = 0, 1, 2, 3
+
+  k counts quarter turns against the clock, as `np.rot90`. All four rotations
+  of each image are in the batch, 4B rows through one forward pass. Downstream,
+  the encoder's output is used and the linear classifier is dropped.
+
+  State: the batch statistics of the encoder.
+
+  Attributes:
+    encoder: module, images [b, H, H, 3] -> (features [b, D], out).
+
+  References:
+    Gidaris et al., Unsupervised Representation Learning by Predicting Image
+    Rotations, 2018, https://arxiv.org/abs/1803.07728 (equations 2 and 3);
+    https://github.com/gidariss/FeatureLearningRotNet.
+
+  Differs from the authors' code: any encoder instead of AlexNet or NIN; a
+  linear classifier behind its pooled features. Views are normalised before
+  they are turned, which is the same.
+  """
+
+  encoder: nn.Module
+
+  @property
+  def net(self) -> Net:
+    """Encoder and classifier as one module."""
+    return Net(self.encoder, Linear(NUM_ROTATIONS))
+
+  def init(self, key, batch):
+    """See `Method.init`."""
+    return variables.split(self.net.init(key, batch['views'][0], train=False))
+
+  def loss(self, params, state, batch, *, key, step, axis_name=None):
+    """See `Method.loss`."""
+    del step
+    images = batch['views'][0]
+    turned = rotations(images)
+    labels = jnp.tile(jnp.arange(NUM_ROTATIONS), len(images))
+    keys = [
+      collectives.row_keys(jax.random.fold_in(key, k), len(images), axis_name)
+      for k in range(NUM_ROTATIONS)
+    ]
+    logits, stats = variables.apply_train(
+      self.net,
+      params,
+      state,
+      turned.reshape(-1, *images.shape[1:]),
+      axis_name=axis_name,
+      keys=jnp.stack(keys, axis=1).reshape(-1),
+    )
+    entropy = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    top1 = jnp.mean(logits.argmax(-1) == labels)
+    return entropy.mean(), Aux({'rotation_top1': top1}, stats)
+
+  def update(self, params, state, carry, *, step):
+    """See `Method.update`."""
+    del state, step
+    return params, carry
+
+  def export(self, params, state):
+    """See `Method.export`."""
+    return {'encoder': variables.tower('encoder', params, state)}
+
+
+def rotations(images: jax.Array) -> jax.Array:
+  """Returns images [b, H, H, 3] turned by 0, 90, 180, 270 degrees.
+
+  Returns:
+    [b, 4, H, H, 3]; entry k is turned k times against the clock.
+  """
+  turned = [jnp.rot90(images, k, axes=(1, 2)) for k in range(NUM_ROTATIONS)]
+  return jnp.stack(turned, axis=1)
