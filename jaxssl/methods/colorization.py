@@ -1,0 +1,202 @@
+"""Colorization: predict the colours of a gray image."""
+
+import dataclasses
+
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxssl import errors
+from jaxssl.methods import variables
+from jaxssl.methods.base import Aux, PyTree
+from jaxssl.models.color_net import ColorNet
+from jaxssl.ops import ab_bins, lab
+from jaxssl.parallel import collectives
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Colorization:
+  """Classifies the colour of each place from the lightness of the first view.
+
+  The view is split into L*, a*, b*. The encoder sees L / 100 in all three
+  channels. With z the colour at a place, spread over its ten nearest of 313
+  bins of the a*b* plane, q*(z) the nearest, and p the model's distribution,
+
+    loss = mean over images and places of  -w(q*) sum_q z_q log p_q
+    w_q ~ 1 / ((1 - lambda) prior_q + lambda / 313),  sum_q prior_q w_q = 1
+
+  Rare, vivid colours would otherwise drown in gray. Images without any colour,
+  max(|a*|, |b*|) <= `min_color`, carry no loss, but count in the mean.
+
+  The views must be RGB in [0, 1]: recipes without mean and deviation
+  (`colorization`). Later, the encoder sees colour images in the same range; for
+  a gray one both are nearly the same.
+
+  State: `stats`, the batch statistics of the encoder; `color_sum` [313] and
+  `color_count`, from which the prior follows: the mean of z over all places of
+  all coloured images so far, and of one uniform image to begin with.
+
+  Attributes:
+    encoder: module, images [b, H, W, 3] -> (features, out) with a spatial map
+      (`models.color_net`).
+    decoder_dim: channels of the decoder.
+    output_stride: colours are predicted at every so many pixels; divides the
+      side of the views, and ViT patches or the ResNet's stride by a power of 2.
+    uniform: lambda, share of the uniform distribution in the weights.
+    min_color: what counts as coloured, in units of a* and b*.
+
+  References:
+    Zhang et al., Colorful Image Colorization, 2016,
+    https://arxiv.org/abs/1603.08511 (equations 2 to 5);
+    https://github.com/richzhang/colorization.
+
+  Differs from the authors' code: any encoder, with the decoder of `ColorNet`,
+  instead of a VGG-like network of stride 8; L / 100 in three channels instead
+  of L - 50 in one, so that the same encoder takes colour images later; the
+  prior is estimated while training instead of before it from ImageNet, and
+  smoothed by the spread over bins instead of afterwards.
+  """
+
+  encoder: nn.Module
+  decoder_dim: int = 256
+  output_stride: int = 4
+  uniform: float = 0.5
+  min_color: float = 5.0
+
+  def __post_init__(self):
+    """Raises `UserError` for numbers out of range."""
+    if not 0 < self.uniform <= 1:
+      raise errors.UserError(
+        f'uniform must be above 0 and at most 1, got {self.uniform}'
+      )
+    if self.decoder_dim < 1 or self.output_stride < 1:
+      raise errors.UserError(
+        'decoder_dim and output_stride must be at least 1; got '
+        f'{self.decoder_dim} and {self.output_stride}'
+      )
+
+  @property
+  def net(self) -> ColorNet:
+    """Encoder and decoder as one module."""
+    return ColorNet(
+      self.encoder,
+      len(ab_bins.bin_centers()),
+      self.decoder_dim,
+      self.output_stride,
+    )
+
+  def init(self, key, batch):
+    """See `Method.init`."""
+    params, stats = variables.split(
+      self.net.init(key, batch['views'][0], train=False)
+    )
+    bins = len(ab_bins.bin_centers())
+    return params, {
+      'stats': stats,
+      'color_sum': jnp.full((bins,), 1.0 / bins),
+      'color_count': jnp.ones(()),
+    }
+
+  def loss(self, params, state, batch, *, key, step, axis_name=None):
+    """See `Method.loss`."""
+    del step
+    image = lab.rgb_to_lab(batch['views'][0])
+    logits, stats = variables.apply_train(
+      self.net,
+      params,
+      state['stats'],
+      gray_input(image),
+      axis_name=axis_name,
+      keys=collectives.row_keys(key, len(image), axis_name),
+    )
+    coarse = image[:, :: self.output_stride, :: self.output_stride]
+    bins, soft = ab_bins.soft_encode(coarse[..., 1:])
+    prior = state['color_sum'] / state['color_count']
+    weight = ab_bins.class_weights(prior, uniform=self.uniform)[bins[..., 0]]
+    entropy = soft_cross_entropy(logits, bins, soft)
+    colored = jnp.abs(image[..., 1:]).max((1, 2, 3)) > self.min_color
+    colored = colored.astype(jnp.float32)
+    loss = jnp.mean((weight * entropy).mean((1, 2)) * colored)
+    metrics = {
+      'color_top1': jnp.mean(logits.argmax(-1) == bins[..., 0]),
+      'colored': colored.mean(),
+    }
+    new = _sums(bins, soft, colored, axis_name)
+    return loss, Aux(metrics, (stats, *new))
+
+  def update(self, params, state, carry, *, step):
+    """See `Method.update`."""
+    del step
+    stats, color_sum, count = carry
+    return params, {
+      'stats': stats,
+      'color_sum': state['color_sum'] + color_sum,
+      'color_count': state['color_count'] + count,
+    }
+
+  def export(self, params, state):
+    """See `Method.export`."""
+    return {'encoder': variables.tower('encoder', params, state['stats'])}
+
+  def colorize(
+    self,
+    params: PyTree,
+    state: PyTree,
+    images: jax.Array,
+    *,
+    temperature: float = 0.38,
+  ) -> jax.Array:
+    """Paints images in the predicted colours, to look at.
+
+    Args:
+      params: as `init` returns.
+      state: as `init` returns.
+      images: RGB [b, H, W, 3] in [0, 1]; only their lightness is used.
+      temperature: of `ops.ab_bins.annealed_mean`.
+
+    Returns:
+      RGB float32 [b, H, W, 3] in [0, 1], with the lightness of `images` as far
+      as sRGB allows.
+    """
+    image = lab.rgb_to_lab(images)
+    logits = self.net.apply(
+      {'params': params, **state['stats']}, gray_input(image), train=False
+    )
+    ab = ab_bins.annealed_mean(logits, temperature=temperature)
+    ab = jax.image.resize(ab, (*image.shape[:3], 2), 'bilinear')
+    return lab.lab_to_rgb(jnp.concatenate([image[..., :1], ab], axis=-1))
+
+
+def gray_input(image: jax.Array) -> jax.Array:
+  """Returns L / 100 in three channels for an L*a*b* image [b, H, W, 3]."""
+  return jnp.repeat(image[..., :1] / 100.0, 3, axis=-1)
+
+
+def soft_cross_entropy(
+  logits: jax.Array, bins: jax.Array, weights: jax.Array
+) -> jax.Array:
+  """Returns -sum_k weights_k log softmax(logits)_{bins_k}.
+
+  Args:
+    logits: [..., Q].
+    bins: int32 [..., K], the classes that are not zero.
+    weights: [..., K].
+
+  Returns:
+    float32 [...].
+  """
+  log_probs = jax.nn.log_softmax(logits.astype(jnp.float32), axis=-1)
+  chosen = jnp.take_along_axis(log_probs, bins, axis=-1)
+  return -jnp.sum(chosen * weights, axis=-1)
+
+
+def _sums(bins, soft, colored, axis_name):
+  """Returns the sum of z and the number of coloured images, of all devices."""
+  share = colored[:, None, None, None] / (bins.shape[1] * bins.shape[2])
+  zeros = jnp.zeros((len(ab_bins.bin_centers()),))
+  color_sum = zeros.at[bins].add(soft * share)
+  # A sum over devices, so that the count is one of images.
+  return jax.tree.map(
+    lambda x: x * collectives.axis_size(axis_name),
+    collectives.pmean((color_sum, colored.sum()), axis_name),
+  )

@@ -1,0 +1,118 @@
+"""An encoder with a decoder that names a colour at every place."""
+
+import math
+from typing import Any
+
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxssl import errors
+
+
+class ColorNet(nn.Module):
+  """Logits over colours on a grid of `output_stride` pixels.
+
+  The encoder's last spatial map goes through a 3x3 convolution and ReLU, then
+  as many times as needed through a doubling (nearest neighbour) and another
+  such convolution; a linear layer ends it. No BatchNorm, as in the block
+  `conv8` of the authors' network, which doubles once by a transposed
+  convolution.
+
+  Attributes:
+    encoder: module `(images, train, axis_name, keys) -> (features, out)`.
+    num_colors: Q.
+    decoder_dim: channels of the convolutions.
+    output_stride: pixels of the image a step of the grid.
+  """
+
+  encoder: nn.Module
+  num_colors: int
+  decoder_dim: int = 256
+  output_stride: int = 4
+
+  @nn.compact
+  def __call__(
+    self,
+    images: jax.Array,
+    *,
+    train: bool,
+    axis_name: str | None = None,
+    keys: jax.Array | None = None,
+  ) -> jax.Array:
+    """Returns logits float32 [b, H / stride, W / stride, Q].
+
+    Args:
+      images: [b, H, W, 3].
+      train: use batch statistics, drop paths.
+      axis_name: mapped device axis, or None in the global view.
+      keys: typed PRNG keys [b], needed only for drop path in training.
+
+    Raises:
+      UserError: an encoder without a spatial map, or one from whose map the
+        grid cannot be reached by doublings.
+    """
+    _, out = self.encoder(images, train, axis_name, keys)
+    x = spatial_map(out, images.shape[1:3])
+    doublings = _doublings(x.shape[1], images.shape[1], self.output_stride)
+    x = self._convolve(x, 0)
+    for i in range(1, 1 + doublings):
+      x = jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)
+      x = self._convolve(x, i)
+    logits = nn.Dense(
+      self.num_colors, kernel_init=nn.initializers.normal(0.01), name='logits'
+    )(x.astype(jnp.float32))
+    return logits
+
+  def _convolve(self, x: jax.Array, index: int) -> jax.Array:
+    convolution = nn.Conv(
+      self.decoder_dim,
+      (3, 3),
+      dtype=x.dtype,
+      kernel_init=nn.initializers.he_normal(),
+      name=f'conv_{index}',
+    )
+    return nn.relu(convolution(x))
+
+
+def spatial_map(out: dict[str, Any], image_shape: tuple[int, int]) -> jax.Array:
+  """Returns the last spatial map of an encoder.
+
+  Args:
+    out: intermediates of a `ViT` ('patches') or of a convolutional encoder
+      ('stage1', 'stage2', ...).
+    image_shape: (H, W) of the images.
+
+  Returns:
+    [b, h, w, C].
+
+  Raises:
+    UserError: the encoder has none of these.
+  """
+  if 'patches' in out:
+    height, width = image_shape
+    patches = out['patches']
+    side = math.isqrt(height * width // patches.shape[1])
+    return patches.reshape(
+      len(patches), height // side, width // side, patches.shape[-1]
+    )
+  stages = sorted(name for name in out if name.startswith('stage'))
+  if not stages:
+    raise errors.UserError(
+      "the encoder gives no spatial map ('patches' or 'stage1', ...); take a "
+      'ResNet or a ViT'
+    )
+  return out[stages[-1]]
+
+
+def _doublings(rows: int, height: int, stride: int) -> int:
+  """Returns how often `rows` must double to become `height / stride`."""
+  factor = height / (stride * rows)
+  doublings = round(math.log2(factor))
+  if doublings < 0 or rows * 2**doublings * stride != height:
+    raise errors.UserError(
+      f'a map of {rows} rows from images of {height} cannot be doubled to a '
+      f'grid of {stride} pixels; change output_stride, the size of the views '
+      'or the encoder'
+    )
+  return doublings
