@@ -38,6 +38,11 @@ class DINO:
   mode without drop path, as the authors'; it keeps running statistics of its
   own.
 
+  Signs of collapse among the metrics: `teacher_entropy`, the mean H(p), in
+  [0, ln K], and `teacher_information`, H(mean p) - mean H(p) over the global
+  batch: how much a target tells about its image, 0 in both kinds of collapse
+  (one prototype takes all: entropy 0; none is preferred: entropy ln K).
+
   State: `stats` (student), `teacher` (`params` and `stats`), `center` [1, K].
 
   Attributes:
@@ -108,13 +113,18 @@ class DINO:
     temperature = momentum_lib.at(self.teacher_temperature, step)
     targets = jax.nn.softmax((teacher - state['center'][None]) / temperature)
     loss = distillation(targets, student, temperature=self.student_temperature)
-    entropy = -jnp.sum(targets * jnp.log(targets + 1e-20), axis=-1).mean()
+    entropy = collectives.pmean(_entropy(targets).mean(), axis_name)
+    usage = collectives.pmean(targets.mean((0, 1)), axis_name)
+    metrics = {
+      'teacher_entropy': entropy,
+      'teacher_information': _entropy(usage) - entropy,
+    }
     carry = {
       'stats': stats,
       'teacher_stats': teacher_stats,
       'mean_logits': collectives.pmean(teacher.mean((0, 1)), axis_name),
     }
-    return loss, Aux({'teacher_entropy': entropy}, carry)
+    return loss, Aux(metrics, carry)
 
   def update(self, params, state, carry, *, step):
     """See `Method.update`."""
@@ -192,6 +202,10 @@ def distillation(
   others = log_probs.sum(0, keepdims=True) - log_probs[: len(targets)]
   pairs = len(targets) * (len(logits) - 1)
   return -jnp.sum(targets * others) / (pairs * logits.shape[1])
+
+
+def _entropy(probabilities: jax.Array) -> jax.Array:
+  return jax.scipy.special.entr(probabilities).sum(-1)
 
 
 def _same_size(views: Sequence[jax.Array]) -> list[list[int]]:
