@@ -62,11 +62,14 @@ class Augment:
     views: one entry a view.
     mean: subtracted from each channel of an image in [0, 1].
     std: then divides each channel.
+    keep_pixels: whether batches get `pixels` too, the first view in [0, 1]
+      before mean and deviation (what a tokenizer sees).
   """
 
   views: tuple[View, ...]
   mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
   std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+  keep_pixels: bool = False
 
   @property
   def crops(self) -> tuple[CropSpec, ...]:
@@ -85,7 +88,8 @@ class Augment:
       axis_name: mapped device axis, or None if `batch` is the global batch.
 
     Returns:
-      `batch` with `views`: one float32 [b, S_v, S_v, 3] a view, normalised.
+      `batch` with `views`: one float32 [b, S_v, S_v, 3] a view, normalised;
+      with `keep_pixels`, `pixels`: float32 [b, S_0, S_0, 3] in [0, 1].
 
     Raises:
       jaxssl.errors.UserError: the crops are not those of `self.crops`, or the
@@ -97,8 +101,9 @@ class Augment:
       keys = collectives.row_keys(
         jax.random.fold_in(key, index), len(rows), axis_name
       )
-      views.append(self._normalize(jax.vmap(make)(keys, rows)))
-    return {**batch, 'views': tuple(views)}
+      views.append(jax.vmap(make)(keys, rows))
+    pixels = {'pixels': views[0]} if self.keep_pixels else {}
+    return {**batch, **pixels, 'views': tuple(map(self._normalize, views))}
 
   def normalize(self, images: jax.Array) -> jax.Array:
     """Returns uint8 images [..., 3] as the encoder sees them, float32."""

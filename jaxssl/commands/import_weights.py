@@ -11,14 +11,36 @@ from jaxssl.augment.recipes import IMAGENET_MEAN, IMAGENET_STD
 from jaxssl.commands.targets import refuse_existing
 from jaxssl.errors import UserError, unknown
 from jaxssl.train.workdir import Workdir
-from jaxssl.weights import safetensors_file, timm
+from jaxssl.weights import dalle, huggingface, safetensors_file, timm
 from jaxssl.weights.exported import (
   ExportedEncoder,
   abstract_variables,
   save_encoder,
 )
 
-FORMATS = ('timm',)
+
+def _from_timm(tensors, encoder, variables):
+  del encoder
+  return timm.from_timm(tensors, variables)
+
+
+def _from_huggingface(tensors, encoder, variables):
+  # Only vision transformers have positions; others fail by their names.
+  position = getattr(encoder, 'position', 'none')
+  return huggingface.from_huggingface(tensors, variables, position=position)
+
+
+def _from_dalle(tensors, encoder, variables):
+  del encoder
+  return dalle.from_dalle(tensors, variables)
+
+
+# (tensors by name, encoder, shapes of its variables) -> variables.
+FORMATS = {
+  'timm': _from_timm,
+  'huggingface': _from_huggingface,
+  'dalle': _from_dalle,
+}
 _log = logging.getLogger(__name__)
 
 
@@ -39,7 +61,8 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   """Writes `export/` in a new workdir.
 
   Options of the encoder are given as `--config.encoder.pool=avg`. Images are
-  normalised with ImageNet's mean and standard deviation.
+  normalised with ImageNet's mean and standard deviation, but for DALL-E's
+  encoder, which takes them in [0, 1].
   """
   if arguments.format not in FORMATS:
     raise unknown('format', arguments.format, FORMATS)
@@ -52,16 +75,16 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     raise UserError(f'weights file {str(path)!r} does not exist')
   _refuse_pickle(path)
   section = _encoder_section(arguments.encoder, overrides)
-  abstract = abstract_variables(
-    models.make_encoder(**section), arguments.image_size
-  )
+  encoder = models.make_encoder(**section)
+  abstract = abstract_variables(encoder, arguments.image_size)
   tensors = safetensors_file.read(path)
+  plain = arguments.format == 'dalle'
   exported = ExportedEncoder(
     section=section,
-    variables=timm.from_timm(tensors, abstract),
+    variables=FORMATS[arguments.format](tensors, encoder, abstract),
     image_size=arguments.image_size,
-    mean=IMAGENET_MEAN,
-    std=IMAGENET_STD,
+    mean=(0.0, 0.0, 0.0) if plain else IMAGENET_MEAN,
+    std=(1.0, 1.0, 1.0) if plain else IMAGENET_STD,
     step=0,
     config_hash=config_lib.config_hash({'file': path.name, **section}),
   )

@@ -9,15 +9,19 @@ from jaxssl.models.layer_norm import LayerNorm
 from jaxssl.models.mlp import MLP, dense
 
 
-def implementation(q: jax.Array, backend: str) -> str | None:
+def implementation(
+  q: jax.Array, backend: str, *, has_bias: bool = False
+) -> str | None:
   """Returns which kernel `jax.nn.dot_product_attention` should run.
 
   cuDNN's fused attention takes half precision and head widths that are
   multiples of 8 up to 128 (Ampere's limit). JAX never chooses it by itself.
+  A learned bias goes through XLA: cuDNN restricts its gradient.
 
   Args:
     q: queries [b, T, heads, d].
     backend: `jax.default_backend()`.
+    has_bias: whether something is added to the logits.
 
   Returns:
     'cudnn', or None for XLA.
@@ -29,24 +33,27 @@ def implementation(q: jax.Array, backend: str) -> str | None:
     and width % 8 == 0
     and width <= 128
     and length > 1  # one query has nothing to fuse
+    and not has_bias
   )
   return 'cudnn' if fits else None
 
 
-def attend(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
-  """Computes `softmax(q k^T / sqrt(d)) v`, softmax in float32.
+def attend(
+  q: jax.Array, k: jax.Array, v: jax.Array, bias: jax.Array | None = None
+) -> jax.Array:
+  """Computes `softmax(q k^T / sqrt(d) + bias) v`, softmax in float32.
 
   Args:
     q: [b, T, heads, d].
     k: [b, S, heads, d].
     v: [b, S, heads, d].
+    bias: float32 [1, heads, T, S], or None for none.
 
   Returns:
     [b, T, heads * d].
   """
-  out = jax.nn.dot_product_attention(
-    q, k, v, implementation=implementation(q, jax.default_backend())
-  )
+  kernel = implementation(q, jax.default_backend(), has_bias=bias is not None)
+  out = jax.nn.dot_product_attention(q, k, v, bias, implementation=kernel)
   return out.reshape(*out.shape[:2], -1)
 
 
@@ -62,12 +69,17 @@ class SelfAttention(nn.Module):
   dtype: Dtype = jnp.float32
 
   @nn.compact
-  def __call__(self, x: jax.Array) -> jax.Array:
-    """Maps tokens [b, N, D] to [b, N, D]."""
+  def __call__(self, x: jax.Array, bias: jax.Array | None = None) -> jax.Array:
+    """Maps tokens [b, N, D] to [b, N, D].
+
+    Args:
+      x: tokens.
+      bias: [1, heads, N, N], added to the attention logits, or None.
+    """
     b, n, dim = x.shape
     qkv = dense(3 * dim, self.dtype, 'qkv')(x)
     qkv = qkv.reshape(b, n, 3, self.num_heads, dim // self.num_heads)
-    x = attend(qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2])
+    x = attend(qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2], bias)
     return dense(dim, self.dtype, 'proj')(x)
 
 

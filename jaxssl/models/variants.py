@@ -8,6 +8,7 @@ from flax import linen as nn
 import jax.numpy as jnp
 
 from jaxssl import errors
+from jaxssl.models.dvae import DVAEEncoder
 from jaxssl.models.resnet import ResNet
 from jaxssl.models.vit import ViT
 
@@ -21,21 +22,23 @@ _VITS = {
 }
 # Any patch size works; these are the ones to list.
 _PATCHES = (4, 8, 14, 16, 32)
+_DVAE = 'dvae'
 _DTYPES = ('float32', 'bfloat16', 'float16')
 
 
 def encoder_names() -> tuple[str, ...]:
   """Returns the names that help texts list, ResNets first."""
   vits = (f'vit_{size}{patch}' for size in _VITS for patch in _PATCHES)
-  return (*_RESNETS, *vits)
+  return (*_RESNETS, *vits, _DVAE)
 
 
 def make_encoder(name: str, **overrides: Any) -> nn.Module:
   """Builds an encoder from its name.
 
   Args:
-    name: 'resnet18' to 'resnet152', or 'vit_' with size (ti, s, b, l, h) and
-      patch size, for example 'vit_s16' or 'vit_ti4'.
+    name: 'resnet18' to 'resnet152', 'vit_' with size (ti, s, b, l, h) and patch
+      size, for example 'vit_s16' or 'vit_ti4', or 'dvae', the encoder of
+      DALL-E's tokenizer.
     **overrides: attributes of the module, for example `width=0.25` or
       `pool='avg'`; `dtype` may be a name such as 'bfloat16'.
 
@@ -54,6 +57,8 @@ def _find(name):
   """Returns the module class and the attributes that `name` stands for."""
   if name in _RESNETS:
     return ResNet, _RESNETS[name]
+  if name == _DVAE:
+    return DVAEEncoder, {}
   match = re.fullmatch(r'vit_([a-z]+)([1-9]\d*)', str(name))
   if match and match[1] in _VITS:
     return ViT, _VITS[match[1]] | {'patch_size': int(match[2])}

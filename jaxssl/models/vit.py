@@ -1,5 +1,6 @@
 """Vision transformers."""
 
+import functools
 import math
 from typing import Any, Literal
 
@@ -15,9 +16,10 @@ from jaxssl.models.attention import AttentionPool, SelfAttention
 from jaxssl.models.drop_path import drop_path, fold_keys
 from jaxssl.models.layer_norm import LayerNorm
 from jaxssl.models.mlp import MLP
+from jaxssl.models.relative_position import RelativePositionBias
 
 _POOLS = ('cls', 'avg', 'map')
-_POSITIONS = ('learned', *positions.SINCOS, 'none')
+_POSITIONS = ('learned', *positions.SINCOS, 'relative', 'none')
 
 
 class PatchProjection(nn.Module):
@@ -114,16 +116,23 @@ class Block(nn.Module):
   dtype: Dtype
 
   @nn.compact
-  def __call__(self, x: jax.Array, keys: jax.Array | None) -> jax.Array:
+  def __call__(
+    self,
+    x: jax.Array,
+    keys: jax.Array | None,
+    bias: jax.Array | None = None,
+  ) -> jax.Array:
     """Maps tokens [b, N, D] to [b, N, D].
 
     Args:
       x: tokens.
       keys: typed PRNG keys [b] of this block, or None to drop nothing.
+      bias: [1, heads, N, N], added to the attention logits, or None.
     """
     hidden_dim = int(x.shape[-1] * self.mlp_ratio)
+    attention = SelfAttention(self.num_heads, self.dtype, name='attn')
     branches = (
-      SelfAttention(self.num_heads, self.dtype, name='attn'),
+      functools.partial(attention, bias=bias),
       MLP(hidden_dim, self.dtype, name='mlp'),
     )
     for i, branch in enumerate(branches, start=1):
@@ -157,11 +166,13 @@ class ViT(nn.Module):
     class_token: have a class token.
     num_registers: register tokens (arXiv 2309.16588), between the class token
       and the patches.
-    position: 'learned', a fixed table of `models.positions`, or 'none'.
+    position: 'learned', a fixed table of `models.positions`, 'relative'
+      (BEiT's bias on the attention logits, shared by all blocks), or 'none'.
     prefix_positions: with 'learned', class token and registers have a position
       too (timm's `no_embed_class=False`).
-    grid: (rows, columns) of patches that learned positions are stored for;
-      other sizes interpolate them. None: the images at initialisation, square.
+    grid: (rows, columns) of patches that learned or relative positions are
+      stored for; other sizes interpolate them. None: the images at
+      initialisation, square.
     layer_scale: value that LayerScale starts from, or None for no LayerScale.
     drop_path: drop-path rate of the last block; it grows linearly from 0.
     use_mask_token: have the learned token that `mask` puts in.
@@ -179,7 +190,12 @@ class ViT(nn.Module):
   class_token: bool = True
   num_registers: int = 0
   position: Literal[
-    'learned', 'sincos_mae', 'sincos_moco', 'sincos_bigvision', 'none'
+    'learned',
+    'sincos_mae',
+    'sincos_moco',
+    'sincos_bigvision',
+    'relative',
+    'none',
   ] = 'learned'
   prefix_positions: bool = True
   grid: tuple[int, int] | None = None
@@ -228,7 +244,8 @@ class ViT(nn.Module):
 
     Raises:
       UserError: an image size that patches do not divide; `mask` without
-        `use_mask_token`; drop path in training without `keys`.
+        `use_mask_token`; drop path in training without `keys`; `keep` with
+        relative positions.
     """
     del axis_name
     grid = self._grid_of(images)
@@ -241,7 +258,8 @@ class ViT(nn.Module):
     )(images)
     x = self._put_mask(x, mask)
     x = self._add_positions(x, grid, keep)
-    x = self._run_blocks(x, keys if drops else None, out)
+    bias = self._bias(grid, keep)
+    x = self._run_blocks(x, keys if drops else None, bias, out)
     if not self._uses_fc_norm():
       x = LayerNorm(dtype=self.dtype, name='norm')(x)
     out['encoded'] = x
@@ -289,7 +307,7 @@ class ViT(nn.Module):
 
   def _positions(self, grid: tuple[int, int]) -> jax.Array | None:
     """Returns positions [N, D], of the prefix too where it has some."""
-    if self.position == 'none':
+    if self.position in ('none', 'relative'):
       return None
     if self.position != 'learned':
       return jnp.asarray(positions.SINCOS[self.position](*grid, self.dim))
@@ -307,8 +325,28 @@ class ViT(nn.Module):
     patches = positions.interpolate(table[count:], own, grid)
     return jnp.concatenate([table[:count], patches])
 
+  def _bias(
+    self, grid: tuple[int, int], keep: jax.Array | None
+  ) -> jax.Array | None:
+    """Returns the bias of relative positions, [1, heads, 1 + N, 1 + N]."""
+    if self.position != 'relative':
+      return None
+    if keep is not None:
+      raise errors.UserError("`keep` does not go with position='relative'")
+    own, name = self.grid, 'rel_pos_bias'
+    if own is None and self.is_initializing():
+      own = _check_square(grid)
+    elif own is None:
+      stored = self.get_variable('params', name)
+      own = _square_of_offsets(stored['relative_position_bias_table'])
+    return RelativePositionBias(self.num_heads, own, name=name)(grid)
+
   def _run_blocks(
-    self, x: jax.Array, keys: jax.Array | None, out: dict[str, Any]
+    self,
+    x: jax.Array,
+    keys: jax.Array | None,
+    bias: jax.Array | None,
+    out: dict[str, Any],
   ) -> jax.Array:
     block_class = nn.remat(Block) if self.remat else Block
     rates = np.linspace(0.0, self.drop_path, self.depth)
@@ -320,7 +358,7 @@ class ViT(nn.Module):
         drop_rate=float(rates[i]),
         dtype=self.dtype,
         name=f'blocks_{i}',
-      )(x, fold_keys(keys, i))
+      )(x, fold_keys(keys, i), bias)
     return x
 
   def _pool(self, out: dict[str, Any]) -> jax.Array:
@@ -371,6 +409,11 @@ def _check_square(grid):
   return grid
 
 
+def _square_of_offsets(table):
+  side = (math.isqrt(table.shape[1] - 3) + 1) // 2
+  return side, side
+
+
 def _symmetric(limit):
   """Returns the initialiser U(-limit, limit)."""
   return lambda key, shape: jax.random.uniform(
@@ -395,3 +438,27 @@ def _check(vit):
     )
   if vit.pool == 'cls' and not vit.class_token:
     raise errors.UserError("pool='cls' needs class_token=True")
+  has_class_token_alone = vit.class_token and not vit.num_registers
+  if vit.position == 'relative' and not has_class_token_alone:
+    raise errors.UserError(
+      "position='relative' needs class_token=True and num_registers=0"
+    )
+
+
+def require_normed_tokens(method: str, encoder: nn.Module) -> None:
+  """Raises `UserError` unless all tokens of the encoder pass its final norm.
+
+  Args:
+    method: who needs it, for the message.
+    encoder: any module.
+  """
+  if not isinstance(encoder, ViT):
+    raise errors.UserError(
+      f'method {method!r} needs a vision transformer, for example '
+      "encoder.name='vit_b16'"
+    )
+  if encoder._uses_fc_norm() or encoder.pool == 'map':
+    raise errors.UserError(
+      f"method {method!r} needs an encoder with pool='cls', or pool='avg' and "
+      'fc_norm=False: all its tokens must pass the final norm'
+    )

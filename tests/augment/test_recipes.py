@@ -14,6 +14,11 @@ NAMES_OF_OPS = {
   'byol': ['flip', 'jitter', 'gray', 'blur'],
   'moco_v1': ['gray', 'jitter', 'flip'],
   'moco_v2': ['jitter', 'gray', 'blur', 'flip'],
+  'patches': ['gray'],
+  'colorization': ['flip'],
+  'mae': ['flip'],
+  'beit': ['jitter', 'flip'],
+  'dvae': ['flip'],
   'crop_flip': ['flip'],
   'none': [],
 }
@@ -72,6 +77,22 @@ def test_numbers_of_moco():
   assert recipes.moco_v2().crops[0].scale == (0.2, 1.0)
   assert _keywords(recipes.moco_v2().views[0], 'jitter')['hue'] == 0.1
   assert _keywords(recipes.moco_v1().views[0], 'jitter')['hue'] == 0.4
+
+
+def test_numbers_of_masked_prediction():
+  (view,) = recipes.mae().views
+  assert (view.crop.scale, view.crop.interpolation) == ((0.2, 1.0), 'bicubic')
+  (view,) = recipes.beit().views
+  assert (view.crop.scale, view.crop.interpolation) == ((0.08, 1.0), 'bicubic')
+  assert _keywords(view, 'jitter') == {
+    'brightness': 0.4,
+    'contrast': 0.4,
+    'saturation': 0.4,
+    'hue': 0.0,
+  }
+  assert recipes.beit().keep_pixels
+  (view,) = recipes.dvae().views
+  assert (view.crop.size, view.crop.ratio) == (256, (1.0, 1.0))
 
 
 def test_none_of_a_square_image_only_resizes():

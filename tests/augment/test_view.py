@@ -1,3 +1,4 @@
+import dataclasses
 import functools
 
 import chex
@@ -96,6 +97,15 @@ def test_operations_of_crops_draw_what_operations_of_images_draw():
   from_image = augment(KEY, {'image': IMAGES})['views']
   from_crops = augment(KEY, {'crops': (IMAGES,)})['views']
   chex.assert_trees_all_close(from_image, from_crops, atol=1e-6)
+
+
+def test_pixels_are_the_first_view_before_normalisation():
+  augment = dataclasses.replace(AUGMENT, keep_pixels=True)
+  made = augment(KEY, {'crops': (IMAGES[:, :20, :20],) * 2})
+  back = (made['views'][0] * jnp.array(AUGMENT.std).reshape(1, 1, 1, 3)) + (
+    jnp.array(AUGMENT.mean).reshape(1, 1, 1, 3)
+  )
+  chex.assert_trees_all_close(made['pixels'], back, atol=1e-6)
 
 
 def test_normalize_and_back():

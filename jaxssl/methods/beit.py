@@ -1,0 +1,234 @@
+"""BEiT: the visual tokens of hidden patches."""
+
+import dataclasses
+import functools
+
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxssl import errors, models
+from jaxssl.methods.base import Aux, Batch, PyTree
+from jaxssl.models import reinitialize
+from jaxssl.models.drop_path import fold_keys
+from jaxssl.models.dvae import STRIDE, DVAEEncoder
+from jaxssl.models.vit import ViT, require_normed_tokens
+from jaxssl.ops import masking
+from jaxssl.parallel import collectives
+from jaxssl.weights.exported import ExportedEncoder, load_encoder
+
+# Deep sums decide between codes that are almost equally likely.
+_TOKENIZER_DTYPE = 'float32'
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BEiT:
+  """Classifies hidden patches into the codes of a frozen tokenizer.
+
+  loss = mean over the hidden patches of the global batch of
+         CE(softmax(W token + b), code of the patch)
+
+  Rectangles of patches are hidden (`ops.masking.block_mask`): the encoder sees
+  a learned token in their place. The code of a patch is the argmax of the
+  tokenizer's logits on the same pixels, shrunk so that it makes one code a
+  patch (224 pixels in patches of 16 become 112 pixels of a stride of 8).
+
+  The batch must hold `pixels`, the first view before normalisation (recipe
+  'beit'). At initialisation the loss is ln K for K codes: 9.01 for 8192.
+
+  State: `tokenizer`, its variables, never changed.
+
+  Attributes:
+    encoder: a ViT with `use_mask_token` whose tokens pass its final norm. The
+      authors: position 'relative', layer_scale 0.1 (ViT-B), drop_path 0.1.
+    tokenizer: folder of an exported encoder with `logits` in its intermediates,
+      for example `runs/dvae/export` of a run of the method 'dvae'.
+    num_masked: largest number of hidden patches; for 14x14 patches the authors
+      take 75.
+    min_block: smallest number of patches in a rectangle.
+
+  References:
+    Bao et al., BEiT: BERT Pre-Training of Image Transformers, 2021,
+    https://arxiv.org/abs/2106.08254; beit/ of
+    https://github.com/microsoft/unilm.
+
+  Differs from the authors' code: the mean is over the hidden patches of the
+  global batch instead of the average of each device's mean, so it does not
+  depend on the number of devices; the tokenizer sees the view shrunk (Lanczos,
+  antialiased) where the authors resize the crop twice from the picture; keys
+  have a bias, on which no output depends.
+  """
+
+  encoder: ViT
+  tokenizer: str
+  num_masked: int = 75
+  min_block: int = 16
+
+  def __post_init__(self):
+    """Raises `UserError` for values that do not go together."""
+    require_normed_tokens('beit', self.encoder)
+    if not self.encoder.use_mask_token:
+      raise errors.UserError("method 'beit' needs encoder.use_mask_token=True")
+    if self.num_masked < 1 or self.min_block < 1:
+      raise errors.UserError(
+        'method.num_masked and method.min_block must be at least 1, not '
+        f'{self.num_masked} and {self.min_block}'
+      )
+
+  @functools.cached_property
+  def codebook(self) -> ExportedEncoder:
+    """The tokenizer as it lies on disk.
+
+    Raises:
+      jaxssl.errors.UserError: it is not there, damaged, or no tokenizer.
+    """
+    try:
+      exported = load_encoder(self.tokenizer)
+    except errors.UserError as error:
+      raise errors.UserError(
+        f'method.tokenizer: {error}; train one with method dvae and give '
+        'WORKDIR/export'
+      ) from error
+    if not isinstance(exported.encoder, DVAEEncoder):
+      raise errors.UserError(
+        f'method.tokenizer {self.tokenizer!r} holds the encoder '
+        f"{exported.section['name']!r}; it must be a 'dvae'"
+      )
+    return exported
+
+  def init(self, key, batch):
+    """See `Method.init`."""
+    images = batch['views'][0]
+    encoder_key, head_key, redraw_key = jax.random.split(key, 3)
+    (_, out), encoder = self.encoder.init_with_output(encoder_key, images)
+    num_patches = out['patches'].shape[1]
+    if self.num_masked > num_patches:
+      raise errors.UserError(
+        f'method.num_masked is {self.num_masked}, but images of '
+        f'{images.shape[1]}x{images.shape[2]} have {num_patches} patches'
+      )
+    head = self._head(self.codebook.encoder.vocab_size)
+    params = {
+      'encoder': encoder['params'],
+      'head': head.init(head_key, out['patches'])['params'],
+    }
+    params = reinitialize.truncated_normal(redraw_key, params)
+    tokenizer = jax.tree.map(jnp.asarray, self.codebook.variables)
+    return params, {'tokenizer': tokenizer}
+
+  def loss(self, params, state, batch, *, key, step, axis_name=None):
+    """See `Method.loss`."""
+    del step
+    images = batch['views'][0]
+    keys = collectives.row_keys(key, len(images), axis_name)
+    mask = self.draw_mask(fold_keys(keys, 0), images)
+    codes = self.codes(state['tokenizer'], _pixels(batch))
+    logits, places = self.predict(
+      params, images, mask, train=True, keys=fold_keys(keys, 1)
+    )
+    target = jnp.take_along_axis(codes, places, axis=1)
+    hidden = jnp.take_along_axis(mask, places, axis=1).astype(jnp.float32)
+    # Rows hide different numbers of patches; the step averages over devices.
+    count = collectives.pmean(hidden.sum(), axis_name)
+    weight = hidden / jnp.where(count > 0, count, 1.0)
+    entropy = optax.softmax_cross_entropy_with_integer_labels(logits, target)
+    right = (logits.argmax(-1) == target) * weight
+    metrics = {'masked_top1': right.sum(), 'masked_share': mask.mean()}
+    return (entropy * weight).sum(), Aux(metrics)
+
+  def update(self, params, state, carry, *, step):
+    """See `Method.update`."""
+    del carry, step
+    return params, state
+
+  def export(self, params, state):
+    """See `Method.export`."""
+    del state
+    return {'encoder': {'params': params['encoder']}}
+
+  def draw_mask(self, keys: jax.Array, images: jax.Array) -> jax.Array:
+    """Returns which patches of images are hidden, bool [b, N].
+
+    Args:
+      keys: typed PRNG keys [b], one a row.
+      images: [b, H, W, 3].
+    """
+    draw = functools.partial(
+      masking.block_mask,
+      grid=self._grid(images),
+      num_masked=self.num_masked,
+      min_block=self.min_block,
+    )
+    return jax.vmap(draw)(keys)
+
+  def predict(
+    self,
+    params: PyTree,
+    images: jax.Array,
+    mask: jax.Array,
+    *,
+    train: bool = False,
+    keys: jax.Array | None = None,
+  ) -> tuple[jax.Array, jax.Array]:
+    """Predicts the codes of hidden patches.
+
+    Args:
+      params: of `init`.
+      images: float32 [b, H, W, 3], normalised.
+      mask: bool [b, N], at most `num_masked` of a row True.
+      train: drop paths.
+      keys: typed PRNG keys [b] for them.
+
+    Returns:
+      Logits float32 [b, num_masked, K] and the patches that they are of, int32
+      [b, num_masked]: the hidden ones first, then visible ones to fill up.
+    """
+    _, out = self.encoder.apply(
+      {'params': params['encoder']}, images, train, keys=keys, mask=mask
+    )
+    # Only hidden patches are classified, which saves most of a wide layer.
+    _, places = jax.lax.top_k(mask.astype(jnp.float32), self.num_masked)
+    tokens = jnp.take_along_axis(out['patches'], places[:, :, None], axis=1)
+    head = self._head(params['head']['bias'].shape[0])
+    logits = head.apply({'params': params['head']}, tokens)
+    return logits.astype(jnp.float32), places
+
+  def codes(self, tokenizer: PyTree, pixels: jax.Array) -> jax.Array:
+    """Returns the code of each patch, int32 [b, N].
+
+    Args:
+      tokenizer: its variables.
+      pixels: float32 [b, H, W, 3] in [0, 1].
+    """
+    exported = self.codebook
+    rows, columns = self._grid(pixels)
+    shape = (len(pixels), rows * STRIDE, columns * STRIDE, 3)
+    small = jax.image.resize(pixels, shape, 'lanczos3', antialias=True)
+    mean, std = (
+      jnp.asarray(values, jnp.float32).reshape(1, 1, 1, 3)
+      for values in (exported.mean, exported.std)
+    )
+    encoder = models.make_encoder(
+      **exported.section | {'dtype': _TOKENIZER_DTYPE}
+    )
+    _, out = encoder.apply(tokenizer, (jnp.clip(small, 0.0, 1.0) - mean) / std)
+    codes = out['logits'].argmax(-1)
+    return codes.reshape(len(pixels), -1).astype(jnp.int32)
+
+  def _head(self, vocab_size: int) -> nn.Dense:
+    return nn.Dense(vocab_size, dtype=self.encoder.dtype)
+
+  def _grid(self, images: jax.Array) -> tuple[int, int]:
+    _, height, width, _ = images.shape
+    p = self.encoder.patch_size
+    return height // p, width // p
+
+
+def _pixels(batch: Batch) -> jax.Array:
+  if 'pixels' not in batch:
+    raise errors.UserError(
+      "method 'beit' needs the pixels of its view: use augment.name='beit', or "
+      'an Augment with keep_pixels=True'
+    )
+  return batch['pixels']

@@ -1,0 +1,215 @@
+"""The discrete VAE of DALL-E: an image tokenizer, the one that BEiT needs."""
+
+from collections.abc import Callable
+import dataclasses
+import math
+
+import jax
+import jax.numpy as jnp
+
+from jaxssl import errors
+from jaxssl.methods.base import Aux, PyTree
+from jaxssl.models.dvae import (
+  STRIDE,
+  DVAEDecoder,
+  DVAEEncoder,
+  map_pixels,
+  unmap_pixels,
+)
+from jaxssl.parallel import collectives
+
+Schedule = Callable[[jax.Array], jax.Array]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DVAE:
+  """Autoencodes images through a grid of relaxed categorical codes.
+
+  With logits l of the encoder, Gumbel noise g and temperature t, the decoder
+  sees y = softmax((l + g) / t) at each place, and
+
+    loss = mean over pixels of -ln p(x | y)
+           + kl_weight / 192 * mean over places of KL(softmax(l) | uniform)
+
+  p is the logit-Laplace distribution of `logit_laplace_nll`; 192 is 8 8 3, the
+  pixel values that one code stands for, so that the whole is the negative
+  evidence lower bound (with weight `kl_weight`) divided by the number of values.
+
+  The code of a place downstream is the argmax of its logits. How many codes
+  the batch uses is watched: `codes_used` (share of the vocabulary) and
+  `perplexity`, exp of the entropy of their frequencies.
+
+  The encoder is DALL-E's (encoder name 'dvae') and takes images in [0, 1]
+  without mean and deviation. At initialisation the decoder knows nothing, so
+  location and log-scale are about 0, and the loss is about
+  ln 2 + mean of (ln x(1 - x) + |logit x|) of the mapped pixels x.
+
+  State: nothing.
+
+  Attributes:
+    encoder: a `DVAEEncoder`.
+    temperature: t, a number or a schedule. The authors: cosine from 1 to 1/16
+      over the first 150 000 steps.
+    kl_weight: a number or a schedule. The authors: 0 to 6.6 over the first
+      5000 steps.
+    decoder_init_width: channels that a code becomes first in the decoder.
+
+  References:
+    Ramesh et al., Zero-Shot Text-to-Image Generation, 2021,
+    https://arxiv.org/abs/2102.12092 (section 2.1, appendix A);
+    https://github.com/openai/DALL-E (networks only; no training code exists).
+
+  Differs from the paper: no exponential average of the weights. The code
+  usage counts the codes of a batch, so with fewer places in a batch than codes
+  in the vocabulary it cannot reach 1.
+  """
+
+  encoder: DVAEEncoder
+  temperature: float | Schedule = 1.0
+  kl_weight: float | Schedule = 6.6
+  decoder_init_width: int = 128
+
+  def __post_init__(self):
+    """Raises `UserError` for another encoder or a temperature below 0."""
+    if not isinstance(self.encoder, DVAEEncoder):
+      raise errors.UserError("method 'dvae' needs encoder.name='dvae'")
+    if not callable(self.temperature) and self.temperature <= 0:
+      raise errors.UserError(
+        f'method.temperature must be above 0, not {self.temperature}'
+      )
+
+  @property
+  def decoder(self) -> DVAEDecoder:
+    """The decoder, as wide and deep as the encoder."""
+    return DVAEDecoder(
+      width=self.encoder.width,
+      blocks_per_group=self.encoder.blocks_per_group,
+      init_width=self.decoder_init_width,
+      dtype=self.encoder.dtype,
+      remat=self.encoder.remat,
+    )
+
+  def init(self, key, batch):
+    """See `Method.init`."""
+    encoder_key, decoder_key = jax.random.split(key)
+    (_, out), encoder = self.encoder.init_with_output(
+      encoder_key, batch['views'][0]
+    )
+    decoder = self.decoder.init(decoder_key, out['logits'])
+    return {'encoder': encoder['params'], 'decoder': decoder['params']}, {}
+
+  def loss(self, params, state, batch, *, key, step, axis_name=None):
+    """See `Method.loss`."""
+    del state
+    images = batch['views'][0]
+    logits = self._logits(params, images)
+    keys = collectives.row_keys(key, len(images), axis_name)
+    noise = jax.vmap(lambda k: jax.random.gumbel(k, logits.shape[1:]))(keys)
+    temperature = _value(self.temperature, step)
+    codes = jax.nn.softmax((logits + noise) / temperature)
+    location, log_scale = self._decode(params, codes)
+    nll = logit_laplace_nll(map_pixels(images), location, log_scale).mean()
+    kl = kl_from_uniform(logits).mean()
+    weight = _value(self.kl_weight, step) / (3 * STRIDE**2)
+    error = jnp.square(unmap_pixels(jax.nn.sigmoid(location)) - images)
+    metrics = {
+      'nll': nll,
+      'kl': kl,
+      'mse': error.mean(),
+      'temperature': jnp.asarray(temperature, jnp.float32),
+      **code_usage(logits.argmax(-1), logits.shape[-1], axis_name),
+    }
+    return nll + weight * kl, Aux(metrics)
+
+  def update(self, params, state, carry, *, step):
+    """See `Method.update`."""
+    del carry, step
+    return params, state
+
+  def export(self, params, state):
+    """See `Method.export`: the towers `encoder` and `decoder`."""
+    del state
+    return {name: {'params': tree} for name, tree in params.items()}
+
+  def reconstruct(self, params: PyTree, images: jax.Array) -> jax.Array:
+    """Returns images as their most likely codes show them.
+
+    Args:
+      params: of `init`.
+      images: [b, H, W, 3] in [0, 1].
+
+    Returns:
+      float32 [b, H, W, 3] in [0, 1].
+    """
+    logits = self._logits(params, images)
+    codes = jax.nn.one_hot(logits.argmax(-1), logits.shape[-1])
+    location, _ = self._decode(params, codes)
+    return unmap_pixels(jax.nn.sigmoid(location))
+
+  def _logits(self, params, images):
+    _, out = self.encoder.apply({'params': params['encoder']}, images)
+    return out['logits']
+
+  def _decode(self, params, codes):
+    return self.decoder.apply({'params': params['decoder']}, codes)
+
+
+def logit_laplace_nll(
+  x: jax.Array, location: jax.Array, log_scale: jax.Array
+) -> jax.Array:
+  """Negative logarithm of the logit-Laplace density, element by element.
+
+  -ln p(x) = ln(2 s) + ln(x (1 - x)) + |logit(x) - m| / s
+
+  Source: arXiv 2102.12092, appendix A.3.
+
+  Args:
+    x: in (0, 1), away from the ends (`map_pixels`).
+    location: m.
+    log_scale: ln s.
+  """
+  logit = jnp.log(x) - jnp.log1p(-x)
+  distance = jnp.abs(logit - location) * jnp.exp(-log_scale)
+  return math.log(2) + log_scale + jnp.log(x) + jnp.log1p(-x) + distance
+
+
+def kl_from_uniform(logits: jax.Array) -> jax.Array:
+  """KL divergence of softmax(logits) from the uniform distribution.
+
+  sum_k q_k ln q_k + ln K
+
+  Args:
+    logits: [..., K].
+
+  Returns:
+    [...], between 0 and ln K.
+  """
+  log_q = jax.nn.log_softmax(logits)
+  return (jnp.exp(log_q) * log_q).sum(-1) + math.log(logits.shape[-1])
+
+
+def code_usage(
+  codes: jax.Array, vocab_size: int, axis_name: str | None
+) -> dict[str, jax.Array]:
+  """Measures how much of a vocabulary the global batch uses.
+
+  Args:
+    codes: int [b, ...].
+    vocab_size: K.
+    axis_name: mapped device axis, or None in the global view.
+
+  Returns:
+    `codes_used`: share of the K codes that occur, in (0, 1]; `perplexity`: exp
+    of the entropy of their frequencies, in [1, K].
+  """
+  counts = jnp.bincount(codes.reshape(-1), length=vocab_size)
+  p = collectives.pmean(counts.astype(jnp.float32) / codes.size, axis_name)
+  entropy = -(p * jnp.log(jnp.where(p > 0, p, 1.0))).sum()
+  return {
+    'codes_used': (p > 0).astype(jnp.float32).mean(),
+    'perplexity': jnp.exp(entropy),
+  }
+
+
+def _value(value: float | Schedule, step: jax.Array) -> float | jax.Array:
+  return value(step) if callable(value) else value

@@ -1,0 +1,187 @@
+"""MAE: the pixels of hidden patches from the visible quarter of an image."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from jaxssl import errors
+from jaxssl.methods import variables
+from jaxssl.methods.base import Aux, PyTree
+from jaxssl.models import reinitialize
+from jaxssl.models.drop_path import fold_keys
+from jaxssl.models.mae_decoder import MAEDecoder
+from jaxssl.models.vit import ViT, require_normed_tokens
+from jaxssl.ops import masking, patches
+from jaxssl.parallel import collectives
+
+_EPSILON = 1e-6
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MAE:
+  """Regresses hidden patches from a random subset of visible ones.
+
+  loss = mean over images, hidden patches and pixels of (prediction - target)^2
+
+  The encoder sees only the visible patches, int((1 - mask_ratio) N) of N, so
+  its cost falls with their number; a light decoder sees all places. The target
+  is each patch normalised by its own mean and (unbiased) variance. Downstream,
+  the encoder sees all patches and the decoder is dropped.
+
+  At initialisation the prediction does not know the target, and the expected
+  loss with normalised pixels is 1 - 1/n + 2 d / (d + n) for n = p p 3 values a
+  patch and decoder width d: the variance of the target plus that of a Xavier
+  layer behind a LayerNorm.
+
+  State: nothing.
+
+  Attributes:
+    encoder: a ViT whose tokens pass its final norm (pool 'cls', or fc_norm
+      False). The authors fix its positions: position 'sincos_mae'.
+    mask_ratio: share of the patches that are hidden.
+    normalize_pixels: the target is the normalised patch; else its pixels as
+      the encoder sees them.
+    decoder_dim: d, width of the decoder.
+    decoder_depth: number of its blocks.
+    decoder_heads: its attention heads.
+
+  References:
+    He et al., Masked Autoencoders Are Scalable Vision Learners, 2021,
+    https://arxiv.org/abs/2111.06377; https://github.com/facebookresearch/mae.
+
+  Differs from the authors' code: nothing that changes a number. The decoder
+  computes its last norm and layer for the patches only, not the class token.
+  """
+
+  encoder: ViT
+  mask_ratio: float = 0.75
+  normalize_pixels: bool = True
+  decoder_dim: int = 512
+  decoder_depth: int = 8
+  decoder_heads: int = 16
+
+  def __post_init__(self):
+    """Raises `UserError` for values that do not go together."""
+    require_normed_tokens('mae', self.encoder)
+    if not 0 < self.mask_ratio < 1:
+      raise errors.UserError(
+        f'method.mask_ratio must be above 0 and below 1, not {self.mask_ratio}'
+      )
+    if self.decoder_dim % self.decoder_heads:
+      raise errors.UserError(
+        f'method.decoder_dim {self.decoder_dim} is not divisible by '
+        f'method.decoder_heads {self.decoder_heads}'
+      )
+
+  @property
+  def decoder(self) -> MAEDecoder:
+    """The decoder, in the encoder's type and patch size."""
+    return MAEDecoder(
+      patch_size=self.encoder.patch_size,
+      dim=self.decoder_dim,
+      depth=self.decoder_depth,
+      num_heads=self.decoder_heads,
+      dtype=self.encoder.dtype,
+      remat=self.encoder.remat,
+    )
+
+  def init(self, key, batch):
+    """See `Method.init`."""
+    images = batch['views'][0]
+    encoder_key, decoder_key, redraw_key = jax.random.split(key, 3)
+    (_, out), encoder = self.encoder.init_with_output(encoder_key, images)
+    b, num_patches, _ = out['patches'].shape
+    decoder = self.decoder.init(
+      decoder_key,
+      out['encoded'],
+      jnp.broadcast_to(jnp.arange(num_patches)[None], (b, num_patches)),
+      grid=self._grid(images),
+      num_visible=num_patches,
+    )
+    params = {'encoder': encoder['params'], 'decoder': decoder['params']}
+    return reinitialize.xavier(redraw_key, params), {}
+
+  def loss(self, params, state, batch, *, key, step, axis_name=None):
+    """See `Method.loss`."""
+    del state, step
+    images = batch['views'][0]
+    keys = collectives.row_keys(key, len(images), axis_name)
+    rows, columns = self._grid(images)
+    noise = masking.row_noise(fold_keys(keys, 0), rows * columns)
+    prediction, hidden = self.reconstruct(
+      params, images, noise, train=True, keys=fold_keys(keys, 1)
+    )
+    error = jnp.square(prediction - self.target(images)).mean(axis=-1)
+    # Every row hides the same number of patches.
+    return (error * hidden).sum() / hidden.sum(), Aux({})
+
+  def update(self, params, state, carry, *, step):
+    """See `Method.update`."""
+    del carry, step
+    return params, state
+
+  def export(self, params, state):
+    """See `Method.export`."""
+    return {'encoder': variables.tower('encoder', params, state)}
+
+  def reconstruct(
+    self,
+    params: PyTree,
+    images: jax.Array,
+    noise: jax.Array,
+    *,
+    train: bool = False,
+    keys: jax.Array | None = None,
+  ) -> tuple[jax.Array, jax.Array]:
+    """Predicts all patches from those with the smallest noise.
+
+    Args:
+      params: of `init`.
+      images: float32 [b, H, W, 3], normalised.
+      noise: [b, N]; patches with the smallest values are visible.
+      train: drop paths of the encoder, if it has them.
+      keys: typed PRNG keys [b] for them.
+
+    Returns:
+      The prediction of `target`, float32 [b, N, p p 3], and where patches were
+      hidden, bool [b, N].
+
+    Raises:
+      jaxssl.errors.UserError: no patch would be visible.
+    """
+    num_visible = int(noise.shape[1] * (1 - self.mask_ratio))
+    if not num_visible:
+      raise errors.UserError(
+        f'method.mask_ratio {self.mask_ratio} leaves none of the '
+        f'{noise.shape[1]} patches visible; use smaller patches, larger images '
+        'or a smaller ratio'
+      )
+    mask = masking.mask_by_noise(noise, num_visible)
+    _, out = self.encoder.apply(
+      {'params': params['encoder']}, images, train, keys=keys, keep=mask.keep
+    )
+    prediction = self.decoder.apply(
+      {'params': params['decoder']},
+      out['encoded'],
+      mask.restore,
+      grid=self._grid(images),
+      num_visible=num_visible,
+    )
+    return prediction, mask.hidden
+
+  def target(self, images: jax.Array) -> jax.Array:
+    """Returns what is predicted of images [b, H, W, 3]: [b, N, p p 3]."""
+    target = patches.patchify(
+      images.astype(jnp.float32), self.encoder.patch_size
+    )
+    if not self.normalize_pixels:
+      return target
+    mean = target.mean(axis=-1, keepdims=True)
+    var = target.var(axis=-1, ddof=1, keepdims=True)
+    return (target - mean) / jnp.sqrt(var + _EPSILON)
+
+  def _grid(self, images: jax.Array) -> tuple[int, int]:
+    _, height, width, _ = images.shape
+    p = self.encoder.patch_size
+    return height // p, width // p

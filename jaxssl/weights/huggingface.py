@@ -1,0 +1,149 @@
+"""Weights from transformers' vision transformers: ViT, ViTMAE, BEiT.
+
+Their tensors get timm's names, and then go in as timm's do: query, key and
+value are one matrix (BEiT has no key bias, which no output depends on; it
+becomes 0). Both namings are understood, that of the checkpoints
+(`encoder.layer.0.attention.attention.query`) and that of transformers 5
+(`layers.0.attention.q_proj`).
+"""
+
+from collections.abc import Mapping
+import re
+from typing import Any
+
+import numpy as np
+
+from jaxssl import errors
+from jaxssl.models import positions
+from jaxssl.weights import timm
+
+PyTree = Any
+# Applied in this order to the whole name.
+_RENAMES = (
+  (r'^(vit|beit)\.', ''),
+  (r'^embeddings\.position_embeddings$', 'pos_embed'),
+  (r'^embeddings\.patch_embeddings\.projection\.', 'patch_embed.proj.'),
+  (r'^embeddings\.', ''),
+  (
+    r'^(encoder\.relative_position_bias|shared_position_bias)\.',
+    'rel_pos_bias.',
+  ),
+  (r'^pooler\.layernorm\.', 'fc_norm.'),
+  (r'^(encoder\.layer|layers|decoder_layers)\.', 'blocks.'),
+  (r'\.attention\.output\.dense\.', '.attn.proj.'),
+  (r'\.attention\.o_proj\.', '.attn.proj.'),
+  (r'\.attention\.attention\.(query|key|value)\.', r'.attn.\1.'),
+  (r'\.attention\.([qkv])_proj\.', r'.attn.\1.'),
+  (r'\.intermediate\.dense\.', '.mlp.fc1.'),
+  (r'\.output\.dense\.', '.mlp.fc2.'),
+  (r'\.layernorm_before\.', '.norm1.'),
+  (r'\.layernorm_after\.', '.norm2.'),
+  (r'\.lambda_([12])$', r'.ls\1.gamma'),
+  (r'^(decoder_)?(layer)?norm\.', 'norm.'),
+  (r'^decoder_(embed|pred)\.', r'\1.'),
+)
+_QKV = re.compile(r'(.*\.attn\.)(query|key|value|q|k|v)\.(weight|bias)')
+# Parts that are not the encoder's, and tables that are computed.
+_IGNORED = re.compile(
+  r'(decoder|lm_head|classifier|pooler\.dense)\..*'
+  r'|.*relative_position_index'
+)
+
+
+def from_huggingface(
+  tensors: Mapping[str, np.ndarray], variables: PyTree, *, position: str
+) -> PyTree:
+  """Puts transformers' tensors into the variables of a ViT.
+
+  Decoder, classifier and pooler are ignored. A table of fixed positions, which
+  ViTMAE's checkpoints hold, must be the encoder's own and is then left out.
+
+  ViTMAE's and BEiT's configurations at the hub have LayerNorm's epsilon at
+  1e-12, their authors' code and this ViT at 1e-6.
+
+  Args:
+    tensors: by transformers' names, for example of `safetensors_file.read`.
+    variables: of the encoder, {'params': ...}: arrays or the result of
+      `jax.eval_shape`.
+    position: the encoder's attribute of that name.
+
+  Returns:
+    float32 variables of the same structure.
+
+  Raises:
+    UserError: tensors missing, left over or of another shape; names the first.
+  """
+  named = _to_timm_names(
+    {n: t for n, t in tensors.items() if not _IGNORED.fullmatch(n)}
+  )
+  if position in positions.SINCOS and _is_fixed_table(named, position):
+    del named['pos_embed']
+  return timm.from_timm(named, variables)
+
+
+def mae_decoder_from_huggingface(
+  tensors: Mapping[str, np.ndarray], variables: PyTree
+) -> PyTree:
+  """Puts the decoder of a ViTMAEForPreTraining into that of `methods.MAE`.
+
+  Args:
+    tensors: by transformers' names, of the whole model.
+    variables: of `models.mae_decoder.MAEDecoder`, {'params': ...}: arrays or
+      the result of `jax.eval_shape`.
+
+  Returns:
+    float32 variables of the same structure.
+
+  Raises:
+    UserError: tensors missing, left over or of another shape; names the first.
+  """
+  prefix = 'decoder.'
+  own = {
+    name.removeprefix(prefix): tensor
+    for name, tensor in tensors.items()
+    if name.startswith(prefix)
+  }
+  table = {'pos_embed': own.pop('decoder_pos_embed', None)}
+  named = _to_timm_names(own)
+  if table['pos_embed'] is not None and not _is_fixed_table(
+    table, 'sincos_mae'
+  ):
+    named |= table
+  return timm.from_timm(named, variables)
+
+
+def _to_timm_names(
+  tensors: Mapping[str, np.ndarray],
+) -> dict[str, np.ndarray]:
+  named, parts = {}, {}
+  for name, tensor in tensors.items():
+    for pattern, replacement in _RENAMES:
+      name = re.sub(pattern, replacement, name)
+    match = _QKV.fullmatch(name)
+    if match:
+      block = parts.setdefault((match[1], match[3]), {})
+      block[match[2][0]] = np.asarray(tensor, np.float32)
+    elif name in named:
+      raise errors.UserError(f'two tensors are both {name!r} of the encoder')
+    else:
+      named[name] = tensor
+  for (block, kind), qkv in parts.items():
+    if kind == 'bias' and qkv.keys() == {'q', 'v'}:
+      qkv['k'] = np.zeros_like(qkv['q'])
+    # An incomplete triple is not joined, so that it is reported as missing.
+    if qkv.keys() == {'q', 'k', 'v'}:
+      named[f'{block}qkv.{kind}'] = np.concatenate([qkv[n] for n in 'qkv'])
+  return named
+
+
+def _is_fixed_table(named: Mapping[str, np.ndarray], position: str) -> bool:
+  """Whether `pos_embed` is zero for the class token, then the fixed table."""
+  table = np.asarray(named.get('pos_embed', np.zeros(0)), np.float32)
+  if table.ndim != 3:
+    return False
+  side = round((table.shape[1] - 1) ** 0.5)
+  if side * side != table.shape[1] - 1 or table.shape[2] % 4:
+    return False
+  fixed = positions.SINCOS[position](side, side, table.shape[2])
+  expected = np.concatenate([np.zeros_like(fixed[:1]), fixed])
+  return np.allclose(table[0], expected, atol=1e-4)

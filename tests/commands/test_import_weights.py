@@ -1,0 +1,57 @@
+"""`jaxssl import` of weights that no workdir of ours has written."""
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from jaxssl import models
+from jaxssl.weights import dalle, safetensors_file
+from jaxssl.weights.exported import load_encoder
+from tests.commands import runs
+from tests.models import timm_reference
+
+OPTIONS = ('width=8', 'blocks_per_group=1', 'vocab_size=16')
+
+
+def test_dalles_encoder_becomes_a_tokenizer(tmp_path):
+  encoder = models.make_encoder(
+    'dvae', width=8, blocks_per_group=1, vocab_size=16
+  )
+  variables = timm_reference.random_variables(
+    encoder, jnp.zeros((1, 16, 16, 3))
+  )
+  path = tmp_path / 'encoder.safetensors'
+  safetensors_file.write(path, dalle.to_dalle(variables))
+  code = runs.jaxssl(
+    'import',
+    'dalle',
+    path,
+    '--encoder=dvae',
+    '--image_size=16',
+    f'--workdir={tmp_path / "run"}',
+    *(f'--config.encoder.{option}' for option in OPTIONS),
+  )
+  assert code == 0
+  exported = load_encoder(tmp_path / 'run' / 'export')
+  chex.assert_trees_all_equal(exported.variables, variables)
+  assert (exported.mean, exported.std) == ((0.0,) * 3, (1.0,) * 3)
+  shapes = jax.eval_shape(
+    lambda x: exported.encoder.apply(exported.variables, x)[1],
+    jnp.zeros((2, 16, 16, 3)),
+  )
+  assert shapes['logits'].shape == (2, 2, 2, 16)
+
+
+def test_weights_of_transformers_do_not_fit_a_resnet(tmp_path, capsys):
+  path = tmp_path / 'model.safetensors'
+  safetensors_file.write(path, {})
+  code = runs.jaxssl(
+    'import',
+    'huggingface',
+    path,
+    '--encoder=resnet18',
+    '--image_size=32',
+    f'--workdir={tmp_path / "run"}',
+  )
+  assert code == 2
+  assert 'another architecture' in capsys.readouterr().err

@@ -1,0 +1,35 @@
+"""A dVAE of sixteen codes at random weights, exported to a folder."""
+
+import functools
+import tempfile
+
+import jax
+import jax.numpy as jnp
+
+from jaxssl import models
+from jaxssl.weights.exported import ExportedEncoder, save_encoder
+
+VOCABULARY = 16
+SECTION = {
+  'name': 'dvae',
+  'width': 8,
+  'blocks_per_group': 1,
+  'vocab_size': VOCABULARY,
+}
+
+
+@functools.lru_cache
+def tiny_tokenizer() -> str:
+  """Returns the folder, the same one in a process."""
+  encoder = models.make_encoder(**SECTION)
+  images = jnp.zeros((1, 16, 16, 3))
+  exported = ExportedEncoder(
+    section=SECTION,
+    variables=jax.device_get(jax.jit(encoder.init)(jax.random.key(5), images)),
+    image_size=16,
+    mean=(0.0, 0.0, 0.0),
+    std=(1.0, 1.0, 1.0),
+    step=0,
+    config_hash='0',
+  )
+  return str(save_encoder(tempfile.mkdtemp(), exported))
