@@ -127,18 +127,21 @@ def _product_grad_x(x, kernel, grad, *, stride):
 
 
 def _blocked_grad_kernel(x, kernel, grad, *, stride):
-  """Sums patchesᵀ·grad over blocks of images whose patches fit the cache."""
+  """Sums gradᵀ·patches over blocks of images whose patches fit the cache.
+
+  The other order, patchesᵀ·grad, runs at half the speed on one core.
+  """
   k, _, channels, features = kernel.shape
   block = _block_size(len(x), grad.shape[1] * grad.shape[2] * k * k * channels)
 
   def add(total, images):
     x, grad = images
     patches = _patches(x, k, stride).reshape(-1, k * k * channels)
-    return total + patches.T @ grad.reshape(-1, features), None
+    return total + grad.reshape(-1, features).T @ patches, None
 
   blocks = [a.reshape(-1, block, *a.shape[1:]) for a in (x, grad)]
-  zero = jnp.zeros((k * k * channels, features), grad.dtype)
-  return lax.scan(add, zero, tuple(blocks))[0].reshape(kernel.shape)
+  zero = jnp.zeros((features, k * k * channels), grad.dtype)
+  return lax.scan(add, zero, tuple(blocks))[0].T.reshape(kernel.shape)
 
 
 def _block_size(images: int, numbers_per_image: int) -> int:
