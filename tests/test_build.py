@@ -11,9 +11,11 @@ import jaxssl
 from jaxssl import build, config
 from jaxssl.augment.view import Augment
 from jaxssl.errors import UserError
-from jaxssl.methods import SimCLR
+from jaxssl.methods import BEiT, SimCLR
 from jaxssl.models import ResNet, SimCLRHead
 from jaxssl.train.state import init_state
+from jaxssl.weights.exported import load_encoder
+from tests.tiny_tokenizer import tiny_tokenizer
 
 CONFIGS = sorted(
   (pathlib.Path(jaxssl.__file__).parent.parent / 'configs').glob('*.py')
@@ -41,6 +43,9 @@ def without_data(monkeypatch):
     return FakeSource()
 
   monkeypatch.setattr(build, 'build_source', build_source)
+  # BEiT's configs name a tokenizer that the user trains first.
+  tokenizer = load_encoder(tiny_tokenizer())
+  monkeypatch.setattr(BEiT, 'codebook', tokenizer)
 
 
 def _config(**changes):

@@ -45,7 +45,7 @@ _RENAMES = (
 _QKV = re.compile(r'(.*\.attn\.)(query|key|value|q|k|v)\.(weight|bias)')
 # Parts that are not the encoder's, and tables that are computed.
 _IGNORED = re.compile(
-  r'(decoder|lm_head|classifier|pooler\.dense)\..*'
+  r'((vit|beit)\.)?(decoder|lm_head|classifier|pooler\.dense)\..*'
   r'|.*relative_position_index'
 )
 
