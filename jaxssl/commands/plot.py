@@ -32,6 +32,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   section = datasets.section(arguments, workdir)
   source = data.make_source(**{**section, 'split': arguments.split})
   pictures = workdir.path / 'pictures'
+  pictures.mkdir(exist_ok=True)
   if workdir.metrics_path.exists():
     _write(training_curve, workdir.metrics_path, pictures / 'curve.png')
   encode = encode_fn(exported.encoder, exported.variables, exported.normalize)
