@@ -22,7 +22,7 @@ def get_config() -> ConfigDict:
           'name': 'cosine',
           'start': 1.0,
           'end': 1.0,
-          'warmup_steps': 200,
+          'warmup_steps': 100,
         },
         'decoder_init_width': 64,
       },
@@ -42,7 +42,7 @@ def get_config() -> ConfigDict:
         'weight_decay': 1e-4,
       },
       'train': {
-        'steps': 1000,
+        'steps': 500,
         'batch_size': 32,
         'log_steps': 20,
         'checkpoint_steps': 250,
