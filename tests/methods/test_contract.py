@@ -179,7 +179,7 @@ CASES = {
   # 48 values a patch, decoder width 16: 1 - 1/48 + 2 16 / (16 + 48).
   'mae': Case(_mae, 1.479, 0.15, 0.02, Augment(views=(VIEW,))),
   'dvae': Case(_dvae, 0.15, 0.5, 0.02, Augment(views=(VIEW,))),
-  'beit': Case(_beit, math.log(16), 0.02, 0.1, WITH_PIXELS),
+  'beit': Case(_beit, math.log(16), 0.05, 0.1, WITH_PIXELS),
   'dino_vit': Case(lambda: _dino(_vit()), math.log(64), 0.15, 0.1, MULTI_CROP),
   'rotation': Case(
     lambda: Rotation(encoder=TinyEncoder()), math.log(4), 0.05, 0.05
