@@ -32,8 +32,8 @@ class DVAE:
            + kl_weight / 192 * mean over places of KL(softmax(l) | uniform)
 
   p is the logit-Laplace distribution of `logit_laplace_nll`; 192 is 8 8 3, the
-  pixel values that one code stands for, so that the whole is the negative
-  evidence lower bound (with weight `kl_weight`) divided by the number of values.
+  pixel values that one code stands for: the negative evidence lower bound (with
+  weight `kl_weight`) of an image divided by its number of values.
 
   The code of a place downstream is the argmax of its logits. How many codes
   the batch uses is watched: `codes_used` (share of the vocabulary) and
