@@ -1,6 +1,10 @@
+import jax
+import jax.numpy as jnp
 import pytest
 
 from jaxssl import build, config, defaults
+from jaxssl.methods import METHODS
+from jaxssl.weights.exported import abstract_variables
 
 
 @pytest.mark.parametrize('encoder', ['resnet18', 'vit_s16'])
@@ -26,3 +30,22 @@ def test_folder_is_cropped_on_the_host(tmp_path):
   assert config['data'] == {'name': 'folder', 'path': str(tmp_path)}
   assert config['input'] == {'crop': 'host', 'image_size': 224}
   assert 'stem' not in config['encoder']
+
+
+@pytest.mark.parametrize('data', ['photos', 'imagenet2012'])
+@pytest.mark.parametrize('encoder', ['resnet18', 'vit_ti4'])
+@pytest.mark.parametrize(
+  'method', ['rotation', 'relative_patch', 'jigsaw', 'colorization']
+)
+def test_pretext_tasks_fit_their_views(method, encoder, data):
+  complete = build.complete(defaults.default_config(method, encoder, data))
+  section = {k: v for k, v in complete['method'].items() if k != 'name'}
+  task = METHODS[method](encoder=build.build_encoder(complete), **section)
+  size = complete['augment']['size']
+  view = jax.ShapeDtypeStruct((2, size, size, 3), jnp.float32)
+  params, state = jax.eval_shape(
+    task.init, jax.random.key(0), {'views': (view,)}
+  )
+  exported = task.export(params, state)['encoder']
+  whole = abstract_variables(task.encoder, complete['input']['image_size'])
+  assert jax.tree.map(jnp.shape, exported) == jax.tree.map(jnp.shape, whole)

@@ -16,7 +16,7 @@ def hamming_permutations(
   chosen ones, that is, its smallest Hamming distance to them is largest; among
   equals, the sum of its distances is largest; among equals again, chance (the
   seed) decides. It goes through all `length`! permutations for each choice:
-  with 9 places about a second for 100.
+  with 9 places less than a second for 100.
 
   Deviation: algorithm 1 of Noroozi and Favaro (2016,
   https://arxiv.org/abs/1603.09246) looks at the mean distance only, which

@@ -141,11 +141,8 @@ def _relative_patch():
 
 
 def _jigsaw():
-  encoder = models.make_encoder(
-    'vit_ti4', dim=16, depth=2, num_heads=2, drop_path=0.2, grid=(1, 1)
-  )
   return Jigsaw(
-    encoder=encoder,
+    encoder=TinyEncoder(),
     num_permutations=6,
     permutations_per_image=2,
     patch_size=4,

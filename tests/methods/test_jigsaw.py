@@ -1,3 +1,4 @@
+import dataclasses
 import functools
 
 import chex
@@ -6,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxssl import models
 from jaxssl.errors import UserError
 from jaxssl.methods import Jigsaw
 from jaxssl.methods import jigsaw as lib
@@ -92,15 +94,17 @@ def _method_and_variables():
   return method, params, state, batch
 
 
-@functools.lru_cache
+@jax.jit
+def _jitted(params, state):
+  method, _, _, batch = _method_and_variables()
+  return jax.value_and_grad(method.loss, has_aux=True)(
+    params, state, batch, key=jax.random.key(2), step=0
+  )
+
+
 def _value_and_grad():
-  method, params, state, batch = _method_and_variables()
-
-  def loss(params):
-    return method.loss(params, state, batch, key=jax.random.key(2), step=0)
-
-  run = jax.jit(jax.value_and_grad(loss, has_aux=True))
-  (value, aux), grads = run(params)
+  _, params, state, _ = _method_and_variables()
+  (value, aux), grads = _jitted(params, state)
   return value, aux, grads
 
 
@@ -113,15 +117,9 @@ def test_permutations_are_state_and_stay():
 
 
 def test_the_saved_permutations_are_used():
-  method, params, state, batch = _method_and_variables()
+  _, params, state, _ = _method_and_variables()
   shifted = jnp.roll(state['permutations'], 1, axis=1)
-  other, _ = method.loss(
-    params,
-    {**state, 'permutations': shifted},
-    batch,
-    key=jax.random.key(2),
-    step=0,
-  )
+  (other, _), _ = _jitted(params, {**state, 'permutations': shifted})
   assert abs(float(other) - float(_value_and_grad()[0])) > 1e-4
 
 
@@ -129,6 +127,18 @@ def test_gradient_reaches_the_encoder():
   _, _, grads = _value_and_grad()
   chex.assert_tree_all_finite(grads)
   assert float(jnp.abs(grads['encoder']['Conv_0']['kernel']).max()) > 0
+
+
+def test_a_vit_with_drop_path_gets_a_key_for_every_tile():
+  encoder = models.make_encoder(
+    'vit_ti4', dim=8, depth=2, num_heads=2, drop_path=0.2, grid=(2, 2)
+  )
+  method = dataclasses.replace(_method_and_variables()[0], encoder=encoder)
+  batch = {'views': (jax.ShapeDtypeStruct((4, 30, 30, 3), jnp.float32),)}
+  params, state = jax.eval_shape(method.init, jax.random.key(0), batch)
+  loss = functools.partial(method.loss, key=jax.random.key(1), step=0)
+  value, _ = jax.eval_shape(loss, params, state, batch)
+  assert value.shape == ()
 
 
 @pytest.mark.reference
