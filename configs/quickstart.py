@@ -24,7 +24,7 @@ def get_config() -> ConfigDict:
         'exclude': 'ndim<=1',
       },
       'train': {
-        'steps': 400,
+        'steps': 200,
         'batch_size': 128,
         'log_steps': 10,
         'checkpoint_steps': 100,
