@@ -14,6 +14,7 @@ NAMES_OF_OPS = {
   'byol': ['flip', 'jitter', 'gray', 'blur'],
   'moco_v1': ['gray', 'jitter', 'flip'],
   'moco_v2': ['jitter', 'gray', 'blur', 'flip'],
+  'dino': ['flip', 'jitter', 'gray', 'blur'],
   'patches': ['gray'],
   'colorization': ['flip'],
   'mae': ['flip'],
@@ -44,7 +45,7 @@ def _keywords(view, name):
 def test_first_view_has_the_operations_in_the_order_of_the_authors(name):
   augment = recipes.RECIPES[name](size=224)
   assert _names(augment.views[0]) == NAMES_OF_OPS[name]
-  assert all(crop.size == 224 for crop in augment.crops)
+  assert augment.crops[0].size == 224
 
 
 def test_numbers_of_simclr():
@@ -71,6 +72,22 @@ def test_numbers_of_byol():
   assert _keywords(second, 'blur') == {'radius': 11, 'prob': 0.1}
   assert _keywords(first, 'jitter')['kind'] == 'tf_additive'
   assert _keywords(first, 'jitter')['saturation'] == 0.2
+
+
+def test_numbers_of_dino():
+  augment = recipes.dino(num_local=3)
+  first, second, *local = augment.views
+  assert [crop.size for crop in augment.crops] == [224, 224, 96, 96, 96]
+  assert second.crop.scale == (0.4, 1.0)
+  assert local[0].crop.scale == (0.05, 0.4)
+  assert _names(second) == ['flip', 'jitter', 'gray', 'blur', 'solarize']
+  assert [_keywords(v, 'blur')['prob'] for v in (first, second, local[0])] == [
+    1.0,
+    0.1,
+    0.5,
+  ]
+  assert _keywords(local[0], 'jitter')['hue'] == 0.1
+  assert 'blur' not in _names(recipes.dino(use_blur=False).views[0])
 
 
 def test_numbers_of_moco():
