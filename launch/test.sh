@@ -6,6 +6,8 @@
 #   REFERENCE=1 ./launch/test.sh      also installs PyTorch, timm, torchvision,
 #                                     lightly and transformers, which some tests
 #                                     compare with
+#   FULL=1 ./launch/test.sh           every method on 1, 2 and 8 devices, jit and
+#                                     pmap (otherwise jit on 8 and pmap on 2)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
