@@ -118,7 +118,7 @@ def test_width_multiplies_every_channel_count():
 
 
 def test_zero_init_residual_makes_blocks_identities():
-  block = resnet.ResidualBlock('basic', 4, 1, True, jnp.float32)
+  block = resnet.ResidualBlock('basic', 4, 1, True, 1, jnp.float32)
   x = jnp.abs(jnp.asarray(timm_reference.images(8)))
   x = jnp.concatenate([x, x[..., :1]], axis=-1)
   y, _ = block.init_with_output(jax.random.key(0), x, False, None)
