@@ -24,10 +24,12 @@ _METHODS = {
   'moco_v3': {'momentum': {**_TO_ONE, 'start': 0.99}},
   'dino': {'momentum': {**_TO_ONE, 'start': 0.996}},
 }
-# Queues and heads that fit small data; a fast slow network for short runs.
+# Queues, heads and tiles that fit small pictures and few of them.
 _SMALL_METHODS = {
   'moco_v1': {'queue_size': 1024, 'momentum': 0.99},
   'moco_v2': {'queue_size': 1024, 'momentum': 0.99},
+  'relative_patch': {'patch_size': 12, 'gap': 4, 'jitter': 1},
+  'jigsaw': {'patch_size': 8, 'channel_shift': 1},
 }
 _SMALL_HEADS = {'dino': {'name': 'dino', 'out_dim': 4096}}
 _SMALL_RECIPES = {
@@ -35,20 +37,18 @@ _SMALL_RECIPES = {
 }
 # Groups of BatchNorm, without which a query knows its key by the batch.
 _RESNETS = {'moco_v1': {'bn_groups': 8}, 'moco_v2': {'bn_groups': 8}}
-# What a method's authors want of their vision transformer.
+# What a method wants of its vision transformer.
 _ENCODERS = {
   'moco_v3': {'position': 'sincos_moco'},
   'mae': {'position': 'sincos_mae'},
+  # Positions that serve tiles and whole images.
+  'relative_patch': {'position': 'sincos_mae'},
+  'jigsaw': {'position': 'sincos_mae'},
   'beit': {
     'position': 'relative',
     'layer_scale': 0.1,
     'use_mask_token': True,
   },
-}
-# Tiles that fit into small pictures.
-_SMALL_TILES = {
-  'relative_patch': {'patch_size': 12, 'gap': 4, 'jitter': 1},
-  'jigsaw': {'patch_size': 8, 'channel_shift': 1},
 }
 
 
@@ -66,20 +66,17 @@ def default_config(method: str, encoder: str, data: str) -> Config:
   small = _SMALL.get(data)
   size = small or _LARGE
   is_resnet = encoder.startswith('resnet')
-  is_vit, on_tiles = encoder.startswith('vit'), method in _SMALL_TILES
+  is_vit = encoder.startswith('vit')
   return {
     'method': {
       'name': method,
       **_METHODS.get(method, {}),
       **(_SMALL_METHODS.get(method, {}) if small else {}),
-      **(_SMALL_TILES.get(method, {}) if small else {}),
     },
     'encoder': {
       'name': encoder,
       **({'stem': 'cifar'} if is_resnet and small else {}),
       **(_RESNETS.get(method, {}) if is_resnet else {}),
-      # Positions that serve tiles and whole images.
-      **({'position': 'sincos_mae'} if is_vit and on_tiles else {}),
       **(_ENCODERS.get(method, {}) if is_vit else {}),
     },
     'augment': {

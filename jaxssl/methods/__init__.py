@@ -33,12 +33,18 @@ METHODS = {
 }
 
 __all__ = [
+  'DINO',
+  'DVAE',
+  'MAE',
   'METHODS',
   'Aux',
+  'BEiT',
   'Batch',
   'Colorization',
   'Jigsaw',
   'Method',
+  'MoCo',
+  'MoCoV3',
   'RelativePatch',
   'Rotation',
   'SimCLR',

@@ -156,7 +156,7 @@ class BEiT:
     """
     draw = functools.partial(
       masking.block_mask,
-      grid=self._grid(images),
+      grid=self.encoder.grid_of(images),
       num_masked=self.num_masked,
       min_block=self.min_block,
     )
@@ -202,7 +202,7 @@ class BEiT:
       pixels: float32 [b, H, W, 3] in [0, 1].
     """
     exported = self.codebook
-    rows, columns = self._grid(pixels)
+    rows, columns = self.encoder.grid_of(pixels)
     shape = (len(pixels), rows * STRIDE, columns * STRIDE, 3)
     small = jax.image.resize(pixels, shape, 'lanczos3', antialias=True)
     mean, std = (
@@ -218,11 +218,6 @@ class BEiT:
 
   def _head(self, vocab_size: int) -> nn.Dense:
     return nn.Dense(vocab_size, dtype=self.encoder.dtype)
-
-  def _grid(self, images: jax.Array) -> tuple[int, int]:
-    _, height, width, _ = images.shape
-    p = self.encoder.patch_size
-    return height // p, width // p
 
 
 def _pixels(batch: Batch) -> jax.Array:

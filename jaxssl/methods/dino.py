@@ -13,6 +13,7 @@ from jaxssl.methods import momentum as momentum_lib
 from jaxssl.methods import variables
 from jaxssl.methods.base import Aux
 from jaxssl.models import DINOHead, Net
+from jaxssl.ops import schedules
 from jaxssl.parallel import collectives
 
 
@@ -110,10 +111,10 @@ class DINO:
       axis_name,
     )
     teacher = jax.lax.stop_gradient(teacher)
-    temperature = momentum_lib.at(self.teacher_temperature, step)
+    temperature = schedules.value_at(self.teacher_temperature, step)
     targets = jax.nn.softmax((teacher - state['center'][None]) / temperature)
     loss = distillation(targets, student, temperature=self.student_temperature)
-    entropy = collectives.pmean(_entropy(targets).mean(), axis_name)
+    entropy = _entropy(targets).mean()
     usage = collectives.pmean(targets.mean((0, 1)), axis_name)
     metrics = {
       'teacher_entropy': entropy,
@@ -128,7 +129,7 @@ class DINO:
 
   def update(self, params, state, carry, *, step):
     """See `Method.update`."""
-    momentum = momentum_lib.at(self.momentum, step)
+    momentum = schedules.value_at(self.momentum, step)
     teacher = momentum_lib.move(state['teacher']['params'], params, momentum)
     center = momentum_lib.move(
       state['center'], carry['mean_logits'][None], self.center_momentum

@@ -1,6 +1,5 @@
 """The discrete VAE of DALL-E: an image tokenizer, the one that BEiT needs."""
 
-from collections.abc import Callable
 import dataclasses
 import math
 
@@ -16,9 +15,8 @@ from jaxssl.models.dvae import (
   map_pixels,
   unmap_pixels,
 )
+from jaxssl.ops import schedules
 from jaxssl.parallel import collectives
-
-Schedule = Callable[[jax.Array], jax.Array]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -65,8 +63,8 @@ class DVAE:
   """
 
   encoder: DVAEEncoder
-  temperature: float | Schedule = 1.0
-  kl_weight: float | Schedule = 6.6
+  temperature: float | schedules.Schedule = 1.0
+  kl_weight: float | schedules.Schedule = 6.6
   decoder_init_width: int = 128
 
   def __post_init__(self):
@@ -105,12 +103,12 @@ class DVAE:
     logits = self._logits(params, images)
     keys = collectives.row_keys(key, len(images), axis_name)
     noise = jax.vmap(lambda k: jax.random.gumbel(k, logits.shape[1:]))(keys)
-    temperature = _value(self.temperature, step)
+    temperature = schedules.value_at(self.temperature, step)
     codes = jax.nn.softmax((logits + noise) / temperature)
     location, log_scale = self._decode(params, codes)
     nll = logit_laplace_nll(map_pixels(images), location, log_scale).mean()
     kl = kl_from_uniform(logits).mean()
-    weight = _value(self.kl_weight, step) / (3 * STRIDE**2)
+    weight = schedules.value_at(self.kl_weight, step) / (3 * STRIDE**2)
     error = jnp.square(unmap_pixels(jax.nn.sigmoid(location)) - images)
     metrics = {
       'nll': nll,
@@ -209,7 +207,3 @@ def code_usage(
     'codes_used': (p > 0).astype(jnp.float32).mean(),
     'perplexity': jnp.exp(entropy),
   }
-
-
-def _value(value: float | Schedule, step: jax.Array) -> float | jax.Array:
-  return value(step) if callable(value) else value

@@ -96,7 +96,7 @@ class MAE:
       decoder_key,
       out['encoded'],
       jnp.broadcast_to(jnp.arange(num_patches)[None], (b, num_patches)),
-      grid=self._grid(images),
+      grid=self.encoder.grid_of(images),
       num_visible=num_patches,
     )
     params = {'encoder': encoder['params'], 'decoder': decoder['params']}
@@ -107,7 +107,7 @@ class MAE:
     del state, step
     images = batch['views'][0]
     keys = collectives.row_keys(key, len(images), axis_name)
-    rows, columns = self._grid(images)
+    rows, columns = self.encoder.grid_of(images)
     noise = masking.row_noise(fold_keys(keys, 0), rows * columns)
     prediction, hidden = self.reconstruct(
       params, images, noise, train=True, keys=fold_keys(keys, 1)
@@ -165,7 +165,7 @@ class MAE:
       {'params': params['decoder']},
       out['encoded'],
       mask.restore,
-      grid=self._grid(images),
+      grid=self.encoder.grid_of(images),
       num_visible=num_visible,
     )
     return prediction, mask.hidden
@@ -180,8 +180,3 @@ class MAE:
     mean = target.mean(axis=-1, keepdims=True)
     var = target.var(axis=-1, ddof=1, keepdims=True)
     return (target - mean) / jnp.sqrt(var + _EPSILON)
-
-  def _grid(self, images: jax.Array) -> tuple[int, int]:
-    _, height, width, _ = images.shape
-    p = self.encoder.patch_size
-    return height // p, width // p

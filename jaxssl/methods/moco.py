@@ -11,7 +11,7 @@ from jaxssl.methods import momentum as momentum_lib
 from jaxssl.methods import variables
 from jaxssl.methods.base import Aux
 from jaxssl.models import MoCoHead, Net
-from jaxssl.ops import contrastive
+from jaxssl.ops import contrastive, schedules
 from jaxssl.parallel import collectives
 
 
@@ -93,7 +93,7 @@ class MoCo:
       axis_name=axis_name,
       keys=collectives.row_keys(q_key, len(view1), axis_name),
     )
-    momentum = momentum_lib.at(self.momentum, step)
+    momentum = schedules.value_at(self.momentum, step)
     slow = momentum_lib.move(state['key']['params'], params, momentum)
     k, slow_stats = self._keys(
       slow, state['key']['stats'], view2, k_key, axis_name

@@ -9,7 +9,7 @@ from jaxssl.methods import momentum as momentum_lib
 from jaxssl.methods import variables
 from jaxssl.methods.base import Aux
 from jaxssl.models import MoCoV3Head, Net
-from jaxssl.ops import contrastive
+from jaxssl.ops import contrastive, schedules
 from jaxssl.parallel import collectives
 
 
@@ -86,7 +86,7 @@ class MoCoV3:
 
   def loss(self, params, state, batch, *, key, step, axis_name=None):
     """See `Method.loss`."""
-    momentum = momentum_lib.at(self.momentum, step)
+    momentum = schedules.value_at(self.momentum, step)
     slow = momentum_lib.move(state['slow']['params'], params['net'], momentum)
     stats, slow_stats = state['stats'], state['slow']['stats']
     queries, keys = [], []

@@ -22,11 +22,6 @@ def move(target: PyTree, online: PyTree, momentum: jax.Array | float) -> PyTree:
   )
 
 
-def at(value: Any, step: jax.Array) -> jax.Array | float:
-  """Returns a number, or the value of a schedule at this step."""
-  return value(step) if callable(value) else value
-
-
 def without_drop_path(encoder: nn.Module) -> nn.Module:
   """Returns the encoder that drops no path in training, as teachers do."""
   if getattr(encoder, 'drop_path', 0.0) == 0.0:

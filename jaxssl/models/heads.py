@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxssl import errors
+from jaxssl.models import initializers
 from jaxssl.models.norm import BatchNorm
 
 
@@ -116,10 +117,8 @@ class MoCoHead(nn.Module):
       x = nn.Dense(
         self.out_dim if last else width,
         dtype=self.dtype,
-        kernel_init=nn.initializers.variance_scaling(
-          1 / 3, 'fan_in', 'uniform'
-        ),
-        bias_init=_uniform(width**-0.5),
+        kernel_init=initializers.torch_kernel,
+        bias_init=initializers.uniform(width**-0.5),
         name=f'dense_{i}',
       )(x)
       x = x if last else nn.relu(x)
@@ -166,9 +165,7 @@ class MoCoV3Head(nn.Module):
         self.out_dim if last else self.hidden_dim,
         use_bias=False,
         dtype=self.dtype,
-        kernel_init=nn.initializers.variance_scaling(
-          1 / 3, 'fan_in', 'uniform'
-        ),
+        kernel_init=initializers.torch_kernel,
         name=f'dense_{i}',
       )(x)
       if last and not self.last_bn:
@@ -253,7 +250,7 @@ class Prototypes(nn.Module):
     """Maps float32 [b, D] to float32 [b, K]."""
     kernel = self.param(
       'kernel',
-      nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform'),
+      initializers.torch_kernel,
       (x.shape[-1], self.out_dim),
       jnp.float32,
     )
@@ -294,10 +291,3 @@ class Linear(nn.Module):
     return nn.Dense(self.num_classes, kernel_init=self.kernel_init, name='fc')(
       features.astype(jnp.float32)
     )
-
-
-def _uniform(limit: float) -> nn.initializers.Initializer:
-  """Returns the initialiser U(-limit, limit)."""
-  return lambda key, shape, dtype=jnp.float32: jax.random.uniform(
-    key, shape, dtype, minval=-limit, maxval=limit
-  )

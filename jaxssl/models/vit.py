@@ -11,12 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxssl import errors
-from jaxssl.models import positions
+from jaxssl.models import initializers, positions
 from jaxssl.models.attention import AttentionPool, SelfAttention
 from jaxssl.models.drop_path import drop_path, fold_keys
 from jaxssl.models.layer_norm import LayerNorm
 from jaxssl.models.mlp import MLP
 from jaxssl.models.relative_position import RelativePositionBias
+from jaxssl.ops.patches import patchify
 
 _POOLS = ('cls', 'avg', 'map')
 _POSITIONS = ('learned', *positions.SINCOS, 'relative', 'none')
@@ -43,19 +44,16 @@ class PatchProjection(nn.Module):
   @nn.compact
   def __call__(self, images: jax.Array) -> jax.Array:
     """Maps images [b, H, W, C] to tokens [b, (H / p) * (W / p), D]."""
-    b, height, width, channels = images.shape
-    p = self.patch_size
+    p, channels = self.patch_size, images.shape[-1]
     fan_in = p * p * channels
     kernel = self.param(
       'kernel',
-      nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform'),
+      initializers.torch_kernel,
       (p, p, channels, self.dim),
       jnp.float32,
     )
-    bias = self.param('bias', _symmetric(fan_in**-0.5), (self.dim,))
-    x = images.astype(self.dtype)
-    x = x.reshape(b, height // p, p, width // p, p, channels)
-    x = x.transpose(0, 1, 3, 2, 4, 5).reshape(b, -1, fan_in)
+    bias = self.param('bias', initializers.uniform(fan_in**-0.5), (self.dim,))
+    x = patchify(images.astype(self.dtype), p)
     x = x @ kernel.reshape(fan_in, self.dim).astype(self.dtype)
     return x + jnp.broadcast_to(bias.astype(self.dtype), x.shape)
 
@@ -248,7 +246,7 @@ class ViT(nn.Module):
         relative positions.
     """
     del axis_name
-    grid = self._grid_of(images)
+    grid = self.grid_of(images)
     drops = train and self.drop_path > 0
     if drops and keys is None:
       raise errors.UserError('drop_path > 0 in training needs `keys`')
@@ -389,7 +387,12 @@ class ViT(nn.Module):
     return self.pool == 'avg' if self.fc_norm is None else self.fc_norm
 
   @nn.nowrap
-  def _grid_of(self, images: jax.Array) -> tuple[int, int]:
+  def grid_of(self, images: jax.Array) -> tuple[int, int]:
+    """Returns (rows, columns) of the patches of images [b, H, W, 3].
+
+    Raises:
+      UserError: an image size that patches do not divide.
+    """
     _, height, width, _ = images.shape
     p = self.patch_size
     if height % p or width % p:
@@ -412,13 +415,6 @@ def _check_square(grid):
 def _square_of_offsets(table):
   side = (math.isqrt(table.shape[1] - 3) + 1) // 2
   return side, side
-
-
-def _symmetric(limit):
-  """Returns the initialiser U(-limit, limit)."""
-  return lambda key, shape: jax.random.uniform(
-    key, shape, minval=-limit, maxval=limit
-  )
 
 
 def _check(vit):

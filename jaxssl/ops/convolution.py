@@ -45,9 +45,10 @@ def _forward(x, kernel, stride):
 
 def _backward(stride, saved, grad):
   x, kernel = saved
+  forward = _patch_product if _is_tiny(x) else _convolve
   grad_x = _platform(
-    _product_grad_x if _is_tiny(x) else _xla_grad_x,
-    _xla_grad_x,
+    functools.partial(_grad_x, forward=forward),
+    functools.partial(_grad_x, forward=_convolve),
     stride,
     x,
     kernel,
@@ -86,9 +87,9 @@ def _convolve(x: jax.Array, kernel: jax.Array, *, stride: int) -> jax.Array:
   )
 
 
-def _xla_grad_x(x, kernel, grad, *, stride):
-  # The value of `x` does not matter: the convolution is linear in it.
-  _, transpose = jax.vjp(lambda x: _convolve(x, kernel, stride=stride), x)
+def _grad_x(x, kernel, grad, *, stride, forward):
+  # The value of `x` does not matter: `forward` is linear in it.
+  _, transpose = jax.vjp(lambda x: forward(x, kernel, stride=stride), x)
   return transpose(grad)[0]
 
 
@@ -119,11 +120,6 @@ def _patches(x: jax.Array, k: int, stride: int) -> jax.Array:
 def _patch_product(x, kernel, *, stride):
   patches = _patches(x, kernel.shape[0], stride)
   return patches @ kernel.reshape(-1, kernel.shape[-1])
-
-
-def _product_grad_x(x, kernel, grad, *, stride):
-  _, transpose = jax.vjp(lambda x: _patch_product(x, kernel, stride=stride), x)
-  return transpose(grad)[0]
 
 
 def _blocked_grad_kernel(x, kernel, grad, *, stride):

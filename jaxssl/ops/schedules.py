@@ -105,6 +105,11 @@ def piecewise(
   return schedule
 
 
+def value_at(value: Schedule | float, step: jax.Array) -> jax.Array | float:
+  """Returns the value of a schedule at this step, or the number itself."""
+  return value(step) if callable(value) else value
+
+
 SCHEDULES = {
   'constant': constant,
   'cosine': cosine,
