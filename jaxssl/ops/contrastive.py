@@ -1,14 +1,17 @@
-"""Losses that compare every embedding with every other one of the batch."""
+"""Losses that compare every embedding with every other one of the batch.
+
+With p_i the logit of a row with its positive and N_i = log sum exp of those
+with its negatives, cross entropy is -log(e^p / (e^p + e^N)) = softplus(N - p).
+The negatives come from `ops.negatives`: as a full matrix, or with `chunk` in
+blocks of so many columns, which large batches need.
+"""
 
 import chex
 import jax
 import jax.numpy as jnp
-import optax
 
+from jaxssl.ops import negatives
 from jaxssl.parallel import collectives
-
-# Added to a row's similarity with itself; exp(-1e9) is 0 in float32.
-_SELF = -1e9
 
 
 def l2_normalize(x: jax.Array, *, epsilon: float = 1e-12) -> jax.Array:
@@ -32,6 +35,7 @@ def nt_xent(
   z2: jax.Array,
   *,
   temperature: float,
+  chunk: int | None = None,
   axis_name: str | None = None,
 ) -> tuple[jax.Array, jax.Array]:
   """Normalised temperature-scaled cross entropy over a batch of pairs.
@@ -48,6 +52,7 @@ def nt_xent(
     z1: [b, D], embeddings of the first view (any norm).
     z2: [b, D], embeddings of the second view, same rows.
     temperature: T > 0.
+    chunk: columns of the matrix at a time, see `ops.negatives`; None: all.
     axis_name: mapped device axis; the negatives are then those of all devices.
 
   Returns:
@@ -63,32 +68,22 @@ def nt_xent(
   chex.assert_rank([z1, z2], 2)
   chex.assert_equal_shape([z1, z2])
   z1, z2 = l2_normalize(z1), l2_normalize(z2)
-  rows = collectives.row_ids(len(z1), axis_name)
-  all1 = collectives.gather(z1, axis_name)  # [B, D]
-  all2 = collectives.gather(z2, axis_name)  # [B, D]
-  itself = _SELF * jax.nn.one_hot(rows, len(all1))  # [b, B]
-
-  def one_direction(anchor, same, other):
-    logits = jnp.concatenate(
-      [
-        anchor @ other.T / temperature,
-        anchor @ same.T / temperature + itself,
-      ],
-      axis=1,
-    )  # [b, 2B]
-    losses = optax.softmax_cross_entropy_with_integer_labels(logits, rows)
-    return jnp.mean(losses), jnp.mean(jnp.argmax(logits, axis=1) == rows)
-
-  loss1, top1 = one_direction(z1, all1, all2)
-  loss2, top2 = one_direction(z2, all2, all1)
-  return (loss1 + loss2) / 2, (top1 + top2) / 2
+  positive = jnp.sum(z1 * z2, axis=1) / temperature
+  z = jnp.concatenate([z1, z2])
+  # Both views have the number of their image and are not each other's negative.
+  rows = jnp.tile(collectives.row_ids(len(z1), axis_name), 2)
+  others = negatives.logsumexp(
+    z / temperature, z, rows, chunk=chunk, axis_name=axis_name
+  )
+  return _cross_entropy(jnp.tile(positive, 2), others)
 
 
 def info_nce(
   queries: jax.Array,
   keys: jax.Array,
   *,
-  temperature: float,
+  temperature: float | jax.Array,
+  chunk: int | None = None,
   axis_name: str | None = None,
 ) -> tuple[jax.Array, jax.Array]:
   """Classifies each query's own key among the keys of the global batch.
@@ -101,6 +96,7 @@ def info_nce(
     queries: [b, D] (any norm).
     keys: [b, D], same rows (any norm).
     temperature: T > 0.
+    chunk: columns of the matrix at a time, see `ops.negatives`; None: all.
     axis_name: mapped device axis; the keys are then those of all devices.
 
   Returns:
@@ -115,11 +111,101 @@ def info_nce(
   """
   chex.assert_rank([queries, keys], 2)
   chex.assert_equal_shape([queries, keys])
+  queries = l2_normalize(queries) / temperature
+  keys = l2_normalize(keys)
   rows = collectives.row_ids(len(queries), axis_name)
-  keys = collectives.gather(l2_normalize(keys), axis_name)
-  logits = l2_normalize(queries) @ keys.T / temperature
-  losses = optax.softmax_cross_entropy_with_integer_labels(logits, rows)
-  return jnp.mean(losses), jnp.mean(jnp.argmax(logits, axis=1) == rows)
+  others = negatives.logsumexp(
+    queries, keys, rows, chunk=chunk, axis_name=axis_name
+  )
+  return _cross_entropy(jnp.sum(queries * keys, axis=1), others)
+
+
+def clip(
+  images: jax.Array,
+  texts: jax.Array,
+  *,
+  scale: jax.Array,
+  chunk: int | None = None,
+  axis_name: str | None = None,
+) -> tuple[jax.Array, jax.Array]:
+  """CLIP's loss: `info_nce` of images among texts and of texts among images.
+
+    loss = 1/2 (info_nce(x, y) + info_nce(y, x)),  T = 1 / scale
+
+  At random embeddings loss is about ln B.
+
+  Args:
+    images: [b, D] (any norm).
+    texts: [b, D], same rows (any norm).
+    scale: factor of the cosines, float32 scalar.
+    chunk: columns of the matrix at a time, see `ops.negatives`; None: all.
+    axis_name: mapped device axis; the negatives are then those of all devices.
+
+  Returns:
+    The mean loss over the rows at hand and the share of images and texts that
+    are nearest to each other; float32 scalars.
+
+  References:
+    Radford et al., Learning Transferable Visual Models From Natural Language
+    Supervision, 2021, https://arxiv.org/abs/2103.00020, figure 3. The gradient
+    is that of the global batch's loss (open_clip's `--local-loss
+    --gather-with-grad`; its default divides it by the number of devices).
+  """
+  directions = [
+    info_nce(a, b, temperature=1 / scale, chunk=chunk, axis_name=axis_name)
+    for a, b in ((images, texts), (texts, images))
+  ]
+  (loss1, top1), (loss2, top2) = directions
+  return (loss1 + loss2) / 2, (top1 + top2) / 2
+
+
+def sigmoid(
+  images: jax.Array,
+  texts: jax.Array,
+  *,
+  scale: jax.Array,
+  bias: jax.Array,
+  chunk: int | None = None,
+  axis_name: str | None = None,
+) -> tuple[jax.Array, jax.Array]:
+  """SigLIP's loss: is this text that image's, asked for every pair.
+
+    loss = -1/B sum_ij log sigmoid(z_ij (scale x_i . y_j + bias))
+
+  for unit vectors x and y; z is 1 for i = j, otherwise -1.
+
+  Args:
+    images: [b, D] (any norm).
+    texts: [b, D], same rows (any norm).
+    scale: factor of the cosines, float32 scalar.
+    bias: added to the logits, float32 scalar.
+    chunk: columns of the matrix at a time, see `ops.negatives`; None: all.
+    axis_name: mapped device axis; the negatives are then those of all devices.
+
+  Returns:
+    The sum over all texts, mean over the images at hand, and the share of
+    images that are nearest to their own text; float32 scalars.
+
+  References:
+    Zhai et al., Sigmoid Loss for Language Image Pre-Training, 2023,
+    https://arxiv.org/abs/2303.15343, equation 1 as in its pseudocode (the
+    displayed equation has the sign of the logits reversed).
+  """
+  chex.assert_rank([images, texts], 2)
+  x, y = scale * l2_normalize(images), l2_normalize(texts)
+  positive = jnp.sum(x * y, axis=1) + bias
+  rows = collectives.row_ids(len(x), axis_name)
+  others = negatives.softplus(
+    x, y, bias, rows, chunk=chunk, axis_name=axis_name
+  )
+  losses = jax.nn.softplus(-positive) + others.total
+  return jnp.mean(losses), jnp.mean(positive > others.largest)
+
+
+def _cross_entropy(positive, others):
+  """Returns the mean loss and the share of rows nearest to their positive."""
+  losses = jax.nn.softplus(others.total - positive)
+  return jnp.mean(losses), jnp.mean(positive > others.largest)
 
 
 def queue_nce(

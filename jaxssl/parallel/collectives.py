@@ -61,6 +61,18 @@ def _all_gather_bwd(axis_name, rows, cotangent):
 _all_gather.defvjp(_all_gather_fwd, _all_gather_bwd)
 
 
+def rotate(tree: PyTree, axis_name: str | None) -> PyTree:
+  """Passes every leaf to the next device of the ring, itself in global view.
+
+  After as many calls as the axis has devices, all are home again.
+  """
+  if axis_name is None:
+    return tree
+  size = axis_size(axis_name)
+  ring = [(i, (i + 1) % size) for i in range(size)]
+  return jax.lax.ppermute(tree, axis_name, ring)
+
+
 def permute(x: jax.Array, order: jax.Array, axis_name: str | None) -> jax.Array:
   """Reorders the rows of the global batch; no gradient is needed by callers.
 

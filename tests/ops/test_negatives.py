@@ -1,0 +1,151 @@
+"""The full matrix, a loop over its blocks and a ring of devices agree."""
+
+import functools
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxssl.errors import UserError
+from jaxssl.ops import contrastive, negatives
+from jaxssl.parallel import collectives, modes
+
+ROWS, DIM = 16, 12
+
+
+def _nt_xent(z1, z2, **options):
+  return contrastive.nt_xent(z1, z2, temperature=0.1, **options)
+
+
+def _info_nce(z1, z2, **options):
+  return contrastive.info_nce(z1, z2, temperature=0.1, **options)
+
+
+def _clip(z1, z2, **options):
+  return contrastive.clip(z1, z2, scale=jnp.asarray(20.0), **options)
+
+
+def _sigmoid(z1, z2, **options):
+  scale, bias = jnp.asarray(10.0), jnp.asarray(-3.0)
+  return contrastive.sigmoid(z1, z2, scale=scale, bias=bias, **options)
+
+
+LOSSES = {
+  'nt_xent': _nt_xent,
+  'info_nce': _info_nce,
+  'clip': _clip,
+  'sigmoid': _sigmoid,
+}
+
+
+def _embeddings():
+  z1, noise = np.random.default_rng(0).normal(size=(2, ROWS, DIM))
+  return z1.astype(np.float32), (z1 + 2 * noise).astype(np.float32)
+
+
+@functools.partial(jax.jit, static_argnames=('name', 'chunk'))
+def _value_and_grad(z1, z2, *, name, chunk=None):
+  loss = functools.partial(LOSSES[name], chunk=chunk)
+  return jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)(z1, z2)
+
+
+def _on_devices(name, devices, chunk):
+  """Loss, top-1 and gradients as after the average over devices."""
+
+  @functools.partial(jax.pmap, axis_name='d', devices=jax.devices()[:devices])
+  def per_device(z1, z2):
+    loss = functools.partial(LOSSES[name], chunk=chunk, axis_name='d')
+    scalars, grads = jax.value_and_grad(loss, (0, 1), has_aux=True)(z1, z2)
+    return collectives.pmean(scalars, 'd'), grads
+
+  split = [z.reshape(devices, -1, DIM) for z in _embeddings()]
+  scalars, grads = jax.device_get(per_device(*split))
+  grads = [g.reshape(ROWS, DIM) / devices for g in grads]
+  return jax.tree.map(lambda x: x[0], scalars), tuple(grads)
+
+
+# A chunk that does not divide the rows, and one that holds them all.
+@pytest.mark.parametrize('chunk', [3, 64])
+@pytest.mark.parametrize('name', LOSSES)
+def test_blocks_equal_the_full_matrix(name, chunk):
+  z1, z2 = _embeddings()
+  # float32, sums in another order.
+  chex.assert_trees_all_close(
+    _value_and_grad(z1, z2, name=name, chunk=chunk),
+    _value_and_grad(z1, z2, name=name),
+    atol=1e-6,
+    rtol=1e-6,
+  )
+
+
+@pytest.mark.parametrize('devices', [1, 2, 8])
+@pytest.mark.parametrize('name', LOSSES)
+def test_a_ring_of_devices_equals_the_full_matrix(name, devices):
+  expected = _value_and_grad(*_embeddings(), name=name)
+  chex.assert_trees_all_close(
+    _on_devices(name, devices, chunk=3), expected, atol=1e-6, rtol=1e-6
+  )
+
+
+@pytest.mark.parametrize('name', ['clip', 'sigmoid'])
+def test_gathered_columns_equal_the_full_matrix(name):
+  expected = _value_and_grad(*_embeddings(), name=name)
+  chex.assert_trees_all_close(
+    _on_devices(name, 8, chunk=None), expected, atol=1e-6, rtol=1e-6
+  )
+
+
+@pytest.mark.parametrize('name', ['clip', 'sigmoid'])
+def test_blocks_of_the_global_view_equal_one_device(name):
+  mode = modes.make_mode('jit', num_devices=8)
+  sharded = _value_and_grad(*mode.put_batch(_embeddings()), name=name, chunk=4)
+  expected = _value_and_grad(*_embeddings(), name=name)
+  chex.assert_trees_all_close(
+    jax.device_get(sharded), expected, atol=1e-6, rtol=1e-6
+  )
+
+
+def _scalars_gradient(chunk):
+  z1, z2 = _embeddings()
+
+  def loss(scale, bias):
+    return contrastive.sigmoid(z1, z2, scale=scale, bias=bias, chunk=chunk)[0]
+
+  return jax.grad(loss, (0, 1))(jnp.asarray(10.0), jnp.asarray(-3.0))
+
+
+def test_scale_and_bias_have_the_gradients_of_the_full_matrix():
+  chex.assert_trees_all_close(
+    _scalars_gradient(5), _scalars_gradient(None), rtol=1e-5
+  )
+
+
+def test_blocks_keep_no_matrix_for_the_backward_pass():
+  z = jax.ShapeDtypeStruct((2048, DIM), jnp.float32)
+  sizes = {
+    chunk: _value_and_grad.lower(z, z, name='clip', chunk=chunk)
+    .compile()
+    .memory_analysis()
+    .temp_size_in_bytes
+    for chunk in (None, 32)
+  }
+  matrix = 4 * 2048**2
+  assert sizes[None] > matrix
+  assert sizes[32] < matrix / 8
+
+
+@pytest.mark.parametrize('chunk', [None, 3])
+def test_one_pair_has_no_negatives(chunk):
+  z = jnp.ones((1, 4))
+  (loss, _), grads = _value_and_grad(z, z, name='clip', chunk=chunk)
+  chex.assert_trees_all_equal(
+    (loss, grads), jax.tree.map(jnp.zeros_like, (loss, grads))
+  )
+
+
+def test_a_chunk_of_nothing_is_a_user_error():
+  z = jnp.ones((2, 4))
+  with pytest.raises(UserError, match='chunk is 0'):
+    negatives.logsumexp(z, z, jnp.arange(2), chunk=0)
