@@ -3,6 +3,7 @@
 import pathlib
 
 from jaxssl.config import Config
+from jaxssl.data.sources import pair_source
 
 # Pictures that are small to begin with: side in pixels.
 _SMALL = {'photos': 32, 'digits': 32, 'cifar10': 32, 'cifar100': 32}
@@ -102,7 +103,9 @@ def default_config(method: str, encoder: str, data: str) -> Config:
 
 
 def data_section(data: str) -> Config:
-  """Returns the section `data` for a name or the path of a folder."""
+  """Returns the section `data` for a name or the path of a folder or file."""
   if pathlib.Path(data).is_dir():
     return {'name': 'folder', 'path': data}
+  if pair_source(data):
+    return {'name': pair_source(data), 'path': data}
   return {'name': data}

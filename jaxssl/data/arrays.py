@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 
 from jaxssl.data import order
+from jaxssl.data.captions import Captions
 from jaxssl.data.source import Records, fingerprint
 from jaxssl.errors import UserError
 
@@ -17,6 +18,7 @@ class Arrays:
     images: uint8 [n, H, W, 3], or [n, H, W] and [n, H, W, 1] for gray.
     labels: integers [n], -1 where unknown; None if there are none.
     class_names: name of each label.
+    captions: one or more texts for each picture; None if there are none.
     name: what messages call the source.
 
   Raises:
@@ -31,6 +33,7 @@ class Arrays:
     labels: np.ndarray | None = None,
     *,
     class_names: Sequence[str] | None = None,
+    captions: Sequence[Sequence[str]] | None = None,
     name: str = 'arrays',
   ):
     self._images = _to_rgb(np.asarray(images))
@@ -44,8 +47,10 @@ class Arrays:
     self.name = name
     self.num_examples = count
     self.class_names = None if class_names is None else tuple(class_names)
+    self.captions = _captions(captions, count, name)
+    texts = self.captions.arrays.values() if self.captions else ()
     self.fingerprint = fingerprint(
-      str(self._images.shape), self._images, self._labels
+      str(self._images.shape), self._images, self._labels, *texts
     )
 
   def fetch(self, indices: np.ndarray) -> Records:
@@ -61,6 +66,16 @@ class Arrays:
   def describe(self, index: int) -> str:
     """Returns the name of a record; see `source.Source`."""
     return f'{self.name}[{index}]'
+
+
+def _captions(
+  captions: Sequence[Sequence[str]] | None, count: int, name: str
+) -> Captions | None:
+  if captions is None:
+    return None
+  if len(captions) != count or not all(captions):
+    raise UserError(f'{name}: each of the {count} pictures needs a caption')
+  return Captions.from_texts(captions)
 
 
 def _to_rgb(images: np.ndarray) -> np.ndarray:

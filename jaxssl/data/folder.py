@@ -1,19 +1,18 @@
 """Any folder of pictures."""
 
 from collections.abc import Iterator
-import hashlib
 import os
 import pathlib
 from typing import Literal
 
 import numpy as np
 
-from jaxssl.data import decode, order
+from jaxssl.data import decode, hold_out, order, sidecar
+from jaxssl.data.captions import Captions
 from jaxssl.data.source import Records, fingerprint
-from jaxssl.errors import UserError, unknown
+from jaxssl.errors import UserError
 
 EXTENSIONS = ('.jpg', '.jpeg', '.jpe', '.jfif', '.png', '.webp', '.gif', '.bmp')
-SPLITS = ('train', 'test', 'all')
 
 _SUBFOLDERS = {'train': ('train',), 'test': ('test', 'val', 'validation')}
 _TRIED = 8
@@ -36,11 +35,16 @@ class Folder:
   `test_fraction` of the pictures, chosen by a hash of the path below the
   folder, are for test; adding files moves no other file.
 
+  Captions: with `captions='txt'`, `cat.jpg` is described by the file `cat.txt`
+  beside it, one caption a line. Pictures without one are left out, as are
+  captions without a picture; the log names some of both.
+
   Args:
     path: the folder.
     split: `'train'`, `'test'`, or `'all'`.
     test_fraction: share of the pictures that is held out, where there are no
       subfolders for the splits.
+    captions: ending of the files with captions; None for no captions.
 
   Raises:
     UserError: if the folder is missing or empty, no picture among the first few
@@ -55,29 +59,40 @@ class Folder:
     *,
     split: str = 'train',
     test_fraction: float = 0.0,
+    captions: str | None = None,
   ):
-    if split not in SPLITS:
-      raise unknown('split of a folder', split, SPLITS)
-    if not 0 <= test_fraction < 1:
-      raise UserError(f'test_fraction must be in [0, 1), not {test_fraction}')
+    hold_out.check_split(split, test_fraction)
     root = pathlib.Path(path).expanduser()
     if not root.is_dir():
       raise UserError(f'{root} is not a folder')
     inner = _split_folder(root, split)
     self._root = inner or root
-    files = sorted(_pictures(self._root))
+    files = sorted(_files(self._root, EXTENSIONS))
     if not files:
       raise UserError(
         f'{self._root} has no pictures; known endings: {" ".join(EXTENSIONS)}'
       )
     self.class_names = _class_names(files)
+    texts = self._read_captions(files, captions)
+    files = list(texts or files)
     if inner is None:
-      files = _hold_out(files, split, test_fraction)
-    if not files:
-      raise UserError(f'{root}: split {split!r} is empty; set test_fraction')
-    self._set_files(files)
+      kept = hold_out.chosen(
+        files, split, test_fraction=test_fraction, source=str(root)
+      )
+      files = [files[i] for i in kept.tolist()]
     self.name = str(path)
+    self.captions = texts and Captions.from_texts(texts[f] for f in files)
+    self._set_files(files)
     self._check_readable()
+
+  def _read_captions(
+    self, files: list[str], ending: str | None
+  ) -> dict[str, tuple[str, ...]] | None:
+    if ending is None:
+      return None
+    ending = '.' + ending.lstrip('.')
+    sidecars = set(_files(self._root, (ending,)))
+    return sidecar.read(self._root, files, sidecars, ending=ending)
 
   def _set_files(self, files: list[str]):
     self.num_examples = len(files)
@@ -91,6 +106,7 @@ class Folder:
     self.fingerprint = fingerprint(
       '\n'.join(files).encode(errors='surrogateescape'),
       np.fromiter(sizes, np.int64, len(files)),
+      *(self.captions.arrays.values() if self.captions else ()),
     )
 
   def _check_readable(self):
@@ -130,7 +146,7 @@ def _split_folder(root: pathlib.Path, split: str) -> pathlib.Path | None:
   return found[split][0]
 
 
-def _pictures(root: pathlib.Path) -> Iterator[str]:
+def _files(root: pathlib.Path, endings: tuple[str, ...]) -> Iterator[str]:
   """Yields paths relative to `root`, in any order."""
   seen = set()
   # A name that is no UTF-8 survives as surrogate escapes.
@@ -143,7 +159,7 @@ def _pictures(root: pathlib.Path) -> Iterator[str]:
     # Sorted, so that of two links to one folder always the same is entered.
     folders[:] = sorted(name for name in folders if not name.startswith('.'))
     for name in names:
-      if not name.startswith('.') and name.lower().endswith(EXTENSIONS):
+      if not name.startswith('.') and name.lower().endswith(endings):
         yield os.path.relpath(os.path.join(folder, name), root)
 
 
@@ -155,17 +171,3 @@ def _class_names(files: list[str]) -> tuple[str, ...] | None:
   if any(os.sep not in name for name in files):
     return None
   return tuple(sorted({_first_folder(name) for name in files}))
-
-
-def _hold_out(files: list[str], split: str, fraction: float) -> list[str]:
-  if split == 'all':
-    return files
-  held = [_hash_share(name) < fraction for name in files]
-  return [f for f, h in zip(files, held, strict=True) if h == (split == 'test')]
-
-
-def _hash_share(name: str) -> float:
-  """Hashes a path to [0, 1), equally on every system."""
-  text = name.replace(os.sep, '/').encode(errors='surrogateescape')
-  digest = hashlib.sha256(text).digest()
-  return int.from_bytes(digest[:8], 'big') / 2**64

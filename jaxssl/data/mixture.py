@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from jaxssl.data import order
+from jaxssl.data.captions import Captions
 from jaxssl.data.source import Records, Source, fingerprint
 from jaxssl.errors import UserError
 
@@ -29,7 +30,8 @@ class Mixture:
   otherwise 1000, with the shares rounded (largest remainder, at least one row).
 
   Labels are kept if all sources have the same class names; otherwise they are
-  -1. Record i of source s has the index i + the number of records before s.
+  -1. Captions are kept if all sources have some. Record i of source s has the
+  index i + the number of records before s.
 
   Args:
     sources: at least one.
@@ -62,6 +64,8 @@ class Mixture:
     self.class_names = names.pop() if len(names) == 1 else None
     self.name = 'mixture(' + ', '.join(s.name for s in sources) + ')'
     self.num_examples = int(self._starts[-1])
+    captions = [source.captions for source in sources]
+    self.captions = None if None in captions else Captions.joined(captions)
     self.fingerprint = fingerprint(
       str(self.counts), *(source.fingerprint for source in sources)
     )

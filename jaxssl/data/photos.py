@@ -5,6 +5,7 @@ import numpy as np
 from jaxssl.data.arrays import Arrays
 from jaxssl.data.optional import require
 from jaxssl.data.order import mix64
+from jaxssl.data.photo_captions import CAPTIONS
 from jaxssl.errors import UserError, unknown
 
 PICTURES = (
@@ -42,6 +43,8 @@ def photos(
 ) -> Arrays:
   """Makes square crops of 19 photographs; the label is the picture.
 
+  The captions of a crop (`photo_captions`) are those of its picture.
+
   Training crops lie in the left 65 % of the columns of each picture, test crops
   in the rest, so that no pixel is in both. Positions are uniform and the same
   on every machine. Each crop is reduced by the mean of whole blocks of pixels.
@@ -71,7 +74,13 @@ def photos(
     crops += [_crops(region, crop, count, (seed, label, split == 'test'), name)]
   images = _reduce(np.concatenate(crops), crop // size)
   labels = np.repeat(np.arange(len(PICTURES)), count)
-  return Arrays(images, labels, class_names=PICTURES, name=f'photos/{split}')
+  return Arrays(
+    images,
+    labels,
+    class_names=PICTURES,
+    captions=[CAPTIONS[PICTURES[label]] for label in labels],
+    name=f'photos/{split}',
+  )
 
 
 def _picture(name: str) -> np.ndarray:

@@ -2,8 +2,8 @@
 
 A training batch is a pure function of (source, seed, step): `order.py` says
 which record stands in which row, and crops take their randomness from (seed,
-epoch, record, view). A run that resumes asks for `first_step` and gets the same
-bytes without replaying anything.
+epoch, record, view), captions from (seed, epoch, record). A run that resumes
+asks for `first_step` and gets the same bytes without replaying anything.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ import numpy as np
 from jaxssl.augment.crop_spec import CropSpec
 from jaxssl.data import order
 from jaxssl.data.decode import MAX_PIXELS
-from jaxssl.data.rows import Faults, Plan
+from jaxssl.data.rows import EncodeText, Faults, Plan
 from jaxssl.data.source import Source
 from jaxssl.data.stream import Reader
 from jaxssl.errors import UserError
@@ -39,10 +39,11 @@ class TrainBatches:
 
   def __next__(self) -> Batch:
     rows = self._reader.read()
-    batch = {'label': rows['label'], 'index': rows['index']}
+    pictures = rows.pop('pictures')
+    batch = {name: rows[name] for name in rows if name != 'position'}
     if self._cropped:
-      return {'crops': rows['pictures'], **batch}
-    return {'image': rows['pictures'][0], **batch}
+      return {'crops': pictures, **batch}
+    return {'image': pictures[0], **batch}
 
   @property
   def bad(self) -> int:
@@ -73,6 +74,7 @@ def train_batches(
   prefetch: int = 2,
   num_threads: int | None = None,
   max_pixels: int = MAX_PIXELS,
+  encode_text: EncodeText | None = None,
   on_bad: Callable[[str, str], None] | None = None,
 ) -> TrainBatches:
   """Returns the endless batches of this process from `first_step` on.
@@ -94,22 +96,32 @@ def train_batches(
     prefetch: batches to hold ready.
     num_threads: threads that decode; None for one a core.
     max_pixels: records with more pixels are not decoded but count as bad.
+    encode_text: captions to int32 [n, L], such as `text.Tokenizer.encode`; None
+      for batches without text.
     on_bad: called with name and reason of each bad record, once; None logs a
       warning.
 
   Returns:
     An iterator of dicts: `image` uint8 [b, S, S, 3], or `crops`, a tuple of
     uint8 [b, S_v, S_v, 3]; `label` int32 [b], -1 where unknown; `index` int64
-    [b], the record in its source. b = batch_size / process_count.
+    [b], the record in its source; with `encode_text`, `text` int32 [b, L], of a
+    caption that is drawn from those of the record. b = batch_size /
+    process_count.
 
   Raises:
-    UserError: if the batch does not divide among the processes or `image_size`
-      is missing; on iteration, with `strict`, for an unreadable record, and if
-      no record can be read at all.
+    UserError: if the batch does not divide among the processes, `image_size`
+      is missing, or text is asked of a source without captions; on iteration,
+      with `strict`, for an unreadable record, and if no record can be read at
+      all.
   """
   if source.content != 'pixels' and not crops and image_size is None:
     raise UserError(
       f'{source.name}: pictures may differ in size; give image_size or crops'
+    )
+  if encode_text is not None and source.captions is None:
+    raise UserError(
+      f'{source.name} has no captions; give image-text pairs: a tar, tfrecord '
+      'or table source, photos, or a folder with its captions'
     )
   positions = functools.partial(
     order.rows_of,
@@ -126,6 +138,7 @@ def train_batches(
     crops=tuple(crops or ()),
     image_size=image_size,
     max_pixels=max_pixels,
+    encode_text=encode_text,
   )
   reader = Reader(
     plan,

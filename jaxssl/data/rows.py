@@ -17,6 +17,7 @@ from jaxssl.errors import UserError
 MAX_PIXELS = decode.MAX_PIXELS
 
 Row = dict[str, Any]
+EncodeText = Callable[[list[str]], np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,6 +32,8 @@ class Plan:
     image_size: side of whole pictures, or None to leave them as they are.
     crop_fraction: share of the resized shorter side in a whole picture.
     max_pixels: pictures with more pixels are not decoded.
+    encode_text: captions to int32 [b, L] token ids, for sources with captions;
+      None for rows without `text`.
   """
 
   source: Source
@@ -40,6 +43,7 @@ class Plan:
   image_size: int | None = None
   crop_fraction: float = 1.0
   max_pixels: int = MAX_PIXELS
+  encode_text: EncodeText | None = None
 
   @property
   def shapes(self) -> tuple[tuple[int, int, int], ...]:
@@ -74,7 +78,8 @@ class Plan:
 
     Returns:
       `content` and `label` of `Records`; `position`, `index` int64 [b]; `key`
-      int64 [b, max(1, views), 2], the seed of each crop.
+      int64 [b, max(1, views), 2], the seed of each crop; with `encode_text`,
+      `text` int32 [b, L], of one caption a row.
     """
     epoch, index = self.locate(positions)
     if replacement:
@@ -86,13 +91,17 @@ class Plan:
     # replaces it, whether that was known before reading or not.
     words = (self.seed, epoch[:, None, None], index[:, None, None])
     key = mix64(*words, views[:, None], np.arange(2)).astype(np.int64)
-    return {
+    rows = {
       'content': records.content,
       'label': records.label,
       'position': positions,
       'index': index,
       'key': key,
     }
+    if self.encode_text is not None:
+      texts = self.source.captions.draw(index, epoch=epoch, seed=self.seed)
+      rows['text'] = self.encode_text(texts)
+    return rows
 
   def render(self, content: Any, key: Any, *, by_pillow: bool = False) -> Any:
     """Decodes and crops one record in a TensorFlow graph.

@@ -6,6 +6,8 @@ from typing import Literal, Protocol
 
 import numpy as np
 
+from jaxssl.data.captions import Captions
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Records:
@@ -32,6 +34,7 @@ class Source(Protocol):
     content: what `fetch` gives: `'pixels'` (uint8 arrays of one size),
       `'bytes'` (encoded pictures), or `'paths'` (files, which TensorFlow then
       reads in parallel, without Python).
+    captions: texts of every record, or None if there are none.
   """
 
   name: str
@@ -39,6 +42,7 @@ class Source(Protocol):
   class_names: tuple[str, ...] | None
   fingerprint: str
   content: Literal['pixels', 'bytes', 'paths']
+  captions: Captions | None
 
   def fetch(self, indices: np.ndarray) -> Records:
     """Returns the records of int64 [b] `indices`, cheaply and in one call."""

@@ -12,6 +12,9 @@ from jaxssl.data.folder import Folder
 from jaxssl.data.mixture import Mixture
 from jaxssl.data.photos import photos
 from jaxssl.data.source import Source
+from jaxssl.data.table import ENDINGS, Table
+from jaxssl.data.tar import tar
+from jaxssl.data.tfrecord_pairs import tfrecord
 from jaxssl.errors import UserError, unknown
 
 
@@ -32,15 +35,22 @@ SOURCES: dict[str, Callable[..., Source]] = {
   'digits': digits,
   'folder': Folder,
   'mixture': _mixture,
+  'tar': tar,
+  'tfrecord': tfrecord,
+  'table': Table,
 }
+# Files that are sources of image-text pairs, by their ending.
+PAIR_FILES = {'.tar': 'tar', '.tfrecord': 'tfrecord'} | dict.fromkeys(
+  ENDINGS, 'table'
+)
 
 
 def make_source(name: str, **kwargs: Any) -> Source:
   """Makes a source from the section of a config.
 
   Args:
-    name: a key of `SOURCES`; or the path of a folder of pictures; or the name
-      of a TFDS data set.
+    name: a key of `SOURCES`; or the path of a folder of pictures or of a file
+      of image-text pairs (`PAIR_FILES`); or the name of a TFDS data set.
     **kwargs: arguments of that source.
 
   Returns:
@@ -53,11 +63,18 @@ def make_source(name: str, **kwargs: Any) -> Source:
     return _call(name, SOURCES[name], kwargs)
   if os.path.isdir(os.path.expanduser(name)) and 'data_dir' not in kwargs:
     return _call(name, Folder, {'path': name, **kwargs})
+  if pair_source(name):
+    return make_source(pair_source(name), **{'path': name, **kwargs})
   if not _is_tfds(name, kwargs.get('data_dir')):
     if os.sep in name:
       raise UserError(f'{name} is neither a folder nor a known data source')
     raise unknown('data source', name, SOURCES)
   return _call(name, tfds_source.Tfds, {'name': name, **kwargs})
+
+
+def pair_source(name: str) -> str | None:
+  """Returns the source that reads a file of pairs; None for other names."""
+  return PAIR_FILES.get(os.path.splitext(name)[1].lower())
 
 
 def _is_tfds(name: str, data_dir: str | None) -> bool:

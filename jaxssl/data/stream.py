@@ -67,7 +67,7 @@ class Reader:
 
     Returns:
       `label` int32 [b], `index` and `position` int64 [b], `pictures`: tuple of
-      uint8 [b, S_v, S_v, 3].
+      uint8 [b, S_v, S_v, 3]; `text` int32 [b, L] if the plan has it.
 
     Raises:
       UserError: if faults are strict, or no record can be read.
@@ -184,6 +184,8 @@ class Reader:
       'index': tf.int64,
       'key': tf.int64,
     }
+    if self._plan.encode_text is not None:
+      kinds['text'] = tf.int32
 
     def fetch(step):
       rows = self._plan.fetch(
@@ -197,6 +199,8 @@ class Reader:
       rows[name].set_shape([None])
     rows['content'].set_shape([None, None, None, 3] if pixels else [None])
     rows['key'].set_shape([None, None, 2])
+    if 'text' in rows:
+      rows['text'].set_shape([None, None])
     return rows
 
   def _render(self, row: dict[str, Any]) -> dict[str, Any]:
@@ -256,6 +260,7 @@ class _RowMaker:
 
   def blank(self, position: int) -> Rows:
     """Returns a batch of one row that stands for nothing."""
+    # Only where nothing is replaced, which is evaluation, without texts.
     return {
       'label': np.full(1, -1, np.int32),
       'index': np.full(1, -1, np.int64),
@@ -273,19 +278,22 @@ def _as_pictures(rows: dict[str, Any]) -> dict[str, Any]:
 
 def _row(chunk: Rows, row: int) -> Rows:
   pictures = tuple(p[row : row + 1] for p in chunk['pictures'])
-  names = ('label', 'index', 'position')
-  return {name: chunk[name][row : row + 1] for name in names} | {
+  return {name: chunk[name][row : row + 1] for name in _flat(chunk)} | {
     'pictures': pictures
   }
 
 
 def _stack(rows: list[Rows]) -> Rows:
   stacked = {
-    name: np.concatenate([row[name] for row in rows])
-    for name in ('label', 'index', 'position')
+    name: np.concatenate([row[name] for row in rows]) for name in _flat(rows[0])
   }
   views = zip(*(row['pictures'] for row in rows), strict=True)
   return stacked | {'pictures': tuple(np.concatenate(v) for v in views)}
+
+
+def _flat(rows: Rows) -> list[str]:
+  """Names of all that is one array."""
+  return [name for name in rows if name != 'pictures']
 
 
 def _reason(error: Exception) -> str:

@@ -36,6 +36,7 @@ class Tfds:
   """
 
   content: Literal['bytes'] = 'bytes'
+  captions = None
 
   def __init__(
     self,

@@ -34,7 +34,7 @@ class TFRecords:
   """
 
   def __init__(self, paths: Sequence[str]):
-    places = [_places(path) for path in paths]
+    places = [record_places(path) for path in paths]
     self._files = [os.open(path, os.O_RDONLY) for path in paths]
     self.lengths = [len(place) for place in places]
     self._file = np.repeat(np.arange(len(paths)), self.lengths)
@@ -59,8 +59,12 @@ class TFRecords:
     ]
 
 
-def _places(path: str) -> np.ndarray:
-  """Returns offset and size of each record, int64 [n, 2]."""
+def record_places(path: str) -> np.ndarray:
+  """Returns offset and size of each record of a file, int64 [n, 2].
+
+  Raises:
+    UserError: if the file is missing or cut short.
+  """
   places = []
   try:
     end = os.path.getsize(path)

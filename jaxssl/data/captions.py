@@ -1,0 +1,135 @@
+"""The texts that belong to the records of a source."""
+
+from collections.abc import Iterable, Mapping, Sequence
+import logging
+
+import numpy as np
+
+from jaxssl.data import order
+
+_log = logging.getLogger(__name__)
+_NAMED = 3
+# Sets the draw of a caption apart from those of the crops of the same record.
+_STREAM = -1
+
+
+class Captions:
+  """One or more texts for each of n records, in a few arrays.
+
+  A Python string would take several times the memory, and the threads of the
+  pipeline would share nothing.
+
+  Args:
+    blob: all texts in UTF-8, one after the other, uint8 [bytes].
+    bounds: where each text begins and the last one ends, int64 [texts + 1].
+    first: number of the first text of each record, int64 [n].
+    count: how many texts it has, int64 [n].
+  """
+
+  def __init__(
+    self,
+    blob: np.ndarray,
+    bounds: np.ndarray,
+    first: np.ndarray,
+    count: np.ndarray,
+  ):
+    self._blob, self._bounds = blob, bounds
+    self._first, self._count = first, count
+
+  @classmethod
+  def from_texts(cls, texts: Iterable[Sequence[str]]) -> 'Captions':
+    """Makes them of the texts of each record."""
+    texts = list(texts)
+    # Half of a surrogate pair, as careless JSON has it, is no text.
+    encoded = [t.encode(errors='replace') for record in texts for t in record]
+    count = np.array([len(record) for record in texts], np.int64)
+    lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))
+    return cls(
+      np.frombuffer(b''.join(encoded), np.uint8),
+      np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+      np.cumsum(count) - count,
+      count,
+    )
+
+  @classmethod
+  def joined(cls, parts: Sequence['Captions']) -> 'Captions':
+    """Returns the captions of several sources, in their order."""
+    blobs, bounds, firsts = [], [np.zeros(1, np.int64)], []
+    size = texts = 0
+    for part in parts:
+      blobs.append(part._blob)
+      bounds.append(part._bounds[1:] + size)
+      firsts.append(part._first + texts)
+      size += len(part._blob)
+      texts += len(part._bounds) - 1
+    counts = [part._count for part in parts]
+    joined = map(np.concatenate, (blobs, bounds, firsts, counts))
+    return cls(*joined)
+
+  def __len__(self) -> int:
+    return len(self._first)
+
+  def __getitem__(self, index: int) -> tuple[str, ...]:
+    first = int(self._first[index])
+    return tuple(
+      self._text(number)
+      for number in range(first, first + int(self._count[index]))
+    )
+
+  def take(self, indices: np.ndarray) -> 'Captions':
+    """Returns the captions of some records; the texts are not copied."""
+    return Captions(
+      self._blob, self._bounds, self._first[indices], self._count[indices]
+    )
+
+  def draw(
+    self, indices: np.ndarray, *, epoch: np.ndarray, seed: int
+  ) -> list[str]:
+    """Draws one text of each record.
+
+    A function of seed, epoch and record, so that the same record gets another
+    caption in another epoch but the same one after a resume.
+
+    Args:
+      indices: records, int64 [b].
+      epoch: of each row, int64 [b].
+      seed: of the run.
+    """
+    words = order.mix64(seed, epoch, indices, _STREAM)
+    chosen = words % self._count[indices].astype(np.uint64)
+    numbers = self._first[indices] + chosen.astype(np.int64)
+    return [self._text(number) for number in numbers.tolist()]
+
+  @property
+  def arrays(self) -> dict[str, np.ndarray]:
+    """What the constructor takes, by name."""
+    return {
+      'blob': self._blob,
+      'bounds': self._bounds,
+      'first': self._first,
+      'count': self._count,
+    }
+
+  def _text(self, number: int) -> str:
+    start, end = self._bounds[number : number + 2].tolist()
+    return self._blob[start:end].tobytes().decode(errors='replace')
+
+
+def warn_skipped(source: str, skipped: Mapping[str, Sequence[str]]) -> None:
+  """Logs how many records of each kind of fault are left out, and some names.
+
+  Args:
+    source: name of the source.
+    skipped: what is wrong -> names of the records.
+  """
+  for fault, names in skipped.items():
+    if names:
+      more = ', ...' if len(names) > _NAMED else ''
+      _log.warning(
+        '%s: %d left out, %s: %s%s',
+        source,
+        len(names),
+        fault,
+        ', '.join(names[:_NAMED]),
+        more,
+      )

@@ -1,0 +1,55 @@
+"""A test split of records that have none of their own."""
+
+from collections.abc import Sequence
+import hashlib
+import os
+
+import numpy as np
+
+from jaxssl.errors import UserError, unknown
+
+SPLITS = ('train', 'test', 'all')
+
+
+def check_split(split: str, test_fraction: float) -> None:
+  """Raises `UserError` for an unknown split or an impossible share."""
+  if split not in SPLITS:
+    raise unknown('split', split, SPLITS)
+  if not 0 <= test_fraction < 1:
+    raise UserError(f'test_fraction must be in [0, 1), not {test_fraction}')
+
+
+def chosen(
+  names: Sequence[str], split: str, *, test_fraction: float, source: str
+) -> np.ndarray:
+  """Returns which records belong to a split.
+
+  A record is held out by a hash of its name, so that more records move none
+  from one split to the other.
+
+  Args:
+    names: of all records.
+    split: `'train'`, `'test'` or `'all'`.
+    test_fraction: share of the records that is held out.
+    source: what messages call the source.
+
+  Returns:
+    int64, the numbers of the records, in order.
+
+  Raises:
+    UserError: if there are none.
+  """
+  if split == 'all' or (split == 'train' and test_fraction == 0):
+    return np.arange(len(names))
+  held = np.array([_hash_share(name) < test_fraction for name in names], bool)
+  found = np.flatnonzero(held == (split == 'test'))
+  if not found.size:
+    raise UserError(f'{source}: split {split!r} is empty; set test_fraction')
+  return found
+
+
+def _hash_share(name: str) -> float:
+  """Hashes a path to [0, 1), equally on every system."""
+  text = name.replace(os.sep, '/').encode(errors='surrogateescape')
+  digest = hashlib.sha256(text).digest()
+  return int.from_bytes(digest[:8], 'big') / 2**64

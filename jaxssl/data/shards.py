@@ -1,0 +1,278 @@
+"""Image-text pairs in large files, read in place by an index.
+
+Nothing is extracted and nothing is streamed in a fixed order: an index of each
+file (where every picture lies, its captions, its label) is made once and kept
+in the user's cache folder, so that shuffling and resuming are arithmetic as for
+every other source.
+"""
+
+from collections.abc import Callable, Sequence
+import dataclasses
+import glob
+import hashlib
+import json
+import logging
+import os
+import pathlib
+import re
+from typing import Literal
+import zipfile
+
+import numpy as np
+
+from jaxssl import atomic_file
+from jaxssl.data import hold_out, order
+from jaxssl.data.captions import Captions, warn_skipped
+from jaxssl.data.source import Records, fingerprint
+from jaxssl.errors import UserError
+
+_log = logging.getLogger(__name__)
+# In the name of every kept index: a change of what is indexed is a new number.
+_VERSION = 1
+_RANGE = re.compile(r'\{(\d+)\.\.(\d+)\}')
+_DAMAGE = (
+  OSError,
+  ValueError,
+  KeyError,
+  TypeError,
+  EOFError,
+  zipfile.BadZipFile,
+)
+# Larger numbers are names (of products, say), not places in a list.
+_MOST_CLASSES = 1_000_000
+NO_CAPTION = 'pictures without a caption'
+NO_PICTURE = 'captions without a picture'
+TOO_LARGE = 'too large'
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ShardIndex:
+  """What one file holds.
+
+  Attributes:
+    names: name of each record.
+    places: offset and size of each record, int64 [n, 2].
+    captions: of each record.
+    labels: label of each record as text, empty where unknown.
+    skipped: what is wrong -> names of records that are left out.
+  """
+
+  names: Sequence[str]
+  places: np.ndarray
+  captions: Captions
+  labels: Sequence[str]
+  skipped: dict[str, Sequence[str]]
+
+  def save(self, path: pathlib.Path) -> None:
+    """Writes it to a file."""
+    lists = {
+      name: getattr(self, name) for name in ('names', 'labels', 'skipped')
+    }
+    arrays = {
+      'places': self.places,
+      'lists': np.frombuffer(json.dumps(lists).encode(), np.uint8),
+      **self.captions.arrays,
+    }
+    atomic_file.write(path, lambda file: np.savez(file, **arrays))
+
+  @classmethod
+  def load(cls, path: pathlib.Path) -> 'ShardIndex':
+    """Reads what `save` wrote."""
+    # No pickle: it could run code.
+    with path.open('rb') as opened, np.load(opened, allow_pickle=False) as file:
+      arrays = dict(file)
+    lists = json.loads(arrays.pop('lists').tobytes())
+    places = arrays.pop('places')
+    return cls(places=places, captions=Captions(**arrays), **lists)
+
+
+class Shards:
+  """Pairs of several files.
+
+  Args:
+    paths: the files, in order.
+    scan: makes the index of a file.
+    picture: encoded picture of a record's bytes.
+    settings: all that `scan` depends on besides the file.
+    has_labels: whether records have labels.
+    split: `'train'`, `'test'` or `'all'`.
+    test_fraction: share of the records that is held out by a hash of the name.
+
+  Attributes:
+    skipped: what is wrong -> how many records are left out for it.
+
+  Raises:
+    UserError: if a file cannot be read, or the split is empty.
+  """
+
+  content: Literal['bytes'] = 'bytes'
+
+  def __init__(
+    self,
+    paths: Sequence[str],
+    *,
+    scan: Callable[[str], ShardIndex],
+    picture: Callable[[bytes], bytes],
+    settings: str,
+    has_labels: bool,
+    split: str,
+    test_fraction: float,
+  ):
+    hold_out.check_split(split, test_fraction)
+    self._paths, self._picture = tuple(paths), picture
+    self.name = paths[0] if len(paths) == 1 else f'{paths[0]} and others'
+    shards = [_index(path, scan, settings) for path in paths]
+    names = [name for shard in shards for name in shard.names]
+    self._report(shards)
+    if not names:
+      raise UserError(f'{self.name}: no picture with a caption in it')
+    labels, classes = _classes([l for shard in shards for l in shard.labels])
+    self.class_names = classes if has_labels else None
+    kept = hold_out.chosen(
+      names, split, test_fraction=test_fraction, source=self.name
+    )
+    self.num_examples = len(kept)
+    self._names = [names[i] for i in kept.tolist()]
+    self._labels = labels[kept]
+    sizes = [len(shard.names) for shard in shards]
+    self._file = np.repeat(np.arange(len(paths)), sizes)[kept]
+    self._places = np.concatenate([shard.places for shard in shards])[kept]
+    self.captions = Captions.joined([s.captions for s in shards]).take(kept)
+    self.fingerprint = fingerprint(
+      '\n'.join(self._names),
+      self._places,
+      self._labels,
+      *self.captions.arrays.values(),
+    )
+
+  def _report(self, shards: Sequence[ShardIndex]):
+    """Sums up over the files what is left out, and says so."""
+    found: dict[str, list[str]] = {}
+    for shard in shards:
+      for fault, names in shard.skipped.items():
+        found.setdefault(fault, []).extend(names)
+    self.skipped = {fault: len(names) for fault, names in found.items()}
+    warn_skipped(self.name, found)
+
+  def fetch(self, indices: np.ndarray) -> Records:
+    """Returns records; see `source.Source`."""
+    content = np.empty(len(indices), object)
+    files = self._file[indices]
+    for number in np.unique(files).tolist():
+      rows = np.flatnonzero(files == number)
+      places = self._places[indices[rows]]
+      for row, record in zip(
+        rows.tolist(), _read(self._paths[number], places), strict=True
+      ):
+        content[row] = self._picture(record)
+    return Records(content=content, label=self._labels[indices])
+
+  def locate(
+    self, positions: np.ndarray, *, seed: int
+  ) -> tuple[np.ndarray, np.ndarray]:
+    """Returns `(epoch, index)`; see `source.Source`."""
+    return order.locate(positions, num_examples=self.num_examples, seed=seed)
+
+  def describe(self, index: int) -> str:
+    """Returns the file and the name of a record."""
+    return f'{self._paths[self._file[index]]}:{self._names[index]}'
+
+
+def expand(path: str | Sequence[str]) -> list[str]:
+  """Returns the files that a path stands for.
+
+  Args:
+    path: one or several of: a file; a pattern such as `part-*.tar`; a range of
+      numbers such as `part-{000..123}.tar`.
+
+  Raises:
+    UserError: if one stands for no file.
+  """
+  paths = [path] if isinstance(path, str | os.PathLike) else list(path)
+  files = []
+  for entry in map(str, paths):
+    found = []
+    for pattern in _numbered(os.path.expanduser(entry)):
+      # A name with brackets is first of all a name.
+      found += [pattern] if os.path.isfile(pattern) else glob.glob(pattern)
+    if not found:
+      raise UserError(f'no file {entry}')
+    files += sorted(found)
+  return files
+
+
+def _numbered(path: str) -> list[str]:
+  match = _RANGE.search(path)
+  if not match:
+    return [path]
+  first, last = match.groups()
+  return [
+    f'{path[: match.start()]}{number:0{len(first)}}{path[match.end() :]}'
+    for number in range(int(first), int(last) + 1)
+  ]
+
+
+def cache_folder() -> pathlib.Path:
+  """Where indices are kept: `$XDG_CACHE_HOME/jaxssl`, or `~/.cache/jaxssl`."""
+  base = os.environ.get('XDG_CACHE_HOME') or '~/.cache'
+  return pathlib.Path(base).expanduser() / 'jaxssl'
+
+
+def _index(
+  path: str, scan: Callable[[str], ShardIndex], settings: str
+) -> ShardIndex:
+  """Reads the kept index of a file, or makes and keeps it."""
+  try:
+    status = os.stat(path)
+  except OSError as error:
+    raise UserError(f'{path}: {error.strerror}') from error
+  state = (os.path.abspath(path), status.st_size, status.st_mtime_ns)
+  digest = hashlib.sha256(repr((_VERSION, *state, settings)).encode())
+  kept = cache_folder() / f'shard-{digest.hexdigest()[:32]}.npz'
+  if kept.exists():
+    try:
+      return ShardIndex.load(kept)
+    except _DAMAGE as e:
+      _log.warning('%s is damaged (%s); reading %s again', kept, e, path)
+  index = scan(path)
+  try:
+    index.save(kept)
+  except UserError as error:
+    _log.warning('the index of %s is not kept: %s', path, error)
+  return index
+
+
+def _read(path: str, places: np.ndarray) -> list[bytes]:
+  """Returns the bytes at some places of a file."""
+  try:
+    with open(path, 'rb', buffering=0) as file:
+      return [
+        os.pread(file.fileno(), size, offset)
+        for offset, size in places.tolist()
+      ]
+  except OSError:
+    # An empty record is unreadable and is handled like any other such record.
+    return [b''] * len(places)
+
+
+def _classes(labels: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
+  """Returns the number of each label, -1 where empty, and the classes' names.
+
+  Whole numbers stay as they are, other labels are sorted.
+  """
+  known = {label for label in labels if label}
+  if known and all(label.isdecimal() for label in known):
+    most = max(map(int, known))
+    if most < _MOST_CLASSES:
+      numbers = {label: int(label) for label in known}
+      names = tuple(map(str, range(most + 1)))
+      return _numbered_labels(labels, numbers), names
+  names = tuple(sorted(known))
+  numbers = {name: number for number, name in enumerate(names)}
+  return _numbered_labels(labels, numbers), names
+
+
+def _numbered_labels(
+  labels: Sequence[str], numbers: dict[str, int]
+) -> np.ndarray:
+  return np.array([numbers.get(label, -1) for label in labels], np.int32)

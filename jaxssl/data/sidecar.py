@@ -1,0 +1,54 @@
+"""Captions in text files beside their pictures."""
+
+from collections.abc import Sequence
+import os
+import pathlib
+
+from jaxssl.data.captions import warn_skipped
+from jaxssl.errors import UserError
+
+
+def read(
+  root: pathlib.Path,
+  pictures: Sequence[str],
+  sidecars: set[str],
+  *,
+  ending: str,
+) -> dict[str, tuple[str, ...]]:
+  """Reads one caption a line from the file beside each picture.
+
+  Pictures without a caption and captions without a picture are left out, and
+  counted and named in the log.
+
+  Args:
+    root: folder of all.
+    pictures: files below it.
+    sidecars: files below it with captions.
+    ending: of those, with its dot.
+
+  Returns:
+    picture -> captions, in the order of `pictures`.
+
+  Raises:
+    UserError: if no picture has a caption.
+  """
+  beside = {name: os.path.splitext(name)[0] + ending for name in pictures}
+  captions = {
+    name: _lines(root / sidecar)
+    for name, sidecar in beside.items()
+    if sidecar in sidecars
+  }
+  skipped = {
+    'pictures without a caption': [n for n in pictures if not captions.get(n)],
+    'captions without a picture': sorted(sidecars - set(beside.values())),
+  }
+  warn_skipped(str(root), skipped)
+  captions = {name: lines for name, lines in captions.items() if lines}
+  if not captions:
+    raise UserError(f'{root}: no picture has a caption in a file *{ending}')
+  return captions
+
+
+def _lines(path: pathlib.Path) -> tuple[str, ...]:
+  text = path.read_text(encoding='utf-8', errors='replace')
+  return tuple(line.strip() for line in text.splitlines() if line.strip())

@@ -1,0 +1,176 @@
+"""Image-text pairs in a table: CSV, TSV or JSON lines."""
+
+from collections.abc import Iterator, Sequence
+import csv
+import json
+import os
+import pathlib
+from typing import Any, Literal
+
+import numpy as np
+
+from jaxssl.data import hold_out, order
+from jaxssl.data.captions import Captions, warn_skipped
+from jaxssl.data.shards import NO_CAPTION, NO_PICTURE
+from jaxssl.data.source import Records, fingerprint
+from jaxssl.errors import UserError, unknown
+
+_DELIMITERS = {'.csv': ',', '.tsv': '\t'}
+ENDINGS = (*_DELIMITERS, '.jsonl')
+
+
+class Table:
+  """Picture files with captions, one pair a line.
+
+  Lines that name the same picture are one record with several captions. Lines
+  without a caption, and those whose picture does not exist, are left out; the
+  log counts and names them.
+
+  Args:
+    path: a `.csv` or `.tsv` file whose first line names the columns, or a
+      `.jsonl` file with an object a line.
+    image: column with the path of the picture, absolute or relative to the
+      folder of the table.
+    captions: columns with captions; in JSON the value may be a list.
+    label: column with the name of the class; None for no labels.
+    split: `'train'`, `'test'` or `'all'`.
+    test_fraction: share of the pictures that is held out by a hash of the path.
+
+  Attributes:
+    skipped: what is wrong -> how many lines or pictures are left out for it.
+
+  Raises:
+    UserError: if the file cannot be read, a column is missing, or no pair is
+      left.
+  """
+
+  content: Literal['paths'] = 'paths'
+
+  def __init__(
+    self,
+    path: str | os.PathLike[str],
+    *,
+    image: str = 'image',
+    captions: Sequence[str] = ('caption',),
+    label: str | None = None,
+    split: str = 'train',
+    test_fraction: float = 0.0,
+  ):
+    hold_out.check_split(split, test_fraction)
+    columns = (captions,) if isinstance(captions, str) else tuple(captions)
+    file = pathlib.Path(path).expanduser()
+    self._root, self.name = file.absolute().parent, str(path)
+    pairs, labels = self._read(file, image, columns, label)
+    names = list(pairs)
+    kept = hold_out.chosen(
+      names, split, test_fraction=test_fraction, source=self.name
+    )
+    self.class_names = tuple(sorted({*labels.values()})) if label else None
+    names = [names[i] for i in kept.tolist()]
+    self._set_rows(names, labels)
+    self.captions = Captions.from_texts(pairs[name] for name in names)
+    self.fingerprint = fingerprint(
+      '\n'.join(names), self._labels, *self.captions.arrays.values()
+    )
+
+  def _set_rows(self, names: list[str], labels: dict[str, str]):
+    self.num_examples = len(names)
+    self._files = np.array([os.fsencode(name) for name in names])
+    self._labels = np.full(len(names), -1, np.int32)
+    if self.class_names is not None:
+      numbers = {name: i for i, name in enumerate(self.class_names)}
+      self._labels[:] = [numbers.get(labels.get(n, ''), -1) for n in names]
+
+  def _read(
+    self,
+    file: pathlib.Path,
+    image: str,
+    columns: tuple[str, ...],
+    label: str | None,
+  ) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """Returns captions and label by the path of the picture."""
+    pairs: dict[str, list[str]] = {}
+    labels: dict[str, str] = {}
+    for row in _rows(file, (image, *columns, *([label] if label else []))):
+      name = str(row[image] or '').strip()
+      found = [text for column in columns for text in _texts(row[column])]
+      pairs.setdefault(name, []).extend(found)
+      if label and row[label]:
+        labels[name] = str(row[label])
+    exist = {n for n in pairs if n and (self._root / n).is_file()}
+    skipped = {
+      NO_CAPTION: [n for n in exist if not pairs[n]],
+      NO_PICTURE: [n or '(no path)' for n in pairs if n not in exist],
+    }
+    self.skipped = {fault: len(names) for fault, names in skipped.items()}
+    warn_skipped(self.name, skipped)
+    pairs = {n: texts for n, texts in pairs.items() if texts and n in exist}
+    if not pairs:
+      raise UserError(
+        f'{self.name}: no line has both a caption and a picture that exists '
+        f'(paths are relative to {self._root})'
+      )
+    return pairs, labels
+
+  def fetch(self, indices: np.ndarray) -> Records:
+    """Returns records; see `source.Source`."""
+    root = os.fsencode(self._root)
+    paths = [os.path.join(root, name) for name in self._files[indices].tolist()]
+    return Records(content=np.array(paths, object), label=self._labels[indices])
+
+  def locate(
+    self, positions: np.ndarray, *, seed: int
+  ) -> tuple[np.ndarray, np.ndarray]:
+    """Returns `(epoch, index)`; see `source.Source`."""
+    return order.locate(positions, num_examples=self.num_examples, seed=seed)
+
+  def describe(self, index: int) -> str:
+    """Returns the name of a file."""
+    return str(self._root / os.fsdecode(self._files[index]))
+
+
+def _rows(
+  file: pathlib.Path, columns: tuple[str, ...]
+) -> Iterator[dict[str, Any]]:
+  """Yields the lines of a table, which have at least these columns."""
+  read = _json_lines if file.suffix.lower() == '.jsonl' else _delimited
+  if file.suffix.lower() not in ENDINGS:
+    raise UserError(f'{file}: a table ends in {", ".join(ENDINGS)}')
+  try:
+    with file.open(encoding='utf-8-sig', newline='') as lines:
+      for number, row in read(lines, file):
+        missing = [column for column in columns if column not in row]
+        if missing:
+          raise unknown(f'column in {file}, line {number}', missing[0], row)
+        yield row
+  except (OSError, UnicodeDecodeError, csv.Error) as error:
+    raise UserError(f'{file} cannot be read: {error}') from error
+
+
+def _delimited(lines: Any, file: pathlib.Path) -> Iterator[tuple[int, dict]]:
+  reader = csv.DictReader(
+    lines, delimiter=_DELIMITERS[file.suffix.lower()], restval=''
+  )
+  for row in reader:
+    # Cells beyond the last column.
+    row.pop(None, None)
+    yield reader.line_num, row
+
+
+def _json_lines(lines: Any, file: pathlib.Path) -> Iterator[tuple[int, dict]]:
+  for number, line in enumerate(lines, 1):
+    if not line.strip():
+      continue
+    try:
+      row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+      raise UserError(f'{file}, line {number}: {error}') from error
+    if not isinstance(row, dict):
+      raise UserError(f'{file}, line {number}: no JSON object')
+    yield number, row
+
+
+def _texts(value: Any) -> list[str]:
+  values = value if isinstance(value, list) else [value]
+  texts = (value.strip() for value in values if isinstance(value, str))
+  return [text for text in texts if text]

@@ -1,0 +1,84 @@
+"""Search of images by a text and of texts by an image.
+
+The protocol of the field on Flickr30k and COCO (Karpathy and Fei-Fei 2015,
+arXiv:1412.2306; CLIP, arXiv:2103.00020, section 3.1.4 and appendix): recall@k
+is the share of queries with a right answer among the first k. An image has
+several right texts, of which one is enough; a text has one right image, its
+own, even if another image has the same text.
+"""
+
+from collections.abc import Sequence
+import dataclasses
+from typing import ClassVar
+
+import numpy as np
+
+from jaxssl import errors
+from jaxssl.evals.ranks import ranks
+
+KS = (1, 5, 10)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Retrieval:
+  """The protocol.
+
+  Attributes:
+    ks: numbers of answers.
+  """
+
+  name: ClassVar[str] = 'retrieval-v1'
+  ks: tuple[int, ...] = KS
+
+  def run(
+    self, images: np.ndarray, texts: np.ndarray, owner: np.ndarray
+  ) -> dict[str, float]:
+    """See `retrieval_eval`."""
+    return retrieval_eval(images, texts, owner, ks=self.ks)
+
+
+def retrieval_eval(
+  images: np.ndarray,
+  texts: np.ndarray,
+  owner: np.ndarray,
+  *,
+  ks: Sequence[int] = KS,
+  chunk: int = 256,
+) -> dict[str, float]:
+  """Measures recall in both directions.
+
+  Args:
+    images: features, float [n, K].
+    texts: features, float [m, K].
+    owner: int [m], the image (0 ... n-1) that each text describes; every image
+      has at least one.
+    ks: numbers of answers, those above the number of candidates are left out.
+    chunk: queries at a time.
+
+  Returns:
+    `image_to_text_r<k>` and `text_to_image_r<k>` for every k, fractions in
+    [0, 1]; `num_images`, `num_texts`.
+
+  Raises:
+    jaxssl.errors.UserError: if an image has no text, or a text no image.
+  """
+  numbers = np.arange(len(images))
+  if len(owner) != len(texts) or set(owner.tolist()) != set(numbers.tolist()):
+    raise errors.UserError('every text needs an image and every image a text')
+  ids = {'image': numbers, 'text': owner}
+  both = {'image': images, 'text': texts}
+  metrics: dict[str, float] = {}
+  for query, answer in (('image', 'text'), ('text', 'image')):
+    place = ranks(
+      both[query],
+      both[answer],
+      query_ids=ids[query],
+      bank_ids=ids[answer],
+      chunk=chunk,
+    )
+    metrics |= {
+      f'{query}_to_{answer}_r{k}': float((place < k).mean())
+      for k in ks
+      if k <= len(both[answer])
+    }
+  return {**metrics, 'num_images': len(images), 'num_texts': len(texts)}

@@ -1,0 +1,127 @@
+"""Zero-shot classification: the classes are described by text alone.
+
+Radford et al. 2021 (CLIP, arXiv:2103.00020), section 3.1.
+"""
+
+from collections.abc import Callable, Sequence
+import dataclasses
+from typing import ClassVar
+
+import numpy as np
+
+from jaxssl import errors
+from jaxssl.evals import features as features_lib
+from jaxssl.evals import prompts
+from jaxssl.evals.features import Features
+from jaxssl.evals.ranks import ranks
+
+# Texts to features, float32 [n, K].
+EncodeText = Callable[[Sequence[str]], np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ZeroShot:
+  """The protocol, with templates and with the bare names.
+
+  Attributes:
+    templates: texts with a slot for the name.
+    class_names: where names are from: `'data'` or a file.
+  """
+
+  name: ClassVar[str] = 'zeroshot-v1'
+  templates: tuple[str, ...] = prompts.TEMPLATES['photo']
+  class_names: str = 'data'
+
+  def run(
+    self, images: Features, names: Sequence[str], encode_text: EncodeText
+  ) -> dict[str, float]:
+    """Classifies images by the names of their classes.
+
+    Returns:
+      `zeroshot_eval`'s metrics; `top1_names`, top-1 with nothing but the names;
+      `template_gain`, what the templates add to it.
+    """
+    described, bare = (
+      zeroshot_eval(images, encode_classes(encode_text, names, templates))
+      for templates in (self.templates, prompts.TEMPLATES['name'])
+    )
+    return {
+      **described,
+      'top1_names': bare['top1'],
+      'template_gain': described['top1'] - bare['top1'],
+    }
+
+
+def encode_classes(
+  encode_text: EncodeText, names: Sequence[str], templates: Sequence[str]
+) -> np.ndarray:
+  """Returns the features of classes, float32 [C, K]; see `class_features`."""
+  texts = [prompts.fill(t, name) for name in names for t in templates]
+  encoded = encode_text(texts)
+  return class_features(encoded.reshape(len(names), len(templates), -1))
+
+
+def class_features(text_features: np.ndarray) -> np.ndarray:
+  """Averages the features of several descriptions of each class.
+
+  w_c = n(mean_t n(x_ct)), n(x) = x / ‖x‖.
+
+  Args:
+    text_features: x, float [C, T, K], for T descriptions of each class.
+
+  Returns:
+    w, float32 [C, K].
+  """
+  return _unit(_unit(text_features).mean(axis=1)).astype(np.float32)
+
+
+def zeroshot_eval(
+  images: Features, classes: np.ndarray, *, chunk: int = 256
+) -> dict[str, float]:
+  """Measures how often the most similar class is the right one.
+
+  Scale and bias of the logits do not matter for the order of the classes.
+
+  Args:
+    images: features of labelled images [n, K]; rows without a label are
+      ignored.
+    classes: features of the classes [C, K], in the order of the labels.
+    chunk: images at a time.
+
+  Returns:
+    `top1`, `top5` (without it where there are 5 classes or fewer),
+    `mean_per_class` (the mean over classes of their top-1), fractions in
+    [0, 1]; `num_classes`, `num_test`.
+
+  Raises:
+    jaxssl.errors.UserError: without a label, or with one that has no class.
+  """
+  images = features_lib.labelled(images, 'test')
+  count = len(classes)
+  if images.labels.max() >= count:
+    raise errors.UserError(
+      f'the data has label {images.labels.max()}, but {count} classes are named'
+    )
+  place = ranks(
+    images.features,
+    classes,
+    query_ids=images.labels,
+    bank_ids=np.arange(count),
+    chunk=chunk,
+  )
+  hits = place < 1
+  total = np.bincount(images.labels, minlength=count)
+  per_class = np.bincount(images.labels, hits, count)[total > 0]
+  top5 = {'top5': float((place < 5).mean())} if count > 5 else {}
+  return {
+    'top1': float(hits.mean()),
+    **top5,
+    'mean_per_class': float((per_class / total[total > 0]).mean()),
+    'num_classes': count,
+    'num_test': len(place),
+  }
+
+
+def _unit(x: np.ndarray) -> np.ndarray:
+  x = np.asarray(x, np.float64)
+  return x / np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), 1e-12)

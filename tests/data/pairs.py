@@ -1,0 +1,75 @@
+"""Small files of image-text pairs, in every layout."""
+
+import io
+import json
+import tarfile
+
+import numpy as np
+from PIL import Image
+
+
+def picture(number: int, kind: str = 'PNG') -> bytes:
+  """A picture of one colour, which names it."""
+  stream = io.BytesIO()
+  Image.new('RGB', (12 + number, 12), color(number)).save(stream, kind)
+  return stream.getvalue()
+
+
+def color(number: int) -> tuple[int, int, int]:
+  return (20 * number % 256, 7 * number % 256, 255 - 20 * number % 256)
+
+
+def number_of(pixels: np.ndarray) -> int:
+  """The inverse of `color`, of a picture."""
+  return int(pixels[0, 0, 0]) // 20
+
+
+def texts(number: int) -> list[str]:
+  return [f'picture {number}', f'number {number}', f'the {number}th']
+
+
+def write_tar(path, members):
+  """Members: (name, content) or a `TarInfo`, in order."""
+  with tarfile.open(path, 'w') as file:
+    for member in members:
+      if isinstance(member, tarfile.TarInfo):
+        file.addfile(member)
+        continue
+      name, content = member
+      info = tarfile.TarInfo(name)
+      info.size = len(content)
+      file.addfile(info, io.BytesIO(content))
+  return path
+
+
+def record(number: int) -> list[tuple[str, bytes]]:
+  """Members of a whole record of the WebDataset layout."""
+  first, *others = texts(number)
+  info = {'tags': others, 'group': 'odd' if number % 2 else 'even'}
+  stem = f'part/{number:03}'
+  return [
+    (f'{stem}.png', picture(number)),
+    (f'{stem}.txt', first.encode()),
+    (f'{stem}.json', json.dumps(info).encode()),
+  ]
+
+
+def write_tfrecord(path, records):
+  """Records: dicts from feature to bytes or lists of them."""
+  import tensorflow as tf
+
+  def feature(value):
+    values = value if isinstance(value, list) else [value]
+    return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
+
+  with tf.io.TFRecordWriter(str(path)) as writer:
+    for values in records:
+      features = {name: feature(value) for name, value in values.items()}
+      example = tf.train.Example(features=tf.train.Features(feature=features))
+      writer.write(example.SerializeToString())
+  return path
+
+
+def write_pictures(folder, numbers):
+  for number in numbers:
+    (folder / f'{number:03}.png').write_bytes(picture(number))
