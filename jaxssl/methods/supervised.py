@@ -9,9 +9,14 @@ import jax.numpy as jnp
 import optax
 
 from jaxssl import errors
+from jaxssl.methods import momentum as momentum_lib
 from jaxssl.methods import variables as variables_lib
 from jaxssl.methods.base import Aux, Batch, PyTree
+from jaxssl.models.norm import BatchNorm
 from jaxssl.parallel import collectives
+
+# Of the BatchNorm before the classifiers, MAE's.
+_NORM_EPSILON = 1e-6
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -24,10 +29,12 @@ class Supervised:
   parameters are disjoint, so the gradient of the sum is the gradient of each;
   `scale_by_sweep` behind the optimizer gives each its own learning rate. The
   result is that of S separate runs as long as the optimizer treats every
-  number on its own (SGD, momentum, Adam, weight decay; not LARS or clipping,
-  which look at whole arrays).
+  number on its own (SGD, momentum, Adam, weight decay); one that looks at whole
+  arrays (LARS, clipping) goes through `each_classifier`.
 
-  Rows with label −1 carry no loss. The others have equal weight in the global
+  Where a batch was mixed (`augment.mix`), the target is the mean of the targets
+  of both labels, weighted by the row's share. Rows with label −1 carry no
+  loss. The others have equal weight in the global
   batch, however they are spread over devices; a batch without any label has
   loss 0.
 
@@ -47,6 +54,10 @@ class Supervised:
     learning_rates: factors of the optimizer's learning rate, one a classifier.
     frozen: train the classifiers only.
     label_smoothing: ε; the target is (1 − ε)·one_hot + ε / C.
+    normalize: put BatchNorm without scale and bias before the classifiers, as
+      MAE's linear probe does (main_linprobe.py of facebookresearch/mae).
+    average: m of a moving average of all parameters, average <- m average +
+      (1 − m) params after every step, which is what comes out; 0: none.
   """
 
   encoder: nn.Module
@@ -54,6 +65,8 @@ class Supervised:
   learning_rates: tuple[float, ...] = (1.0,)
   frozen: bool = True
   label_smoothing: float = 0.0
+  normalize: bool = False
+  average: float = 0.0
 
   def __post_init__(self):
     """Raises `UserError` for numbers out of range."""
@@ -71,6 +84,13 @@ class Supervised:
       raise errors.UserError(
         f'label_smoothing must be in [0, 1), got {self.label_smoothing}'
       )
+    if not 0 <= self.average < 1:
+      raise errors.UserError(f'average must be in [0, 1), got {self.average}')
+
+  @property
+  def norm(self) -> BatchNorm:
+    """What stands before the classifiers with `normalize`."""
+    return BatchNorm(use_scale=False, use_bias=False, epsilon=_NORM_EPSILON)
 
   def init(self, key: jax.Array, batch: Batch) -> tuple[PyTree, PyTree]:
     """See `Method.init`; `with_encoder` then puts trained weights in."""
@@ -82,10 +102,10 @@ class Supervised:
       'kernel': jnp.zeros((sweep, dim, self.num_classes)),
       'bias': jnp.zeros((sweep, self.num_classes)),
     }
-    if self.frozen:
-      return {'head': head}, {'encoder': variables}
-    params, stats = variables_lib.split(variables)
-    return {'encoder': params, 'head': head}, {'stats': stats}
+    state = {}
+    if self.normalize:
+      state['norm'] = self.norm.init(key, features, train=False)
+    return self._put_encoder({'head': head}, state, variables)
 
   def with_encoder(
     self, params: PyTree, state: PyTree, variables: PyTree
@@ -106,26 +126,28 @@ class Supervised:
         'the weights are of another encoder: names or shapes of their arrays '
         'differ; give the encoder section of the run that made them'
       )
-    if self.frozen:
-      return params, {**state, 'encoder': variables}
-    encoder, stats = variables_lib.split(variables)
-    return {**params, 'encoder': encoder}, {**state, 'stats': stats}
+    return self._put_encoder(params, state, variables)
 
   def loss(self, params, state, batch, *, key, step, axis_name=None):
     """See `Method.loss`."""
     del step
     features, carry = self._encode(params, state, batch, key, axis_name)
+    if self.normalize:
+      features, carry['norm'] = self.norm.apply(
+        state['norm'],
+        features,
+        train=True,
+        axis_name=axis_name,
+        mutable=['batch_stats'],
+      )
     label = batch['label']
     known = (label >= 0).astype(jnp.float32)
     # Devices can hold different numbers of labels: every device divides by the
     # same number, so that the average over devices weighs all labels equally.
     count = collectives.pmean(known.sum(), axis_name)
     weight = (known / jnp.where(count > 0, count, 1.0))[None]
-    target = optax.smooth_labels(
-      jax.nn.one_hot(label, self.num_classes), self.label_smoothing
-    )
     logits = sweep_logits(params['head'], features)
-    entropy = optax.softmax_cross_entropy(logits, target[None])
+    entropy = optax.softmax_cross_entropy(logits, self.targets(batch)[None])
     top1 = ((logits.argmax(-1) == label[None]) * weight).sum(axis=1)
     metrics = {n: top1[i] for i, n in enumerate(self._metric_names())}
     return (entropy * weight).sum(), Aux(metrics, carry)
@@ -133,20 +155,75 @@ class Supervised:
   def update(self, params, state, carry, *, step):
     """See `Method.update`."""
     del step
-    return params, state if self.frozen else {'stats': carry}
+    state = {**state, **carry}
+    if self.average:
+      state['average'] = momentum_lib.move(
+        state['average'], params, self.average
+      )
+    return params, state
 
   def export(self, params, state):
-    """See `Method.export`; the classifiers stay in `params['head']`."""
+    """See `Method.export`; `classifiers` returns the rest.
+
+    With `average`, the averaged parameters and the running statistics of the
+    trained ones (timm averages those once more).
+    """
     if self.frozen:
       return {'encoder': state['encoder']}
+    params = state['average'] if self.average else params
     return {'encoder': {'params': params['encoder'], **state['stats']}}
 
+  def classifiers(self, params: PyTree, state: PyTree) -> PyTree:
+    """Returns the classifiers for the features of the exported encoder.
+
+    BatchNorm before them is part of them here: it is linear in evaluation.
+
+    Args:
+      params: of `init`.
+      state: of `init`.
+
+    Returns:
+      `kernel` [S, D, C] and `bias` [S, C], for `sweep_logits`.
+    """
+    head = (state['average'] if self.average else params)['head']
+    if not self.normalize:
+      return head
+    stats = state['norm']['batch_stats']
+    kernel = head['kernel'] * jax.lax.rsqrt(
+      stats['var'][None, :, None] + _NORM_EPSILON
+    )
+    shift = jnp.einsum('d,sdc->sc', stats['mean'], kernel, precision='highest')
+    return {'kernel': kernel, 'bias': head['bias'] - shift}
+
+  def targets(self, batch: Batch) -> jax.Array:
+    """Returns the target distributions of a batch, float32 [b, C]."""
+
+    def smoothed(label: jax.Array) -> jax.Array:
+      one_hot = jax.nn.one_hot(label, self.num_classes)
+      return optax.smooth_labels(one_hot, self.label_smoothing)
+
+    target = smoothed(batch['label'])
+    if 'other_label' not in batch:
+      return target
+    share = batch['label_share'][:, None]
+    return share * target + (1.0 - share) * smoothed(batch['other_label'])
+
+  def _put_encoder(self, params, state, variables):
+    """Returns `(params, state)` with these variables of the encoder."""
+    if self.frozen:
+      state = {**state, 'encoder': variables}
+    else:
+      encoder, stats = variables_lib.split(variables)
+      params = {**params, 'encoder': encoder}
+      state = {**state, 'stats': stats}
+    return params, {**state, 'average': params} if self.average else state
+
   def _encode(self, params, state, batch, key, axis_name):
-    """Returns features [b, D] of the first view, and the new statistics."""
+    """Returns features [b, D] of the first view, and the changes of `state`."""
     images = batch['views'][0]
     if self.frozen:
       features, _ = self.encoder.apply(state['encoder'], images, train=False)
-      return jax.lax.stop_gradient(features), ()
+      return jax.lax.stop_gradient(features), {}
     (features, _), stats = variables_lib.apply_train(
       self.encoder,
       params['encoder'],
@@ -155,7 +232,7 @@ class Supervised:
       axis_name=axis_name,
       keys=collectives.row_keys(key, len(images), axis_name),
     )
-    return features, stats
+    return features, {'stats': stats}
 
   def _metric_names(self) -> list[str]:
     if len(self.learning_rates) == 1:
@@ -178,6 +255,20 @@ def sweep_logits(head: PyTree, features: jax.Array) -> jax.Array:
     'bd,sdc->sbc', features, head['kernel'], precision='highest'
   )
   return logits + head['bias'][:, None]
+
+
+def each_classifier(
+  tx: optax.GradientTransformation,
+) -> optax.GradientTransformation:
+  """Runs an optimizer for each classifier of a sweep by itself.
+
+  For algorithms that look at whole arrays, such as LARS. All parameters must
+  have the classifier as their first axis, as they have with a frozen encoder.
+
+  Args:
+    tx: optimizer of one classifier, `kernel` [D, C] and `bias` [C].
+  """
+  return optax.GradientTransformation(jax.vmap(tx.init), jax.vmap(tx.update))
 
 
 def scale_by_sweep(

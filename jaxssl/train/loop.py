@@ -68,6 +68,8 @@ class Job:
     evaluate: exported towers -> scalars, or None.
     learning_rate: to be logged, if known.
     meta: kept with each checkpoint; `data` must not change within a run.
+    encoder: variables that the encoder starts from, for a method with
+      `with_encoder`.
   """
 
   method: Method
@@ -84,6 +86,7 @@ class Job:
   evaluate: Evaluate | None
   learning_rate: Schedule | None
   meta: Mapping[str, Any]
+  encoder: PyTree | None = None
 
 
 class Preempted(Exception):
@@ -141,10 +144,10 @@ def start(job: Job, checkpoints: Checkpoints) -> tuple[TrainState, int]:
   example = example_batch(job)
   init, key = _init_fn(job), jax.random.key(job.seed)
   restored = checkpoints.restore_newest_readable(
-    jax.eval_shape(init, key, example)
+    jax.eval_shape(init, key, example, job.encoder)
   )
   if restored is None:
-    return job.mode.init(init, key, example), 0
+    return job.mode.init(init, key, example, job.encoder), 0
   _check_data(job, restored)
   _log.info('resuming from step %d of %s', restored.step, checkpoints.directory)
   return job.mode.put_state(restored.state), restored.step
@@ -153,7 +156,10 @@ def start(job: Job, checkpoints: Checkpoints) -> tuple[TrainState, int]:
 def abstract_state(job: Job) -> TrainState:
   """Returns the shapes and dtypes of the state, without any computation."""
   return jax.eval_shape(
-    _init_fn(job), jax.random.key(job.seed), example_batch(job)
+    _init_fn(job),
+    jax.random.key(job.seed),
+    example_batch(job),
+    job.encoder,
   )
 
 
@@ -269,7 +275,7 @@ class _Runner:
     )
 
 
-def _init_fn(job: Job) -> Callable[[jax.Array, Batch], TrainState]:
+def _init_fn(job: Job) -> Callable[..., TrainState]:
   return functools.partial(
     init_state, method=job.method, augment=job.augment, tx=job.tx
   )

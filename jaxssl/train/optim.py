@@ -201,7 +201,8 @@ def make_optimizer(
       matches no parameter is an error.
     layer_decay: d; parameters of block i of L get the learning rate times
       d^(L - i), those before the first block d^(L + 1), those after the last
-      one 1 (BEiT's and MAE's fine-tuning).
+      one 1 (BEiT's and MAE's fine-tuning); encoders without blocks are an
+      error.
     clip_norm: largest global L2 norm of the gradients.
     clip_tensor_norm: largest L2 norm of each gradient tensor (DINO, iBOT).
     **kwargs: keyword arguments of the algorithm.
@@ -259,6 +260,10 @@ def treatments(
         f'like {names[0]!r}'
       )
   num_blocks = _num_blocks(names)
+  if layer_decay is not None and not num_blocks:
+    raise UserError(
+      'optim.layer_decay needs an encoder with blocks (a vision transformer)'
+    )
   result = []
   for name, (_, leaf) in zip(names, leaves, strict=True):
     treatment = Treatment()

@@ -35,6 +35,7 @@ class TrainState(struct.PyTreeNode):
 def init_state(
   key: jax.Array,
   batch: Batch,
+  encoder: PyTree | None = None,
   *,
   method: Method,
   augment: Augment,
@@ -46,6 +47,8 @@ def init_state(
     key: typed PRNG key of the run.
     batch: a batch as the input pipeline yields it; only its shapes matter,
       unless the method initialises from data.
+    encoder: variables that the encoder starts from, for a method with
+      `with_encoder`; None for those that the method draws.
     method: what is trained.
     augment: makes `batch['views']`.
     tx: optimizer.
@@ -54,6 +57,8 @@ def init_state(
   params, method_state = method.init(
     init_key, augment(augment_key, batch, None)
   )
+  if encoder is not None:
+    params, method_state = method.with_encoder(params, method_state, encoder)
   return TrainState(
     step=jnp.zeros((), jnp.int32),
     params=params,

@@ -9,7 +9,7 @@ import optax
 import pytest
 
 from jaxssl import errors
-from jaxssl.methods.supervised import Supervised, scale_by_sweep
+from jaxssl.methods.supervised import Supervised, scale_by_sweep, sweep_logits
 from jaxssl.models.norm import BatchNorm
 from jaxssl.train.state import init_state
 from jaxssl.train.step import train_step
@@ -225,6 +225,36 @@ def test_metrics_are_the_accuracy_of_each_entry():
   )
 
 
+def test_average_follows_the_weights_and_comes_out():
+  method, tx = make_method(frozen=False, average=0.75), make_tx()
+  start = init(method, tx, make_batch())
+  after, _ = run(method, tx, steps=1)
+  expected = jax.tree.map(
+    lambda old, new: 0.75 * old + 0.25 * new, start.params, after.params
+  )
+  average = after.method_state['average']
+  chex.assert_trees_all_close(average, expected, atol=1e-6)
+  tower = method.export(after.params, after.method_state)['encoder']
+  chex.assert_trees_all_equal(tower['params'], average['encoder'])
+  classifiers = method.classifiers(after.params, after.method_state)
+  chex.assert_trees_all_equal(classifiers, average['head'])
+
+
+def test_batchnorm_before_the_classifiers_becomes_part_of_them():
+  method, tx = make_method(normalize=True, learning_rates=RATES), make_tx(RATES)
+  state, _ = run(method, tx, steps=3)
+  features = jnp.asarray(
+    np.random.default_rng(0).normal(size=(5, 6)), 'float32'
+  )
+  normed = method.norm.apply(state.method_state['norm'], features, train=False)
+  expected = sweep_logits(state.params['head'], normed)
+  heads = method.classifiers(state.params, state.method_state)
+  chex.assert_trees_all_close(
+    sweep_logits(heads, features), expected, atol=1e-5
+  )
+  assert (state.method_state['norm']['batch_stats']['mean'] != 0).any()
+
+
 @pytest.mark.parametrize('frozen', [True, False])
 def test_weights_put_in_come_out_again(frozen):
   method = make_method(frozen=frozen)
@@ -252,6 +282,7 @@ def test_weights_of_another_encoder_are_a_user_error():
     ({'learning_rates': ()}, 'learning_rates must be'),
     ({'learning_rates': (0.1, 0.0)}, 'learning_rates must be'),
     ({'label_smoothing': 1.0}, 'label_smoothing must be'),
+    ({'average': 1.0}, 'average must be'),
   ],
 )
 def test_numbers_out_of_range_are_user_errors(change, message):
