@@ -11,7 +11,13 @@ from jaxssl.augment.recipes import IMAGENET_MEAN, IMAGENET_STD
 from jaxssl.commands.targets import refuse_existing
 from jaxssl.errors import UserError, unknown
 from jaxssl.train.workdir import Workdir
-from jaxssl.weights import dalle, huggingface, safetensors_file, timm
+from jaxssl.weights import (
+  dalle,
+  huggingface,
+  releases,
+  safetensors_file,
+  timm,
+)
 from jaxssl.weights.exported import (
   ExportedEncoder,
   abstract_variables,
@@ -35,11 +41,23 @@ def _from_dalle(tensors, encoder, variables):
   return dalle.from_dalle(tensors, variables)
 
 
+def _from_dino(tensors, encoder, variables):
+  del encoder
+  return releases.from_dino(tensors, variables)
+
+
+def _from_moco_v3(tensors, encoder, variables):
+  position = getattr(encoder, 'position', 'none')
+  return releases.from_moco_v3(tensors, variables, position=position)
+
+
 # (tensors by name, encoder, shapes of its variables) -> variables.
 FORMATS = {
   'timm': _from_timm,
   'huggingface': _from_huggingface,
   'dalle': _from_dalle,
+  'dino': _from_dino,
+  'moco_v3': _from_moco_v3,
 }
 _log = logging.getLogger(__name__)
 

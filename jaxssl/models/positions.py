@@ -84,6 +84,27 @@ SINCOS: dict[str, Callable[[int, int, int], np.ndarray]] = {
 }
 
 
+def is_fixed_table(table: np.ndarray | None, position: str) -> bool:
+  """Returns whether a stored table is the fixed one that is computed anyway.
+
+  Args:
+    table: [1, 1 + n, D] as PyTorch checkpoints hold it, zeros for the class
+      token first; or None.
+    position: a key of `SINCOS`; no table is fixed under another name.
+  """
+  if table is None or position not in SINCOS:
+    return False
+  table = np.asarray(table, np.float32)
+  if table.ndim != 3:
+    return False
+  side = round((table.shape[1] - 1) ** 0.5)
+  if side * side != table.shape[1] - 1 or table.shape[2] % 4:
+    return False
+  fixed = SINCOS[position](side, side, table.shape[2])
+  expected = np.concatenate([np.zeros_like(fixed[:1]), fixed])
+  return np.allclose(table[0], expected, atol=1e-4)
+
+
 def interpolate(
   table: jax.Array, old: tuple[int, int], new: tuple[int, int]
 ) -> jax.Array:

@@ -7,7 +7,7 @@ becomes 0). Both namings are understood, that of the checkpoints
 (`layers.0.attention.q_proj`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 import re
 from typing import Any
 
@@ -73,10 +73,10 @@ def from_huggingface(
   Raises:
     UserError: tensors missing, left over or of another shape; names the first.
   """
-  named = _to_timm_names(
+  named = to_timm_names(
     {n: t for n, t in tensors.items() if not _IGNORED.fullmatch(n)}
   )
-  if position in positions.SINCOS and _is_fixed_table(named, position):
+  if positions.is_fixed_table(named.get('pos_embed'), position):
     del named['pos_embed']
   return timm.from_timm(named, variables)
 
@@ -103,21 +103,29 @@ def mae_decoder_from_huggingface(
     for name, tensor in tensors.items()
     if name.startswith(prefix)
   }
-  table = {'pos_embed': own.pop('decoder_pos_embed', None)}
-  named = _to_timm_names(own)
-  if table['pos_embed'] is not None and not _is_fixed_table(
-    table, 'sincos_mae'
-  ):
-    named |= table
+  table = own.pop('decoder_pos_embed', None)
+  named = to_timm_names(own)
+  if table is not None and not positions.is_fixed_table(table, 'sincos_mae'):
+    named['pos_embed'] = table
   return timm.from_timm(named, variables)
 
 
-def _to_timm_names(
+def to_timm_names(
   tensors: Mapping[str, np.ndarray],
+  renames: Sequence[tuple[str, str]] = _RENAMES,
 ) -> dict[str, np.ndarray]:
+  """Renames tensors, and joins query, key and value.
+
+  Args:
+    tensors: by the names of a file.
+    renames: regular expressions and replacements, applied in this order.
+
+  Raises:
+    UserError: if two tensors get one name.
+  """
   named, parts = {}, {}
   for name, tensor in tensors.items():
-    for pattern, replacement in _RENAMES:
+    for pattern, replacement in renames:
       name = re.sub(pattern, replacement, name)
     match = _QKV.fullmatch(name)
     if match:
@@ -134,16 +142,3 @@ def _to_timm_names(
     if qkv.keys() == {'q', 'k', 'v'}:
       named[f'{block}qkv.{kind}'] = np.concatenate([qkv[n] for n in 'qkv'])
   return named
-
-
-def _is_fixed_table(named: Mapping[str, np.ndarray], position: str) -> bool:
-  """Whether `pos_embed` is zero for the class token, then the fixed table."""
-  table = np.asarray(named.get('pos_embed', np.zeros(0)), np.float32)
-  if table.ndim != 3:
-    return False
-  side = round((table.shape[1] - 1) ** 0.5)
-  if side * side != table.shape[1] - 1 or table.shape[2] % 4:
-    return False
-  fixed = positions.SINCOS[position](side, side, table.shape[2])
-  expected = np.concatenate([np.zeros_like(fixed[:1]), fixed])
-  return np.allclose(table[0], expected, atol=1e-4)
