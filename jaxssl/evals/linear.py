@@ -1,14 +1,15 @@
 """Linear probe by stochastic gradient descent, many learning rates at once.
 
 The protocol of most papers on self-supervised learning: a linear classifier on
-the frozen encoder, SGD with momentum, cosine schedule. Published learning rates
+the frozen encoder, SGD with momentum, cosine schedule; MAE's is LARS behind a
+BatchNorm. Published learning rates
 differ by 10^4 (DINO 0.001, MoCo 30 at batch 256), because the scale of the
 features does; so ten are trained together and one is chosen on held-out
 training rows. The method is `methods.supervised.Supervised`, the step is the
 one of pre-training.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 import functools
 import itertools
 from typing import Any
@@ -18,12 +19,15 @@ import jax
 import numpy as np
 import optax
 
+from jaxssl import errors
 from jaxssl.evals import features as features_lib
 from jaxssl.evals import holdout
 from jaxssl.evals.features import Features
 from jaxssl.methods import supervised
 from jaxssl.methods.base import Batch, PyTree
+from jaxssl.ops import schedules
 from jaxssl.parallel import modes
+from jaxssl.train import optim
 from jaxssl.train import state as state_lib
 from jaxssl.train.step import train_step
 
@@ -62,23 +66,75 @@ def probe_optimizer(
   num_steps: int,
   batch_size: int,
   momentum: float = MOMENTUM,
+  warmup_steps: int = 0,
 ) -> optax.GradientTransformation:
   """Returns SGD with Nesterov momentum and a cosine per step, for a sweep.
 
   The learning rate of entry s at step t of T is
-  learning_rates[s] · batch_size / 256 · (1 + cos(π t / T)) / 2; no warm-up, no
-  weight decay, as in the probes of SimCLR's paper and BYOL.
+  learning_rates[s] · batch_size / 256 · (1 + cos(π t / T)) / 2, without warm-up
+  and weight decay, as in the probes of SimCLR's paper and BYOL.
 
   Args:
     learning_rates: of the sweep, for batch 256.
     num_steps: T.
     batch_size: rows of the global batch.
     momentum: of SGD.
+    warmup_steps: of a linear warm-up from 0; the cosine follows it.
   """
-  schedule = optax.cosine_decay_schedule(batch_size / 256, num_steps)
+  schedule = _schedule(batch_size, num_steps, warmup_steps)
   return optax.chain(
     optax.sgd(schedule, momentum=momentum, nesterov=True),
     supervised.scale_by_sweep(learning_rates),
+  )
+
+
+def lars_probe_optimizer(
+  learning_rates: Sequence[float],
+  *,
+  num_steps: int,
+  batch_size: int,
+  momentum: float = MOMENTUM,
+  warmup_steps: int = 0,
+) -> optax.GradientTransformation:
+  """Returns `probe_optimizer` with LARS instead of SGD, as MAE's probe has.
+
+  The variant of `optim.lars`, for each classifier by itself: no weight decay,
+  no trust ratio for the bias, no Nesterov.
+
+  Args:
+    learning_rates: of the sweep, for batch 256; MAE's is 0.1.
+    num_steps: T.
+    batch_size: rows of the global batch.
+    momentum: of LARS.
+    warmup_steps: of a linear warm-up from 0; the cosine follows it.
+
+  References:
+    main_linprobe.py and util/lars.py of facebookresearch/mae.
+  """
+  lars = optim.make_optimizer(
+    name='lars',
+    learning_rate=_schedule(batch_size, num_steps, warmup_steps),
+    exclude='ndim<=1',
+    momentum=momentum,
+  )
+  return optax.chain(
+    supervised.each_classifier(lars),
+    supervised.scale_by_sweep(learning_rates),
+  )
+
+
+OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
+  'sgd': probe_optimizer,
+  'lars': lars_probe_optimizer,
+}
+
+
+def _schedule(
+  batch_size: int, num_steps: int, warmup_steps: int
+) -> schedules.Schedule:
+  """Returns the learning rate of the entry 1.0 of a sweep."""
+  return schedules.cosine(
+    start=batch_size / 256, num_steps=num_steps, warmup_steps=warmup_steps
   )
 
 
@@ -107,27 +163,20 @@ def fit(
     seed: seed of the augmentation.
 
   Returns:
-    `kernel` [S, D, C] and `bias` [S, C], NumPy.
+    `kernel` [S, D, C] and `bias` [S, C], NumPy; see `Supervised.classifiers`.
   """
   mode = mode or modes.Jit(modes.make_mesh(jax.local_devices()[:1]))
   parts = {'method': method, 'augment': augment, 'tx': tx}
   batches = iter(batches)
   first = next(batches)
 
-  def start(key, batch, variables):
-    state = state_lib.init_state(key, batch, **parts)
-    if variables is None:
-      return state
-    params, rest = method.with_encoder(
-      state.params, state.method_state, variables
-    )
-    return state.replace(params=params, method_state=rest)
-
+  start = functools.partial(state_lib.init_state, **parts)
   state = mode.init(start, jax.random.key(seed), first, variables)
   step = mode.compile(functools.partial(train_step, **parts))
   for batch in itertools.islice(itertools.chain([first], batches), num_steps):
     state, _ = step(state, mode.put_batch(batch))
-  return mode.fetch(state.params['head'])
+  state = mode.get_state(state)
+  return jax.device_get(method.classifiers(state.params, state.method_state))
 
 
 def sweep_top1(
@@ -159,6 +208,9 @@ def linear_eval(
   batch_size: int = BATCH_SIZE,
   epochs: int = EPOCHS,
   momentum: float = MOMENTUM,
+  optimizer: str = 'sgd',
+  warmup_epochs: float = 0.0,
+  normalize: bool = False,
   validation_share: float = 0.2,
   seed: int = 0,
 ) -> dict[str, float]:
@@ -177,7 +229,10 @@ def linear_eval(
     learning_rates: of the sweep, for batch 256.
     batch_size: rows of a step; at most the number of training rows is used.
     epochs: passes over the training rows.
-    momentum: of SGD (Nesterov).
+    momentum: of the optimizer.
+    optimizer: key of `OPTIMIZERS`.
+    warmup_epochs: passes with a learning rate that rises linearly from 0.
+    normalize: put BatchNorm without scale and bias before the classifiers.
     validation_share: part of the training rows to choose on.
     seed: seed of the order of the rows and of the held-out ones.
 
@@ -187,9 +242,12 @@ def linear_eval(
     every learning rate; `num_train`, `num_test`.
 
   Raises:
-    jaxssl.errors.UserError: if a split has no label, or names other classes, or
-      no class has two training rows.
+    jaxssl.errors.UserError: if a split has no label, or names other classes,
+      no class has two training rows, the optimizer is unknown, or the warm-up
+      is not shorter than the training.
   """
+  if optimizer not in OPTIMIZERS:
+    raise errors.unknown('optimizer of a linear probe', optimizer, OPTIMIZERS)
   num_classes = features_lib.num_classes_of(train, test)
   train = features_lib.labelled(train, 'train')
   test = features_lib.labelled(test, 'test')
@@ -202,7 +260,9 @@ def linear_eval(
     learning_rates=tuple(learning_rates),
     batch_size=batch_size,
     epochs=epochs,
-    momentum=momentum,
+    warmup_epochs=warmup_epochs,
+    make_tx=functools.partial(OPTIMIZERS[optimizer], momentum=momentum),
+    normalize=normalize,
     seed=seed,
   )
   scores = sweep_top1(probe(part), validation)
@@ -290,25 +350,29 @@ def _fit_features(
   learning_rates: tuple[float, ...],
   batch_size: int,
   epochs: int,
-  momentum: float,
+  warmup_epochs: float,
+  make_tx: Callable[..., optax.GradientTransformation],
+  normalize: bool,
   seed: int,
 ) -> PyTree:
   """Trains the sweep on features."""
   batch_size = min(batch_size, len(data.labels))
-  num_steps = max(1, epochs * len(data.labels) // batch_size)
+  steps_per_epoch = len(data.labels) / batch_size
+  num_steps = max(1, int(epochs * steps_per_epoch))
   return fit(
     supervised.Supervised(
       encoder=Identity(),
       num_classes=num_classes,
       learning_rates=learning_rates,
+      normalize=normalize,
     ),
     _batches(data, batch_size, seed),
     augment=_as_views,
-    tx=probe_optimizer(
+    tx=make_tx(
       learning_rates,
       num_steps=num_steps,
       batch_size=batch_size,
-      momentum=momentum,
+      warmup_steps=round(warmup_epochs * steps_per_epoch),
     ),
     num_steps=num_steps,
     seed=seed,

@@ -185,7 +185,7 @@ def logistic_eval(
   num_classes = features_lib.num_classes_of(train, test)
   train = features_lib.labelled(train, 'train')
   test = features_lib.labelled(test, 'test')
-  train, test = _scale(train, test)
+  train, test = centred_and_scaled(train, test)
   part, validation = holdout.stratified(
     train, share=validation_share, seed=seed
   )
@@ -232,8 +232,14 @@ def _sweep(
   return scores
 
 
-def _scale(*splits: Features) -> list[Features]:
-  """Centres and scales all splits by the statistics of the first."""
+def centred_and_scaled(*splits: Features) -> list[Features]:
+  """Returns all splits, shifted and scaled by the statistics of the first.
+
+  One factor for all dimensions: the root of their mean variance.
+
+  Args:
+    *splits: features of the same dimensions.
+  """
   centre = splits[0].features.mean(axis=0)
   # Features without any spread stay as they are.
   scale = np.sqrt(splits[0].features.var(axis=0).mean()) or 1.0

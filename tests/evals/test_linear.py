@@ -50,6 +50,68 @@ def test_optimizer_equals_the_formula():
   np.testing.assert_allclose(params['head']['bias'][:, 0], total, rtol=1e-6)
 
 
+def test_lars_optimizer_equals_the_formula_for_each_classifier():
+  rates, steps, warmup = (2.0, 0.5), 5, 2
+  tx = linear.lars_probe_optimizer(
+    rates, num_steps=steps, batch_size=512, warmup_steps=warmup
+  )
+  random = np.random.default_rng(0)
+  kernel, bias = random.normal(size=(2, 3, 2)), random.normal(size=(2, 2))
+  params = {'head': {'kernel': jnp.asarray(kernel), 'bias': jnp.asarray(bias)}}
+  state = tx.init(params)
+  velocities = np.zeros_like(kernel), np.zeros_like(bias)
+  for t in range(steps):
+    gradients = random.normal(size=(2, 3, 2)), random.normal(size=(2, 2))
+    updates, state = tx.update(
+      {'head': dict(zip(('kernel', 'bias'), gradients, strict=True))},
+      state,
+      params,
+    )
+    params = optax.apply_updates(params, updates)
+    cosine = (1 + np.cos(np.pi * (t - warmup) / (steps - warmup))) / 2
+    rate = 512 / 256 * (t / warmup if t < warmup else cosine)
+    for s in range(2):
+      ratio = 1e-3 * np.linalg.norm(kernel[s]) / np.linalg.norm(gradients[0][s])
+      velocities[0][s] = 0.9 * velocities[0][s] + ratio * gradients[0][s]
+      velocities[1][s] = 0.9 * velocities[1][s] + gradients[1][s]
+      kernel[s] -= rates[s] * rate * velocities[0][s]
+      bias[s] -= rates[s] * rate * velocities[1][s]
+  np.testing.assert_allclose(params['head']['kernel'], kernel, rtol=1e-5)
+  np.testing.assert_allclose(params['head']['bias'], bias, rtol=1e-5)
+
+
+def test_probe_of_mae_does_not_feel_the_scale_of_the_features():
+  settings = {
+    'optimizer': 'lars',
+    'normalize': True,
+    'learning_rates': (100.0,),
+    'warmup_epochs': 1.0,
+    # So many that nothing is left of where the running statistics started.
+    'epochs': 40,
+  }
+  result = probe(TRAIN, TEST, **settings)
+  assert result['top1'] > 0.75
+  stretch = np.logspace(-1, 2, 8, dtype=np.float32)
+
+  def stretched(data):
+    return Features(stretch * data.features + 5 * stretch, data.labels)
+
+  other = probe(stretched(TRAIN), stretched(TEST), **settings)
+  assert other['top1'] == pytest.approx(result['top1'], abs=0.011)
+
+
+@pytest.mark.parametrize(
+  ('changes', 'message'),
+  [
+    ({'optimizer': 'larc'}, "did you mean 'lars'"),
+    ({'warmup_epochs': 5.0}, 'warmup_steps'),
+  ],
+)
+def test_settings_that_are_not_possible(changes, message):
+  with pytest.raises(errors.UserError, match=message):
+    probe(TRAIN, TEST, **changes)
+
+
 def test_probe_finds_linear_classes(report):
   # The best linear rule is known: nearest centre, under equal round noise.
   centres = np.random.default_rng(7).normal(size=(3, 8))
