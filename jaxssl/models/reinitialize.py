@@ -33,14 +33,37 @@ def xavier(key: jax.Array, params: PyTree) -> PyTree:
 
   def draw(name: str, key: jax.Array, leaf: jax.Array) -> jax.Array:
     del name
-    fan_out = leaf.shape[-1]
-    limit = (6 / (leaf.size // fan_out + fan_out)) ** 0.5
-    return jax.random.uniform(key, leaf.shape, minval=-limit, maxval=limit)
+    return _xavier_uniform(key, leaf, fan_out=leaf.shape[-1])
 
   def draw_token(key: jax.Array, leaf: jax.Array) -> jax.Array:
     return 0.02 * jax.random.normal(key, leaf.shape)
 
   return _redraw(key, params, draw, draw_token)
+
+
+def moco_v3(key: jax.Array, params: PyTree) -> PyTree:
+  """Returns the parameters of a ViT drawn as MoCo v3's start.
+
+  Kernels are U(+-sqrt(6 / (fan_in + fan_out))), query, key and value each as
+  the matrix [D, D] that it is; the patch projection as a matrix [p p 3, D];
+  biases are 0. The convolutional stem, tokens (N(0, 1e-6) already), scales and
+  position tables stay.
+
+  Source: `VisionTransformerMoCo` in vits.py of facebookresearch/moco-v3.
+
+  Args:
+    key: typed PRNG key.
+    params: of `models.ViT`.
+  """
+
+  def draw(name: str, key: jax.Array, leaf: jax.Array) -> jax.Array:
+    matrices = 3 if name.endswith('/qkv/kernel') else 1
+    return _xavier_uniform(key, leaf, fan_out=leaf.shape[-1] // matrices)
+
+  drawn = _redraw(key, params, draw, lambda key, leaf: leaf)
+  if 'proj' in params['patch_embed']:
+    return drawn
+  return {**drawn, 'patch_embed': params['patch_embed']}
 
 
 def truncated_normal(key: jax.Array, params: PyTree) -> PyTree:
@@ -68,6 +91,13 @@ def truncated_normal(key: jax.Array, params: PyTree) -> PyTree:
     return factor * draw_token(key, leaf)
 
   return _redraw(key, params, draw, draw_token)
+
+
+def _xavier_uniform(
+  key: jax.Array, leaf: jax.Array, *, fan_out: int
+) -> jax.Array:
+  limit = (6 / (leaf.size // leaf.shape[-1] + fan_out)) ** 0.5
+  return jax.random.uniform(key, leaf.shape, minval=-limit, maxval=limit)
 
 
 def _redraw(

@@ -41,6 +41,32 @@ def test_xavier_bounds_follow_from_both_widths(params):
   assert not drawn['patch_embed']['proj']['bias'].any()
 
 
+def test_moco_v3_draws_query_key_and_value_apart(params):
+  drawn = reinitialize.moco_v3(jax.random.key(1), params['encoder'])
+  # Xavier's sqrt(6 / (fan_in + fan_out)) of the authors' matrices.
+  kernels = {
+    'patch': (drawn['patch_embed']['proj']['kernel'], 8 * 8 * 3 + DIM),
+    'qkv': (drawn['blocks_0']['attn']['qkv']['kernel'], 2 * DIM),
+    'proj': (drawn['blocks_0']['attn']['proj']['kernel'], 2 * DIM),
+    'fc1': (drawn['blocks_1']['mlp']['fc1']['kernel'], 5 * DIM),
+  }
+  for name, (kernel, widths) in kernels.items():
+    limit = (6 / widths) ** 0.5
+    assert 0.98 * limit < np.abs(kernel).max() <= limit, name
+    assert kernel.std() == pytest.approx(limit / 3**0.5, rel=0.03), name
+  chex.assert_trees_all_equal(
+    drawn['cls_token'], params['encoder']['cls_token']
+  )
+  assert not drawn['patch_embed']['proj']['bias'].any()
+
+
+def test_moco_v3_leaves_the_convolutional_stem(params):
+  stem = {'proj_0': {'kernel': jnp.ones((3, 3, 3, 4))}}
+  encoder = params['encoder'] | {'patch_embed': stem}
+  drawn = reinitialize.moco_v3(jax.random.key(1), encoder)
+  chex.assert_trees_all_equal(drawn['patch_embed'], stem)
+
+
 def test_truncated_normal_is_cut_at_one_deviation(params):
   drawn = reinitialize.truncated_normal(jax.random.key(1), params)['encoder']
   for block in (0, 1):
