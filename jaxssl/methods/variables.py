@@ -45,6 +45,15 @@ def apply_train(
   )
 
 
+def join(**towers: PyTree) -> PyTree:
+  """Returns the variables of a module from those of its submodules by name."""
+  joined = {'params': {}}
+  for name, variables in towers.items():
+    for kind, tree in variables.items():
+      joined.setdefault(kind, {})[name] = tree
+  return joined
+
+
 def tower(name: str, params: PyTree, stats: PyTree) -> PyTree:
   """Returns the variables of the submodule `name` of a larger module."""
   rest = {kind: tree[name] for kind, tree in stats.items() if name in tree}

@@ -1,28 +1,43 @@
 """Encoders and heads as Flax Linen modules."""
 
+from jaxssl.models.clip_resnet import CLIPResNet
 from jaxssl.models.heads import (
   DINOHead,
   Linear,
   MoCoHead,
   MoCoV3Head,
+  Projection,
   SimCLRHead,
+  Unprojected,
 )
 from jaxssl.models.net import Net
 from jaxssl.models.norm import BatchNorm
 from jaxssl.models.resnet import ResNet
-from jaxssl.models.variants import encoder_names, make_encoder
+from jaxssl.models.text_encoder import TextEncoder
+from jaxssl.models.variants import (
+  encoder_names,
+  make_encoder,
+  make_text_encoder,
+  text_encoder_names,
+)
 from jaxssl.models.vit import ViT
 
 __all__ = [
   'BatchNorm',
+  'CLIPResNet',
   'DINOHead',
   'Linear',
   'MoCoHead',
   'MoCoV3Head',
   'Net',
+  'Projection',
   'ResNet',
   'SimCLRHead',
+  'TextEncoder',
+  'Unprojected',
   'ViT',
   'encoder_names',
   'make_encoder',
+  'make_text_encoder',
+  'text_encoder_names',
 ]

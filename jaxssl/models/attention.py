@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxssl.models.layer_norm import LayerNorm
-from jaxssl.models.mlp import MLP, dense
+from jaxssl.models.mlp import MLP, Deviations, dense
 
 
 def implementation(
@@ -16,12 +16,13 @@ def implementation(
 
   cuDNN's fused attention takes half precision and head widths that are
   multiples of 8 up to 128 (Ampere's limit). JAX never chooses it by itself.
-  A learned bias goes through XLA: cuDNN restricts its gradient.
+  A learned bias or a mask goes through XLA: cuDNN turns a mask into a bias, and
+  restricts the gradient of a bias.
 
   Args:
     q: queries [b, T, heads, d].
     backend: `jax.default_backend()`.
-    has_bias: whether something is added to the logits.
+    has_bias: whether there is a bias or a mask (a causal one is no matter).
 
   Returns:
     'cudnn', or None for XLA.
@@ -39,7 +40,13 @@ def implementation(
 
 
 def attend(
-  q: jax.Array, k: jax.Array, v: jax.Array, bias: jax.Array | None = None
+  q: jax.Array,
+  k: jax.Array,
+  v: jax.Array,
+  bias: jax.Array | None = None,
+  *,
+  mask: jax.Array | None = None,
+  causal: bool = False,
 ) -> jax.Array:
   """Computes `softmax(q k^T / sqrt(d) + bias) v`, softmax in float32.
 
@@ -48,12 +55,17 @@ def attend(
     k: [b, S, heads, d].
     v: [b, S, heads, d].
     bias: float32 [1, heads, T, S], or None for none.
+    mask: bool [b, 1, 1, S], False for keys that no query sees, or None.
+    causal: position t sees no key after t.
 
   Returns:
     [b, T, heads * d].
   """
-  kernel = implementation(q, jax.default_backend(), has_bias=bias is not None)
-  out = jax.nn.dot_product_attention(q, k, v, bias, implementation=kernel)
+  has_bias = bias is not None or mask is not None
+  kernel = implementation(q, jax.default_backend(), has_bias=has_bias)
+  out = jax.nn.dot_product_attention(
+    q, k, v, bias, mask, is_causal=causal, implementation=kernel
+  )
   return out.reshape(*out.shape[:2], -1)
 
 
@@ -63,24 +75,36 @@ class SelfAttention(nn.Module):
   Attributes:
     num_heads: heads; must divide the width of the tokens.
     dtype: type of the computation.
+    causal: no token sees those after it.
+    deviations: what the kernels start from.
   """
 
   num_heads: int
   dtype: Dtype = jnp.float32
+  causal: bool = False
+  deviations: Deviations = Deviations()
 
   @nn.compact
-  def __call__(self, x: jax.Array, bias: jax.Array | None = None) -> jax.Array:
+  def __call__(
+    self,
+    x: jax.Array,
+    bias: jax.Array | None = None,
+    mask: jax.Array | None = None,
+  ) -> jax.Array:
     """Maps tokens [b, N, D] to [b, N, D].
 
     Args:
       x: tokens.
       bias: [1, heads, N, N], added to the attention logits, or None.
+      mask: bool [b, 1, 1, N], False for tokens that none sees, or None.
     """
     b, n, dim = x.shape
-    qkv = dense(3 * dim, self.dtype, 'qkv')(x)
+    std = self.deviations
+    qkv = dense(3 * dim, self.dtype, 'qkv', std=std.qkv)(x)
     qkv = qkv.reshape(b, n, 3, self.num_heads, dim // self.num_heads)
-    x = attend(qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2], bias)
-    return dense(dim, self.dtype, 'proj')(x)
+    q, k, v = qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]
+    x = attend(q, k, v, bias, mask=mask, causal=self.causal)
+    return dense(dim, self.dtype, 'proj', std=std.proj)(x)
 
 
 class AttentionPool(nn.Module):
@@ -93,11 +117,15 @@ class AttentionPool(nn.Module):
     num_heads: heads; must divide the width of the tokens.
     mlp_ratio: width of the MLP over the width of the tokens.
     dtype: type of the computation.
+    act: of the MLP, key of `mlp.ACTIVATIONS`.
+    epsilon: of the LayerNorm.
   """
 
   num_heads: int
   mlp_ratio: float = 4.0
   dtype: Dtype = jnp.float32
+  act: str = 'gelu'
+  epsilon: float = 1e-6
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
@@ -110,6 +138,7 @@ class AttentionPool(nn.Module):
     kv = dense(2 * dim, self.dtype, 'kv')(x).reshape(b, n, 2, *heads)
     pooled = attend(q.reshape(b, 1, *heads), kv[:, :, 0], kv[:, :, 1])
     y = dense(dim, self.dtype, 'proj')(pooled)
-    normed = LayerNorm(dtype=self.dtype, name='norm')(y)
+    normed = LayerNorm(self.epsilon, self.dtype, name='norm')(y)
     hidden_dim = int(dim * self.mlp_ratio)
-    return (y + MLP(hidden_dim, self.dtype, name='mlp')(normed))[:, 0]
+    mlp = MLP(hidden_dim, self.dtype, self.act, name='mlp')
+    return (y + mlp(normed))[:, 0]

@@ -1,20 +1,40 @@
 """The Dense layer of transformer blocks, and their feed-forward part."""
 
+from typing import NamedTuple
+
 from flax import linen as nn
 from flax.typing import Dtype
 import jax
 import jax.numpy as jnp
 
 
-def dense(features: int, dtype: Dtype, name: str) -> nn.Dense:
-  """Returns a Dense layer as timm's ViT starts it: normal(0.02), bias 0.
+class Deviations(NamedTuple):
+  """Standard deviations that the kernels of a transformer block start from.
 
-  timm truncates this normal at +-2, that is at 100 standard deviations.
+  Attributes:
+    qkv: of queries, keys and values.
+    proj: of the projection behind the attention.
+    fc1: of the first layer of the MLP.
+    fc2: of its second layer.
+  """
+
+  qkv: float = 0.02
+  proj: float = 0.02
+  fc1: float = 0.02
+  fc2: float = 0.02
+
+
+def dense(
+  features: int, dtype: Dtype, name: str, *, std: float = 0.02
+) -> nn.Dense:
+  """Returns a Dense layer that starts from normal(std), bias 0.
+
+  timm's ViT truncates this normal at +-2, that is at 100 standard deviations.
   """
   return nn.Dense(
     features,
     dtype=dtype,
-    kernel_init=nn.initializers.normal(0.02),
+    kernel_init=nn.initializers.normal(std),
     name=name,
   )
 
@@ -28,20 +48,39 @@ def gelu(x: jax.Array) -> jax.Array:
   return 0.5 * x * (1.0 + jax.lax.erf(x * (0.5**0.5)))
 
 
+def gelu_tanh(x: jax.Array) -> jax.Array:
+  """GELU with tanh in place of the error function (GPT-2, SigLIP)."""
+  return jax.nn.gelu(x, approximate=True)
+
+
+def quick_gelu(x: jax.Array) -> jax.Array:
+  """`x sigmoid(1.702 x)`, the approximation of GELU in CLIP's weights."""
+  return x * jax.nn.sigmoid(1.702 * x)
+
+
+ACTIVATIONS = {'gelu': gelu, 'gelu_tanh': gelu_tanh, 'quick_gelu': quick_gelu}
+
+
 class MLP(nn.Module):
-  """`fc2(gelu(fc1(x)))`, keeping the width.
+  """`fc2(act(fc1(x)))`, keeping the width.
 
   Attributes:
     hidden_dim: width between the two layers.
     dtype: type of the computation.
+    act: key of `ACTIVATIONS`.
+    deviations: what the kernels start from.
   """
 
   hidden_dim: int
   dtype: Dtype = jnp.float32
+  act: str = 'gelu'
+  deviations: Deviations = Deviations()
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
     """Maps [..., D] to [..., D]."""
     dim = x.shape[-1]
-    x = gelu(dense(self.hidden_dim, self.dtype, 'fc1')(x))
-    return dense(dim, self.dtype, 'fc2')(x)
+    std = self.deviations
+    x = dense(self.hidden_dim, self.dtype, 'fc1', std=std.fc1)(x)
+    x = ACTIVATIONS[self.act](x)
+    return dense(dim, self.dtype, 'fc2', std=std.fc2)(x)

@@ -1,15 +1,17 @@
-"""The one table of encoder names."""
+"""The one table of encoder names, of images and of texts."""
 
 import dataclasses
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 from flax import linen as nn
 import jax.numpy as jnp
 
 from jaxssl import errors
+from jaxssl.models.clip_resnet import CLIPResNet
 from jaxssl.models.dvae import DVAEEncoder
 from jaxssl.models.resnet import ResNet
+from jaxssl.models.text_encoder import TextEncoder
 from jaxssl.models.vit import ViT
 
 _RESNETS = {f'resnet{d}': {'depth': d} for d in (18, 34, 50, 101, 152)}
@@ -19,6 +21,56 @@ _VITS = {
   'b': {'dim': 768, 'depth': 12, 'num_heads': 12},
   'l': {'dim': 1024, 'depth': 24, 'num_heads': 16},
   'h': {'dim': 1280, 'depth': 32, 'num_heads': 16},
+  # SigLIP's, optimal in shape; its MLPs have 4304 units.
+  'so400m': {'dim': 1152, 'depth': 27, 'num_heads': 16, 'mlp_ratio': 3.7362},
+}
+_CLIP_RESNETS = {
+  'clip_resnet50': {},
+  'clip_resnet101': {'blocks': (3, 4, 23, 3), 'out_dim': 512},
+  'clip_resnet50x4': {'blocks': (4, 6, 10, 6), 'width': 80, 'out_dim': 640},
+  'clip_resnet50x16': {'blocks': (6, 8, 18, 8), 'width': 96, 'out_dim': 768},
+  'clip_resnet50x64': {'blocks': (3, 15, 36, 10), 'width': 128},
+}
+# What CLIP's vision transformers do differently.
+_CLIP_VIT = {
+  'norm_pre': True,
+  'act': 'quick_gelu',
+  'epsilon': 1e-5,
+  'patch_bias': False,
+}
+_SIGLIP_VIT = {'pool': 'map', 'class_token': False, 'act': 'gelu_tanh'}
+_VIT_STYLES = {'': {}, 'clip_': _CLIP_VIT, 'siglip_': _SIGLIP_VIT}
+_SIGLIP_TEXT = {
+  'vocab_size': 32000,
+  'length': 64,
+  'pool': 'last',
+  'causal': False,
+  'act': 'gelu_tanh',
+  'epsilon': 1e-6,
+}
+_BERT = {
+  'vocab_size': 30522,
+  'length': 512,
+  'pool': 'cls',
+  'pad_id': 0,
+  'causal': False,
+  'post_norm': True,
+  'act': 'gelu',
+  'epsilon': 1e-12,
+}
+_GPT2 = {'vocab_size': 50257, 'length': 1024, 'act': 'gelu_tanh'}
+_TEXT_ENCODERS = {
+  'clip_512': {},
+  'clip_640': {'dim': 640, 'num_heads': 10},
+  'clip_768': {'dim': 768, 'num_heads': 12},
+  'clip_1024': {'dim': 1024, 'num_heads': 16},
+  'siglip_b': _SIGLIP_TEXT | _VITS['b'],
+  'siglip_l': _SIGLIP_TEXT | _VITS['l'],
+  'siglip_so400m': _SIGLIP_TEXT | _VITS['so400m'],
+  'bert_b': _BERT | _VITS['b'],
+  'bert_l': _BERT | _VITS['l'],
+  'gpt2_b': _GPT2 | _VITS['b'],
+  'gpt2_l': _GPT2 | _VITS['l'],
 }
 # Any patch size works; these are the ones to list.
 _PATCHES = (4, 8, 14, 16, 32)
@@ -26,19 +78,58 @@ _DVAE = 'dvae'
 _DTYPES = ('float32', 'bfloat16', 'float16')
 
 
+class CLIPModel(NamedTuple):
+  """The towers of one of the paper's models.
+
+  Attributes:
+    encoder: name for `make_encoder`.
+    image_size: side of its images in pixels.
+    text_encoder: name for `make_text_encoder`.
+    out_dim: width of the joint space.
+  """
+
+  encoder: str
+  image_size: int
+  text_encoder: str
+  out_dim: int
+
+
+# Table 19 and 20 of arXiv 2103.00020, by the names of openai/CLIP.
+CLIP_MODELS = {
+  'RN50': CLIPModel('clip_resnet50', 224, 'clip_512', 1024),
+  'RN101': CLIPModel('clip_resnet101', 224, 'clip_512', 512),
+  'RN50x4': CLIPModel('clip_resnet50x4', 288, 'clip_640', 640),
+  'RN50x16': CLIPModel('clip_resnet50x16', 384, 'clip_768', 768),
+  'RN50x64': CLIPModel('clip_resnet50x64', 448, 'clip_1024', 1024),
+  'ViT-B/32': CLIPModel('clip_vit_b32', 224, 'clip_512', 512),
+  'ViT-B/16': CLIPModel('clip_vit_b16', 224, 'clip_512', 512),
+  'ViT-L/14': CLIPModel('clip_vit_l14', 224, 'clip_768', 768),
+  'ViT-L/14@336px': CLIPModel('clip_vit_l14', 336, 'clip_768', 768),
+}
+
+
 def encoder_names() -> tuple[str, ...]:
   """Returns the names that help texts list, ResNets first."""
   vits = (f'vit_{size}{patch}' for size in _VITS for patch in _PATCHES)
-  return (*_RESNETS, *vits, _DVAE)
+  clip = (m.encoder for m in CLIP_MODELS.values())
+  siglip = ('siglip_vit_b16', 'siglip_vit_l16', 'siglip_vit_so400m14')
+  return (*_RESNETS, *vits, _DVAE, *dict.fromkeys(clip), *siglip)
+
+
+def text_encoder_names() -> tuple[str, ...]:
+  """Returns the names that `make_text_encoder` knows."""
+  return tuple(_TEXT_ENCODERS)
 
 
 def make_encoder(name: str, **overrides: Any) -> nn.Module:
   """Builds an encoder from its name.
 
   Args:
-    name: 'resnet18' to 'resnet152', 'vit_' with size (ti, s, b, l, h) and patch
-      size, for example 'vit_s16' or 'vit_ti4', or 'dvae', the encoder of
-      DALL-E's tokenizer.
+    name: 'resnet18' to 'resnet152', 'vit_' with size (ti, s, b, l, h, so400m)
+      and patch size, for example 'vit_s16' or 'vit_ti4', such a name behind
+      'clip_' or 'siglip_' for the details of their transformers,
+      'clip_resnet50' to 'clip_resnet50x64', or 'dvae', the encoder of DALL-E's
+      tokenizer.
     **overrides: attributes of the module, for example `width=0.25` or
       `pool='avg'`; `dtype` may be a name such as 'bfloat16'.
 
@@ -53,15 +144,40 @@ def make_encoder(name: str, **overrides: Any) -> nn.Module:
   return module(**fields | _with_dtype(overrides))
 
 
+def make_text_encoder(name: str, **overrides: Any) -> nn.Module:
+  """Builds a text encoder from its name.
+
+  Args:
+    name: 'clip_512' to 'clip_1024' (CLIP's, by width), 'siglip_', 'bert_' or
+      'gpt2_' with a size (`text_encoder_names`).
+    **overrides: attributes of `TextEncoder`, for example `depth=4`; `dtype` may
+      be a name such as 'bfloat16'.
+
+  Returns:
+    A Linen module `(text, train, axis_name, keys) -> (features, out)`.
+
+  Raises:
+    UserError: unknown name, attribute or value.
+  """
+  if name not in _TEXT_ENCODERS:
+    raise errors.unknown('text encoder', name, _TEXT_ENCODERS)
+  _check_names(name, TextEncoder, overrides)
+  return TextEncoder(**_TEXT_ENCODERS[name] | _with_dtype(overrides))
+
+
 def _find(name):
   """Returns the module class and the attributes that `name` stands for."""
   if name in _RESNETS:
     return ResNet, _RESNETS[name]
   if name == _DVAE:
     return DVAEEncoder, {}
-  match = re.fullmatch(r'vit_([a-z]+)([1-9]\d*)', str(name))
-  if match and match[1] in _VITS:
-    return ViT, _VITS[match[1]] | {'patch_size': int(match[2])}
+  if name in _CLIP_RESNETS:
+    return CLIPResNet, _CLIP_RESNETS[name]
+  sizes = '|'.join(_VITS)
+  match = re.fullmatch(rf'(\w+_)?vit_({sizes})([1-9]\d*)', str(name))
+  if match and (match[1] or '') in _VIT_STYLES:
+    patch = {'patch_size': int(match[3])}
+    return ViT, _VITS[match[2]] | _VIT_STYLES[match[1] or ''] | patch
   raise errors.unknown('encoder', name, encoder_names())
 
 

@@ -13,13 +13,15 @@ import numpy as np
 from jaxssl import errors
 from jaxssl.models import initializers, positions
 from jaxssl.models.attention import AttentionPool, SelfAttention
+from jaxssl.models.conv_stem import ConvStem
 from jaxssl.models.drop_path import drop_path, fold_keys
 from jaxssl.models.layer_norm import LayerNorm
-from jaxssl.models.mlp import MLP
+from jaxssl.models.mlp import ACTIVATIONS, MLP, Deviations
 from jaxssl.models.relative_position import RelativePositionBias
 from jaxssl.ops.patches import patchify
 
 _POOLS = ('cls', 'avg', 'map')
+_STEMS = ('patch', 'conv')
 _POSITIONS = ('learned', *positions.SINCOS, 'relative', 'none')
 
 
@@ -35,11 +37,13 @@ class PatchProjection(nn.Module):
     patch_size: p, side of a patch in pixels.
     dim: D, width of a token.
     dtype: type of the computation.
+    use_bias: add a bias.
   """
 
   patch_size: int
   dim: int
   dtype: Dtype
+  use_bias: bool = True
 
   @nn.compact
   def __call__(self, images: jax.Array) -> jax.Array:
@@ -52,9 +56,11 @@ class PatchProjection(nn.Module):
       (p, p, channels, self.dim),
       jnp.float32,
     )
-    bias = self.param('bias', initializers.uniform(fan_in**-0.5), (self.dim,))
     x = patchify(images.astype(self.dtype), p)
     x = x @ kernel.reshape(fan_in, self.dim).astype(self.dtype)
+    if not self.use_bias:
+      return x
+    bias = self.param('bias', initializers.uniform(fan_in**-0.5), (self.dim,))
     return x + jnp.broadcast_to(bias.astype(self.dtype), x.shape)
 
 
@@ -65,18 +71,20 @@ class PatchEmbed(nn.Module):
     patch_size: p, side of a patch in pixels.
     dim: D, width of a token.
     dtype: type of the computation.
+    use_bias: add a bias.
   """
 
   patch_size: int
   dim: int
   dtype: Dtype
+  use_bias: bool = True
 
   @nn.compact
   def __call__(self, images: jax.Array) -> jax.Array:
     """Maps images [b, H, W, C] to tokens [b, (H / p) * (W / p), D]."""
-    return PatchProjection(self.patch_size, self.dim, self.dtype, name='proj')(
-      images
-    )
+    return PatchProjection(
+      self.patch_size, self.dim, self.dtype, self.use_bias, name='proj'
+    )(images)
 
 
 class LayerScale(nn.Module):
@@ -99,12 +107,20 @@ class LayerScale(nn.Module):
 class Block(nn.Module):
   """`x += attention(norm(x)); x += mlp(norm(x))`, pre-norm.
 
+  With `post_norm`, `x = norm(x + attention(x)); x = norm(x + mlp(x))`, as in
+  arXiv 1706.03762 and BERT.
+
   Attributes:
     num_heads: attention heads.
     mlp_ratio: width of the MLP over the width of the tokens.
     layer_scale: value that LayerScale starts from, or None for no LayerScale.
     drop_rate: probability to drop a residual branch of a row.
     dtype: type of the computation.
+    act: of the MLP, key of `mlp.ACTIVATIONS`.
+    epsilon: of the LayerNorms.
+    causal: no token sees those after it.
+    post_norm: normalise sums instead of what the branches see.
+    deviations: what the kernels start from.
   """
 
   num_heads: int
@@ -112,6 +128,11 @@ class Block(nn.Module):
   layer_scale: float | None
   drop_rate: float
   dtype: Dtype
+  act: str = 'gelu'
+  epsilon: float = 1e-6
+  causal: bool = False
+  post_norm: bool = False
+  deviations: Deviations = Deviations()
 
   @nn.compact
   def __call__(
@@ -119,6 +140,7 @@ class Block(nn.Module):
     x: jax.Array,
     keys: jax.Array | None,
     bias: jax.Array | None = None,
+    mask: jax.Array | None = None,
   ) -> jax.Array:
     """Maps tokens [b, N, D] to [b, N, D].
 
@@ -126,20 +148,24 @@ class Block(nn.Module):
       x: tokens.
       keys: typed PRNG keys [b] of this block, or None to drop nothing.
       bias: [1, heads, N, N], added to the attention logits, or None.
+      mask: bool [b, 1, 1, N], False for tokens that none sees, or None.
     """
     hidden_dim = int(x.shape[-1] * self.mlp_ratio)
-    attention = SelfAttention(self.num_heads, self.dtype, name='attn')
+    attention = SelfAttention(
+      self.num_heads, self.dtype, self.causal, self.deviations, name='attn'
+    )
     branches = (
-      functools.partial(attention, bias=bias),
-      MLP(hidden_dim, self.dtype, name='mlp'),
+      functools.partial(attention, bias=bias, mask=mask),
+      MLP(hidden_dim, self.dtype, self.act, self.deviations, name='mlp'),
     )
     for i, branch in enumerate(branches, start=1):
-      y = branch(LayerNorm(dtype=self.dtype, name=f'norm{i}')(x))
+      norm = LayerNorm(self.epsilon, self.dtype, name=f'norm{i}')
+      y = branch(x if self.post_norm else norm(x))
       if self.layer_scale is not None:
         y = LayerScale(self.layer_scale, name=f'ls{i}')(y)
       if keys is not None and self.drop_rate > 0:
         y = drop_path(fold_keys(keys, i), y, rate=self.drop_rate)
-      x = x + y
+      x = norm(x + y) if self.post_norm else x + y
     return x
 
 
@@ -148,7 +174,9 @@ class ViT(nn.Module):
 
   Equal to timm's `VisionTransformer` at the same weights; parameter names
   follow its (`blocks.3.attn.qkv.weight` is `blocks_3/attn/qkv/kernel`).
-  LayerNorm epsilon is 1e-6 and GELU exact, as in MAE, MoCo v3, DINO and BEiT.
+  LayerNorm epsilon is 1e-6 and GELU exact, as in MAE, MoCo v3, DINO and BEiT;
+  CLIP's (`norm_pre`, no `patch_bias`, 'quick_gelu', 1e-5) is 'clip_vit_b16' of
+  `models.variants`, SigLIP's has `pool='map'`, no class token and 'gelu_tanh'.
 
   Attributes:
     patch_size: side of a patch in pixels.
@@ -156,6 +184,8 @@ class ViT(nn.Module):
     depth: number of blocks.
     num_heads: attention heads; must divide `dim`.
     mlp_ratio: width of the MLPs over `dim`.
+    stem: 'patch' (a linear projection of patches) or 'conv' (`ConvStem`, with
+      BatchNorm, of MoCo v3's `vit_conv_small`).
     pool: what becomes the features: 'cls' (the class token after the final
       norm), 'avg' (mean of the patch tokens) or 'map' (attention pooling of
       the normed patch tokens).
@@ -174,6 +204,10 @@ class ViT(nn.Module):
     layer_scale: value that LayerScale starts from, or None for no LayerScale.
     drop_path: drop-path rate of the last block; it grows linearly from 0.
     use_mask_token: have the learned token that `mask` puts in.
+    norm_pre: normalise tokens with their positions before the first block.
+    act: activation of the MLPs.
+    epsilon: of the LayerNorms.
+    patch_bias: have a bias in the projection of patches.
     dtype: type of the computation; parameters and features are float32.
     remat: recompute each block in the backward pass.
   """
@@ -183,6 +217,7 @@ class ViT(nn.Module):
   depth: int = 12
   num_heads: int = 6
   mlp_ratio: float = 4.0
+  stem: Literal['patch', 'conv'] = 'patch'
   pool: Literal['cls', 'avg', 'map'] = 'cls'
   fc_norm: bool | None = None
   class_token: bool = True
@@ -200,6 +235,10 @@ class ViT(nn.Module):
   layer_scale: float | None = None
   drop_path: float = 0.0
   use_mask_token: bool = False
+  norm_pre: bool = False
+  act: Literal['gelu', 'gelu_tanh', 'quick_gelu'] = 'gelu'
+  epsilon: float = 1e-6
+  patch_bias: bool = True
   dtype: Dtype = jnp.float32
   remat: bool = False
 
@@ -223,9 +262,8 @@ class ViT(nn.Module):
 
     Args:
       images: [b, H, W, 3], normalised; H and W divisible by `patch_size`.
-      train: drop paths.
-      axis_name: unused (no batch statistics); part of every encoder's
-        signature.
+      train: drop paths; use batch statistics in the stem 'conv'.
+      axis_name: mapped device axis, or None in the global view; for that stem.
       keys: typed PRNG keys [b], needed for drop path in training only.
       keep: int32 [b, K]; encode only these patches, in this order. They keep
         the position of their place in the image.
@@ -245,27 +283,35 @@ class ViT(nn.Module):
         `use_mask_token`; drop path in training without `keys`; `keep` with
         relative positions.
     """
-    del axis_name
     grid = self.grid_of(images)
     drops = train and self.drop_path > 0
     if drops and keys is None:
       raise errors.UserError('drop_path > 0 in training needs `keys`')
     out = {}
-    x = out['patch_embed'] = PatchEmbed(
-      self.patch_size, self.dim, self.dtype, name='patch_embed'
-    )(images)
+    x = out['patch_embed'] = self._embed(images, train, axis_name)
     x = self._put_mask(x, mask)
     x = self._add_positions(x, grid, keep)
+    x = self._norm('norm_pre')(x) if self.norm_pre else x
     bias = self._bias(grid, keep)
     x = self._run_blocks(x, keys if drops else None, bias, out)
     if not self._uses_fc_norm():
-      x = LayerNorm(dtype=self.dtype, name='norm')(x)
+      x = self._norm('norm')(x)
     out['encoded'] = x
     out['patches'] = x[:, self._num_prefix() :]
     if self.class_token:
       out['cls'] = x[:, 0]
     features = out['pre_logits'] = self._pool(out)
     return features, out
+
+  def _embed(
+    self, images: jax.Array, train: bool, axis_name: str | None
+  ) -> jax.Array:
+    """Returns one token [b, N, D] a patch."""
+    shared = (self.patch_size, self.dim, self.dtype)
+    if self.stem == 'conv':
+      stem = ConvStem(*shared, name='patch_embed')
+      return stem(images, train=train, axis_name=axis_name)
+    return PatchEmbed(*shared, self.patch_bias, name='patch_embed')(images)
 
   def _put_mask(self, x: jax.Array, mask: jax.Array | None) -> jax.Array:
     # The parameter exists as soon as the module was told, mask or not, so that
@@ -355,6 +401,8 @@ class ViT(nn.Module):
         layer_scale=self.layer_scale,
         drop_rate=float(rates[i]),
         dtype=self.dtype,
+        act=self.act,
+        epsilon=self.epsilon,
         name=f'blocks_{i}',
       )(x, fold_keys(keys, i), bias)
     return x
@@ -363,15 +411,23 @@ class ViT(nn.Module):
     """Returns the features, float32 [b, D]."""
     if self.pool == 'map':
       features = AttentionPool(
-        self.num_heads, self.mlp_ratio, self.dtype, name='attn_pool'
+        self.num_heads,
+        self.mlp_ratio,
+        self.dtype,
+        self.act,
+        self.epsilon,
+        name='attn_pool',
       )(out['patches'])
     elif self.pool == 'avg':
       features = out['patches'].astype(jnp.float32).mean(1)
     else:
       features = out['cls']
     if self._uses_fc_norm():
-      features = LayerNorm(dtype=self.dtype, name='fc_norm')(features)
+      features = self._norm('fc_norm')(features)
     return features.astype(jnp.float32)
+
+  def _norm(self, name: str) -> LayerNorm:
+    return LayerNorm(self.epsilon, self.dtype, name=name)
 
   def _token(
     self, name: str, count: int, init: nn.initializers.Initializer
@@ -418,10 +474,14 @@ def _square_of_offsets(table):
 
 
 def _check(vit):
+  if vit.stem not in _STEMS:
+    raise errors.unknown('ViT stem', vit.stem, _STEMS)
   if vit.pool not in _POOLS:
     raise errors.unknown('ViT pool', vit.pool, _POOLS)
   if vit.position not in _POSITIONS:
     raise errors.unknown('ViT position', vit.position, _POSITIONS)
+  if vit.act not in ACTIVATIONS:
+    raise errors.unknown('ViT act', vit.act, ACTIVATIONS)
   if vit.patch_size < 1 or vit.depth < 1:
     raise errors.UserError('ViT patch_size and depth must be at least 1')
   if vit.dim % vit.num_heads:
@@ -452,6 +512,10 @@ def require_normed_tokens(method: str, encoder: nn.Module) -> None:
     raise errors.UserError(
       f'method {method!r} needs a vision transformer, for example '
       "encoder.name='vit_b16'"
+    )
+  if encoder.stem == 'conv':
+    raise errors.UserError(
+      f"method {method!r} hides patches, which stem='conv' mixes; use 'patch'"
     )
   if encoder._uses_fc_norm() or encoder.pool == 'map':
     raise errors.UserError(

@@ -66,7 +66,7 @@ def from_timm(tensors: Mapping[str, np.ndarray], variables: PyTree) -> PyTree:
   for name, path in wanted.items():
     if given.get(name) is None:
       continue
-    array, shape = _from_torch(given[name]), tuple(flat[path].shape)
+    array, shape = _from_torch(given[name], name), tuple(flat[path].shape)
     if name == 'pos_embed' and array.ndim == 3:
       array = _regrid(array, shape[1], prefix)
     if array.shape != shape:
@@ -88,7 +88,8 @@ def to_timm(variables: PyTree) -> dict[str, np.ndarray]:
     variables: of an encoder, {'params': ..., 'batch_stats': ...}.
   """
   flat = traverse_util.flatten_dict(variables)
-  named = {_timm_name(path): _to_torch(value) for path, value in flat.items()}
+  named = {_timm_name(path): value for path, value in flat.items()}
+  named = {name: _to_torch(value, name) for name, value in named.items()}
   named.pop('mask_token', None)
   return named
 
@@ -100,18 +101,23 @@ def _timm_name(path: tuple[str, ...]) -> str:
   return '.'.join([*modules, _LEAVES.get(leaf, leaf)])
 
 
-def _from_torch(tensor):
+def _from_torch(tensor, name):
   array = np.asarray(tensor, np.float32)
   if array.ndim == 4:
     return array.transpose(2, 3, 1, 0)
-  return array.T if array.ndim == 2 else array
+  return array.T if _is_kernel(array, name) else array
 
 
-def _to_torch(value):
+def _to_torch(value, name):
   array = np.asarray(value, np.float32)
   if array.ndim == 4:
     return np.ascontiguousarray(array.transpose(3, 2, 0, 1))
-  return np.ascontiguousarray(array.T) if array.ndim == 2 else array
+  return np.ascontiguousarray(array.T) if _is_kernel(array, name) else array
+
+
+def _is_kernel(array, name):
+  """Whether a matrix multiplies; tables of tokens are looked up instead."""
+  return array.ndim == 2 and name != 'tok_embed'
 
 
 def _value(leaf):

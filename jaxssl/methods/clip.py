@@ -1,0 +1,128 @@
+"""CLIP: images find their texts in the batch, and texts their images."""
+
+import dataclasses
+import math
+
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxssl.methods.base import Aux
+from jaxssl.methods.two_towers import TwoTowers
+from jaxssl.models import Projection, TextEncoder
+from jaxssl.ops import contrastive
+from jaxssl.parallel import collectives
+
+_MAX_SCALE = 100.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CLIP:
+  """Contrasts images and their texts over the global batch.
+
+  The loss is `ops.contrastive.clip` of x = head(encoder(view)) and
+  y = head'(text_encoder(text)) with the learned factor exp(t) of the cosines.
+  t starts at ln(1 / 0.07) and is kept in [0, ln 100] after every step.
+
+  State: `stats`, the batch statistics of the towers, if they have any.
+
+  Attributes:
+    encoder: module, images [b, H, W, 3] -> (features [b, D], out).
+    text_encoder: module, token ids [b, L] -> (features [b, D'], out).
+    head: projection of features into the joint space; each tower has one of its
+      own. Linear in the paper; `Projection(num_layers=2)` is not.
+    project_images: False for an image tower that ends in the joint space, as
+      CLIP's ResNets do (its features then have the width of the head).
+    temperature: what 1 / exp(t) starts from.
+    chunk: columns of the matrix of logits at a time (`ops.negatives`); None for
+      all, which is faster as long as they fit into memory.
+
+  References:
+    Radford et al., Learning Transferable Visual Models From Natural Language
+    Supervision, 2021, https://arxiv.org/abs/2103.00020 (figure 3, section 2.5);
+    https://github.com/openai/CLIP (models); the clamp from below, which the
+    paper does not have, from https://github.com/mlfoundations/open_clip.
+
+  For a frozen image tower (LiT, arXiv 2111.07991) the optimizer has the rule
+  `{'match': '^image/encoder/', 'freeze_steps': -1}`. Batch statistics of a
+  frozen ResNet would still be those of the batch.
+  """
+
+  encoder: nn.Module
+  text_encoder: nn.Module = dataclasses.field(default_factory=TextEncoder)
+  head: nn.Module = dataclasses.field(default_factory=Projection)
+  project_images: bool = True
+  temperature: float = 0.07
+  chunk: int | None = None
+
+  @property
+  def towers(self) -> TwoTowers:
+    """Both networks."""
+    return TwoTowers(
+      encoder=self.encoder,
+      text_encoder=self.text_encoder,
+      head=self.head,
+      project_images=self.project_images,
+    )
+
+  def init(self, key, batch):
+    """See `Method.init`."""
+    params, stats = self.towers.init(key, batch)
+    t = jnp.asarray(math.log(1 / self.temperature), jnp.float32)
+    return {**params, 'logit_scale': t}, {'stats': stats}
+
+  def loss(self, params, state, batch, *, key, step, axis_name=None):
+    """See `Method.loss`."""
+    del step
+    keys = collectives.row_keys(key, len(batch['text']), axis_name)
+    embeddings, carry = self.embed(
+      params, state, batch, keys=keys, axis_name=axis_name
+    )
+    loss, metrics = self.compare(params, embeddings, axis_name=axis_name)
+    return loss, Aux(metrics, carry)
+
+  def embed(self, params, state, batch, *, keys, axis_name=None):
+    """See `Contrastive.embed`."""
+    return self.towers.embed(
+      params, state['stats'], batch, keys=keys, axis_name=axis_name
+    )
+
+  def compare(self, params, embeddings, *, axis_name=None):
+    """See `Contrastive.compare`."""
+    scale = jnp.exp(params['logit_scale'])
+    loss, top1 = contrastive.clip(
+      embeddings['image'],
+      embeddings['text'],
+      scale=scale,
+      chunk=self.chunk,
+      axis_name=axis_name,
+    )
+    return loss, {'contrastive_top1': top1, 'logit_scale': scale}
+
+  def update(self, params, state, carry, *, step):
+    """See `Method.update`; clamps the temperature."""
+    del state, step
+    t = jnp.clip(params['logit_scale'], 0.0, math.log(_MAX_SCALE))
+    return {**params, 'logit_scale': t}, {'stats': carry}
+
+  def export(self, params, state):
+    """See `Method.export`.
+
+    `encoder`, `text` (text encoder and head), `image_head` with
+    `project_images`, and `logits` (`scale`: t).
+    """
+    towers = self.towers.export(params, state['stats'])
+    return {**towers, 'logits': {'params': {'scale': params['logit_scale']}}}
+
+  def encode_image(self, towers, images: jax.Array) -> jax.Array:
+    """See `TwoTowers.encode_image`."""
+    return self.towers.encode_image(towers, images)
+
+  def encode_text(self, towers, text: jax.Array) -> jax.Array:
+    """See `TwoTowers.encode_text`."""
+    return self.towers.encode_text(towers, text)
+
+  def with_encoder(self, params, state, variables):
+    """See `TwoTowers.with_encoder`."""
+    params, stats = self.towers.with_encoder(params, state['stats'], variables)
+    return params, {'stats': stats}

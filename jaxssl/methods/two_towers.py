@@ -1,0 +1,169 @@
+"""An image tower and a text tower that end in one space."""
+
+import dataclasses
+from typing import Any
+
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxssl import errors
+from jaxssl.methods import variables as variables_lib
+from jaxssl.methods.base import Batch, PyTree
+from jaxssl.models import Net, Unprojected
+from jaxssl.models.drop_path import fold_keys
+from jaxssl.ops.contrastive import l2_normalize
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TwoTowers:
+  """Two networks, each an encoder and a head into the joint space.
+
+  Parameters and statistics are trees {'image': ..., 'text': ...} with the parts
+  `encoder` and `head` each; the heads share nothing.
+
+  Attributes:
+    encoder: images [b, H, W, 3] -> (features, out).
+    text_encoder: token ids [b, L] -> (features, out).
+    head: features -> [b, K]; each tower has one of its own.
+    project_images: whether the image tower has one; otherwise its features must
+      be K numbers.
+  """
+
+  encoder: nn.Module
+  text_encoder: nn.Module
+  head: nn.Module
+  project_images: bool
+
+  @property
+  def image(self) -> Net:
+    """Images [b, H, W, 3] -> [b, K]."""
+    head = self.head if self.project_images else Unprojected()
+    return Net(self.encoder, head)
+
+  @property
+  def text(self) -> Net:
+    """Token ids [b, L] -> [b, K]."""
+    return Net(self.text_encoder, self.head)
+
+  def init(self, key: jax.Array, batch: Batch) -> tuple[PyTree, PyTree]:
+    """Returns parameters and statistics.
+
+    Raises:
+      UserError: a batch without text; towers that end in different widths.
+    """
+    if 'text' not in batch:
+      raise errors.UserError(
+        'this method needs pairs of images and texts; its data has no captions'
+      )
+    image_key, text_key = jax.random.split(key)
+    x, image = self.image.init_with_output(
+      image_key, batch['views'][0], train=False
+    )
+    y, text = self.text.init_with_output(text_key, batch['text'], train=False)
+    if x.shape != y.shape:
+      raise errors.UserError(
+        f'the image tower ends in {x.shape[-1]} numbers, the text tower in '
+        f'{y.shape[-1]}; set project_images=True, or head.out_dim to the former'
+      )
+    return variables_lib.split(
+      variables_lib.join(
+        image={'params': {}, **image}, text={'params': {}, **text}
+      )
+    )
+
+  def embed(
+    self,
+    params: PyTree,
+    stats: PyTree,
+    batch: Batch,
+    *,
+    keys: jax.Array,
+    axis_name: str | None = None,
+  ) -> tuple[dict[str, jax.Array], PyTree]:
+    """Runs both towers in training mode.
+
+    Args:
+      params: of both towers.
+      stats: their statistics.
+      batch: `views` and `text`.
+      keys: typed PRNG keys [b].
+      axis_name: mapped device axis, or None in the global view.
+
+    Returns:
+      {'image': [b, K], 'text': [b, K]}, not normalised, and new statistics.
+    """
+    inputs = {'image': batch['views'][0], 'text': batch['text']}
+    embeddings, new = {}, {kind: dict(tree) for kind, tree in stats.items()}
+    for number, (name, net) in enumerate(self._nets().items()):
+      own = variables_lib.tower(name, params, stats)
+      own_params, own_stats = variables_lib.split(own)
+      embeddings[name], own_stats = variables_lib.apply_train(
+        net,
+        own_params,
+        own_stats,
+        inputs[name],
+        axis_name=axis_name,
+        keys=fold_keys(keys, number),
+      )
+      for kind, tree in own_stats.items():
+        new[kind][name] = tree
+    return embeddings, new
+
+  def export(self, params: PyTree, stats: PyTree) -> dict[str, PyTree]:
+    """Returns variables: `encoder`, `image_head` if it has any, `text`."""
+    image = variables_lib.split(variables_lib.tower('image', params, stats))
+    towers = {
+      'encoder': variables_lib.tower('encoder', *image),
+      'text': variables_lib.tower('text', params, stats),
+    }
+    if self.project_images:
+      towers['image_head'] = variables_lib.tower('head', *image)
+    return towers
+
+  def encode_image(self, towers: PyTree, images: jax.Array) -> jax.Array:
+    """Returns unit vectors float32 [b, K] of images [b, H, W, 3].
+
+    Args:
+      towers: of `export`.
+      images: normalised.
+    """
+    parts = {'encoder': towers['encoder']}
+    if self.project_images:
+      parts['head'] = towers['image_head']
+    variables = variables_lib.join(**parts)
+    return l2_normalize(self.image.apply(variables, images, train=False))
+
+  def encode_text(self, towers: PyTree, text: jax.Array) -> jax.Array:
+    """Returns unit vectors float32 [b, K] of token ids int32 [b, L]."""
+    return l2_normalize(self.text.apply(towers['text'], text, train=False))
+
+  def with_encoder(
+    self, params: PyTree, stats: PyTree, variables: PyTree
+  ) -> tuple[PyTree, PyTree]:
+    """Returns parameters and statistics with this image encoder.
+
+    Args:
+      params: of both towers.
+      stats: their statistics.
+      variables: of the encoder, as `Method.export` returns them.
+
+    Raises:
+      UserError: if they are of another architecture.
+    """
+    old = self.export(params, stats)['encoder']
+    if jax.tree.map(jnp.shape, old) != jax.tree.map(jnp.shape, variables):
+      raise errors.UserError(
+        'the weights are of another encoder: names or shapes of their arrays '
+        'differ; give the encoder section of the run that made them'
+      )
+
+    def put(tree: Any, kind: str) -> Any:
+      image = {**tree.get('image', {}), 'encoder': variables[kind]}
+      return {**tree, 'image': image}
+
+    changed = {k: put(t, k) for k, t in stats.items() if k in variables}
+    return put(params, 'params'), {**stats, **changed}
+
+  def _nets(self) -> dict[str, Net]:
+    return {'image': self.image, 'text': self.text}
