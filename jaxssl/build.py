@@ -26,6 +26,7 @@ from jaxssl.methods import METHODS
 from jaxssl.methods.base import Method
 from jaxssl.ops.schedules import SCHEDULES, Schedule
 from jaxssl.parallel.modes import Mode, make_mode
+from jaxssl.text import Tokenizer, make_tokenizer
 from jaxssl.train import optim
 
 HEADS = {
@@ -39,6 +40,7 @@ LR_SCALINGS = ('none', 'linear', 'sqrt')
 SECTIONS = (
   'encoder',
   'head',
+  'text',
   'method',
   'augment',
   'data',
@@ -139,6 +141,7 @@ class Run:
     learning_rate: step -> value.
     mode: compile mode.
     source: what is trained on.
+    tokenizer: of its captions, for a method that takes text.
     num_steps: of the whole run.
     steps_per_epoch: may have a fraction.
     input: section `input`.
@@ -155,6 +158,7 @@ class Run:
   learning_rate: Schedule
   mode: Mode
   source: Any
+  tokenizer: Tokenizer | None
   num_steps: int
   steps_per_epoch: float
   input: Input
@@ -197,8 +201,7 @@ def complete(config: Config) -> Config:
   config['head'] = config['head'] or _default_head(config['method'].get('name'))
   return {'seed': config['seed']} | {
     section: _complete_section(section, config[section])
-    # A method without a head of its own has an empty section.
-    if section != 'head' or config['head']
+    if _is_used(section, config)
     else {}
     for section in SECTIONS
   }
@@ -238,6 +241,7 @@ def build(config: Config) -> Run:
     learning_rate=learning_rate,
     mode=mode,
     source=source,
+    tokenizer=build_tokenizer(config),
     num_steps=num_steps,
     steps_per_epoch=steps_per_epoch,
     input=inputs,
@@ -252,9 +256,22 @@ def build_encoder(config: Config) -> nn.Module:
   return models.make_encoder(**config['encoder'])
 
 
+def build_method(config: Config) -> Method:
+  """Builds the method to run its towers, without data.
+
+  Schedules stay sections: they need the length of a run, and training.
+  """
+  return _build_method(config, build_encoder(config), lambda value: value)
+
+
 def build_augment(config: Config) -> Any:
   """Builds the section `augment`."""
   return _construct('augment', RECIPES, config['augment'])
+
+
+def build_tokenizer(config: Config) -> Tokenizer | None:
+  """Builds the section `text`, where there is one."""
+  return make_tokenizer(**config['text']) if config.get('text') else None
 
 
 def build_source(config: Config) -> Any:
@@ -292,6 +309,8 @@ def accepted(section: str, name: str | None = None) -> dict[str, Any]:
     return _parameters({'input': Input, 'train': Train, 'eval': Eval}[section])
   if section == 'encoder':
     return _encoder_fields(name)
+  if section == 'text':
+    return _parameters(make_tokenizer)
   if section == 'data':
     keys = _parameters(data.SOURCES.get(name, data.Tfds))
     return {key: value for key, value in keys.items() if key != 'name'}
@@ -329,8 +348,32 @@ def schedule_keys(name: str) -> dict[str, Any]:
   return keys
 
 
+def _is_used(section: str, config: Config) -> bool:
+  """Whether the method of a config has something to do with a section."""
+  if section == 'head':
+    # A method without a head of its own has an empty section.
+    return bool(config['head'])
+  if section == 'text':
+    return _takes_text(config)
+  return True
+
+
+def _takes_text(config: Config) -> bool:
+  """Whether the method has a text tower.
+
+  Raises:
+    UserError: if it has none, but the config has a section for it.
+  """
+  name = config['method'].get('name')
+  method = METHODS.get(name)
+  takes = method and 'text_encoder' in inspect.signature(method).parameters
+  if config['text'] and not takes:
+    raise UserError(f'method {name!r} takes no text; leave config.text out')
+  return bool(takes)
+
+
 def _complete_section(section: str, values: Mapping[str, Any]) -> Config:
-  named = section not in ('input', 'train', 'eval')
+  named = section not in ('text', 'input', 'train', 'eval')
   if named and not values.get('name'):
     raise UserError(f'config.{section}.name is missing')
   keys = accepted(section, values.get('name'))

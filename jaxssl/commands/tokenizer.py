@@ -51,8 +51,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   clean = CLEANERS[arguments.clean]
   texts = _captions(arguments.data, overrides)
   backend = bpe.train_bpe(map(clean, texts), vocab_size=arguments.vocab_size)
-  text = backend.to_str(pretty=True)
-  atomic_file.write(out, lambda file: file.write(text.encode()))
+  atomic_file.write_text(out, backend.to_str(pretty=True))
   _log.info('wrote %s: %d tokens', out, backend.get_vocab_size())
   return 0
 

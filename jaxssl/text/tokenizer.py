@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxssl import atomic_file
 from jaxssl.data.optional import require
 from jaxssl.errors import UserError, unknown
 from jaxssl.text import bpe
@@ -61,6 +62,10 @@ class Tokenizer:
       tokens = self._ended(encoding.ids)
       ids[row, : len(tokens)] = tokens
     return ids
+
+  def save(self, path: pathlib.Path) -> None:
+    """Writes the backend as a `tokenizer.json`."""
+    atomic_file.write_text(path, self.backend.to_str(pretty=True))
 
   def cleaned(self, texts: Iterable[str]) -> list[str]:
     """Returns texts as the tokenizer sees them."""
