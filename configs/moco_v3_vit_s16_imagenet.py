@@ -2,8 +2,8 @@
 
 Paper: Chen et al. 2021, https://arxiv.org/abs/2104.02057; settings of the
 README and main_moco.py of facebookresearch/moco-v3. The authors' ViT-S has 12
-heads and starts from Xavier's initialisation with query, key and value apart;
-here the encoder starts as any ViT of this package does.
+heads. Their variant with convolutions instead of patches, `vit_conv_small`, is
+`--config.encoder.stem=conv --config.encoder.depth=11 --config.optim.rules=()`.
 
     jaxssl train --config configs/moco_v3_vit_s16_imagenet.py --workdir runs/m3
 

@@ -8,7 +8,7 @@ import jax
 from jaxssl.methods import momentum as momentum_lib
 from jaxssl.methods import variables
 from jaxssl.methods.base import Aux
-from jaxssl.models import MoCoV3Head, Net
+from jaxssl.models import MoCoV3Head, Net, ViT, reinitialize
 from jaxssl.ops import contrastive, schedules
 from jaxssl.parallel import collectives
 
@@ -28,7 +28,9 @@ class MoCoV3:
   batch statistics. The slow network keeps running statistics of its own.
 
   ViTs train stably with a frozen random patch projection; that is a rule of
-  the optimizer: `{'match': 'patch_embed', 'freeze_steps': -1}`.
+  the optimizer: `{'match': 'patch_embed', 'freeze_steps': -1}`. They start from
+  Xavier's values (`models.reinitialize.moco_v3`); with the encoder's
+  `stem='conv'` and 11 blocks they are the authors' `vit_conv_small`.
 
   State: `stats`, and `slow` (`params` and `stats` of encoder and head).
 
@@ -71,11 +73,14 @@ class MoCoV3:
 
   def init(self, key, batch):
     """See `Method.init`."""
-    net_key, predictor_key = jax.random.split(key)
+    net_key, predictor_key, redraw_key = jax.random.split(key, 3)
     z, initial = self.net.init_with_output(
       net_key, batch['views'][0], train=False
     )
     params, stats = variables.split(initial)
+    if isinstance(self.encoder, ViT):
+      encoder = reinitialize.moco_v3(redraw_key, params['encoder'])
+      params = {**params, 'encoder': encoder}
     predictor, predictor_stats = variables.split(
       self.predictor.init(predictor_key, z, train=False)
     )

@@ -53,6 +53,16 @@ def test_info_nce_equals_the_formula_in_torch(temperature):
   np.testing.assert_allclose(grad, theirs.grad.numpy(), rtol=1e-4, atol=2e-6)
 
 
+def test_both_networks_start_from_xaviers_values():
+  method = _method()
+  params, state = jax.jit(method.init)(jax.random.key(0), _batch())
+  qkv = params['net']['encoder']['blocks_0']['attn']['qkv']['kernel']
+  # Query, key and value are matrices of their own: 16 to 16.
+  limit = (6 / 32) ** 0.5
+  assert 0.95 * limit < jnp.abs(qkv).max() <= limit
+  chex.assert_trees_all_equal(state['slow']['params'], params['net'])
+
+
 def test_loss_is_twice_the_temperature_times_both_directions():
   method = _method(temperature=0.5, momentum=1.0)
   params, state = jax.jit(method.init)(jax.random.key(0), _batch())
