@@ -30,17 +30,28 @@ from jaxssl.text import Tokenizer, make_tokenizer
 from jaxssl.train import optim
 
 HEADS = {
+  'clip': models.Projection,
   'dino': models.DINOHead,
   'moco_v1': functools.partial(models.MoCoHead, num_layers=1),
   'moco_v2': models.MoCoHead,
   'moco_v3': models.MoCoV3Head,
+  'siglip': functools.partial(models.Projection, use_bias=True),
   'simclr': models.SimCLRHead,
+}
+# What a method with a text tower has where the config names none.
+_TEXT_ENCODERS = {'clip': 'clip_512', 'siglip': 'siglip_b'}
+# Sizes of a text encoder that follow from the tokenizer where they are None.
+_OF_TOKENIZER = {
+  'vocab_size': 'vocab_size',
+  'length': 'length',
+  'eot_id': 'end_id',
 }
 LR_SCALINGS = ('none', 'linear', 'sqrt')
 SECTIONS = (
   'encoder',
   'head',
   'text',
+  'text_encoder',
   'method',
   'augment',
   'data',
@@ -198,7 +209,11 @@ def complete(config: Config) -> Config:
   if type(config['seed']) is not int:
     raise UserError(f'config.seed must be an integer, got {config["seed"]!r}')
   config = {name: {} if v is None else v for name, v in config.items()}
-  config['head'] = config['head'] or _default_head(config['method'].get('name'))
+  method = config['method'].get('name')
+  config['head'] = config['head'] or _default_head(method)
+  if method in _TEXT_ENCODERS and not config['text_encoder'].get('name'):
+    name = {'name': _TEXT_ENCODERS[method]}
+    config['text_encoder'] = {**config['text_encoder'], **name}
   return {'seed': config['seed']} | {
     section: _complete_section(section, config[section])
     if _is_used(section, config)
@@ -228,20 +243,20 @@ def build(config: Config) -> Run:
   resolve = functools.partial(
     _resolve, num_steps=num_steps, steps_per_epoch=steps_per_epoch
   )
-  encoder = build_encoder(config)
+  encoder, tokenizer = build_encoder(config), build_tokenizer(config)
   learning_rate, tx = _build_optimizer(
     config['optim'], resolve, train.batch_size
   )
   return Run(
     config=config,
     encoder=encoder,
-    method=_build_method(config, encoder, resolve),
+    method=_build_method(config, encoder, tokenizer, resolve),
     augment=build_augment(config),
     tx=tx,
     learning_rate=learning_rate,
     mode=mode,
     source=source,
-    tokenizer=build_tokenizer(config),
+    tokenizer=tokenizer,
     num_steps=num_steps,
     steps_per_epoch=steps_per_epoch,
     input=inputs,
@@ -261,7 +276,36 @@ def build_method(config: Config) -> Method:
 
   Schedules stay sections: they need the length of a run, and training.
   """
-  return _build_method(config, build_encoder(config), lambda value: value)
+  encoder, tokenizer = build_encoder(config), build_tokenizer(config)
+  return _build_method(config, encoder, tokenizer, lambda value: value)
+
+
+def build_text_encoder(
+  config: Config, tokenizer: Tokenizer | None
+) -> nn.Module | None:
+  """Builds the section `text_encoder`, where there is one.
+
+  Args:
+    config: complete, or at least that section of one.
+    tokenizer: gives vocabulary, length and end of text where the section has
+      None; not needed if it has all three.
+
+  Raises:
+    UserError: if the tokenizer's texts do not fit.
+  """
+  section = dict(config.get('text_encoder') or {})
+  if not section:
+    return None
+  for key, attribute in _OF_TOKENIZER.items():
+    if section.get(key) is None and tokenizer is not None:
+      section[key] = getattr(tokenizer, attribute)
+  for key in ('vocab_size', 'length'):
+    if tokenizer is not None and section[key] < getattr(tokenizer, key):
+      raise UserError(
+        f'config.text_encoder.{key} is {section[key]}, but the tokenizer has '
+        f'{getattr(tokenizer, key)}; leave it out, or give the latter'
+      )
+  return models.make_text_encoder(**section)
 
 
 def build_augment(config: Config) -> Any:
@@ -308,7 +352,10 @@ def accepted(section: str, name: str | None = None) -> dict[str, Any]:
   if section in ('input', 'train', 'eval'):
     return _parameters({'input': Input, 'train': Train, 'eval': Eval}[section])
   if section == 'encoder':
-    return _encoder_fields(name)
+    return _module_fields(models.make_encoder(name))
+  if section == 'text_encoder':
+    fields = _module_fields(models.make_text_encoder(name))
+    return fields | dict.fromkeys(_OF_TOKENIZER)
   if section == 'text':
     return _parameters(make_tokenizer)
   if section == 'data':
@@ -326,7 +373,8 @@ def accepted(section: str, name: str | None = None) -> dict[str, Any]:
   if name not in table:
     raise unknown(section, name, table)
   keys = _parameters(table[name])
-  return {k: v for k, v in keys.items() if k not in ('encoder', 'head')}
+  modules = ('encoder', 'text_encoder', 'head')
+  return {k: v for k, v in keys.items() if k not in modules}
 
 
 def schedule_keys(name: str) -> dict[str, Any]:
@@ -353,7 +401,7 @@ def _is_used(section: str, config: Config) -> bool:
   if section == 'head':
     # A method without a head of its own has an empty section.
     return bool(config['head'])
-  if section == 'text':
+  if section in ('text', 'text_encoder'):
     return _takes_text(config)
   return True
 
@@ -362,13 +410,16 @@ def _takes_text(config: Config) -> bool:
   """Whether the method has a text tower.
 
   Raises:
-    UserError: if it has none, but the config has a section for it.
+    UserError: if it has none, but the config has sections for it.
   """
   name = config['method'].get('name')
   method = METHODS.get(name)
   takes = method and 'text_encoder' in inspect.signature(method).parameters
-  if config['text'] and not takes:
-    raise UserError(f'method {name!r} takes no text; leave config.text out')
+  for section in ('text', 'text_encoder'):
+    if config[section] and not takes:
+      raise UserError(
+        f'method {name!r} takes no text; leave config.{section} out'
+      )
   return bool(takes)
 
 
@@ -453,12 +504,14 @@ def _epochs_to_steps(
   return result
 
 
-def _build_method(config, encoder, resolve) -> Method:
+def _build_method(config, encoder, tokenizer, resolve) -> Method:
   section = dict(config['method'])
   constructor = METHODS[section.pop('name')]
   modules = {'encoder': encoder}
   if config['head']:
     modules['head'] = _construct('head', HEADS, config['head'])
+  if config['text_encoder']:
+    modules['text_encoder'] = build_text_encoder(config, tokenizer)
   return constructor(
     **modules, **{key: resolve(value) for key, value in section.items()}
   )
@@ -530,11 +583,10 @@ def _is_plain(value: Any) -> bool:
   return isinstance(value, (bool, int, float, str, Mapping))
 
 
-def _encoder_fields(name: str) -> dict[str, Any]:
-  encoder = models.make_encoder(name)
+def _module_fields(module: nn.Module) -> dict[str, Any]:
   fields = {
-    field.name: getattr(encoder, field.name)
-    for field in dataclasses.fields(encoder)
+    field.name: getattr(module, field.name)
+    for field in dataclasses.fields(module)
     if field.name not in ('parent', 'name')
   }
   fields['dtype'] = np.dtype(fields['dtype']).name
