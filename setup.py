@@ -9,6 +9,7 @@ need, each a well-kept library of the field:
   scikit-learn, for the digits.
 * `pictures`: matplotlib for plots, scikit-learn for 2-D maps (t-SNE; importing
   umap-learn loads TensorFlow and PyTorch where they are installed).
+* `text`: the library `tokenizers`, for image-text methods.
 * `test`: what `./launch/test.sh` needs. `reference`: PyTorch and friends, which
   some tests compare with; see CONTRIBUTING.md for how they install on a CPU.
 """
@@ -27,6 +28,7 @@ DATA = [
   'pillow>=10.3',
 ]
 PHOTOS = ['scikit-image>=0.25', 'scikit-learn>=1.5']
+TEXT = ['tokenizers>=0.23']
 PICTURES = ['matplotlib>=3.9', 'scikit-learn>=1.5']
 TEST = ['pytest>=8', 'pytest-xdist>=3.6', 'ruff==0.17.6', 'safetensors>=0.5']
 
@@ -62,8 +64,9 @@ setuptools.setup(
     'data': DATA,
     'photos': PHOTOS,
     'pictures': PICTURES,
-    'all': DATA + PHOTOS + PICTURES,
-    'test': TEST + DATA + PHOTOS + PICTURES,
+    'text': TEXT,
+    'all': DATA + PHOTOS + PICTURES + TEXT,
+    'test': TEST + DATA + PHOTOS + PICTURES + TEXT,
     'tpu': ['jax[tpu]'],
     'cuda': ['jax[cuda13]'],
   },

@@ -1,0 +1,161 @@
+"""From captions to a tokenizer, a run, zero-shot classification, retrieval."""
+
+import json
+import shutil
+
+import pytest
+
+from tests.commands import runs
+from tests.data import pairs
+
+MODEL = (
+  '--method=clip',
+  '--encoder=vit_ti8',
+  '--config.encoder.dim=16',
+  '--config.encoder.depth=1',
+  '--config.encoder.num_heads=2',
+  '--config.text_encoder.dim=16',
+  '--config.text_encoder.depth=1',
+  '--config.text_encoder.num_heads=2',
+  '--config.head.out_dim=8',
+  '--config.text.length=16',
+  '--data=photos',
+  '--config.data.crops_per_picture=2',
+)
+
+
+@pytest.fixture(scope='module')
+def tokenizer(tmp_path_factory):
+  out = tmp_path_factory.mktemp('tokenizer') / 'captions.json'
+  arguments = ('--vocab_size=300', '--config.data.crops_per_picture=1')
+  assert (
+    runs.jaxssl(
+      'tokenizer', 'train', '--data=photos', f'--out={out}', *arguments
+    )
+    == 0
+  )
+  return out
+
+
+@pytest.fixture(scope='module')
+def run(tokenizer, tmp_path_factory):
+  folder = tmp_path_factory.mktemp('clip')
+  copy = folder / 'tokenizer.json'
+  shutil.copy(tokenizer, copy)
+  arguments = ['train', f'--workdir={folder / "run"}', *MODEL, *runs.LENGTH]
+  assert runs.jaxssl(*arguments, f'--config.text.tokenizer={copy}') == 0
+  # A workdir has all that evaluation needs.
+  copy.unlink()
+  return folder / 'run'
+
+
+@pytest.fixture(scope='module')
+def tar(tmp_path_factory):
+  members = [m for number in range(8) for m in pairs.record(number)]
+  return pairs.write_tar(tmp_path_factory.mktemp('tar') / 'eight.tar', members)
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path, monkeypatch):
+  monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+
+
+def _result(run, name):
+  return json.loads((run / 'results' / f'{name}.json').read_text())
+
+
+def test_text_encoder_has_the_sizes_of_the_tokenizer(run, tokenizer):
+  vocabulary = json.loads(tokenizer.read_text())['model']['vocab']
+  assert len(vocabulary) == 298  # besides, start and end
+  assert json.loads((run / 'tokenizer.json').read_text())['added_tokens']
+  losses = [line['loss'] for line in runs.metrics(run)]
+  assert len(losses) == 4
+
+
+def test_zeroshot_says_what_templates_gain(run, capsys):
+  arguments = (f'--workdir={run}', '--templates=several', '--limit=38')
+  assert runs.jaxssl('eval', 'zeroshot', *arguments) == 0
+  result = _result(run, 'zeroshot-v1-photos')
+  assert len(result['settings']['templates']) == 8
+  metrics = result['metrics']
+  assert (metrics['num_classes'], metrics['num_test']) == (19, 38)
+  gain = metrics['top1'] - metrics['top1_names']
+  assert metrics['template_gain'] == pytest.approx(gain)
+  assert 'template_gain' in capsys.readouterr().out
+  # Texts of templates and bare names, kept for the next time.
+  assert len(list((run / 'features').glob('texts-*.npz'))) == 2
+
+
+def test_both_protocols_on_a_file_of_pairs(run, tar, tmp_path):
+  classes = tmp_path / 'names.txt'
+  classes.write_text('an even number\nan odd number\n')
+  both = ('eval', 'zeroshot', 'retrieval', f'--workdir={run}')
+  # Without labels there is nothing to classify, but everything to find.
+  assert runs.jaxssl(*both, f'--data={tar}') == 2
+  assert runs.jaxssl('eval', 'retrieval', *both[3:], f'--data={tar}') == 0
+  metrics = _result(run, 'retrieval-v1-eight.tar')['metrics']
+  assert (metrics['num_images'], metrics['num_texts']) == (8, 8)
+  assert metrics['image_to_text_r1'] <= metrics['image_to_text_r5'] <= 1
+
+
+@pytest.mark.parametrize(
+  ('arguments', 'message'),
+  [
+    (('zeroshot', '--data=digits', '--classes=/no/file'), 'gives no class'),
+    (('zeroshot', '--templates=photoz'), 'gives no templates'),
+    (('zeroshot', 'knn'), 'run it apart'),
+    (('retrieval', '--data=digits'), 'no captions'),
+    (('retrieval', '--templates=photo'), 'takes no --templates'),
+    (('zeroshot', '--layer=block00'), 'takes no --layer'),
+    (('zeroshot', '--split=val'), 'unknown split'),
+  ],
+)
+def test_mistakes_are_told_in_one_line(arguments, message, run, capsys):
+  assert runs.jaxssl('eval', *arguments, f'--workdir={run}') == 2
+  error = capsys.readouterr().err.strip()
+  assert message in error
+  assert '\n' not in error
+
+
+def test_a_run_without_text_is_told(finished_run, capsys):
+  arguments = ('eval', 'zeroshot', f'--workdir={finished_run}')
+  assert runs.jaxssl(*arguments) == 2
+  assert 'knows no text' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+  ('arguments', 'message'),
+  [
+    (('train', '--data=digits', '--out=a.json'), 'has no captions'),
+    (('train', '--data=photos', '--out=a.txt'), 'must end in .json'),
+    (('trian', '--data=photos', '--out=a.json'), "did you mean 'train'"),
+    (('train', '--data=no.txt', '--out=a.json'), 'cannot read'),
+    (
+      ('train', '--data=photos', '--out=a.json', '--clean=clop'),
+      "did you mean 'clip'",
+    ),
+    (
+      ('train', '--data=photos', '--out=a.json', '--vocab_size=9'),
+      '259 or more',
+    ),
+    (
+      ('train', '--data=photos', '--out=a.json', '--config.seed=1'),
+      'not --config.seed',
+    ),
+  ],
+)
+def test_mistakes_with_tokenizers_are_told(arguments, message, in_tmp, capsys):
+  assert runs.jaxssl('tokenizer', *arguments) == 2
+  error = capsys.readouterr().err.strip()
+  assert message in error
+  assert '\n' not in error
+  assert not list(in_tmp.iterdir())
+
+
+def test_a_text_file_is_a_data_set_of_captions(in_tmp):
+  (in_tmp / 'captions.txt').write_text('a cat\nA CAT\na cat\n')
+  arguments = ('--data=captions.txt', '--vocab_size=270', '--out=t.json')
+  assert runs.jaxssl('tokenizer', 'train', *arguments) == 0
+  vocabulary = json.loads((in_tmp / 't.json').read_text())['model']['vocab']
+  assert 'Ġcat' in vocabulary
+  assert runs.jaxssl('tokenizer', 'train', *arguments) == 2
