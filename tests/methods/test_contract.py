@@ -17,6 +17,7 @@ from jaxssl.augment import geometry
 from jaxssl.augment.crop_spec import CropSpec
 from jaxssl.augment.view import Augment, View
 from jaxssl.methods import (
+  CLIP,
   DINO,
   DVAE,
   MAE,
@@ -27,6 +28,7 @@ from jaxssl.methods import (
   MoCoV3,
   RelativePatch,
   Rotation,
+  SigLIP,
   SimCLR,
 )
 from jaxssl.parallel import modes
@@ -162,6 +164,32 @@ def _colorization():
   return Colorization(encoder=TinyEncoder(), decoder_dim=8)
 
 
+def _text_tower():
+  return models.make_text_encoder(
+    'clip_512', vocab_size=32, length=6, dim=16, depth=1, num_heads=2
+  )
+
+
+def _clip():
+  # Warm, so that the logits of random features are small and the loss is ln B.
+  return CLIP(
+    encoder=_vit(),
+    text_encoder=_text_tower(),
+    head=models.Projection(out_dim=8),
+    temperature=1.0,
+  )
+
+
+def _siglip():
+  return SigLIP(
+    encoder=TinyEncoder(),
+    text_encoder=_text_tower(),
+    head=models.Projection(out_dim=8, use_bias=True),
+    chunk=3,
+    scale=1.0,
+  )
+
+
 VIEW = View(
   crop=CropSpec(size=SIZE, scale=(0.5, 1.0)),
   ops=(geometry.random_flip_left_right,),
@@ -192,6 +220,9 @@ CASES = {
   ),
   'relative_patch': Case(_relative_patch, math.log(8), 0.05, 0.05),
   'jigsaw': Case(_jigsaw, math.log(6), 0.05, 0.05),
+  'clip': Case(_clip, math.log(16), 0.15, 0.02, Augment(views=(VIEW,))),
+  # 10 + 4.5e-5 (B - 1), and up to 1 for a cosine of the pairs.
+  'siglip': Case(_siglip, 10.0, 0.1, 0.002, Augment(views=(VIEW,))),
   'colorization': Case(_colorization, math.log(313), 0.05, 0.05),
 }
 
@@ -204,6 +235,7 @@ def _batch():
   return {
     'image': pictures.astype(np.uint8),
     'label': np.arange(BATCH, dtype=np.int32) % 4,
+    'text': np.random.default_rng(1).integers(1, 32, (BATCH, 6), np.int32),
   }
 
 
