@@ -20,8 +20,7 @@ import jax.numpy as jnp
 from jax.sharding import NamedSharding, PartitionSpec
 import numpy as np
 
-from jaxssl import errors
-from jaxssl.evals import atomic
+from jaxssl import atomic_file, errors
 from jaxssl.parallel import modes
 
 Encode = Callable[[Any], jax.Array]
@@ -248,7 +247,7 @@ def _write(path: pathlib.Path, fingerprint: str, data: Features) -> None:
     'class_names': np.array(data.class_names, np.str_),
     'fingerprint': np.array(fingerprint, np.str_),
   }
-  atomic.write(path, lambda file: np.savez(file, **arrays))
+  atomic_file.write(path, lambda file: np.savez(file, **arrays))
 
 
 @jax.jit

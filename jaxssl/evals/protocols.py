@@ -18,8 +18,8 @@ import re
 from typing import Any, ClassVar, Protocol
 
 import jaxssl
-from jaxssl import errors
-from jaxssl.evals import atomic, knn, linear, logistic
+from jaxssl import atomic_file, errors
+from jaxssl.evals import knn, linear, logistic
 from jaxssl.evals.features import Features
 
 Metrics = Mapping[str, float]
@@ -170,7 +170,7 @@ def write_result(
   stem = re.sub(r'[^A-Za-z0-9._-]+', '_', f'{protocol.name}-{data_name}')
   path = pathlib.Path(workdir) / 'results' / f'{stem}.json'
   text = json.dumps(result, indent=2, allow_nan=False) + '\n'
-  atomic.write(path, lambda file: file.write(text.encode()))
+  atomic_file.write_text(path, text)
   return path
 
 

@@ -1,13 +1,12 @@
 """The training curve: loss and, below it, the online kNN accuracy."""
 
 from collections.abc import Sequence
-import json
 import os
-import pathlib
 from typing import Any
 
 from jaxssl import errors
 from jaxssl.pictures import canvas, palette
+from jaxssl.train import writers
 
 Point = dict[str, float]
 
@@ -30,10 +29,10 @@ def training_curve(
     baselines: accuracies (fractions) to compare with, by name.
 
   Raises:
-    jaxssl.errors.UserError: if the file holds no loss, is not JSON lines, or
+    jaxssl.errors.UserError: if the file is missing, holds no loss, or
       matplotlib is missing.
   """
-  points = read_metrics(metrics)
+  points = _read_points(metrics)
   loss, knn = _series(points, 'loss'), _series(points, 'knn/top1')
   if not loss[0]:
     raise errors.UserError(f'{metrics} holds no loss to draw; train first')
@@ -50,33 +49,18 @@ def training_curve(
   canvas.save(figure, path)
 
 
-def read_metrics(path: str | os.PathLike[str]) -> list[Point]:
-  """Reads a `metrics.jsonl`, in order of steps.
-
-  A last line that is cut off (the run is being killed or still writes) is left
-  out.
-
-  Raises:
-    jaxssl.errors.UserError: if the file is missing or not JSON lines.
-  """
+def _read_points(path: str | os.PathLike[str]) -> list[Point]:
+  """Returns what is known of each step, in order of steps."""
   try:
-    lines = pathlib.Path(path).read_text(encoding='utf-8').splitlines()
+    records = writers.read_json_lines(path)
   except OSError as error:
     raise errors.UserError(
       f'cannot read {path}: {error.strerror or error}; give the metrics.jsonl '
       'of a run'
     ) from error
   points: dict[int, Point] = {}
-  for number, line in enumerate(lines, 1):
-    try:
-      point = json.loads(line)
-      points[point['step']] = {**points.get(point['step'], {}), **point}
-    except (ValueError, TypeError, KeyError) as error:
-      if number == len(lines):
-        break
-      raise errors.UserError(
-        f'line {number} of {path} is not an object with a step'
-      ) from error
+  for record in records:
+    points[record['step']] = {**points.get(record['step'], {}), **record}
   return [points[step] for step in sorted(points)]
 
 

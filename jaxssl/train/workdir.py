@@ -5,10 +5,10 @@ See `docs/quickstart.md` for the whole layout.
 
 import fcntl
 import logging
-import os
 import pathlib
 from typing import IO
 
+from jaxssl import atomic_file
 from jaxssl import config as config_lib
 from jaxssl.errors import UserError
 
@@ -129,14 +129,8 @@ class Workdir:
       ) from error
 
   def _write_config(self, config: config_lib.Config) -> None:
-    partial = self.config_path.with_suffix('.partial')
-    try:
-      partial.write_text(config_lib.to_json(config) + '\n')
-      os.replace(partial, self.config_path)
-    except OSError as error:
-      raise UserError(
-        f'cannot write {str(self.config_path)!r}: {error.strerror}'
-      ) from error
+    text = config_lib.to_json(config) + '\n'
+    atomic_file.write_text(self.config_path, text)
 
   def _check_same(self, config: config_lib.Config) -> None:
     changed = [

@@ -6,6 +6,8 @@ import os
 import pathlib
 from typing import Protocol
 
+from jaxssl import atomic_file
+
 
 class Writer(Protocol):
   """Receives scalars."""
@@ -39,9 +41,7 @@ class JsonLines:
         # From step 0 on, everything is written again, step 0 too.
         if first_step and record['step'] <= first_step
       ]
-      partial = path.with_suffix('.partial')
-      partial.write_text(''.join(kept))
-      os.replace(partial, path)
+      atomic_file.write_text(path, ''.join(kept))
     self._file = path.open('a')
 
   def write(self, step: int, scalars: Mapping[str, float]) -> None:
@@ -54,10 +54,15 @@ class JsonLines:
     self._file.close()
 
 
-def read_json_lines(path: str | pathlib.Path) -> list[dict[str, float]]:
-  """Returns the records of a `metrics.jsonl`.
+def read_json_lines(
+  path: str | os.PathLike[str],
+) -> list[dict[str, float]]:
+  """Returns the records of a `metrics.jsonl`, as they stand there.
 
   What is no JSON object with a step is none: a line that a crash cut short.
+
+  Raises:
+    OSError: the file cannot be read.
   """
   records = []
   for line in pathlib.Path(path).read_text(errors='replace').splitlines():

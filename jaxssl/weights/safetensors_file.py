@@ -15,13 +15,12 @@ import math
 import os
 import pathlib
 import struct
-import tempfile
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 
-from jaxssl import errors
+from jaxssl import atomic_file, errors
 
 _MAX_HEADER = 100_000_000  # as the reference implementation
 _MAX_RANK = 64  # NumPy's
@@ -90,7 +89,7 @@ def write(
   """Writes a file; a reader sees the old one or the new one, never a part.
 
   Args:
-    path: of the file; its folder must exist.
+    path: of the file; its folder is made.
     tensors: arrays by name.
     metadata: free-form strings to keep with them.
 
@@ -98,15 +97,17 @@ def write(
     UserError: a type that the format does not have, metadata that is not text,
       or a folder that cannot be written.
   """
-  path = pathlib.Path(path)
   arrays = {name: _little_endian(name, a) for name, a in tensors.items()}
   # The widest types first, as the reference writer: every tensor is aligned.
   order = sorted(arrays, key=lambda n: (-arrays[n].dtype.itemsize, n))
   header = _make_header(arrays, order, metadata)
-  try:
-    _replace(path, header, [arrays[name] for name in order])
-  except OSError as e:
-    raise errors.UserError(f'{path}: cannot write it: {e.strerror}') from e
+
+  def fill(file):
+    file.write(header)
+    for name in order:
+      file.write(arrays[name].tobytes())
+
+  atomic_file.write(pathlib.Path(path), fill)
 
 
 def _read_header(path):
@@ -249,30 +250,6 @@ def _make_header(arrays, order, metadata):
   text = json.dumps(header, ensure_ascii=False).encode('utf-8')
   text += b' ' * (-len(text) % 8)
   return struct.pack('<Q', len(text)) + text
-
-
-def _replace(path, header, arrays):
-  """Writes beside `path`, flushes to disk and renames."""
-  handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
-  try:
-    with os.fdopen(handle, 'wb') as file:
-      file.write(header)
-      for array in arrays:
-        file.write(array.tobytes())
-      file.flush()
-      os.fsync(file.fileno())
-    os.chmod(temporary, 0o666 & ~_umask())
-    os.replace(temporary, path)
-  except BaseException:
-    os.unlink(temporary)
-    raise
-
-
-def _umask():
-  # It can only be read by setting it.
-  mask = os.umask(0)
-  os.umask(mask)
-  return mask
 
 
 def _broken(path, what):

@@ -1,4 +1,5 @@
 import logging
+import os
 import pathlib
 import signal
 import subprocess
@@ -90,8 +91,11 @@ def test_file_in_the_way(tmp_path):
     Workdir(tmp_path / 'file' / 'run').claim(CONFIG)
 
 
-def test_config_that_cannot_be_written(tmp_path):
-  (tmp_path / 'config.partial').mkdir()
+def test_config_that_cannot_be_written(tmp_path, monkeypatch):
+  def full(_):
+    raise OSError(28, 'No space left on device')
+
+  monkeypatch.setattr(os, 'fsync', full)
   with pytest.raises(UserError, match=r'cannot write .*config.json'):
     Workdir(tmp_path).claim(CONFIG)
 

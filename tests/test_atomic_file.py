@@ -2,13 +2,12 @@ import os
 
 import pytest
 
-from jaxssl import errors
-from jaxssl.evals import atomic
+from jaxssl import atomic_file, errors
 
 
 def test_writes_into_a_new_folder_and_leaves_nothing_else(tmp_path):
   path = tmp_path / 'new' / 'file'
-  atomic.write(path, lambda file: file.write(b'whole'))
+  atomic_file.write(path, lambda file: file.write(b'whole'))
   assert path.read_bytes() == b'whole'
   assert os.listdir(path.parent) == ['file']
 
@@ -22,7 +21,7 @@ def test_failure_keeps_the_old_file(tmp_path):
     raise RuntimeError('interrupted')
 
   with pytest.raises(RuntimeError):
-    atomic.write(path, fill)
+    atomic_file.write(path, fill)
   assert path.read_bytes() == b'old'
   assert os.listdir(tmp_path) == ['file']
 
@@ -32,4 +31,4 @@ def test_full_disk_is_a_user_error(tmp_path):
     raise OSError(28, 'No space left on device')
 
   with pytest.raises(errors.UserError, match='No space left on device'):
-    atomic.write(tmp_path / 'file', fill)
+    atomic_file.write(tmp_path / 'file', fill)
