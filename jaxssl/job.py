@@ -1,6 +1,6 @@
 """From the objects of a run to what the loop needs."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 import functools
 import logging
 from typing import Any
@@ -75,11 +75,21 @@ def eval_batches(
   )
 
 
-def exported_encoder(run: Run, variables: Any, step: int) -> ExportedEncoder:
-  """Returns the encoder of a run as `jaxssl export` writes it."""
+def exported_encoder(
+  run: Run, towers: Mapping[str, Any], step: int
+) -> ExportedEncoder:
+  """Returns the encoder of a run as `jaxssl export` writes it.
+
+  Args:
+    run: its objects.
+    towers: what `Method.export` returns; `encoder` is one of them.
+    step: optimizer steps behind the weights.
+  """
+  towers = dict(jax.device_get(towers))
   return ExportedEncoder(
     section=run.config['encoder'],
-    variables=jax.device_get(variables),
+    variables=towers.pop('encoder'),
+    towers=towers,
     image_size=run.eval_image_size,
     mean=run.augment.mean,
     std=run.augment.std,

@@ -3,10 +3,10 @@
 import contextlib
 import pathlib
 
-from jaxssl.build import build
+from jaxssl.build import Run, build
 from jaxssl.errors import UserError
 from jaxssl.job import exported_encoder, make_job
-from jaxssl.train.checkpoint import Checkpoints
+from jaxssl.train.checkpoint import Checkpoints, Restored
 from jaxssl.train.loop import abstract_state
 from jaxssl.train.workdir import Workdir
 from jaxssl.weights.exported import ExportedEncoder, load_encoder
@@ -32,7 +32,7 @@ def load(workdir: Workdir, *, step: int | None = None) -> ExportedEncoder:
       f'no encoder in {str(workdir.path)!r}: neither export/ nor checkpoints/; '
       'give the workdir of `jaxssl train` or `jaxssl import`'
     )
-  return _from_checkpoint(workdir, step)
+  return of_checkpoint(*restore(workdir, step=step))
 
 
 def _checkpoint_steps(directory: pathlib.Path) -> list[int]:
@@ -41,10 +41,26 @@ def _checkpoint_steps(directory: pathlib.Path) -> list[int]:
   return [int(path.name) for path in directory.iterdir() if path.name.isdigit()]
 
 
-def _from_checkpoint(workdir: Workdir, step: int | None) -> ExportedEncoder:
+def restore(
+  workdir: Workdir, *, step: int | None = None
+) -> tuple[Run, Restored]:
+  """Returns a run and one of its checkpoints, with all that its method has.
+
+  Args:
+    workdir: of `jaxssl train`.
+    step: number of a checkpoint; the newest by default.
+
+  Raises:
+    UserError: if there is no such checkpoint, or it cannot be read.
+  """
   run = build(workdir.read_config())
-  job = make_job(run, dry=True)
+  abstract = abstract_state(make_job(run, dry=True))
   with contextlib.closing(Checkpoints(workdir.checkpoints.absolute())) as saved:
-    restored = saved.restore(abstract_state(job), step=step)
-  towers = job.method.export(restored.state.params, restored.state.method_state)
-  return exported_encoder(run, towers['encoder'], restored.step)
+    return run, saved.restore(abstract, step=step)
+
+
+def of_checkpoint(run: Run, restored: Restored) -> ExportedEncoder:
+  """Returns the encoder of a checkpoint as `jaxssl train` would export it."""
+  state = restored.state
+  towers = run.method.export(state.params, state.method_state)
+  return exported_encoder(run, towers, restored.step)

@@ -69,7 +69,7 @@ def train_in_workdir(run_: Run, workdir: Workdir) -> TrainState:
   with contextlib.closing(checkpoints):
     state = train(job, checkpoints=checkpoints, make_writers=make_writers)
   towers = run_.method.export(state.params, state.method_state)
-  exported = exported_encoder(run_, towers['encoder'], run_.num_steps)
+  exported = exported_encoder(run_, towers, run_.num_steps)
   save_encoder(workdir.export, exported)
   _log.info(
     'done: %d steps; encoder of %.2f M parameters in %s',

@@ -139,9 +139,20 @@ class DVAE:
     Returns:
       float32 [b, H, W, 3] in [0, 1].
     """
-    logits = self._logits(params, images)
-    codes = jax.nn.one_hot(logits.argmax(-1), logits.shape[-1])
-    location, _ = self._decode(params, codes)
+    return self.decode(params, self._logits(params, images).argmax(-1))
+
+  def decode(self, params: PyTree, codes: jax.Array) -> jax.Array:
+    """Returns the images that codes stand for.
+
+    Args:
+      params: holds `decoder`, as `init` makes it.
+      codes: int [b, h, w].
+
+    Returns:
+      float32 [b, 8 h, 8 w, 3] in [0, 1].
+    """
+    one_hot = jax.nn.one_hot(codes, self.encoder.vocab_size)
+    location, _ = self._decode(params, one_hot)
     return unmap_pixels(jax.nn.sigmoid(location))
 
   def _logits(self, params, images):

@@ -2,13 +2,13 @@
 
 `encoder.safetensors` holds the Flax variables by dotted name, in Flax layout
 (`params.layer1_0.conv1.kernel`); `encoder.json` holds what is needed to build
-the encoder and to prepare its images.
+the encoder and to prepare its images. What else a method exports lies beside
+them, `NAME.safetensors` each (`decoder.safetensors` of a discrete VAE).
 """
 
 from collections.abc import Mapping
 import dataclasses
 import json
-import os
 import pathlib
 from typing import Any
 
@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxssl import models
+from jaxssl import atomic_file, models
 from jaxssl.augment.view import Augment
 from jaxssl.config import to_plain
 from jaxssl.errors import UserError
@@ -40,6 +40,7 @@ class ExportedEncoder:
     std: of each channel.
     step: optimizer steps behind the weights.
     config_hash: of the run they come from.
+    towers: Flax variables of what else the method exports, by name.
   """
 
   section: Mapping[str, Any]
@@ -49,6 +50,7 @@ class ExportedEncoder:
   std: tuple[float, float, float]
   step: int
   config_hash: str
+  towers: Mapping[str, PyTree] = dataclasses.field(default_factory=dict)
 
   @property
   def encoder(self) -> nn.Module:
@@ -69,20 +71,20 @@ def save_encoder(
   never taken for a whole one.
   """
   directory = pathlib.Path(directory)
+  info = {
+    field.name: getattr(exported, field.name)
+    for field in dataclasses.fields(exported)
+    if field.name not in ('variables', 'towers')
+  }
+  info['towers'] = sorted(exported.towers)
+  text = json.dumps(info, indent=2) + '\n'
   try:
     directory.mkdir(parents=True, exist_ok=True)
-    flat = traverse_util.flatten_dict(exported.variables, sep='.')
-    tensors = {name: np.asarray(value) for name, value in flat.items()}
-    info = {
-      field.name: getattr(exported, field.name)
-      for field in dataclasses.fields(exported)
-      if field.name != 'variables'
-    }
     (directory / INFO).unlink(missing_ok=True)
-    safetensors_file.write(directory / WEIGHTS, tensors)
-    partial = directory / (INFO + '.partial')
-    partial.write_text(json.dumps(info, indent=2) + '\n')
-    os.replace(partial, directory / INFO)
+    _write_variables(directory / WEIGHTS, exported.variables)
+    for name, variables in exported.towers.items():
+      _write_variables(directory / _file_of(name), variables)
+    atomic_file.write_text(directory / INFO, text)
   except OSError as error:
     raise UserError(
       f'cannot write the encoder to {str(directory)!r}: {error.strerror}'
@@ -103,12 +105,14 @@ def load_encoder(directory: str | pathlib.Path) -> ExportedEncoder:
     raise UserError(f'no encoder in {str(directory)!r} (no {INFO})') from error
   except ValueError as error:
     raise UserError(f'{directory / INFO} is damaged: {error}') from error
-  tensors = safetensors_file.read(directory / WEIGHTS)
-  flat = {tuple(name.split('.')): value for name, value in tensors.items()}
-  variables = traverse_util.unflatten_dict(flat)
+  variables = _read_variables(directory / WEIGHTS)
   try:
-    exported = ExportedEncoder(variables=variables, **info)
-  except TypeError as error:
+    towers = {
+      name: _read_variables(directory / _file_of(name))
+      for name in info.pop('towers', ())
+    }
+    exported = ExportedEncoder(variables=variables, towers=towers, **info)
+  except (TypeError, AttributeError) as error:
     raise UserError(f'{directory / INFO} is damaged: {error}') from error
   check_fits(exported, directory)
   return exported
@@ -137,6 +141,22 @@ def check_fits(exported: ExportedEncoder, source: str | pathlib.Path) -> None:
       f'{exported.section["name"]!r}: {"; ".join(wrong[:3])}'
       + (f' and {len(wrong) - 3} more' if len(wrong) > 3 else '')
     )
+
+
+def _file_of(tower: str) -> str:
+  return f'{tower}.safetensors'
+
+
+def _write_variables(path: pathlib.Path, variables: PyTree) -> None:
+  flat = traverse_util.flatten_dict(variables, sep='.')
+  tensors = {name: np.asarray(value) for name, value in flat.items()}
+  safetensors_file.write(path, tensors)
+
+
+def _read_variables(path: pathlib.Path) -> PyTree:
+  tensors = safetensors_file.read(path)
+  flat = {tuple(name.split('.')): value for name, value in tensors.items()}
+  return traverse_util.unflatten_dict(flat)
 
 
 def _shape(leaf: Any) -> tuple[int, ...] | str:

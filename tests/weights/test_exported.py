@@ -58,6 +58,24 @@ def test_batch_statistics_are_kept(tmp_path):
   chex.assert_trees_all_equal(found.variables, variables)
 
 
+def test_further_towers_are_kept_and_replaced(tmp_path):
+  decoder = {'params': {'output': {'kernel': np.ones((2, 3), np.float32)}}}
+  exported.save_encoder(tmp_path, _encoder(towers={'decoder': decoder}))
+  found = exported.load_encoder(tmp_path)
+  assert set(found.towers) == {'decoder'}
+  chex.assert_trees_all_equal(found.towers['decoder'], decoder)
+  exported.save_encoder(tmp_path, _encoder())
+  assert exported.load_encoder(tmp_path).towers == {}
+
+
+def test_export_of_a_time_without_towers(tmp_path):
+  exported.save_encoder(tmp_path, _encoder())
+  info = json.loads((tmp_path / exported.INFO).read_text())
+  del info['towers']
+  (tmp_path / exported.INFO).write_text(json.dumps(info))
+  assert exported.load_encoder(tmp_path).towers == {}
+
+
 def test_images_are_normalised_as_in_training():
   images = jnp.full((1, 2, 2, 3), 255, jnp.uint8)
   expected = np.broadcast_to([1.0, 3.0, 0.875], (1, 2, 2, 3))
