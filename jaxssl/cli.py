@@ -18,11 +18,13 @@ from jaxssl.errors import UserError, unknown
 # name -> module of jaxssl.commands, loaded when used: --help takes no JAX.
 COMMANDS = {
   'train': 'pre-train an encoder; run it again to go on where it stopped',
-  'eval': 'kNN, linear probe or logistic regression on frozen features',
+  'eval': 'kNN, probes, fine-tuning, zero-shot, retrieval',
   'embed': 'write the features of a folder or data set to a file',
   'plot': 'pictures of a run: training curve, map of the features',
+  'visualize': 'what a run has learned: its pictures on one HTML page',
   'inspect': 'config, parameters and a picture of the augmented views',
   'import': 'weights of timm into a workdir',
+  'tokenizer': 'a tokenizer from the captions of a data set',
   'export': 'the encoder of a workdir as safetensors, in our or timm names',
 }
 _MODULES = {
@@ -101,7 +103,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _usage() -> str:
   lines = ['usage: jaxssl COMMAND ...', '']
-  lines += [f'  {name:<8} {text}' for name, text in COMMANDS.items()]
+  lines += [f'  {name:<9} {text}' for name, text in COMMANDS.items()]
   lines += ['', 'jaxssl COMMAND --help lists the arguments of a command.']
   return '\n'.join(lines)
 

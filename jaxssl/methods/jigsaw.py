@@ -147,8 +147,16 @@ class Jigsaw:
     """See `Method.export`."""
     return {'encoder': variables.tower('encoder', params, state['stats'])}
 
-  def _tiles(self, keys, images):
-    """Returns tiles [b, 9, p, p, 3] in reading order, without hints."""
+  def cut(self, keys: jax.Array, images: jax.Array) -> jax.Array:
+    """Cuts the nine tiles of images, with their gaps and moved channels.
+
+    Args:
+      keys: typed PRNG keys [b], one a row.
+      images: [b, H, W, 3].
+
+    Returns:
+      [b, 9, p, p, 3] in reading order, not yet standardised.
+    """
 
     def cut(key, image):
       corners = random_corners(
@@ -159,7 +167,11 @@ class Jigsaw:
       )
       return tiles_lib.cut_tiles(image, corners, self.patch_size)
 
-    return tiles_lib.standardize(jax.vmap(cut)(keys, images))
+    return jax.vmap(cut)(keys, images)
+
+  def _tiles(self, keys, images):
+    """Returns tiles [b, 9, p, p, 3] in reading order, without hints."""
+    return tiles_lib.standardize(self.cut(keys, images))
 
   def _draw(self, key):
     """Returns the permutations of one image, int32 [m], all different."""

@@ -172,11 +172,27 @@ class MAE:
 
   def target(self, images: jax.Array) -> jax.Array:
     """Returns what is predicted of images [b, H, W, 3]: [b, N, p p 3]."""
-    target = patches.patchify(
-      images.astype(jnp.float32), self.encoder.patch_size
-    )
-    if not self.normalize_pixels:
-      return target
-    mean = target.mean(axis=-1, keepdims=True)
-    var = target.var(axis=-1, ddof=1, keepdims=True)
-    return (target - mean) / jnp.sqrt(var + _EPSILON)
+    target, mean, std = self._patches(images)
+    return (target - mean) / std if self.normalize_pixels else target
+
+  def to_pixels(self, prediction: jax.Array, images: jax.Array) -> jax.Array:
+    """Returns pixels for a prediction of `target`, its inverse; to look at.
+
+    With normalised pixels, the mean and deviation of each patch, which are not
+    predicted, are those of `images`.
+
+    Args:
+      prediction: [b, N, p p 3].
+      images: [b, H, W, 3], normalised.
+
+    Returns:
+      float32 [b, N, p p 3], as `ops.patches.patchify(images)`.
+    """
+    _, mean, std = self._patches(images)
+    return prediction * std + mean if self.normalize_pixels else prediction
+
+  def _patches(self, images):
+    """Returns patches [b, N, p p 3], their mean and deviation [b, N, 1]."""
+    x = patches.patchify(images.astype(jnp.float32), self.encoder.patch_size)
+    var = x.var(axis=-1, ddof=1, keepdims=True)
+    return x, x.mean(axis=-1, keepdims=True), jnp.sqrt(var + _EPSILON)

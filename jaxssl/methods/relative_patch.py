@@ -1,6 +1,7 @@
 """Relative patch location: where does the second patch lie?"""
 
 import dataclasses
+from typing import NamedTuple
 
 from flax import linen as nn
 import jax
@@ -17,6 +18,20 @@ from jaxssl.parallel import collectives
 NUM_PLACES = 8
 # Standard deviation of the noise in dropped channels; the kept one has 1.
 _NOISE = 0.01
+
+
+class Pairs(NamedTuple):
+  """Two neighbouring patches of each image.
+
+  Attributes:
+    patches: float32 [b, 2, p, p, 3], without hints.
+    place: int32 [b], where the second lies as seen from the first.
+    corners: int32 [b, 2, 2], (row, column) of the first pixel of either.
+  """
+
+  patches: jax.Array
+  place: jax.Array
+  corners: jax.Array
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -86,23 +101,23 @@ class RelativePatch:
   def init(self, key, batch):
     """See `Method.init`."""
     images = batch['views'][0]
-    patches, _ = self._pairs(key, images, None)
+    patches = self.pairs(key, images).patches
     return variables.split(
-      self.net.init(key, patches, _both_orders(len(images)), train=False)
+      self.net.init(key, patches, both_orders(len(images)), train=False)
     )
 
   def loss(self, params, state, batch, *, key, step, axis_name=None):
     """See `Method.loss`."""
     del step
     pair_key, drop_key = jax.random.split(key)
-    patches, place = self._pairs(pair_key, batch['views'][0], axis_name)
+    patches, place, _ = self.pairs(pair_key, batch['views'][0], axis_name)
     rows = len(place)
     logits, stats = variables.apply_train(
       self.net,
       params,
       state,
       patches,
-      _both_orders(rows),
+      both_orders(rows),
       axis_name=axis_name,
       keys=_split_rows(collectives.row_keys(drop_key, rows, axis_name)),
     )
@@ -120,8 +135,16 @@ class RelativePatch:
     """See `Method.export`."""
     return {'encoder': variables.tower('encoder', params, state)}
 
-  def _pairs(self, key, images, axis_name):
-    """Returns patches [b, 2, p, p, 3] without hints, and places [b]."""
+  def pairs(
+    self, key: jax.Array, images: jax.Array, axis_name: str | None = None
+  ) -> Pairs:
+    """Cuts a pair of patches from each image.
+
+    Args:
+      key: PRNG key, equal on all devices.
+      images: [b, H, W, 3].
+      axis_name: mapped device axis, or None if `images` are the global batch.
+    """
 
     def pair(key, image):
       corner_key, color_key = jax.random.split(key)
@@ -132,10 +155,10 @@ class RelativePatch:
         gap=self.gap,
         jitter=self.jitter,
       )
-      corners = jnp.repeat(corners[:, None], image.shape[-1], axis=1)
-      patches = tiles.cut_tiles(image, corners, self.patch_size)
+      channels = jnp.repeat(corners[:, None], image.shape[-1], axis=1)
+      patches = tiles.cut_tiles(image, channels, self.patch_size)
       keys = jax.random.split(color_key, 2)
-      return jax.vmap(drop_colors)(keys, patches), place
+      return Pairs(jax.vmap(drop_colors)(keys, patches), place, corners)
 
     keys = collectives.row_keys(key, len(images), axis_name)
     return jax.vmap(pair)(keys, images)
@@ -200,7 +223,8 @@ def drop_colors(key: jax.Array, patch: jax.Array) -> jax.Array:
   return jnp.where(is_kept, tiles.standardize(patch), noise)
 
 
-def _both_orders(rows: int) -> jax.Array:
+def both_orders(rows: int) -> jax.Array:
+  """Returns the orders (first, second) and (second, first), [rows, 2, 2]."""
   return jnp.tile(jnp.array([[0, 1], [1, 0]])[None], (rows, 1, 1))
 
 

@@ -6,11 +6,7 @@ import pathlib
 
 import numpy as np
 
-from jaxssl import errors
-
-_GAP = 2
-_SMALLEST_TILE = 96
-_BACKGROUND = 255
+from jaxssl.pictures import grid
 
 
 def view_grid(
@@ -43,16 +39,10 @@ def view_grid(
   """
   columns = [np.asarray(images)]
   columns += [_to_pixels(np.asarray(view), mean, std) for view in views]
-  if len({len(column) for column in columns}) != 1:
-    raise errors.UserError(
-      'a grid needs as many rows of each view as of images, not '
-      f'{[len(column) for column in columns]}'
-    )
-  tile = max(_SMALLEST_TILE, *(max(c.shape[1:3]) for c in columns))
-  grid = np.concatenate([_column(c, tile) for c in columns], axis=1)
+  pixels = grid.grid(columns)
   path = pathlib.Path(path)
   path.parent.mkdir(parents=True, exist_ok=True)
-  _write_png(grid, path)
+  grid.write_png(pixels, path)
   return path
 
 
@@ -61,25 +51,3 @@ def _to_pixels(view, mean, std):
     return view
   image = view.astype(np.float32) * np.float32(std) + np.float32(mean)
   return np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
-
-
-def _column(images: np.ndarray, tile: int) -> np.ndarray:
-  """Stacks images, each in the middle of a square tile with a gap around."""
-  factor = max(1, tile // max(images.shape[1:3]))
-  images = images.repeat(factor, axis=1).repeat(factor, axis=2)
-  height, width = images.shape[1:3]
-  cell = tile + 2 * _GAP
-  top, left = (cell - height) // 2, (cell - width) // 2
-  cells = np.full((len(images), cell, cell, 3), _BACKGROUND, np.uint8)
-  cells[:, top : top + height, left : left + width] = images
-  return cells.reshape(-1, cell, 3)
-
-
-def _write_png(pixels: np.ndarray, path: pathlib.Path) -> None:
-  try:
-    from PIL import Image
-  except ImportError as error:
-    raise errors.UserError(
-      'writing pictures needs Pillow: pip install "jaxssl[data]"'
-    ) from error
-  Image.fromarray(pixels).save(path, format='PNG')

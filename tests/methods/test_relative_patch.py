@@ -110,8 +110,8 @@ def _loss_and_inputs():
   def loss(params):
     return method.loss(params, state, batch, key=key, step=0)[0]
 
-  pairs = jax.jit(lambda key: method._pairs(key, images, None))
-  patches, places = pairs(jax.random.split(key)[0])
+  pairs = jax.jit(lambda key: method.pairs(key, images))
+  patches, places, _ = pairs(jax.random.split(key)[0])
   encoder = {
     'params': params['encoder'],
     'batch_stats': state['batch_stats']['encoder'],

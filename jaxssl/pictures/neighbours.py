@@ -1,0 +1,146 @@
+"""The training images that are most like an image, as the encoder sees it."""
+
+from collections.abc import Callable, Iterable, Sequence
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from jaxssl.evals.features import Features
+from jaxssl.pictures.panel import Column, Panel
+
+_EMPTY = -np.inf  # similarity of a place that nothing has filled yet
+
+
+@dataclasses.dataclass(frozen=True)
+class Neighbours:
+  """The most similar images of a bank, most similar first.
+
+  Attributes:
+    similarity: float32 [n, k], cosine.
+    images: uint8 [n, k, H, W, 3].
+    labels: int32 [n, k], -1 where unknown.
+  """
+
+  similarity: np.ndarray
+  images: np.ndarray
+  labels: np.ndarray
+
+
+def find(
+  queries: np.ndarray,
+  encode: Callable[[Any], Any],
+  bank: Iterable[dict[str, Any]],
+  *,
+  k: int,
+  skip: np.ndarray | None = None,
+) -> Neighbours:
+  """Finds the nearest neighbours by cosine similarity, in one pass.
+
+  Only the k nearest images so far are kept, so the bank may be of any size. Of
+  equally similar images the earlier one is nearer.
+
+  Args:
+    queries: features, float [n, D].
+    encode: images of a batch -> features [b, D].
+    bank: evaluation batches: `image` uint8 [b, H, W, 3], `label` [b], `index`
+      [b] and `mask` [b].
+    k: how many; fewer are returned if the bank has fewer.
+    skip: int [n], for each query the record of the bank that it is itself.
+  """
+  queries, best = _unit(queries), None
+  for batch in bank:
+    similarity = queries @ _unit(np.asarray(encode(batch['image']))).T
+    similarity[:, ~batch['mask']] = _EMPTY
+    if skip is not None:
+      similarity[batch['index'][None] == skip[:, None]] = _EMPTY
+    best = _merge(best or _start(len(queries), k, batch), similarity, batch)
+  found = np.isfinite(best.similarity).all(axis=0)
+  return Neighbours(
+    best.similarity[:, found], best.images[:, found], best.labels[:, found]
+  )
+
+
+def neighbours_panel(
+  images: np.ndarray, data: Features, neighbours: Neighbours
+) -> Panel:
+  """Draws images and their nearest neighbours, with labels where known.
+
+  Args:
+    images: the queries, uint8 [n, H, W, 3].
+    data: their features and labels, and the names of the classes.
+    neighbours: from `find`.
+  """
+  columns = [
+    Column(
+      title='image',
+      images=images,
+      captions=[_name(label, data.class_names) for label in data.labels],
+    )
+  ]
+  for place in range(neighbours.images.shape[1]):
+    captions = [
+      f'{similarity:.2f} {_name(label, data.class_names)}'
+      for similarity, label in zip(
+        neighbours.similarity[:, place],
+        neighbours.labels[:, place],
+        strict=True,
+      )
+    ]
+    columns.append(
+      Column(
+        title=f'neighbour {place + 1}',
+        images=neighbours.images[:, place],
+        captions=captions,
+      )
+    )
+  return Panel(
+    name='neighbours',
+    title='Nearest neighbours among the training images',
+    text='Left, images that are looked up; beside each the training images '
+    'whose features are most similar, with their cosine similarity and, where '
+    'it is known, their label.',
+    columns=columns,
+  )
+
+
+def _unit(features: np.ndarray) -> np.ndarray:
+  features = features.astype(np.float32)
+  norm = np.linalg.norm(features, axis=1, keepdims=True)
+  return features / np.maximum(norm, 1e-12)
+
+
+def _start(n: int, k: int, batch: dict[str, Any]) -> Neighbours:
+  return Neighbours(
+    np.full((n, k), _EMPTY, np.float32),
+    np.zeros((n, k, *batch['image'].shape[1:]), np.uint8),
+    np.full((n, k), -1, np.int32),
+  )
+
+
+def _merge(
+  best: Neighbours, similarity: np.ndarray, batch: dict[str, Any]
+) -> Neighbours:
+  """Returns the best of the best so far and a batch, similarity [n, b]."""
+  k = best.similarity.shape[1]
+  both = np.concatenate([best.similarity, similarity], axis=1)
+  order = np.argsort(-both, axis=1, kind='stable')[:, :k]
+  rows = np.arange(len(order))[:, None]
+  old, new = np.minimum(order, k - 1), np.maximum(order - k, 0)
+  is_old = order < k
+  return Neighbours(
+    both[rows, order],
+    np.where(
+      is_old[..., None, None, None],
+      best.images[rows, old],
+      batch['image'][new],
+    ),
+    np.where(is_old, best.labels[rows, old], batch['label'][new]),
+  )
+
+
+def _name(label: int, class_names: Sequence[str]) -> str:
+  """Returns the name of a class, its number, or nothing if it is unknown."""
+  if label < 0:
+    return ''
+  return class_names[label] if label < len(class_names) else f'class {label}'

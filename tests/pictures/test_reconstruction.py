@@ -1,0 +1,122 @@
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxssl import models
+from jaxssl.augment.recipes import IMAGENET_MEAN, IMAGENET_STD
+from jaxssl.augment.view import Augment
+from jaxssl.methods import DVAE, MAE, BEiT, Colorization
+from jaxssl.pictures import reconstruction
+from jaxssl.weights.exported import load_encoder, save_encoder
+from tests import tiny_tokenizer
+from tests.tiny import TinyEncoder
+
+PLAIN = Augment(views=())
+NORMALIZED = Augment(views=(), mean=IMAGENET_MEAN, std=IMAGENET_STD)
+SIZES = {'dim': 16, 'depth': 1, 'num_heads': 2}
+PATCH, ROWS = 8, 2
+
+
+@pytest.fixture(scope='module')
+def images():
+  shape = (ROWS, 32, 32, 3)
+  return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+
+
+def _init(method, images, augment):
+  batch = {'views': (augment.normalize(jnp.asarray(images)),)}
+  return jax.jit(method.init)(jax.random.key(0), batch)
+
+
+def _patches(images):
+  """[n, H, W, 3] -> [n, N, p p 3]."""
+  n = images.shape[1] // PATCH
+  cut = images.reshape(ROWS, n, PATCH, n, PATCH, 3).transpose(0, 1, 3, 2, 4, 5)
+  return cut.reshape(ROWS, n * n, -1)
+
+
+def test_mae_keeps_visible_patches_and_predicts_the_rest(images):
+  encoder = models.make_encoder('vit_ti8', position='sincos_mae', **SIZES)
+  method = MAE(encoder=encoder, decoder_dim=8, decoder_depth=1, decoder_heads=2)
+  params, state = _init(method, images, NORMALIZED)
+  panel = reconstruction.mae_panel(method, params, state, images, NORMALIZED)
+  image, visible, pasted = (_patches(c.images) for c in panel.columns)
+  hidden = (visible == 128).all(axis=-1)
+  np.testing.assert_array_equal(hidden.sum(axis=1), [12, 12])
+  np.testing.assert_array_equal(pasted[~hidden], image[~hidden])
+  assert (pasted[hidden] != image[hidden]).any(axis=-1).all()
+  # Each predicted patch has the mean of the true one; both are rounded, and
+  # pixels outside of [0, 255] are clipped.
+  means = [x.reshape(-1, 64, 3).mean((1, 2)) for x in (pasted, image)]
+  np.testing.assert_allclose(*means, atol=40)
+  assert 'its true patch' in panel.text
+
+
+def test_mae_prediction_of_the_target_gives_the_image_back(images):
+  encoder = models.make_encoder('vit_ti8', position='sincos_mae', **SIZES)
+  method = MAE(encoder=encoder)
+  x = NORMALIZED.normalize(jnp.asarray(images))
+  back = method.to_pixels(method.target(x), x)
+  # float32 there and back.
+  np.testing.assert_allclose(back, _patches(np.asarray(x)), atol=1e-5)
+
+
+def _beit(folder):
+  encoder = models.make_encoder('vit_ti8', use_mask_token=True, **SIZES)
+  return BEiT(encoder=encoder, tokenizer=folder, num_masked=6, min_block=2)
+
+
+def test_beit_without_a_decoder_says_so(images):
+  method = _beit(tiny_tokenizer.tiny_tokenizer())
+  params, state = _init(method, images, NORMALIZED)
+  panel = reconstruction.beit_panel(method, params, state, images, NORMALIZED)
+  assert [c.title for c in panel.columns] == ['image', 'visible']
+  assert 'no decoder' in panel.text
+
+
+def test_beit_draws_codes_through_the_decoder(images, tmp_path):
+  plain = load_encoder(tiny_tokenizer.tiny_tokenizer())
+  tokenizer = DVAE(encoder=plain.encoder, decoder_init_width=4)
+  shape = (1, 4, 4, tiny_tokenizer.VOCABULARY)
+  decoder = jax.jit(tokenizer.decoder.init)(jax.random.key(1), jnp.zeros(shape))
+  with_decoder = dataclasses.replace(plain, towers={'decoder': decoder})
+  method = _beit(str(save_encoder(tmp_path, with_decoder)))
+  params, state = _init(method, images, NORMALIZED)
+  panel = reconstruction.beit_panel(method, params, state, images, NORMALIZED)
+  _, _, predicted, true = (c.images for c in panel.columns)
+  codes = method.codes(state['tokenizer'], jnp.asarray(images) / 255.0)
+  decoded = tokenizer.decode(
+    {'decoder': decoder['params']}, codes.reshape(ROWS, 4, 4)
+  )
+  # One step of 8 bits where two compilations round apart.
+  np.testing.assert_allclose(true, np.round(decoded * 255), atol=1)
+  assert predicted.shape == true.shape
+
+
+def test_dvae_shows_its_reconstruction(images):
+  encoder = models.make_encoder(
+    'dvae', width=4, blocks_per_group=1, vocab_size=8
+  )
+  method = DVAE(encoder=encoder, decoder_init_width=4)
+  params, state = _init(method, images, PLAIN)
+  panel = reconstruction.dvae_panel(method, params, state, images, PLAIN)
+  wanted = method.reconstruct(params, jnp.asarray(images) / 255.0)
+  np.testing.assert_allclose(
+    panel.columns[1].images, np.round(wanted * 255), atol=1
+  )
+
+
+def test_colorization_stands_between_gray_and_truth(images):
+  method = Colorization(encoder=TinyEncoder(), decoder_dim=4)
+  params, state = _init(method, images, PLAIN)
+  panel = reconstruction.colorization_panel(
+    method, params, state, images, PLAIN
+  )
+  gray, colored, truth = (c.images for c in panel.columns)
+  np.testing.assert_array_equal(truth, images)
+  # The matrices of sRGB give gray up to their digits.
+  assert np.ptp(gray.astype(int), axis=-1).max() <= 1
+  assert colored.shape == images.shape
