@@ -1,7 +1,8 @@
-"""`jaxssl eval`: protocols on the features of a frozen encoder."""
+"""`jaxssl eval`: protocols on frozen features, and fine-tuning."""
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+import dataclasses
 import logging
 from typing import Any
 
@@ -10,10 +11,12 @@ import jax.numpy as jnp
 
 from jaxssl import config as config_lib
 from jaxssl import data
-from jaxssl.commands import datasets, encoders
+from jaxssl.cli import EXIT_PREEMPTED
+from jaxssl.commands import datasets, encoders, evaluate_pairs
 from jaxssl.errors import UserError
 from jaxssl.evals import features as features_lib
 from jaxssl.evals import protocols
+from jaxssl.train.loop import Preempted
 from jaxssl.train.workdir import Workdir
 from jaxssl.weights.exported import ExportedEncoder
 
@@ -25,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument(
     'protocol',
     nargs='+',
-    help=f'one or more of {", ".join(protocols.PROTOCOLS)}',
+    help=f'one or more of {", ".join(_PROTOCOLS)}',
   )
   parser.add_argument('--workdir', required=True, help='folder of the run')
   parser.add_argument('--step', type=int, help='checkpoint; default: newest')
@@ -45,40 +48,98 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     help='a setting of the protocol, for example ks=(20,); is recorded',
   )
   datasets.add_arguments(parser)
+  evaluate_pairs.add_arguments(parser)
 
 
 def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   """Prints a table and writes `results/<protocol>-<data>.json`."""
+  if evaluate_pairs.PROTOCOLS.keys() & set(arguments.protocol):
+    return evaluate_pairs.run(arguments, overrides)
   if overrides:
     raise UserError('eval takes --set KEY=VALUE instead of --config.*')
   settings = _settings(arguments.set)
-  chosen = [_protocol(name, settings) for name in arguments.protocol]
+  chosen = {name: _protocol(name, settings) for name in arguments.protocol}
+  training = [p for n, p in chosen.items() if n in protocols.TRAINING_PROTOCOLS]
+  frozen = [p for n, p in chosen.items() if n in protocols.PROTOCOLS]
+  if training and arguments.layer:
+    raise UserError('--layer is for frozen features, not for fine-tuning')
   workdir = Workdir(arguments.workdir)
   exported = encoders.load(workdir, step=arguments.step)
   splits = _Splits(arguments, workdir, exported)
-  rows = {}
-  for name, encode in _encoders(arguments, exported).items():
-    train, test = splits.features(name, encode)
-    rows[name] = {}
-    for protocol in chosen:
-      metrics = protocol.run(train, test)
-      rows[name][protocol.name] = metrics['top1']
-      if name == TRAINED:
-        path = protocols.write_result(
-          workdir.path,
-          protocol,
-          splits.name,
-          metrics,
-          config_hash=exported.config_hash,
-          step=exported.step,
-          seed=splits.seed,
-        )
-        _log.info('wrote %s', path)
-  print(protocols.format_table(rows, title=f'top-1 % on {splits.name}'))
+  report = _Report(workdir, splits, exported)
+  if frozen:
+    for name, encode in _encoders(arguments, exported).items():
+      train, test = splits.features(name, encode)
+      for protocol in frozen:
+        report.add(name, protocol, protocol.run(train, test))
+  try:
+    for name, protocol, metrics in _fine_tuned(
+      arguments, training, exported, splits.sources
+    ):
+      report.add(name, protocol, metrics)
+  except Preempted as stopped:
+    _log.info('%s; the same command goes on from here', stopped)
+    return EXIT_PREEMPTED
+  report.print()
   return 0
 
 
+def _fine_tuned(
+  arguments: argparse.Namespace,
+  chosen: Sequence[Any],
+  exported: ExportedEncoder,
+  sources: Sequence[Any],
+) -> Iterator[tuple[str, Any, dict[str, float]]]:
+  """Yields encoder, protocol and metrics of each fine-tuning."""
+  folder = Workdir(arguments.workdir).path / 'finetune'
+  encoders_by_name = _trainable(arguments, exported) if chosen else {}
+  for name, encoder in encoders_by_name.items():
+    for protocol in chosen:
+      yield (
+        name,
+        protocol,
+        protocol.run(encoder, *sources, folder=folder, limit=arguments.limit),
+      )
+
+
+_PROTOCOLS = (
+  *protocols.PROTOCOLS,
+  *protocols.TRAINING_PROTOCOLS,
+  *evaluate_pairs.PROTOCOLS,
+)
+UNTRAINED = 'untrained encoder'
 TRAINED = 'trained encoder'
+
+
+class _Report:
+  """A table of all results; those of the trained encoder go to files."""
+
+  def __init__(
+    self, workdir: Workdir, splits: '_Splits', exported: ExportedEncoder
+  ):
+    self._workdir, self._splits, self._exported = workdir, splits, exported
+    self._rows = {}
+
+  def add(
+    self, encoder: str, protocol: Any, metrics: Mapping[str, float]
+  ) -> None:
+    self._rows.setdefault(encoder, {})[protocol.name] = metrics['top1']
+    if encoder != TRAINED:
+      return
+    path = protocols.write_result(
+      self._workdir.path,
+      protocol,
+      self._splits.name,
+      metrics,
+      config_hash=self._exported.config_hash,
+      step=self._exported.step,
+      seed=self._splits.seed,
+    )
+    _log.info('wrote %s', path)
+
+  def print(self) -> None:
+    title = f'top-1 % on {self._splits.name}'
+    print(protocols.format_table(self._rows, title=title))
 
 
 def _settings(texts: Sequence[str]) -> dict[str, Any]:
@@ -106,18 +167,35 @@ def _encoders(
   )
   if not arguments.baselines:
     return {TRAINED: trained}
-  size = exported.image_size
-  untrained = jax.jit(exported.encoder.init)(
-    jax.random.key(0), jnp.zeros((1, size, size, 3))
-  )
   return {
     'raw pixels': features_lib.raw_pixels,
     'colour histogram': features_lib.color_histogram,
-    'untrained encoder': features_lib.encode_fn(
-      exported.encoder, untrained, exported.normalize, arguments.layer
+    UNTRAINED: features_lib.encode_fn(
+      exported.encoder,
+      _untrained(exported),
+      exported.normalize,
+      arguments.layer,
     ),
     TRAINED: trained,
   }
+
+
+def _trainable(
+  arguments: argparse.Namespace, exported: ExportedEncoder
+) -> dict[str, ExportedEncoder]:
+  if not arguments.baselines:
+    return {TRAINED: exported}
+  untrained = dataclasses.replace(
+    exported, variables=_untrained(exported), config_hash='untrained', step=0
+  )
+  return {UNTRAINED: untrained, TRAINED: exported}
+
+
+def _untrained(exported: ExportedEncoder) -> Any:
+  size = exported.image_size
+  return jax.jit(exported.encoder.init)(
+    jax.random.key(0), jnp.zeros((1, size, size, 3))
+  )
 
 
 def _labelled(source: Any) -> Any:
@@ -161,6 +239,10 @@ class _Splits:
       split: _labelled(data.make_source(**{**section, 'split': split}))
       for split in splits
     }
+
+  @property
+  def sources(self) -> list[Any]:
+    return list(self._sources.values())
 
   def features(
     self, encoder: str, encode: Callable[[Any], jax.Array]

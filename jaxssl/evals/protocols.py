@@ -1,9 +1,10 @@
 """Named, versioned protocols, and results on disk that say which one it was.
 
 Two numbers compare only if they come from the same protocol. Here a protocol
-is a frozen dataclass: its fields are all the numbers, its `name` carries a
-version that changes whenever a default or the procedure behind it does. A
-result file repeats them all, so it stays readable when the defaults move on.
+is a frozen dataclass: its fields are all the numbers, its `name`, with which
+results are filed, carries a version that changes whenever a default or the
+procedure behind it does. A result file repeats them all, so it stays readable
+when the defaults move on.
 """
 
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ from typing import Any, ClassVar, Protocol
 
 import jaxssl
 from jaxssl import atomic_file, errors
-from jaxssl.evals import knn, linear, logistic
+from jaxssl.evals import few_shot, finetune, knn, linear, logistic
 from jaxssl.evals.features import Features
 
 Metrics = Mapping[str, float]
@@ -28,7 +29,7 @@ Metrics = Mapping[str, float]
 class Evaluation(Protocol):
   """A protocol on features: what it is called and how it is run."""
 
-  name: ClassVar[str]
+  name: str
 
   def run(self, train: Features, test: Features) -> dict[str, float]:
     """Returns metrics; `top1` is the headline, a fraction of the test rows."""
@@ -53,23 +54,30 @@ class Knn:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class LinearSGD:
-  """Linear probe by SGD on cached features, see `linear.linear_eval`.
+class Linear:
+  """Linear probe by gradient on cached features, see `linear.linear_eval`.
 
   Attributes:
+    name: of the protocol.
     learning_rates: of the sweep, for batch 256.
     batch_size: rows of a step.
     epochs: passes over the training rows.
-    momentum: of SGD (Nesterov).
+    momentum: of the optimizer (SGD: Nesterov).
+    optimizer: `'sgd'` or `'lars'`.
+    warmup_epochs: passes with a rising learning rate.
+    normalize: BatchNorm before the classifiers.
     validation_share: part of the training rows to choose on.
     seed: seed of the order and of the held-out rows.
   """
 
-  name: ClassVar[str] = 'linear_sgd-v1'
+  name: str = 'linear_sgd-v1'
   learning_rates: tuple[float, ...] = linear.LEARNING_RATES
   batch_size: int = linear.BATCH_SIZE
   epochs: int = linear.EPOCHS
   momentum: float = linear.MOMENTUM
+  optimizer: str = 'sgd'
+  warmup_epochs: float = 0.0
+  normalize: bool = False
   validation_share: float = 0.2
   seed: int = 0
 
@@ -100,29 +108,70 @@ class Logistic:
     return logistic.logistic_eval(train, test, **settings_of(self))
 
 
-# The names of the command line; a new version replaces the class, not the key.
-PROTOCOLS = {'knn': Knn, 'linear': LinearSGD, 'logistic': Logistic}
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FewShot:
+  """Logistic regression on a few images a class, see `few_shot.few_shot_eval`.
+
+  Attributes:
+    shots: labelled images a class; the last gives the headline.
+    draws: how often they are drawn.
+    penalty: λ of the fits.
+    seed: seed of the draws.
+  """
+
+  name: ClassVar[str] = 'fewshot-v1'
+  shots: tuple[int, ...] = few_shot.SHOTS
+  draws: int = few_shot.DRAWS
+  penalty: float = few_shot.PENALTY
+  seed: int = 0
+
+  def run(self, train: Features, test: Features) -> dict[str, float]:
+    """See `Evaluation.run`."""
+    return few_shot.few_shot_eval(train, test, **settings_of(self))
 
 
-def make_protocol(name: str, **settings: Any) -> Evaluation:
+# MAE's, on features computed once; its learning rate is the first.
+_LINEAR_MAE = Linear(
+  name='linear_mae-v1',
+  learning_rates=(0.1, 0.3, 1.0, 3.0, 10.0, 30.0),
+  batch_size=16384,
+  epochs=90,
+  optimizer='lars',
+  warmup_epochs=10.0,
+  normalize=True,
+)
+# The names of the command line; a new version replaces the value, not the key.
+PROTOCOLS: dict[str, Evaluation] = {
+  'knn': Knn(),
+  'linear': Linear(),
+  'linear_mae': _LINEAR_MAE,
+  'logistic': Logistic(),
+  'fewshot': FewShot(),
+}
+# Protocols that train the encoder itself: `run(encoder, train, test, folder)`.
+TRAINING_PROTOCOLS: dict[str, finetune.FineTune] = finetune.PRESETS
+
+
+def make_protocol(name: str, **settings: Any) -> Evaluation | finetune.FineTune:
   """Returns a protocol; other settings than the defaults are recorded too.
 
   Raises:
     jaxssl.errors.UserError: if the name or a setting is unknown.
   """
-  if name not in PROTOCOLS:
-    raise errors.unknown('protocol', name, PROTOCOLS)
-  known = [field.name for field in dataclasses.fields(PROTOCOLS[name])]
+  table = PROTOCOLS | TRAINING_PROTOCOLS
+  if name not in table:
+    raise errors.unknown('protocol', name, table)
+  known = settings_of(table[name])
   for setting in settings:
     if setting not in known:
       raise errors.unknown(f'setting of {name}', setting, known)
-  return PROTOCOLS[name](**settings)
+  return dataclasses.replace(table[name], **settings)
 
 
-def settings_of(protocol: Evaluation) -> dict[str, Any]:
-  """Returns the fields of a protocol by name."""
-  fields = dataclasses.fields(protocol)
-  return {field.name: getattr(protocol, field.name) for field in fields}
+def settings_of(protocol: Evaluation | finetune.FineTune) -> dict[str, Any]:
+  """Returns the fields of a protocol by name, but for its own name."""
+  fields = [field.name for field in dataclasses.fields(protocol)]
+  return {name: getattr(protocol, name) for name in fields if name != 'name'}
 
 
 def write_result(

@@ -21,17 +21,21 @@ def make_data(rows=60):
 
 @pytest.mark.parametrize('name', protocols.PROTOCOLS)
 def test_every_protocol_runs_and_classifies_easy_features(name):
-  few = {'linear': {'epochs': 5}}
+  few = {
+    'linear': {'epochs': 5},
+    'linear_mae': {'epochs': 60, 'batch_size': 16, 'learning_rates': (10.0,)},
+    'fewshot': {'shots': (4,), 'draws': 1},
+  }
   protocol = protocols.make_protocol(name, **few.get(name, {}))
   metrics = protocol.run(make_data(), make_data(30))
   assert metrics['top1'] == 1
-  assert metrics['num_train'] == 60
+  assert metrics['num_test'] == 30
 
 
 # Published with results. A change here is a new version of the protocol.
 def test_defaults_of_the_versions():
   settings = {
-    p().name: protocols.settings_of(p()) for p in protocols.PROTOCOLS.values()
+    p.name: protocols.settings_of(p) for p in protocols.PROTOCOLS.values()
   }
   assert settings == {
     'knn-v1': {'ks': (20, 10, 100, 200), 'temperature': 0.07},
@@ -43,6 +47,20 @@ def test_defaults_of_the_versions():
       'batch_size': 256,
       'epochs': 100,
       'momentum': 0.9,
+      'optimizer': 'sgd',
+      'warmup_epochs': 0.0,
+      'normalize': False,
+      'validation_share': 0.2,
+      'seed': 0,
+    },
+    'linear_mae-v1': {
+      'learning_rates': (0.1, 0.3, 1.0, 3.0, 10.0, 30.0),
+      'batch_size': 16384,
+      'epochs': 90,
+      'momentum': 0.9,
+      'optimizer': 'lars',
+      'warmup_epochs': 10.0,
+      'normalize': True,
       'validation_share': 0.2,
       'seed': 0,
     },
@@ -51,6 +69,12 @@ def test_defaults_of_the_versions():
       'validation_share': 0.2,
       'seed': 0,
       'max_iterations': 1000,
+    },
+    'fewshot-v1': {
+      'shots': (1, 2, 4, 8, 16),
+      'draws': 5,
+      'penalty': 1.0,
+      'seed': 0,
     },
   }
 

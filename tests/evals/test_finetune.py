@@ -1,0 +1,247 @@
+import dataclasses
+import functools
+import json
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxssl import config, data, errors, models
+from jaxssl.evals import finetune, protocols
+from jaxssl.train import loop, optim
+from jaxssl.weights.exported import ExportedEncoder, load_encoder
+
+SIZE = 8
+SECTION = {
+  'name': 'vit_ti4',
+  'dim': 16,
+  'depth': 2,
+  'num_heads': 2,
+  'use_mask_token': True,
+}
+TINY = finetune.FineTune(
+  name='finetune_tiny-v1',
+  epochs=3.0,
+  batch_size=16,
+  learning_rate=0.05,
+  warmup_epochs=0.5,
+  drop_path=0.1,
+  pool='avg',
+  mixup=0.8,
+  cutmix=1.0,
+  erase_prob=0.1,
+  average=0.5,
+)
+
+
+@pytest.fixture(scope='module')
+def exported():
+  encoder = models.make_encoder(**SECTION)
+  variables = jax.jit(encoder.init)(
+    jax.random.key(0), jnp.zeros((1, SIZE, SIZE, 3))
+  )
+  return ExportedEncoder(
+    section=SECTION,
+    variables=jax.device_get(variables),
+    image_size=SIZE,
+    mean=(0.5,) * 3,
+    std=(0.5,) * 3,
+    step=7,
+    config_hash='abc',
+  )
+
+
+def make_source(seed, count=64):
+  """Bright and dark pictures."""
+  random = np.random.default_rng(seed)
+  labels = np.arange(count) % 2
+  images = random.integers(0, 128, (count, SIZE, SIZE, 3))
+  images += 127 * labels[:, None, None, None]
+  return data.Arrays(
+    images.astype(np.uint8), labels, class_names=('dark', 'bright')
+  )
+
+
+@pytest.fixture(scope='module')
+def run(exported, tmp_path_factory):
+  folder = tmp_path_factory.mktemp('finetune')
+  metrics = TINY.run(exported, make_source(0), make_source(1), folder=folder)
+  return folder, metrics
+
+
+def test_learns_what_can_be_told_apart(run):
+  _, metrics = run
+  assert metrics['top1'] > 0.9
+  assert metrics['num_steps'] == 12
+  assert (metrics['num_train'], metrics['num_test']) == (64, 64)
+
+
+def test_encoder_and_classifier_are_kept(run):
+  folder, metrics = run
+  (place,) = folder.iterdir()
+  assert place.name.startswith('finetune_tiny-v1-')
+  tuned = load_encoder(place / 'export')
+  assert tuned.section['pool'] == 'avg'
+  assert tuned.towers['classifier']['kernel'].shape == (16, 2)
+  source = make_source(1)
+  records = source.fetch(np.arange(64))
+  features, _ = jax.jit(tuned.encoder.apply)(
+    tuned.variables, tuned.normalize(records.content)
+  )
+  head = tuned.towers['classifier']
+  found = (features @ head['kernel'] + head['bias'][None]).argmax(axis=1)
+  assert (found == records.label).mean() == metrics['top1']
+
+
+def test_done_is_not_done_again(run, exported, monkeypatch):
+  folder, metrics = run
+
+  def no_step(*args, **kwargs):
+    raise AssertionError('a finished run was trained on')
+
+  monkeypatch.setattr(loop, 'train_step', no_step)
+  again = TINY.run(exported, make_source(0), make_source(1), folder=folder)
+  assert again == metrics
+
+
+def test_other_settings_get_a_folder_of_their_own(exported, tmp_path):
+  source = make_source(0)
+  places = {
+    settings._place(tmp_path, encoder, source).path.name
+    for settings, encoder in (
+      (TINY, exported),
+      (dataclasses.replace(TINY, seed=1), exported),
+      (TINY, dataclasses.replace(exported, step=8)),
+    )
+  }
+  assert len(places) == 3
+  name = max(places)
+  told = json.loads((tmp_path / name / 'finetune.json').read_text())
+  assert told['settings']['mixup'] == 0.8
+  assert name.endswith(config.config_hash(told))
+
+
+def test_adapted_encoder_keeps_all_but_the_norm(exported):
+  adapted = finetune._adapted(exported, pool='avg', drop_path=0.2)
+  assert adapted.encoder.drop_path == 0.2
+  assert not adapted.encoder.use_mask_token
+  new, old = adapted.variables['params'], exported.variables['params']
+  assert {'fc_norm'} == new.keys() - old.keys()
+  assert {'norm', 'mask_token'} == old.keys() - new.keys()
+  shared = new.keys() & old.keys()
+  chex.assert_trees_all_equal(
+    {k: new[k] for k in shared}, {k: old[k] for k in shared}
+  )
+  np.testing.assert_array_equal(new['fc_norm']['scale'], np.ones(16))
+
+
+def test_average_of_the_patches_equals_the_final_norm_of_the_mean(exported):
+  adapted = finetune._adapted(exported, pool='avg', drop_path=0.0)
+  images = np.random.default_rng(0).normal(size=(2, SIZE, SIZE, 3))
+  features, out = jax.jit(adapted.encoder.apply)(adapted.variables, images)
+  tokens = np.asarray(out['block01'])[:, 1:].mean(axis=1)
+  centred = tokens - tokens.mean(axis=1, keepdims=True)
+  expected = centred / np.sqrt(tokens.var(axis=1, keepdims=True) + 1e-6)
+  np.testing.assert_allclose(features, expected, atol=1e-5)
+
+
+def _decayed_names(exported, settings):
+  adapted = finetune._adapted(exported, pool=settings.pool, drop_path=0.0)
+  params = {
+    'encoder': adapted.variables['params'],
+    'head': {'kernel': jnp.zeros((1, 16, 2)), 'bias': jnp.zeros((1, 2))},
+  }
+  tx = finetune._optimizer(settings, lambda step: 1.0)
+  zeros = jax.tree.map(jnp.zeros_like, params)
+  ones = jax.tree.map(jnp.ones_like, params)
+  updates, _ = jax.jit(lambda: tx.update(zeros, tx.init(params), ones))()
+  flat, _ = jax.tree_util.tree_flatten_with_path(updates)
+  return {optim.parameter_name(path): float(u.min()) for path, u in flat}
+
+
+def test_layers_learn_at_beits_rates_and_what_is_not_decayed(exported):
+  settings = dataclasses.replace(TINY, layer_decay=0.5, weight_decay=0.1)
+  decays = _decayed_names(exported, settings)
+  # BEiT's and MAE's formula: d^(L + 1 - i) for layer i of L = 2 blocks.
+  assert decays['encoder/patch_embed/proj/kernel'] == pytest.approx(-0.1 / 8)
+  assert decays['encoder/blocks_0/mlp/fc1/kernel'] == pytest.approx(-0.1 / 4)
+  assert decays['encoder/blocks_1/mlp/fc1/kernel'] == pytest.approx(-0.1 / 2)
+  assert decays['head/kernel'] == pytest.approx(-0.1)
+  undecayed = {name for name, value in decays.items() if value == 0}
+  assert {
+    'head/bias',
+    'encoder/cls_token',
+    'encoder/pos_embed',
+    'encoder/fc_norm/scale',
+    'encoder/blocks_0/attn/qkv/bias',
+  } <= undecayed
+  assert not any(name.endswith('kernel') for name in undecayed)
+
+
+def test_large_pictures_are_cropped_by_the_host():
+  make = functools.partial(
+    finetune.make_augment, TINY, mean=(0.0,) * 3, std=(1.0,) * 3
+  )
+  source = data.Arrays(np.zeros((8, 100, 80, 3), np.uint8), np.zeros(8))
+  for size, held in ((96, 'crops'), (64, 'image')):
+    batches = finetune._batches(TINY, make(size=size)[0], source, 0)
+    batch = next(batches)
+    batches.close()
+    assert held in batch
+
+
+# Of table 9 of MAE's paper and of BEiT's README.
+def test_published_presets():
+  mae = protocols.settings_of(finetune.PRESETS['finetune_mae'])
+  assert mae == {
+    'epochs': 100.0,
+    'batch_size': 1024,
+    'learning_rate': 5e-4,
+    'warmup_epochs': 5.0,
+    'end_learning_rate': 1e-6,
+    'weight_decay': 0.05,
+    'layer_decay': 0.65,
+    'drop_path': 0.1,
+    'pool': 'avg',
+    'label_smoothing': 0.1,
+    'mixup': 0.8,
+    'cutmix': 1.0,
+    'erase_prob': 0.25,
+    'average': 0.0,
+    'seed': 0,
+  }
+  beit = protocols.settings_of(finetune.PRESETS['finetune_beit'])
+  assert beit == mae | {'learning_rate': 1e-3, 'warmup_epochs': 20.0}
+  assert beit['learning_rate'] * beit['batch_size'] / 256 == 4e-3
+
+
+@pytest.mark.parametrize(
+  ('changes', 'message'),
+  [
+    ({'pool': 'max'}, "unknown ViT pool 'max'"),
+    ({'batch_size': 12}, 'does not divide over 8 devices; use .* 8'),
+    ({'warmup_epochs': 3.0}, 'warmup_steps'),
+    ({'average': 1.0}, 'average must be'),
+    ({'mixup': -1.0}, 'mixup and cutmix'),
+    ({'drop_path': 1.0}, 'drop_path is 1.0'),
+  ],
+)
+def test_settings_that_are_not_possible(changes, message, exported, tmp_path):
+  settings = dataclasses.replace(TINY, **changes)
+  with pytest.raises(errors.UserError, match=message):
+    settings.run(exported, make_source(0), make_source(1), folder=tmp_path)
+
+
+def test_a_resnet_has_no_layers_to_decay(exported):
+  with pytest.raises(errors.UserError, match='layer_decay needs'):
+    optim.treatments({'conv1': {'kernel': jnp.ones(3)}}, layer_decay=0.5)
+
+
+def test_splits_of_other_classes(exported, tmp_path):
+  other = data.Arrays(
+    np.zeros((8, SIZE, SIZE, 3), np.uint8), np.zeros(8), class_names=('x', 'y')
+  )
+  with pytest.raises(errors.UserError, match='different classes'):
+    TINY.run(exported, make_source(0), other, folder=tmp_path)
