@@ -3,7 +3,7 @@
 import contextlib
 import pathlib
 
-from jaxssl.build import Run, build
+from jaxssl.build import Run, build, complete
 from jaxssl.errors import UserError
 from jaxssl.job import exported_encoder, make_job
 from jaxssl.train.checkpoint import Checkpoints, Restored
@@ -53,7 +53,8 @@ def restore(
   Raises:
     UserError: if there is no such checkpoint, or it cannot be read.
   """
-  run = build(workdir.read_config())
+  # A run of an older version lacks sections that came later.
+  run = build(complete(workdir.read_config()))
   abstract = abstract_state(make_job(run, dry=True))
   with contextlib.closing(Checkpoints(workdir.checkpoints.absolute())) as saved:
     return run, saved.restore(abstract, step=step)
