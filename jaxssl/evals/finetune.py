@@ -344,6 +344,8 @@ def _batches(
     first_step=first_step,
     crops=None if on_device else plain.crops,
     image_size=size if on_device else None,
+    process_index=jax.process_index(),
+    process_count=jax.process_count(),
   )
 
 
