@@ -28,6 +28,7 @@ from jaxssl.ops.schedules import SCHEDULES, Schedule
 from jaxssl.parallel.modes import Mode, make_mode
 from jaxssl.text import Tokenizer, make_tokenizer
 from jaxssl.train import optim
+from jaxssl.train.micro_batches import value_and_grad
 
 HEADS = {
   'clip': models.Projection,
@@ -91,6 +92,9 @@ class Train:
     steps: optimizer steps; wins over `epochs`.
     epochs: passes over the data.
     batch_size: images in the global batch, over all devices and hosts.
+    micro_batches: parts that the batch of a contrastive method is embedded in,
+      for batches that do not fit into memory; the gradient stays that of the
+      whole batch, a step takes about a third longer.
     mode: `'jit'` or `'pmap'`.
     num_devices: how many devices; all by default.
     log_steps: metrics are written every so many steps.
@@ -103,6 +107,7 @@ class Train:
   steps: int | None = None
   epochs: float | None = None
   batch_size: int = 256
+  micro_batches: int = 1
   mode: str = 'jit'
   num_devices: int | None = None
   log_steps: int = 50
@@ -237,20 +242,23 @@ def build(config: Config) -> Run:
   _check_numbers(train, evaluation, inputs)
   source = build_source(config)
   mode = make_mode(train.mode, num_devices=train.num_devices)
-  _check_divides(train.batch_size, train.num_devices)
+  _check_divides(train)
   steps_per_epoch = source.num_examples / train.batch_size
   num_steps = _num_steps(train, steps_per_epoch)
   resolve = functools.partial(
     _resolve, num_steps=num_steps, steps_per_epoch=steps_per_epoch
   )
   encoder, tokenizer = build_encoder(config), build_tokenizer(config)
+  method = _build_method(config, encoder, tokenizer, resolve)
+  # Refuses a method whose batch cannot be cut.
+  value_and_grad(method, train.micro_batches)
   learning_rate, tx = _build_optimizer(
     config['optim'], resolve, train.batch_size
   )
   return Run(
     config=config,
     encoder=encoder,
-    method=_build_method(config, encoder, tokenizer, resolve),
+    method=method,
     augment=build_augment(config),
     tx=tx,
     learning_rate=learning_rate,
@@ -601,8 +609,15 @@ def _num_steps(train: Train, steps_per_epoch: float) -> int:
   return max(round(train.epochs * steps_per_epoch), 1)
 
 
-def _check_divides(batch_size: int, num_devices: int | None) -> None:
-  devices = num_devices or jax.device_count()
+def _check_divides(train: Train) -> None:
+  batch_size = train.batch_size
+  devices = train.num_devices or jax.device_count()
+  parts = train.micro_batches
+  if parts > 1 and batch_size % (devices * parts):
+    raise UserError(
+      f'batch of {batch_size} does not divide into {parts} micro-batches on '
+      f'{devices} devices'
+    )
   if batch_size % devices:
     down = batch_size // devices * devices
     raise UserError(

@@ -47,7 +47,8 @@ def make_job(run: Run, *, dry: bool = False) -> Job:
     eval_steps=run.eval.steps or run.num_steps + 1,
     evaluate=evaluate,
     learning_rate=run.learning_rate,
-    meta={'data': run.source.fingerprint, 'config': config_hash(run.config)},
+    micro_batches=run.train.micro_batches,
+    meta={'data': _fingerprint(run), 'config': config_hash(run.config)},
   )
 
 
@@ -98,6 +99,13 @@ def exported_encoder(
   )
 
 
+def _fingerprint(run: Run) -> str:
+  """Of what the batches depend on: the records, and the ids of their texts."""
+  if run.tokenizer is None:
+    return run.source.fingerprint
+  return f'{run.source.fingerprint}-{run.tokenizer.fingerprint}'
+
+
 def _train_batches(run: Run, on_bad: OnBad, first_step: int) -> Any:
   host = run.input.crop == 'host'
   return data.train_batches(
@@ -112,6 +120,7 @@ def _train_batches(run: Run, on_bad: OnBad, first_step: int) -> Any:
     strict=run.input.strict,
     prefetch=run.input.prefetch,
     num_threads=run.input.num_threads,
+    encode_text=run.tokenizer and run.tokenizer.encode,
     on_bad=on_bad,
   )
 

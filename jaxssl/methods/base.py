@@ -79,3 +79,38 @@ class Method(Protocol):
 
   def export(self, params: PyTree, state: PyTree) -> dict[str, PyTree]:
     """Returns Flax variables of each tower worth keeping, by tower name."""
+
+
+class Contrastive(Method, Protocol):
+  """A method whose loss compares the embeddings of all rows of a batch.
+
+  `loss` is `compare` of `embed` of the whole batch. Apart, a batch can be
+  embedded in parts (`train.micro_batches`).
+  """
+
+  def embed(
+    self,
+    params: PyTree,
+    state: PyTree,
+    batch: Batch,
+    *,
+    keys: jax.Array,
+    axis_name: str | None = None,
+  ) -> tuple[PyTree, PyTree]:
+    """Runs the networks in training mode.
+
+    Args:
+      params: trainable variables.
+      state: what the method remembers.
+      batch: as in `loss`; any rows.
+      keys: typed PRNG keys, one a row.
+      axis_name: as in `loss`.
+
+    Returns:
+      Embeddings, arrays [b, K], and `Aux.carry`.
+    """
+
+  def compare(
+    self, params: PyTree, embeddings: PyTree, *, axis_name: str | None = None
+  ) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Returns loss and metrics of all embeddings at hand."""

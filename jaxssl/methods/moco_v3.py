@@ -42,6 +42,8 @@ class MoCoV3:
       has 2 layers of the projector's widths.
     temperature: T; 0.2 for ViTs, 1 for ResNets.
     momentum: m, a number or a schedule; from 0.99 to 1 along a cosine.
+    chunk: columns of the matrix of logits at a time (`ops.negatives`); None for
+      all, which is faster as long as they fit into memory.
 
   References:
     Chen et al., An Empirical Study of Training Self-Supervised Vision
@@ -54,6 +56,7 @@ class MoCoV3:
   predictor_last_bn: bool = True
   temperature: float = 0.2
   momentum: float = 0.99
+  chunk: int | None = None
 
   @property
   def net(self) -> Net:
@@ -145,5 +148,9 @@ class MoCoV3:
 
   def _contrast(self, queries, keys, axis_name):
     return contrastive.info_nce(
-      queries, keys, temperature=self.temperature, axis_name=axis_name
+      queries,
+      keys,
+      temperature=self.temperature,
+      chunk=self.chunk,
+      axis_name=axis_name,
     )

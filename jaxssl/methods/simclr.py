@@ -3,12 +3,12 @@
 import dataclasses
 
 from flax import linen as nn
-import jax
 import jax.numpy as jnp
 
 from jaxssl.methods import variables
 from jaxssl.methods.base import Aux
 from jaxssl.models import Net, SimCLRHead
+from jaxssl.models.drop_path import fold_keys
 from jaxssl.ops import contrastive
 from jaxssl.parallel import collectives
 
@@ -36,6 +36,8 @@ class SimCLR:
     head: module, [b, D] -> [b, K]; `SimCLRHead(num_layers=2)` is version 1 of
       the paper, 3 layers version 2.
     temperature: T; the authors use 0.1 for ImageNet, 0.5 for CIFAR-10.
+    chunk: columns of the matrix of logits at a time (`ops.negatives`); None for
+      all, which is faster as long as they fit into memory.
 
   References:
     Chen et al., A Simple Framework for Contrastive Learning of Visual
@@ -52,6 +54,7 @@ class SimCLR:
   encoder: nn.Module
   head: nn.Module = dataclasses.field(default_factory=SimCLRHead)
   temperature: float = 0.1
+  chunk: int | None = None
 
   @property
   def net(self) -> Net:
@@ -65,24 +68,35 @@ class SimCLR:
   def loss(self, params, state, batch, *, key, step, axis_name=None):
     """See `Method.loss`."""
     del step
-    view1, view2 = batch['views']
-    keys = [
-      collectives.row_keys(jax.random.fold_in(key, v), len(view1), axis_name)
-      for v in range(2)
-    ]
+    keys = collectives.row_keys(key, len(batch['views'][0]), axis_name)
+    embeddings, carry = self.embed(
+      params, state, batch, keys=keys, axis_name=axis_name
+    )
+    loss, metrics = self.compare(params, embeddings, axis_name=axis_name)
+    return loss, Aux(metrics, carry)
+
+  def embed(self, params, state, batch, *, keys, axis_name=None):
+    """See `Contrastive.embed`."""
     z, stats = variables.apply_train(
       self.net,
       params,
       state,
-      jnp.concatenate([view1, view2]),
+      jnp.concatenate(batch['views']),
       axis_name=axis_name,
-      keys=jnp.concatenate(keys),
+      keys=jnp.concatenate([fold_keys(keys, v) for v in range(2)]),
     )
-    z1, z2 = jnp.split(z, 2)
+    return jnp.split(z, 2), stats
+
+  def compare(self, params, embeddings, *, axis_name=None):
+    """See `Contrastive.compare`."""
+    del params
     loss, top1 = contrastive.nt_xent(
-      z1, z2, temperature=self.temperature, axis_name=axis_name
+      *embeddings,
+      temperature=self.temperature,
+      chunk=self.chunk,
+      axis_name=axis_name,
     )
-    return loss, Aux({'contrastive_top1': top1}, stats)
+    return loss, {'contrastive_top1': top1}
 
   def update(self, params, state, carry, *, step):
     """See `Method.update`."""

@@ -70,6 +70,7 @@ class Job:
     meta: kept with each checkpoint; `data` must not change within a run.
     encoder: variables that the encoder starts from, for a method with
       `with_encoder`.
+    micro_batches: parts that a contrastive batch is embedded in.
   """
 
   method: Method
@@ -87,6 +88,7 @@ class Job:
   learning_rate: Schedule | None
   meta: Mapping[str, Any]
   encoder: PyTree | None = None
+  micro_batches: int = 1
 
 
 class Preempted(Exception):
@@ -166,7 +168,11 @@ def abstract_state(job: Job) -> TrainState:
 def step_fn(job: Job) -> Callable[..., Any]:
   """Returns the step of a job, not compiled."""
   return functools.partial(
-    train_step, method=job.method, augment=job.augment, tx=job.tx
+    train_step,
+    method=job.method,
+    augment=job.augment,
+    tx=job.tx,
+    micro_batches=job.micro_batches,
   )
 
 

@@ -1,12 +1,11 @@
 """The one training step: every method, every compile mode."""
 
-import functools
-
 import jax
 import optax
 
 from jaxssl.methods.base import Batch, Method
 from jaxssl.parallel import collectives
+from jaxssl.train.micro_batches import value_and_grad
 from jaxssl.train.state import Augment, TrainState
 
 
@@ -17,6 +16,7 @@ def train_step(
   method: Method,
   augment: Augment,
   tx: optax.GradientTransformation,
+  micro_batches: int = 1,
   axis_name: str | None = None,
 ) -> tuple[TrainState, dict[str, jax.Array]]:
   """Augments, differentiates, averages over devices, updates.
@@ -27,6 +27,7 @@ def train_step(
     method: loss and its own update.
     augment: makes `batch['views']` from per-row keys.
     tx: optimizer.
+    micro_batches: parts that a contrastive batch is embedded in.
     axis_name: mapped device axis, or None in the global view.
 
   Returns:
@@ -37,15 +38,14 @@ def train_step(
   augment_key, loss_key = jax.random.split(step_key)
   batch = augment(augment_key, batch, axis_name)
 
-  loss_fn = functools.partial(
-    method.loss,
-    state=state.method_state,
-    batch=batch,
+  (loss, aux), grads = value_and_grad(method, micro_batches)(
+    state.params,
+    state.method_state,
+    batch,
     key=loss_key,
     step=state.step,
     axis_name=axis_name,
   )
-  (loss, aux), grads = jax.value_and_grad(loss_fn, has_aux=True)(state.params)
   grads, loss, metrics = collectives.pmean(
     (grads, loss, aux.metrics), axis_name
   )
