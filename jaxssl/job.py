@@ -47,7 +47,6 @@ def make_job(run: Run, *, dry: bool = False) -> Job:
     eval_steps=run.eval.steps or run.num_steps + 1,
     evaluate=evaluate,
     learning_rate=run.learning_rate,
-    micro_batches=run.train.micro_batches,
     meta={'data': _fingerprint(run), 'config': config_hash(run.config)},
   )
 

@@ -1,11 +1,12 @@
 """Data for commands that look at an encoder."""
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 import pathlib
 from typing import Any
 
 from jaxssl import build, data, defaults
+from jaxssl import config as config_lib
 from jaxssl.errors import UserError
 from jaxssl.train.workdir import Workdir
 from jaxssl.weights.exported import ExportedEncoder
@@ -46,6 +47,24 @@ def section(arguments: argparse.Namespace, workdir: Workdir) -> dict[str, Any]:
       )
     chosen['data_dir'] = arguments.data_dir
   return chosen
+
+
+def with_overrides(
+  chosen: dict[str, Any], overrides: Sequence[str]
+) -> dict[str, Any]:
+  """Puts `--config.data.key=value` into the section `data`.
+
+  Raises:
+    UserError: for an override of anything else.
+  """
+  changes = {}
+  for key, value in config_lib.parse_overrides(overrides).items():
+    if not key.startswith('data.'):
+      raise UserError(
+        f'this command takes --config.data.KEY=VALUE, not --config.{key}'
+      )
+    changes[key.removeprefix('data.')] = value
+  return {**chosen, **changes}
 
 
 def data_name(chosen: dict[str, Any]) -> str:

@@ -39,11 +39,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   )
 
 
-def run(arguments: argparse.Namespace) -> int:
-  """Prints the metrics and writes `results/<protocol>-<data>.json`."""
+def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
+  """Prints the metrics and writes `results/<protocol>-<data>.json`.
+
+  Arguments of the source are given as `--config.data.label=json.group`.
+  """
   _check(arguments)
   workdir = Workdir(arguments.workdir)
-  section = _section(arguments, workdir)
+  section = datasets.with_overrides(data_section(arguments, workdir), overrides)
   source = data.make_source(**section)
   tasks = [PROTOCOLS[name] for name in arguments.protocol]
   for task in tasks:
@@ -80,7 +83,9 @@ def _check(arguments: argparse.Namespace) -> None:
       raise UserError(f'{arguments.protocol[0]} takes no --{name}')
 
 
-def _section(arguments: argparse.Namespace, workdir: Workdir) -> dict[str, Any]:
+def data_section(
+  arguments: argparse.Namespace, workdir: Workdir
+) -> dict[str, Any]:
   """Returns the section `data` with its split."""
   section = datasets.section(arguments, workdir)
   if arguments.split:

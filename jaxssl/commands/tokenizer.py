@@ -6,8 +6,7 @@ import logging
 import pathlib
 
 from jaxssl import atomic_file, data, defaults
-from jaxssl import config as config_lib
-from jaxssl.commands import targets
+from jaxssl.commands import datasets, targets
 from jaxssl.errors import UserError, unknown
 from jaxssl.text import bpe
 from jaxssl.text.clean import CLEANERS
@@ -62,11 +61,7 @@ def _captions(name: str, overrides: Sequence[str]) -> Iterator[str]:
       raise UserError('a .txt file takes no --config.* arguments')
     return iter(_lines(pathlib.Path(name).expanduser()))
   section = defaults.data_section(name)
-  for key, value in config_lib.parse_overrides(overrides).items():
-    if not key.startswith('data.'):
-      raise UserError(f'tokenizer takes --config.data.KEY, not --config.{key}')
-    section[key.removeprefix('data.')] = value
-  source = data.make_source(**section)
+  source = data.make_source(**datasets.with_overrides(section, overrides))
   if source.captions is None:
     raise UserError(f'{source.name} has no captions to train a tokenizer on')
   captions = source.captions

@@ -37,6 +37,9 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   workdir.claim(config)
   handler = workdir.log_to_file()
   try:
+    if run_.tokenizer:
+      # Evaluation needs it, wherever the workdir is by then.
+      run_.tokenizer.save(workdir.tokenizer)
     _log_start(run_)
     train_in_workdir(run_, workdir)
   except Preempted as stopped:

@@ -56,6 +56,11 @@ class Workdir:
     """The encoder's latest weights."""
     return self.path / 'export'
 
+  @property
+  def tokenizer(self) -> pathlib.Path:
+    """The tokenizer of an image-text run, as it was when the run began."""
+    return self.path / 'tokenizer.json'
+
   def read_config(self) -> config_lib.Config:
     """Returns the config of the run.
 

@@ -3,6 +3,7 @@
 import json
 import shutil
 
+from PIL import Image
 import pytest
 
 from tests.commands import runs
@@ -96,6 +97,10 @@ def test_both_protocols_on_a_file_of_pairs(run, tar, tmp_path):
   metrics = _result(run, 'retrieval-v1-eight.tar')['metrics']
   assert (metrics['num_images'], metrics['num_texts']) == (8, 8)
   assert metrics['image_to_text_r1'] <= metrics['image_to_text_r5'] <= 1
+  labelled = (f'--data={tar}', '--config.data.label=json.group')
+  assert runs.jaxssl(*both, *labelled, f'--classes={classes}') == 0
+  settings = _result(run, 'zeroshot-v1-eight.tar')['settings']
+  assert settings['class_names'] == str(classes)
 
 
 @pytest.mark.parametrize(
@@ -108,6 +113,7 @@ def test_both_protocols_on_a_file_of_pairs(run, tar, tmp_path):
     (('retrieval', '--templates=photo'), 'takes no --templates'),
     (('zeroshot', '--layer=block00'), 'takes no --layer'),
     (('zeroshot', '--split=val'), 'unknown split'),
+    (('zeroshot', '--config.seed=1'), 'not --config.seed'),
   ],
 )
 def test_mistakes_are_told_in_one_line(arguments, message, run, capsys):
@@ -117,9 +123,24 @@ def test_mistakes_are_told_in_one_line(arguments, message, run, capsys):
   assert '\n' not in error
 
 
-def test_a_run_without_text_is_told(finished_run, capsys):
-  arguments = ('eval', 'zeroshot', f'--workdir={finished_run}')
-  assert runs.jaxssl(*arguments) == 2
+def test_search_finds_what_is_most_similar(run, tmp_path, capsys):
+  out = tmp_path / 'found.png'
+  arguments = (f'--workdir={run}', '--num_images=3', '--limit=19')
+  assert runs.jaxssl('search', 'a cat', *arguments, f'--out={out}') == 0
+  lines = capsys.readouterr().out.splitlines()
+  scores = [float(line.split()[0]) for line in lines]
+  assert len(scores) == 3
+  assert scores == sorted(scores, reverse=True)
+  assert 'photos/test[' in lines[0]
+  with Image.open(out) as picture:
+    assert picture.width > 2 * picture.height
+
+
+def test_a_run_without_text_is_told(run, tmp_path, capsys):
+  config = json.loads((run / 'config.json').read_text())
+  config |= {'method': {'name': 'simclr'}, 'text': {}, 'text_encoder': {}}
+  (tmp_path / 'config.json').write_text(json.dumps(config))
+  assert runs.jaxssl('eval', 'zeroshot', f'--workdir={tmp_path}') == 2
   assert 'knows no text' in capsys.readouterr().err
 
 

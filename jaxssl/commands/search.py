@@ -1,0 +1,123 @@
+"""`jaxssl search`: the pictures that fit a sentence best."""
+
+import argparse
+from collections.abc import Sequence
+import dataclasses
+import logging
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from jaxssl import data
+from jaxssl.commands import datasets, evaluate_pairs, targets, towers
+from jaxssl.commands.towers import Towers
+from jaxssl.errors import UserError
+from jaxssl.pictures import grid
+from jaxssl.train.workdir import Workdir
+
+_log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Match:
+  """A picture that was found.
+
+  Attributes:
+    score: cosine of picture and sentence.
+    index: record of the source.
+    image: uint8 [S, S, 3], as the encoder saw it.
+  """
+
+  score: float
+  index: int
+  image: np.ndarray
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+  """Adds the arguments of the command."""
+  parser.add_argument('sentence', help='what to look for')
+  parser.add_argument('--workdir', required=True, help='folder of the run')
+  parser.add_argument('--step', type=int, help='checkpoint; default: newest')
+  parser.add_argument(
+    '--split',
+    help='default: that of the run, or test; all of a file of pairs',
+  )
+  parser.add_argument(
+    '--num_images', type=int, default=8, help='how many; default: 8'
+  )
+  parser.add_argument('--out', help='PNG file for the pictures that are found')
+  datasets.add_arguments(parser)
+
+
+def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
+  """Prints the best matches, and draws them with `--out`."""
+  out = arguments.out and pathlib.Path(arguments.out)
+  if out:
+    targets.check_file(out, suffix='.png')
+  if arguments.num_images < 1:
+    raise UserError(f'--num_images is {arguments.num_images}; give 1 or more')
+  workdir = Workdir(arguments.workdir)
+  section = evaluate_pairs.data_section(arguments, workdir)
+  source = data.make_source(**datasets.with_overrides(section, overrides))
+  model = towers.load(workdir, step=arguments.step)
+  found = search(
+    model,
+    source,
+    arguments.sentence,
+    count=arguments.num_images,
+    limit=arguments.limit,
+  )
+  for match in found:
+    print(f'{match.score:.3f}  {source.describe(match.index)}')
+  if out:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    grid.write_png(_row(found), out)
+    _log.info('wrote %s', out)
+  return 0
+
+
+def search(
+  model: Towers,
+  source: Any,
+  sentence: str,
+  *,
+  count: int,
+  limit: int | None = None,
+) -> list[Match]:
+  """Returns the pictures of a source that fit a sentence best, best first.
+
+  Pictures pass once; only the best so far are kept.
+
+  Args:
+    model: the towers.
+    source: where to look.
+    sentence: what to look for.
+    count: how many pictures.
+    limit: look at so many, evenly spread; None for all.
+  """
+  (text,) = model.encode_text([sentence])
+  best: list[Match] = []
+  for batch in datasets.batches(source, model.exported, limit=limit):
+    scores = np.asarray(model.encode_images(batch['image'])) @ text
+    scores = np.where(batch['mask'], scores, -np.inf)
+    for row in np.argsort(-scores, kind='stable')[:count].tolist():
+      if batch['mask'][row]:
+        best.append(
+          Match(
+            score=float(scores[row]),
+            index=int(batch['index'][row]),
+            image=batch['image'][row].copy(),
+          )
+        )
+    # Stable: of equal scores the earlier picture stays before.
+    best = sorted(best, key=lambda match: -match.score)[:count]
+  return best
+
+
+def _row(found: Sequence[Match]) -> np.ndarray:
+  """Returns the pictures side by side, with their scores."""
+  return grid.grid(
+    [match.image[None] for match in found],
+    captions=[[f'{match.score:.3f}'] for match in found],
+  )
