@@ -207,7 +207,7 @@ def colorization_panel(
     'interpolated between these places, beside the true colours.',
     columns=[
       Column(title='gray', images=_to_uint8(lab.lab_to_rgb(lightness))),
-      Column(title='predicted colours', images=_to_uint8(colored)),
+      Column(title='predicted', images=_to_uint8(colored)),
       Column(title='truth', images=images),
     ],
   )
