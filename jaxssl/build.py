@@ -99,6 +99,8 @@ class Train:
     num_devices: how many devices; all by default.
     log_steps: metrics are written every so many steps.
     checkpoint_steps: the state is saved every so many steps.
+    init_encoder: folder of an exported encoder (`export/` of a workdir) that
+      the encoder starts from, for methods that can (clip, siglip, supervised).
     keep: how many of the newest checkpoints are kept.
     keep_every: besides, keep steps that this divides.
     tensorboard: whether to write TensorBoard events.
@@ -112,6 +114,7 @@ class Train:
   num_devices: int | None = None
   log_steps: int = 50
   checkpoint_steps: int = 1000
+  init_encoder: str | None = None
   keep: int = 3
   keep_every: int | None = None
   tensorboard: bool = True

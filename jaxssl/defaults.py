@@ -18,6 +18,14 @@ _RECIPES = {
   'relative_patch': 'patches',
   'jigsaw': 'patches',
   'colorization': 'colorization',
+  'clip': 'clip',
+  'siglip': 'siglip',
+}
+# Towers of texts for small pictures, with a token a byte.
+_SMALL_TEXT = {'dim': 128, 'depth': 4, 'num_heads': 4}
+_SMALL_TEXT_ENCODERS = {
+  'clip': {'name': 'clip_512', **_SMALL_TEXT},
+  'siglip': {'name': 'siglip_b', **_SMALL_TEXT},
 }
 # The slow network comes to rest at the end of the run.
 _TO_ONE = {'name': 'cosine', 'end': 1.0}
@@ -86,6 +94,7 @@ def default_config(method: str, encoder: str, data: str) -> Config:
       **(_SMALL_RECIPES.get(method, {}) if small else {}),
     },
     'head': _SMALL_HEADS.get(method, {}) if small else {},
+    'text_encoder': _SMALL_TEXT_ENCODERS.get(method, {}) if small else {},
     'data': data_section(data),
     'input': {'crop': 'device' if small else 'host', 'image_size': size},
     'optim': {

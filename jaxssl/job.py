@@ -13,7 +13,11 @@ from jaxssl.config import config_hash
 from jaxssl.errors import UserError
 from jaxssl.evals.online import OnlineEvaluation
 from jaxssl.train.loop import Job, abstract_state
-from jaxssl.weights.exported import ExportedEncoder, abstract_variables
+from jaxssl.weights.exported import (
+  ExportedEncoder,
+  abstract_variables,
+  load_encoder,
+)
 
 # (name of an unreadable record, reason)
 OnBad = Callable[[str, str], None]
@@ -47,6 +51,8 @@ def make_job(run: Run, *, dry: bool = False) -> Job:
     eval_steps=run.eval.steps or run.num_steps + 1,
     evaluate=evaluate,
     learning_rate=run.learning_rate,
+    encoder=None if dry else _initial_encoder(run),
+    micro_batches=run.train.micro_batches,
     meta={'data': _fingerprint(run), 'config': config_hash(run.config)},
   )
 
@@ -96,6 +102,18 @@ def exported_encoder(
     step=step,
     config_hash=config_hash(run.config),
   )
+
+
+def _initial_encoder(run: Run) -> Any:
+  """Returns variables that the encoder starts from, None for random ones."""
+  if run.train.init_encoder is None:
+    return None
+  if not hasattr(run.method, 'with_encoder'):
+    raise UserError(
+      f'method {run.config["method"]["name"]!r} cannot start from a trained '
+      'encoder; leave config.train.init_encoder out'
+    )
+  return load_encoder(run.train.init_encoder).variables
 
 
 def _fingerprint(run: Run) -> str:

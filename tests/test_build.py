@@ -60,13 +60,18 @@ def _batch(run):
   """Shapes of a batch as the input pipeline would make it."""
   size = run.input.image_size
   image = jax.ShapeDtypeStruct((2, size, size, 3), jnp.uint8)
+  text = {}
+  if run.tokenizer is not None:
+    shape = (2, run.tokenizer.length)
+    text = {'text': jax.ShapeDtypeStruct(shape, jnp.int32)}
   if run.input.crop == 'device':
-    return {'image': image}
+    return {'image': image, **text}
   sizes = [crop.size for crop in run.augment.crops]
   return {
+    **text,
     'crops': tuple(
       jax.ShapeDtypeStruct((2, size, size, 3), jnp.uint8) for size in sizes
-    )
+    ),
   }
 
 

@@ -5,6 +5,7 @@ the method would change. `RECIPES` is the table of their names.
 """
 
 from collections.abc import Callable
+import dataclasses
 import functools
 
 from jaxssl.augment import blur, color, geometry, jitter
@@ -13,6 +14,8 @@ from jaxssl.augment.view import Augment, View
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 CIFAR_MEAN = (0.4914, 0.4822, 0.4465)
 CIFAR_STD = (0.2023, 0.1994, 0.2010)
 
@@ -423,6 +426,48 @@ def colorization(*, size: int = 176, scale: Scale = (0.3, 1.0)) -> Augment:
   return Augment(views=(view,))
 
 
+def clip(*, size: int = 224, scale: Scale = (0.9, 1.0)) -> Augment:
+  """CLIP: one crop, bicubic, hardly smaller than the picture; no flip.
+
+  A flip would contradict texts that say left and right, or show letters.
+
+  Deviation: the authors crop a square at random from the picture resized to
+  the crop's side; here, as in open_clip, the box has a share of the area and an
+  aspect ratio of 3/4 to 4/3.
+
+  Source: Radford et al. 2021 (arXiv 2103.00020), section 2.5; open_clip's
+  `image_transform` for training.
+
+  Args:
+    size: side of the view.
+    scale: share of the image's area in a crop.
+
+  Returns:
+    An `Augment` with one view, CLIP's mean and deviation.
+  """
+  view = View(crop=CropSpec(size=size, scale=scale, interpolation='bicubic'))
+  return Augment(views=(view,), mean=CLIP_MEAN, std=CLIP_STD)
+
+
+def siglip(*, size: int = 224, scale: Scale = (0.9, 1.0)) -> Augment:
+  """SigLIP: the crop of `clip`, in [-1, 1].
+
+  Deviation: the authors resize whole pictures to a square.
+
+  Source: Zhai et al. 2023 (arXiv 2303.15343); configs of
+  google-research/big_vision.
+
+  Args:
+    size: side of the view.
+    scale: share of the image's area in a crop.
+
+  Returns:
+    An `Augment` with one view, mean and deviation 0.5.
+  """
+  half = (0.5, 0.5, 0.5)
+  return dataclasses.replace(clip(size=size, scale=scale), mean=half, std=half)
+
+
 def none(*, size: int = 224, num_views: int = 1) -> Augment:
   """Nothing random: the largest central square, resized.
 
@@ -460,5 +505,7 @@ RECIPES: dict[str, Callable[..., Augment]] = {
   'patches': patches,
   'colorization': colorization,
   'crop_flip': crop_flip,
+  'clip': clip,
+  'siglip': siglip,
   'none': none,
 }
