@@ -106,7 +106,7 @@ def _method_panel(
   if run_ is None or run_.config['method']['name'] not in METHOD_PANELS:
     return
   section = run_.config['data']
-  if arguments.data:
+  if arguments.data or arguments.data_dir:
     section = datasets.section(arguments, workdir)
   # Not the evaluation's images, which may be smaller than the views.
   source = data.make_source(**{**section, 'split': _split(arguments, workdir)})

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxssl import errors
+from jaxssl.methods.base import PyTree
 from jaxssl.models.class_attention import class_attention
 from jaxssl.models.vit import ViT
 from jaxssl.pictures.panel import Column, Panel
@@ -16,7 +17,7 @@ _MIX = 0.65  # share of the heat over the gray image
 
 def attention_panel(
   encoder: ViT,
-  variables: object,
+  variables: PyTree,
   normalize: Callable[[jax.Array], jax.Array],
   images: np.ndarray,
 ) -> Panel:

@@ -113,7 +113,7 @@ def beit_panel(
 
   hidden, true, predicted = predict(params, state, jnp.asarray(images), x)
   hidden = np.asarray(hidden)
-  right = np.asarray(predicted == true)[hidden].mean()
+  right = (np.asarray(predicted == true) & hidden).sum() / max(hidden.sum(), 1)
   columns = [
     Column(title='image', images=images),
     Column(title='visible', images=hide(images, hidden, grid)),

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import types
 
 import chex
 import jax
@@ -8,7 +9,9 @@ import numpy as np
 import pytest
 
 from jaxssl import models
+from jaxssl.augment.view import Augment
 from jaxssl.errors import UserError
+from jaxssl.job import exported_encoder
 from jaxssl.weights import exported
 
 SECTION = {'name': 'vit_ti8', 'dim': 8, 'depth': 1, 'num_heads': 2}
@@ -66,6 +69,19 @@ def test_further_towers_are_kept_and_replaced(tmp_path):
   chex.assert_trees_all_equal(found.towers['decoder'], decoder)
   exported.save_encoder(tmp_path, _encoder())
   assert exported.load_encoder(tmp_path).towers == {}
+
+
+def test_all_that_a_method_exports_is_kept():
+  run = types.SimpleNamespace(
+    config={'encoder': SECTION},
+    eval_image_size=16,
+    augment=Augment(views=(), mean=(0.5, 0.5, 0.5)),
+  )
+  towers = {'encoder': {'params': 1}, 'decoder': {'params': 2}}
+  found = exported_encoder(run, towers, step=3)
+  assert found.variables == {'params': 1}
+  assert found.towers == {'decoder': {'params': 2}}
+  assert found.mean == (0.5, 0.5, 0.5)
 
 
 def test_export_of_a_time_without_towers(tmp_path):
