@@ -1,5 +1,6 @@
 import gzip
 import json
+import unicodedata
 
 import chex
 import numpy as np
@@ -113,8 +114,6 @@ def test_every_text_comes_back_from_its_tokens(kind, trained):
   tokenizer = make_tokenizer(tokenizer=name, length=200, clean='none')
   for text in HARD[2:11]:
     (ids,) = tokenizer.encode([text])
-    import unicodedata
-
     decoded = tokenizer.backend.decode(ids.tolist())
     assert decoded.strip() == unicodedata.normalize('NFC', text).strip()
 
