@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from benchmarks.workloads import Workload
-from jaxssl.weights import timm as timm_weights
+from jaxssl.methods import variables
 
 PyTree = Any
 
@@ -75,31 +75,10 @@ def network(work: Workload):
 
 def load(net, params: PyTree, stats: PyTree) -> None:
   """Gives a `network` the weights of jaxssl's `Net`."""
-  import torch
+  from benchmarks import torch_weights
 
-  tensors = timm_weights.to_timm(_tower('encoder', params, stats))
-  tensors = {name: torch.tensor(t) for name, t in tensors.items()}
-  missing, unexpected = net[0].load_state_dict(tensors, strict=False)
-  missing = [n for n in missing if not n.endswith('num_batches_tracked')]
-  if missing or unexpected:
-    raise ValueError(f'missing {missing}, unexpected {unexpected}')
-  _load_head(net[1].layers, params['head'])
-
-
-def _tower(name, params, stats):
-  rest = {kind: tree[name] for kind, tree in stats.items() if name in tree}
-  return {'params': params[name], **rest}
-
-
-def _load_head(layers, params) -> None:
-  import torch
-
-  for index, position in ((0, 0), (1, 3)):
-    kernel = np.array(params[f'dense_{index}']['kernel'], np.float32)
-    norm = params[f'bn_{index}']
-    with torch.no_grad():
-      layers[position].weight.copy_(torch.from_numpy(kernel.T.copy()))
-      layers[position + 1].weight.copy_(torch.tensor(np.array(norm['scale'])))
+  torch_weights.load_encoder(net[0], variables.tower('encoder', params, stats))
+  torch_weights.load_head(net[1], params['head'])
 
 
 def num_parameters(net) -> int:

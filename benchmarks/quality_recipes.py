@@ -1,0 +1,72 @@
+"""What both sides of the quality benchmark train: a recipe a method."""
+
+import dataclasses
+from typing import Any, Literal
+
+SIZE = 16
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recipe:
+  """One training run, in numbers that both sides read.
+
+  Attributes:
+    encoder: a ResNet-18 of width 1/4 with CIFAR stem, or a small ViT.
+    crops: side, and smallest and largest area, of each view.
+    color: colour jitter of strength 0.5 and random gray, as SimCLR on CIFAR.
+    head: sizes of the head.
+    method: hyperparameters of the method.
+    optimizer: SGD with momentum 0.9, or AdamW with (0.9, 0.95), which does not
+      decay tensors of one dimension.
+    learning_rate: at the start of a cosine without warm-up.
+    weight_decay: of the optimizer.
+    steps: optimizer steps.
+    batch: images a step.
+  """
+
+  encoder: Literal['resnet', 'vit'] = 'resnet'
+  crops: tuple[tuple[int, float, float], ...] = ((SIZE, 0.08, 1.0),) * 2
+  color: bool = True
+  head: dict[str, int] = dataclasses.field(default_factory=dict)
+  method: dict[str, Any] = dataclasses.field(default_factory=dict)
+  optimizer: Literal['sgd', 'adamw'] = 'sgd'
+  learning_rate: float = 0.06
+  weight_decay: float = 5e-4
+  steps: int = 200
+  batch: int = 128
+
+
+WIDTH = 0.25
+# timm's names; jaxssl calls `embed_dim` `dim`.
+VIT = {'patch_size': 2, 'embed_dim': 96, 'depth': 4, 'num_heads': 3}
+
+RECIPES = {
+  'simclr': Recipe(method={'temperature': 0.5}),
+  'moco_v2': Recipe(
+    head={'out_dim': 128},
+    method={'temperature': 0.2, 'momentum': 0.99, 'queue_size': 1024},
+  ),
+  'dino': Recipe(
+    crops=((SIZE, 0.4, 1.0),) * 2 + ((SIZE // 2, 0.05, 0.4),) * 4,
+    head={'hidden_dim': 256, 'bottleneck_dim': 64, 'out_dim': 1024},
+    method={'teacher_temperature': 0.04, 'momentum': 0.99},
+    optimizer='adamw',
+    learning_rate=1e-3,
+    weight_decay=0.04,
+  ),
+  'mae': Recipe(
+    encoder='vit',
+    crops=((SIZE, 0.2, 1.0),),
+    color=False,
+    method={
+      'mask_ratio': 0.75,
+      'decoder_dim': 64,
+      'decoder_depth': 2,
+      'decoder_heads': 2,
+    },
+    optimizer='adamw',
+    learning_rate=1e-3,
+    weight_decay=0.05,
+    steps=400,
+  ),
+}

@@ -1,0 +1,206 @@
+"""Ten optimizer steps beside PyTorch: what a wrong order of updates breaks.
+
+The momentum of the slow networks is 0.8 here, so that a copy that is one step
+late is far outside the tolerance.
+"""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxssl import models
+from jaxssl.methods import DINO, MoCo, MoCoV3, variables
+from jaxssl.ops import schedules
+from jaxssl.train import optim
+from jaxssl.train.state import TrainState
+from jaxssl.train.step import train_step
+
+STEPS, BATCH, SIZE, MOMENTUM = 10, 16, 16, 0.8
+# Of a ResNet-18 of width 1 / 8.
+CHANNELS = (8, 16, 32, 64)
+
+
+def _encoder():
+  return models.make_encoder('resnet18', stem='cifar', width=0.125)
+
+
+def _torch_net(head, params, stats):
+  from torch import nn
+
+  from benchmarks import torch_simclr, torch_weights
+  from benchmarks.workloads import Workload
+
+  work = Workload(
+    encoder='resnet18',
+    options={'stem': 'cifar'},
+    timm='resnet18',
+    timm_options={'channels': CHANNELS},
+    size=SIZE,
+    batch=BATCH,
+    optimizer='sgd',
+  )
+  net = nn.Sequential(torch_simclr.encoder(work), head).train()
+  tower = variables.tower('encoder', params, stats)
+  torch_weights.load_encoder(net[0], tower)
+  torch_weights.load_head(net[1], params['head'])
+  return net
+
+
+def _batches(sizes):
+  draws = np.random.default_rng(0)
+  return [
+    tuple(draws.normal(size=(BATCH, s, s, 3)).astype(np.float32) for s in sizes)
+    for _ in range(STEPS)
+  ]
+
+
+def _start(method, batches):
+  return jax.jit(method.init)(jax.random.key(0), {'views': batches[0]})
+
+
+def _ours(method, params, state, batches, rate):
+  tx = optim.make_optimizer(name='sgd', learning_rate=rate, weight_decay=1e-3)
+  zero = jnp.zeros((), jnp.int32)
+  train = TrainState(zero, params, state, tx.init(params), jax.random.key(0))
+
+  @jax.jit
+  def step(train, views):
+    return train_step(
+      train,
+      {'views': views},
+      method=method,
+      augment=lambda key, batch, axis_name: batch,
+      tx=tx,
+    )
+
+  losses = []
+  for views in batches:
+    train, metrics = step(train, views)
+    losses.append(float(metrics['loss']))
+  return train, losses
+
+
+def _theirs(peer, batches, rate):
+  import torch
+
+  from benchmarks.torch_simclr import to_torch
+
+  optimizer = torch.optim.SGD(
+    peer.parameters(), lr=1.0, momentum=0.9, weight_decay=1e-3
+  )
+  losses = []
+  for i, views in enumerate(batches):
+    optimizer.param_groups[0]['lr'] = float(rate(i))
+    loss = peer.loss([to_torch(view) for view in views])
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    peer.after_step()
+    losses.append(loss.item())
+  return losses
+
+
+def _rate(start=0.03):
+  return schedules.cosine(start=start, num_steps=STEPS)
+
+
+def _assert_equal_nets(params, stats, net):
+  """Compares an encoder by its timm tensors, running statistics included."""
+  from jaxssl.weights import timm as timm_weights
+
+  ours = timm_weights.to_timm(variables.tower('encoder', params, stats))
+  theirs = {name: t.numpy() for name, t in net[0].state_dict().items()}
+  # Ten steps through BatchNorm amplify the rounding of float32;
+  # one step's change of a weight is of the order of 1e-2.
+  chex.assert_trees_all_close(
+    ours, {name: theirs[name] for name in ours}, rtol=2e-3, atol=2e-4
+  )
+
+
+@pytest.mark.reference
+def test_moco_v2():
+  from benchmarks import torch_methods
+
+  method = MoCo(
+    encoder=_encoder(),
+    head=models.MoCoHead(out_dim=16),
+    temperature=0.2,
+    momentum=MOMENTUM,
+    queue_size=3 * BATCH,
+  )
+  batches = _batches((SIZE, SIZE))
+  params, state = _start(method, batches)
+  net = _torch_net(torch_methods.moco_head(64, 16), params, state['stats'])
+  peer = torch_methods.MoCo(
+    net, queue=state['queue'], temperature=0.2, momentum=MOMENTUM
+  )
+  theirs = _theirs(peer, batches, _rate())
+  train, ours = _ours(method, params, state, batches, _rate())
+  np.testing.assert_allclose(ours, theirs, rtol=1e-3)
+  end = train.method_state
+  _assert_equal_nets(train.params, end['stats'], peer.net)
+  _assert_equal_nets(end['key']['params'], end['key']['stats'], peer.slow)
+  np.testing.assert_allclose(end['queue'], peer.queue, atol=2e-3)
+
+
+@pytest.mark.reference
+def test_moco_v3():
+  from benchmarks import torch_methods, torch_weights
+
+  head = models.MoCoV3Head(num_layers=2, hidden_dim=24, out_dim=16)
+  method = MoCoV3(
+    encoder=_encoder(), head=head, temperature=0.3, momentum=MOMENTUM
+  )
+  batches = _batches((SIZE, SIZE))
+  params, state = _start(method, batches)
+  projector = torch_methods.moco_v3_mlp(64, 24, 16, num_layers=2)
+  net = _torch_net(projector, params['net'], state['stats']['net'])
+  predictor = torch_methods.moco_v3_mlp(16, 24, 16, num_layers=2)
+  torch_weights.load_head(predictor, params['predictor'])
+  peer = torch_methods.MoCoV3(
+    net, predictor, temperature=0.3, momentum=MOMENTUM
+  )
+  # At 0.03 the BatchNorms of the heads make training chaotic: PyTorch's float32
+  # and float64 part as soon. A copy that is a step late still shows: it moves
+  # the loss by more than 1e-3 within the ten steps.
+  rate = _rate(0.001)
+  theirs = _theirs(peer, batches, rate)
+  train, ours = _ours(method, params, state, batches, rate)
+  np.testing.assert_allclose(ours, theirs, rtol=1e-3)
+  end = train.method_state
+  _assert_equal_nets(train.params['net'], end['stats']['net'], peer.net)
+  _assert_equal_nets(end['slow']['params'], end['slow']['stats'], peer.slow)
+
+
+@pytest.mark.reference
+def test_dino():
+  from benchmarks import torch_methods
+
+  out_dim = 32
+  method = DINO(
+    encoder=_encoder(),
+    head=models.DINOHead(hidden_dim=24, bottleneck_dim=12, out_dim=out_dim),
+    momentum=MOMENTUM,
+  )
+  batches = _batches((SIZE, SIZE, 8, 8))
+  params, state = _start(method, batches)
+  net, slow = (
+    _torch_net(
+      torch_methods.dino_head(64, 24, 12, out_dim), params, state['stats']
+    )
+    for _ in range(2)
+  )
+  peer = torch_methods.DINO(
+    net, slow, out_dim=out_dim, teacher_temperature=0.04, momentum=MOMENTUM
+  )
+  theirs = _theirs(peer, batches, _rate())
+  train, ours = _ours(method, params, state, batches, _rate())
+  np.testing.assert_allclose(ours, theirs, rtol=1e-3)
+  end = train.method_state
+  _assert_equal_nets(train.params, end['stats'], peer.net)
+  teacher = end['teacher']
+  _assert_equal_nets(teacher['params'], teacher['stats'], peer.slow)
+  center = peer.criterion.center.numpy().reshape(end['center'].shape)
+  np.testing.assert_allclose(end['center'], center, atol=2e-4)
