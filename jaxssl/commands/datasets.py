@@ -37,6 +37,8 @@ def section(arguments: argparse.Namespace, workdir: Workdir) -> dict[str, Any]:
   elif workdir.config_path.exists():
     chosen = build.eval_data_section(workdir.read_config())
   else:
+    chosen = {}
+  if not chosen:
     raise UserError(
       f'{str(workdir.path)!r} holds no training run; give --data NAME_OR_FOLDER'
     )

@@ -8,12 +8,14 @@ import pathlib
 from jaxssl import build, models
 from jaxssl import config as config_lib
 from jaxssl.augment.recipes import IMAGENET_MEAN, IMAGENET_STD
+from jaxssl.commands import import_pairs
 from jaxssl.commands.targets import refuse_existing
 from jaxssl.errors import UserError, unknown
 from jaxssl.train.workdir import Workdir
 from jaxssl.weights import (
   dalle,
   huggingface,
+  huggingface_pairs,
   releases,
   safetensors_file,
   timm,
@@ -31,6 +33,8 @@ def _from_timm(tensors, encoder, variables):
 
 
 def _from_huggingface(tensors, encoder, variables):
+  if any(name.startswith('vision_model.') for name in tensors):
+    return huggingface_pairs.image_from_huggingface(tensors, variables)
   # Only vision transformers have positions; others fail by their names.
   position = getattr(encoder, 'position', 'none')
   return huggingface.from_huggingface(tensors, variables, position=position)
@@ -73,6 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument(
     '--image_size', type=int, default=224, help='default: 224'
   )
+  import_pairs.add_arguments(parser)
 
 
 def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
@@ -80,7 +85,8 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
 
   Options of the encoder are given as `--config.encoder.pool=avg`. Images are
   normalised with ImageNet's mean and standard deviation, but for DALL-E's
-  encoder, which takes them in [0, 1].
+  encoder, which takes them in [0, 1]; with `--text_encoder`, as `import_pairs`
+  says.
   """
   if arguments.format not in FORMATS:
     raise unknown('format', arguments.format, FORMATS)
@@ -92,6 +98,12 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   if not path.is_file():
     raise UserError(f'weights file {str(path)!r} does not exist')
   _refuse_pickle(path)
+  if arguments.text_encoder:
+    if arguments.format != 'huggingface':
+      raise UserError(f'{arguments.format} has no text towers to import')
+    import_pairs.run(arguments, overrides, safetensors_file.read(path))
+    _log.info('wrote %s', workdir.path)
+    return 0
   section = _encoder_section(arguments.encoder, overrides)
   encoder = models.make_encoder(**section)
   abstract = abstract_variables(encoder, arguments.image_size)
@@ -115,10 +127,14 @@ def _refuse_pickle(path: pathlib.Path) -> None:
   """PyTorch's own files (a zip of pickles, or a bare one) can hold code."""
   try:
     with path.open('rb') as file:
-      start = file.read(4)
+      start = file.read(9)
   except OSError as error:
     raise UserError(f'cannot read {str(path)!r}: {error.strerror}') from error
-  if start == b'PK\x03\x04' or start[:1] == b'\x80':
+  # Safetensors begin with a length of 8 bytes, the first of which can be a
+  # pickle's too, and then JSON.
+  if start[8:] == b'{':
+    return
+  if start.startswith((b'PK\x03\x04', b'\x80')):
     raise UserError(
       f'{str(path)!r} is a pickle, which can run code and is not read; save '
       'the weights as .safetensors (safetensors.torch.save_file)'

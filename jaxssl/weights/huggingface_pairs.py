@@ -116,6 +116,11 @@ def text_from_huggingface(tensors: Tensors, variables: PyTree) -> PyTree:
   return _into(own, variables)
 
 
+def is_clip(tensors: Tensors) -> bool:
+  """Whether a whole model is a CLIPModel; otherwise it can be a SiglipModel."""
+  return f'{_CLIP_HEAD}.weight' in tensors
+
+
 def text_sizes(tensors: Tensors) -> dict[str, int]:
   """Returns `vocab_size` and `length` of the text tower in a file.
 
@@ -164,8 +169,7 @@ def pair_from_huggingface(tensors: Tensors, towers: PyTree) -> PyTree:
     variables_lib.tower(part, *variables_lib.split(towers['text']))
     for part in ('encoder', 'head')
   )
-  is_clip = f'{_CLIP_HEAD}.weight' in tensors
-  head = _CLIP_HEAD if is_clip else _SIGLIP_HEAD
+  head = _CLIP_HEAD if is_clip(tensors) else _SIGLIP_HEAD
   result = {
     'encoder': image_from_huggingface(tensors, towers['encoder']),
     'text': variables_lib.join(

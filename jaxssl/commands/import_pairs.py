@@ -1,0 +1,106 @@
+"""`jaxssl import huggingface --text_encoder`: both towers of a CLIP."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxssl import atomic_file, build
+from jaxssl import config as config_lib
+from jaxssl.augment import recipes
+from jaxssl.methods.base import Method
+from jaxssl.text.tokenizer import BYTES
+from jaxssl.train.workdir import Workdir
+from jaxssl.weights import huggingface_pairs
+from jaxssl.weights.exported import ExportedEncoder, save_encoder
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+  """Adds the arguments that only pairs have."""
+  parser.add_argument(
+    '--text_encoder',
+    help='huggingface: import the text tower too, for example clip_512',
+  )
+  parser.add_argument(
+    '--tokenizer', help='the tokenizer of that tower, a file or folder'
+  )
+
+
+def run(
+  arguments: argparse.Namespace,
+  overrides: Sequence[str],
+  tensors: Mapping[str, np.ndarray],
+) -> None:
+  """Writes `export/` and `config.json` in a new workdir.
+
+  Vocabulary, length and width of the joint space are those of the file; other
+  options of the towers are given as `--config.text_encoder.depth=4`. Images are
+  normalised as the authors' (CLIP's mean and deviation; SigLIP's 0.5).
+  """
+  config = _config(arguments, overrides, tensors)
+  method = build.build_method(config)
+  towers = huggingface_pairs.pair_from_huggingface(
+    tensors, _abstract_towers(method, arguments.image_size)
+  )
+  recipe = recipes.RECIPES[config['method']['name']]()
+  exported = ExportedEncoder(
+    section=config['encoder'],
+    variables=towers.pop('encoder'),
+    towers=towers,
+    image_size=arguments.image_size,
+    mean=recipe.mean,
+    std=recipe.std,
+    step=0,
+    config_hash=config_lib.config_hash({'file': arguments.file, **config}),
+  )
+  workdir = Workdir(arguments.workdir)
+  save_encoder(workdir.export, exported)
+  atomic_file.write_text(workdir.config_path, config_lib.to_json(config))
+
+
+def _config(arguments, overrides, tensors) -> config_lib.Config:
+  is_clip = huggingface_pairs.is_clip(tensors)
+  name = 'clip' if is_clip else 'siglip'
+  text = {'tokenizer': arguments.tokenizer or BYTES, 'clean': name}
+  sizes = huggingface_pairs.text_sizes(tensors)
+  sections: dict[str, dict[str, Any]] = {
+    'method': {'project_images': is_clip},
+    'encoder': {},
+    'text_encoder': sizes,
+    'head': huggingface_pairs.head_sizes(tensors),
+    'text': {**text, 'length': sizes['length']},
+  }
+  names = {
+    'method': name,
+    'encoder': arguments.encoder,
+    'text_encoder': arguments.text_encoder,
+    'head': name,
+    'text': None,
+  }
+  config = {
+    section: build.accepted(section, names[section])
+    | ({'name': names[section]} if names[section] else {})
+    | values
+    for section, values in sections.items()
+  }
+  changes = config_lib.parse_overrides(overrides)
+  config = config_lib.apply_overrides(config, changes)
+  # No data and no training: what commands for runs ask of a config.
+  return {
+    'seed': 0,
+    **config,
+    'data': {},
+    'eval': {'data': {}, 'split': 'test'},
+  }
+
+
+def _abstract_towers(method: Method, image_size: int) -> Any:
+  images = jax.ShapeDtypeStruct((2, image_size, image_size, 3), jnp.float32)
+  text = jax.ShapeDtypeStruct((2, method.text_encoder.length), jnp.int32)
+  state = jax.eval_shape(
+    method.init, jax.random.key(0), {'views': (images,), 'text': text}
+  )
+  return jax.eval_shape(method.export, *state)
