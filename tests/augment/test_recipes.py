@@ -21,6 +21,8 @@ NAMES_OF_OPS = {
   'beit': ['jitter', 'flip'],
   'dvae': ['flip'],
   'crop_flip': ['flip'],
+  'clip': [],
+  'siglip': [],
   'none': [],
 }
 SHORT = {

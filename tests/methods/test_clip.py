@@ -19,6 +19,7 @@ from tests.models import (
   transformers_pairs,
   transformers_reference,
 )
+from tests.tiny import TinyEncoder
 
 SIZE = transformers_pairs.SIZE
 TEXT = transformers_pairs.text()
@@ -216,8 +217,7 @@ def test_an_encoder_can_be_given():
 
 
 def test_batch_statistics_are_remembered_and_exported():
-  encoder = models.CLIPResNet(blocks=(1, 1, 1, 1), width=2, out_dim=24)
-  method = _clip(encoder=encoder, project_images=False)
+  method = _clip(encoder=TinyEncoder(dim=24), project_images=False)
   params, state = _init(method)
   (_, aux), _ = _value_and_grad(method, params, state, _batch())
   chex.assert_trees_all_equal_shapes(aux.carry, state['stats'])
