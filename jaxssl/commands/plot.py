@@ -1,15 +1,18 @@
-"""`jaxssl plot`: pictures of a run: its curve, and a map of its features."""
+"""`jaxssl plot`: a run's curve, a map of its features, its few-shot results."""
 
 import argparse
 from collections.abc import Sequence
+import functools
 import logging
 
 from jaxssl import data
 from jaxssl.commands import datasets, encoders
 from jaxssl.errors import UserError
+from jaxssl.evals import protocols
 from jaxssl.evals.features import encode_fn, extract
 from jaxssl.pictures.curve import training_curve
 from jaxssl.pictures.feature_map import feature_map
+from jaxssl.pictures.few_shot import few_shot_curve
 from jaxssl.train.workdir import Workdir
 
 _log = logging.getLogger(__name__)
@@ -24,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
-  """Writes `pictures/curve.png` and `pictures/features.png`."""
+  """Writes `pictures/curve.png`, `features.png`, and a picture a result."""
   if overrides:
     raise UserError('plot takes no --config.* arguments')
   workdir = Workdir(arguments.workdir)
@@ -35,6 +38,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   pictures.mkdir(exist_ok=True)
   if workdir.metrics_path.exists():
     _write(training_curve, workdir.metrics_path, pictures / 'curve.png')
+  _draw_few_shot(workdir)
   encode = encode_fn(exported.encoder, exported.variables, exported.normalize)
   features = extract(
     encode,
@@ -43,6 +47,22 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   )
   _write(feature_map, features, pictures / 'features.png')
   return 0
+
+
+def _draw_few_shot(workdir: Workdir) -> None:
+  """Draws every few-shot result, with the zero-shot one on the same data."""
+  results = protocols.read_results(workdir.path)
+  for name, result in results.items():
+    if not name.startswith('fewshot-'):
+      continue
+    baselines = {
+      n: other['metrics']['top1']
+      for n, other in results.items()
+      if n.startswith('zeroshot-') and other.get('data') == result.get('data')
+    }
+    draw = functools.partial(few_shot_curve, baselines=baselines)
+    path = workdir.path / 'pictures' / f'{name}.png'
+    _write(draw, {'few-shot': result['metrics']}, path)
 
 
 def _write(draw, content, path) -> None:
