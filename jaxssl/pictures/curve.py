@@ -19,7 +19,8 @@ def training_curve(
 ) -> None:
   """Draws the loss and the online kNN accuracy of a run over its steps.
 
-  The loss is shown as logged and as a running mean over one step in twenty.
+  The loss is shown as logged and, from 40 values on, as a running mean over one
+  value in twenty.
 
   Args:
     metrics: `metrics.jsonl` of a run, one JSON object a line with `step`; uses
@@ -79,12 +80,14 @@ def _running_mean(values: Sequence[float], width: int) -> list[float]:
 def _draw_loss(
   ax: Any, steps: Sequence[float], values: Sequence[float]
 ) -> None:
-  color = palette.COLORS[0]
+  color, width = palette.COLORS[0], len(values) // 20
+  ax.set_ylabel('training loss')
+  if width < 2:  # too few to smooth
+    ax.plot(steps, values, color=color, lw=2)
+    return
   ax.plot(steps, values, color=color, alpha=0.35, lw=1, label='as logged')
-  width = max(1, len(values) // 20)
   smooth = _running_mean(values, width)
   ax.plot(steps, smooth, color=color, lw=2, label=f'mean of {width} values')
-  ax.set_ylabel('training loss')
   ax.legend(frameon=False)
 
 

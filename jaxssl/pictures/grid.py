@@ -47,8 +47,8 @@ def grid(
     raise errors.UserError(
       f'a grid needs as many rows of each view as of images, not {lengths}'
     )
-  sides = [max(image.shape[:2]) for column in columns for image in column]
-  tile = max(_SMALLEST_TILE, *sides)
+  sides = {max(image.shape[:2]) for column in columns for image in column}
+  tile = max(side * -(-_SMALLEST_TILE // side) for side in sides)
   below = _LINE if any(map(len, captions)) else 0
   pixels = np.concatenate([_stack(c, tile, below) for c in columns], axis=1)
   if titles:
@@ -89,7 +89,7 @@ def _stack(images: Column, tile: int, below: int) -> np.ndarray:
 
 
 def _cell(image: np.ndarray, tile: int, below: int) -> np.ndarray:
-  factor = max(1, tile // max(image.shape[:2]))
+  factor = tile // max(image.shape[:2])
   image = image.repeat(factor, axis=0).repeat(factor, axis=1)
   height, width = image.shape[:2]
   side = tile + 2 * _GAP

@@ -8,10 +8,19 @@ from jaxssl.pictures import grid
 def test_small_images_are_enlarged_by_whole_factors():
   images = np.random.default_rng(0).integers(0, 256, (2, 40, 40, 3), np.uint8)
   pixels = grid.grid([images])
-  assert pixels.shape == (2 * 100, 100, 3)
-  # 96 // 40 = 2: 80 pixels in the middle of a cell of 100.
-  np.testing.assert_array_equal(pixels[10:90:2, 10:90:2], images[0])
-  np.testing.assert_array_equal(pixels[110:190:2, 10:90:2], images[1])
+  # Three times as large, the first above 96 pixels, with a gap of 2 around.
+  assert pixels.shape == (2 * 124, 124, 3)
+  np.testing.assert_array_equal(pixels[2:122:3, 2:122:3], images[0])
+  np.testing.assert_array_equal(pixels[126:246:3, 2:122:3], images[1])
+
+
+def test_images_of_another_size_stand_in_the_middle_of_their_tile():
+  large, small = (np.full((1, n, n, 3), 7, np.uint8) for n in (200, 64))
+  pixels = grid.grid([large, small])
+  assert pixels.shape == (204, 408, 3)
+  assert (pixels[2:202, 2:202] == 7).all()
+  assert (pixels[6:198, 210:402] == 7).all()
+  assert (pixels[:, 204:210] == 255).all()
 
 
 def test_words_leave_the_images_alone():
