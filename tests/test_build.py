@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import jaxssl
-from jaxssl import build, config
+from jaxssl import build, config, job
 from jaxssl.augment.view import Augment
 from jaxssl.errors import UserError
 from jaxssl.methods import BEiT, SimCLR
@@ -308,3 +308,65 @@ def test_another_split_of_the_data(monkeypatch):
   build.build_eval_source(config, split='test')
   assert [section['split'] for section in sections] == ['train', 'test']
   assert config['data']['split'] == 'train'
+
+
+@pytest.mark.parametrize('section', ['text', 'text_encoder'])
+def test_text_of_a_method_without_a_text_tower_is_refused(section):
+  with pytest.raises(UserError, match=f'takes no text; leave config.{section}'):
+    build.complete({**SMALL, section: {'length': 8}})
+
+
+def test_text_has_the_defaults_of_the_tokenizer():
+  clip = {**SMALL, 'method': {'name': 'clip'}, 'text': {'length': 8}}
+  complete = build.complete(clip)
+  assert complete['text'] == {
+    'tokenizer': 'bytes',
+    'length': 8,
+    'clean': 'clip',
+    'end': None,
+    'pad': None,
+  }
+  assert build.build_tokenizer(complete).length == 8
+  assert build.build_tokenizer(build.complete(SMALL)) is None
+
+
+class TestPairs:
+  def _clip(self, **changes):
+    changes = {
+      'method__name': 'clip',
+      'augment__name': 'clip',
+      'text__length': 12,
+      **changes,
+    }
+    return _config(**changes)
+
+  def test_sizes_of_the_text_tower_follow_from_the_tokenizer(self):
+    run = build.build(self._clip())
+    tower = run.method.text_encoder
+    assert tower.length == 12
+    assert tower.vocab_size == run.tokenizer.vocab_size
+    assert tower.eot_id == run.tokenizer.end_id
+
+  @pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+      ({'text_encoder__vocab_size': 9}, r'vocab_size is 9, but the tokenizer'),
+      ({'text_encoder__length': 8}, r'length is 8, but the tokenizer has 12'),
+      ({'train__micro_batches': 7}, 'does not divide into 7 micro-batches'),
+    ],
+  )
+  def test_what_does_not_fit_is_a_user_error(self, changes, message):
+    with pytest.raises(UserError, match=message):
+      build.build(self._clip(**changes))
+
+  def test_only_some_methods_start_from_a_trained_encoder(self):
+    run = build.build(_config(train__init_encoder='runs/a', eval__steps=0))
+    with pytest.raises(UserError, match="'simclr' cannot start from"):
+      job.make_job(run)
+
+  def test_a_method_that_compares_nothing_cannot_be_cut(self):
+    section = {**SMALL, 'method': {'name': 'rotation'}}
+    section['augment'] = {'name': 'crop_flip', 'size': 16}
+    section['train'] = {**SMALL['train'], 'micro_batches': 2}
+    with pytest.raises(UserError, match='Rotation does not compare'):
+      build.build(build.complete(section))

@@ -121,12 +121,20 @@ def test_pictures_keep_their_texts_and_resume_is_exact(kind, tmp_path):
       assert (expected == ids).all(axis=1).any()
   resumed = data.train_batches(source, first_step=4, **options)
   chex.assert_trees_all_equal(_take(resumed, 2), straight[4:])
+
+
+def test_processes_share_the_texts_of_one_process(tmp_path):
+  source = data.make_source(**_tar(tmp_path))
+  options = dict(
+    batch_size=4, seed=3, image_size=12, encode_text=make_tokenizer().encode
+  )
+  (whole,) = _take(data.train_batches(source, **options), 1)
   halves = [
     data.train_batches(source, process_index=i, process_count=2, **options)
     for i in range(2)
   ]
   rows = [_take(half, 1)[0]['text'] for half in halves]
-  np.testing.assert_array_equal(np.concatenate(rows), straight[0]['text'])
+  np.testing.assert_array_equal(np.concatenate(rows), whole['text'])
 
 
 def test_photos_have_captions_of_their_pictures():
