@@ -87,8 +87,8 @@ def test_beit_draws_codes_through_the_decoder(images, tmp_path):
   params, state = _init(method, images, NORMALIZED)
   panel = reconstruction.beit_panel(method, params, state, images, NORMALIZED)
   _, _, predicted, true = (c.images for c in panel.columns)
-  codes = method.codes(state['tokenizer'], jnp.asarray(images) / 255.0)
-  decoded = tokenizer.decode(
+  codes = jax.jit(method.codes)(state['tokenizer'], jnp.asarray(images) / 255)
+  decoded = jax.jit(tokenizer.decode)(
     {'decoder': decoder['params']}, codes.reshape(ROWS, 4, 4)
   )
   # One step of 8 bits where two compilations round apart.
@@ -103,7 +103,8 @@ def test_dvae_shows_its_reconstruction(images):
   method = DVAE(encoder=encoder, decoder_init_width=4)
   params, state = _init(method, images, PLAIN)
   panel = reconstruction.dvae_panel(method, params, state, images, PLAIN)
-  wanted = method.reconstruct(params, jnp.asarray(images) / 255.0)
+  # Compiled once: the same function of the same shapes as in the panel.
+  wanted = jax.jit(method.reconstruct)(params, jnp.asarray(images) / 255)
   np.testing.assert_allclose(
     panel.columns[1].images, np.round(wanted * 255), atol=1
   )
