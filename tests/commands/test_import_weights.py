@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxssl import models
-from jaxssl.weights import dalle, safetensors_file
+from jaxssl.weights import dalle, safetensors_file, timm
 from jaxssl.weights.exported import load_encoder
 from tests.commands import runs
 from tests.models import timm_reference
@@ -55,3 +55,38 @@ def test_weights_of_transformers_do_not_fit_a_resnet(tmp_path, capsys):
   )
   assert code == 2
   assert 'another architecture' in capsys.readouterr().err
+
+
+def _import_tiny_vit(tmp_path, layout, prefix, position):
+  encoder = models.make_encoder(
+    'vit_ti8', dim=32, depth=1, num_heads=2, position=position
+  )
+  variables = timm_reference.random_variables(
+    encoder, jnp.zeros((1, 16, 16, 3))
+  )
+  path = tmp_path / 'model.safetensors'
+  tensors = timm.to_timm(variables)
+  safetensors_file.write(path, {prefix + n: t for n, t in tensors.items()})
+  code = runs.jaxssl(
+    'import',
+    layout,
+    path,
+    '--encoder=vit_ti8',
+    '--image_size=16',
+    '--config.encoder.dim=32',
+    '--config.encoder.depth=1',
+    '--config.encoder.num_heads=2',
+    f'--config.encoder.position={position}',
+    f'--workdir={tmp_path / "run"}',
+  )
+  assert code == 0
+  exported = load_encoder(tmp_path / 'run' / 'export')
+  chex.assert_trees_all_equal(exported.variables, variables)
+
+
+def test_layout_of_dino(tmp_path):
+  _import_tiny_vit(tmp_path, 'dino', 'teacher.backbone.', 'learned')
+
+
+def test_layout_of_moco_v3(tmp_path):
+  _import_tiny_vit(tmp_path, 'moco_v3', 'module.base_encoder.', 'sincos_moco')
