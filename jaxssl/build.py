@@ -388,6 +388,21 @@ def accepted(section: str, name: str | None = None) -> dict[str, Any]:
   return {k: v for k, v in keys.items() if k not in modules}
 
 
+def choices(section: str, name: str) -> dict[str, tuple[Any, ...]]:
+  """Returns the possible values of those keys that list them.
+
+  Encoders share names of keys whose values differ (`stem`).
+  """
+  if section != 'encoder':
+    return {}
+  hints = typing.get_type_hints(type(models.make_encoder(name)))
+  return {
+    key: typing.get_args(hint)
+    for key, hint in hints.items()
+    if typing.get_origin(hint) is typing.Literal
+  }
+
+
 def schedule_keys(name: str) -> dict[str, Any]:
   """Returns the keys of a schedule beside `name`, with their defaults.
 

@@ -23,7 +23,7 @@ COMMANDS = {
   'plot': 'pictures of a run: training curve, map of the features',
   'visualize': 'what a run has learned: its pictures on one HTML page',
   'inspect': 'config, parameters and a picture of the augmented views',
-  'import': 'weights of timm into a workdir',
+  'import': 'published weights into a workdir',
   'search': 'the pictures that fit a sentence best (image-text runs)',
   'tokenizer': 'a tokenizer from the captions of a data set',
   'export': 'the encoder of a workdir as safetensors, in our or timm names',

@@ -117,6 +117,10 @@ def _with_schedule(section: dict, key: str, name: str) -> dict:
 
 
 def _kept(section: str, config: config_lib.Config, name: str) -> dict:
-  """Keys of the old section that the constructor `name` has as well."""
-  keys = build.accepted(section, name)
-  return {k: v for k, v in config.get(section, {}).items() if k in keys}
+  """Values of the old section that the constructor `name` takes as well."""
+  keys, choices = build.accepted(section, name), build.choices(section, name)
+  return {
+    key: value
+    for key, value in config.get(section, {}).items()
+    if key in keys and value in choices.get(key, (value,))
+  }
