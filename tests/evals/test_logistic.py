@@ -34,7 +34,7 @@ def top1(classifier, data):
 
 @pytest.mark.parametrize('c', [0.001, 0.1, 1.0])
 def test_coefficients_equal_scikit_learn(digits, c):
-  train, _ = logistic._scale(*digits)
+  train, _ = logistic.centred_and_scaled(*digits)
   ours = fit(train, 1 / c)
   theirs = LogisticRegression(C=c, tol=1e-8, max_iter=5000).fit(
     train.features.astype(np.float64), train.labels
@@ -53,7 +53,7 @@ def test_coefficients_equal_scikit_learn(digits, c):
 
 @pytest.mark.parametrize('c', [1e-3, 1e-1, 1e1, 1e3])
 def test_accuracy_is_within_02_points_of_scikit_learn(digits, c):
-  train, test = logistic._scale(*digits)
+  train, test = logistic.centred_and_scaled(*digits)
   theirs = LogisticRegression(C=c, tol=1e-8, max_iter=5000).fit(
     train.features.astype(np.float64), train.labels
   )
@@ -63,7 +63,7 @@ def test_accuracy_is_within_02_points_of_scikit_learn(digits, c):
 
 
 def test_gradient_vanishes_at_the_solution(digits):
-  train, _ = logistic._scale(*digits)
+  train, _ = logistic.centred_and_scaled(*digits)
   found = fit(train, 10.0)
   logits = train.features @ found.kernel + found.bias
   logits -= logits.max(axis=1, keepdims=True)
@@ -93,7 +93,7 @@ def test_cross_entropy_has_a_small_relative_error(size):
 
 
 def test_start_does_not_change_the_solution(digits):
-  train, _ = logistic._scale(*digits)
+  train, _ = logistic.centred_and_scaled(*digits)
   cold = fit(train, 1.0)
   warm = fit(train, 1.0, start=fit(train, 100.0))
   np.testing.assert_allclose(
@@ -119,7 +119,7 @@ def test_scale_and_offset_of_features_do_not_matter(digits):
 
 def test_eval_equals_the_refit_of_its_choice(digits):
   found = logistic.logistic_eval(*digits, penalties=(1e2, 1e1, 1.0))
-  train, test = logistic._scale(*digits)
+  train, test = logistic.centred_and_scaled(*digits)
   assert found['top1'] == top1(fit(train, found['penalty']), test)
   assert found['top1'] > 0.95
   assert found['converged'] == 1

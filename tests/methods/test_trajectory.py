@@ -102,7 +102,9 @@ def _theirs(peer, batches, rate):
   return losses
 
 
-def _rate(start=0.03):
+def _rate(start=0.003):
+  # So small that an activation which rounding moves across the kink of a ReLU
+  # does not matter; at 0.03 one such changes a weight by 1e-3.
   return schedules.cosine(start=start, num_steps=STEPS)
 
 
@@ -112,10 +114,10 @@ def _assert_equal_nets(params, stats, net):
 
   ours = timm_weights.to_timm(variables.tower('encoder', params, stats))
   theirs = {name: t.numpy() for name, t in net[0].state_dict().items()}
-  # Ten steps through BatchNorm amplify the rounding of float32;
-  # one step's change of a weight is of the order of 1e-2.
+  # Equal to 1e-6 as a rule, to 1e-4 past a kink. A copy that is a step late is
+  # 2e-3 off.
   chex.assert_trees_all_close(
-    ours, {name: theirs[name] for name in ours}, rtol=2e-3, atol=2e-4
+    ours, {name: theirs[name] for name in ours}, rtol=1e-3, atol=2e-4
   )
 
 
@@ -138,7 +140,7 @@ def test_moco_v2():
   )
   theirs = _theirs(peer, batches, _rate())
   train, ours = _ours(method, params, state, batches, _rate())
-  np.testing.assert_allclose(ours, theirs, rtol=1e-3)
+  np.testing.assert_allclose(ours, theirs, rtol=2e-4)
   end = train.method_state
   _assert_equal_nets(train.params, end['stats'], peer.net)
   _assert_equal_nets(end['key']['params'], end['key']['stats'], peer.slow)
@@ -162,13 +164,12 @@ def test_moco_v3():
   peer = torch_methods.MoCoV3(
     net, predictor, temperature=0.3, momentum=MOMENTUM
   )
-  # At 0.03 the BatchNorms of the heads make training chaotic: PyTorch's float32
-  # and float64 part as soon. A copy that is a step late still shows: it moves
-  # the loss by more than 1e-3 within the ten steps.
+  # At 0.003 the BatchNorms of the heads make training chaotic: PyTorch's float32
+  # and float64 part as soon. A copy that is a step late moves the loss by 1e-2.
   rate = _rate(0.001)
   theirs = _theirs(peer, batches, rate)
   train, ours = _ours(method, params, state, batches, rate)
-  np.testing.assert_allclose(ours, theirs, rtol=1e-3)
+  np.testing.assert_allclose(ours, theirs, rtol=2e-4)
   end = train.method_state
   _assert_equal_nets(train.params['net'], end['stats']['net'], peer.net)
   _assert_equal_nets(end['slow']['params'], end['slow']['stats'], peer.slow)
@@ -197,7 +198,7 @@ def test_dino():
   )
   theirs = _theirs(peer, batches, _rate())
   train, ours = _ours(method, params, state, batches, _rate())
-  np.testing.assert_allclose(ours, theirs, rtol=1e-3)
+  np.testing.assert_allclose(ours, theirs, rtol=2e-4)
   end = train.method_state
   _assert_equal_nets(train.params, end['stats'], peer.net)
   teacher = end['teacher']
