@@ -6,14 +6,14 @@ import json
 import logging
 import pathlib
 
-from jaxssl.commands import encoders
+from jaxssl.commands import encoders, export_pairs
 from jaxssl.commands.targets import refuse_existing
 from jaxssl.errors import UserError, unknown
 from jaxssl.train.workdir import Workdir
 from jaxssl.weights import safetensors_file, timm
 from jaxssl.weights.exported import ExportedEncoder, save_encoder
 
-FORMATS = ('safetensors', 'timm')
+FORMATS = ('safetensors', 'timm', 'huggingface')
 _log = logging.getLogger(__name__)
 
 
@@ -26,18 +26,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
-  """Writes the encoder; never over something else."""
+  """Writes the encoder, or a pair of them; never over something else."""
   if overrides:
     raise UserError('export takes no --config.* arguments')
   if arguments.format not in FORMATS:
     raise unknown('format', arguments.format, FORMATS)
   out = pathlib.Path(arguments.out)
   refuse_existing(out)
-  exported = encoders.load(Workdir(arguments.workdir), step=arguments.step)
-  if arguments.format == 'safetensors':
-    save_encoder(out, exported)
+  workdir = Workdir(arguments.workdir)
+  if arguments.format == 'huggingface':
+    export_pairs.save(out, workdir, step=arguments.step)
+  elif arguments.format == 'safetensors':
+    save_encoder(out, encoders.load(workdir, step=arguments.step))
   else:
-    _save_timm(out, exported)
+    _save_timm(out, encoders.load(workdir, step=arguments.step))
   _log.info('wrote %s (%s)', out, arguments.format)
   return 0
 

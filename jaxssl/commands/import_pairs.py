@@ -1,7 +1,7 @@
-"""`jaxssl import huggingface --text_encoder`: both towers of a CLIP."""
+"""`jaxssl import ... --text_encoder`: both towers of an image-text model."""
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -14,15 +14,22 @@ from jaxssl.augment import recipes
 from jaxssl.methods.base import Method
 from jaxssl.text.tokenizer import BYTES
 from jaxssl.train.workdir import Workdir
-from jaxssl.weights import huggingface_pairs
+from jaxssl.weights import huggingface_pairs, open_clip
 from jaxssl.weights.exported import ExportedEncoder, save_encoder
+
+Tensors = Mapping[str, np.ndarray]
+# Tensors by a library's names -> by transformers'.
+FORMATS: dict[str, Callable[[Tensors], Tensors]] = {
+  'huggingface': dict,
+  'open_clip': open_clip.to_huggingface,
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   """Adds the arguments that only pairs have."""
   parser.add_argument(
     '--text_encoder',
-    help='huggingface: import the text tower too, for example clip_512',
+    help='huggingface, open_clip: the text tower, for example clip_512',
   )
   parser.add_argument(
     '--tokenizer', help='the tokenizer of that tower, a file or folder'
@@ -32,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(
   arguments: argparse.Namespace,
   overrides: Sequence[str],
-  tensors: Mapping[str, np.ndarray],
+  tensors: Tensors,
 ) -> None:
   """Writes `export/` and `config.json` in a new workdir.
 
@@ -40,6 +47,7 @@ def run(
   options of the towers are given as `--config.text_encoder.depth=4`. Images are
   normalised as the authors' (CLIP's mean and deviation; SigLIP's 0.5).
   """
+  tensors = FORMATS[arguments.format](tensors)
   config = _config(arguments, overrides, tensors)
   method = build.build_method(config)
   towers = huggingface_pairs.pair_from_huggingface(
@@ -67,7 +75,7 @@ def _config(arguments, overrides, tensors) -> config_lib.Config:
   text = {'tokenizer': arguments.tokenizer or BYTES, 'clean': name}
   sizes = huggingface_pairs.text_sizes(tensors)
   sections: dict[str, dict[str, Any]] = {
-    'method': {'project_images': is_clip},
+    'method': {'project_images': huggingface_pairs.projects_images(tensors)},
     'encoder': {},
     'text_encoder': sizes,
     'head': huggingface_pairs.head_sizes(tensors),

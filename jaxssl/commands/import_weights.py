@@ -63,12 +63,13 @@ FORMATS = {
   'dino': _from_dino,
   'moco_v3': _from_moco_v3,
 }
+_NAMES = tuple(dict.fromkeys((*FORMATS, *import_pairs.FORMATS)))
 _log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   """Adds the arguments of the command."""
-  parser.add_argument('format', help=f'one of {", ".join(FORMATS)}')
+  parser.add_argument('format', help=f'one of {", ".join(_NAMES)}')
   parser.add_argument('file', help='.safetensors file')
   parser.add_argument(
     '--encoder', required=True, help='the architecture, for example vit_s16'
@@ -88,8 +89,8 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   encoder, which takes them in [0, 1]; with `--text_encoder`, as `import_pairs`
   says.
   """
-  if arguments.format not in FORMATS:
-    raise unknown('format', arguments.format, FORMATS)
+  if arguments.format not in _NAMES:
+    raise unknown('format', arguments.format, _NAMES)
   if arguments.image_size < 1:
     raise UserError(f'--image_size is {arguments.image_size}; give its pixels')
   workdir = Workdir(arguments.workdir)
@@ -99,11 +100,16 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     raise UserError(f'weights file {str(path)!r} does not exist')
   _refuse_pickle(path)
   if arguments.text_encoder:
-    if arguments.format != 'huggingface':
+    if arguments.format not in import_pairs.FORMATS:
       raise UserError(f'{arguments.format} has no text towers to import')
     import_pairs.run(arguments, overrides, safetensors_file.read(path))
     _log.info('wrote %s', workdir.path)
     return 0
+  if arguments.format not in FORMATS:
+    raise UserError(
+      f'{arguments.format} is read with both towers: give --text_encoder, for '
+      'example clip_512'
+    )
   section = _encoder_section(arguments.encoder, overrides)
   encoder = models.make_encoder(**section)
   abstract = abstract_variables(encoder, arguments.image_size)

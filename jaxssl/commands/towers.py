@@ -11,6 +11,7 @@ import numpy as np
 
 from jaxssl import build
 from jaxssl.commands import encoders
+from jaxssl.config import Config
 from jaxssl.errors import UserError
 from jaxssl.evals import features as features_lib
 from jaxssl.evals.features import Features
@@ -73,15 +74,7 @@ def load(workdir: Workdir, *, step: int | None = None) -> Towers:
   Raises:
     UserError: if there are none, or the method of the run takes no text.
   """
-  config = workdir.read_config()
-  if not config.get('text'):
-    raise UserError(
-      f'{str(workdir.path)!r} is a run of {config["method"]["name"]!r}, which '
-      'knows no text; zero-shot and retrieval need clip or siglip'
-    )
-  if workdir.tokenizer.exists():
-    kept = {'tokenizer': str(workdir.tokenizer)}
-    config = {**config, 'text': {**config['text'], **kept}}
+  config = read_config(workdir)
   method = build.build_method(config)
   exported = encoders.load(workdir, step=step)
   variables = {'encoder': exported.variables, **exported.towers}
@@ -94,6 +87,24 @@ def load(workdir: Workdir, *, step: int | None = None) -> Towers:
     tokenizer=make_tokenizer(**config['text']),
     workdir=workdir,
   )
+
+
+def read_config(workdir: Workdir) -> Config:
+  """Returns the config of an image-text run, with the tokenizer it keeps.
+
+  Raises:
+    UserError: if there is none, or the method of the run takes no text.
+  """
+  config = workdir.read_config()
+  if not config.get('text'):
+    raise UserError(
+      f'{str(workdir.path)!r} is a run of {config["method"]["name"]!r}, which '
+      'knows no text; give one of clip or siglip'
+    )
+  if not workdir.tokenizer.exists():
+    return config
+  kept = {'tokenizer': str(workdir.tokenizer)}
+  return {**config, 'text': {**config['text'], **kept}}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -138,7 +138,8 @@ def to_timm_names(
   for (block, kind), qkv in parts.items():
     if kind == 'bias' and qkv.keys() == {'q', 'v'}:
       qkv['k'] = np.zeros_like(qkv['q'])
-    # An incomplete triple is not joined, so that it is reported as missing.
-    if qkv.keys() == {'q', 'k', 'v'}:
+    # A triple that does not fit is not joined, so it is reported as missing.
+    shapes = {part.shape for part in qkv.values()}
+    if qkv.keys() == {'q', 'k', 'v'} and len(shapes) == 1 and shapes != {()}:
       named[f'{block}qkv.{kind}'] = np.concatenate([qkv[n] for n in 'qkv'])
   return named

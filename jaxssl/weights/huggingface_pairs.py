@@ -74,9 +74,10 @@ def image_from_huggingface(tensors: Tensors, variables: PyTree) -> PyTree:
   own = dict(_of_tower(tensors, _IMAGE))
   pooled = 'head.attention.in_proj_'
   for kind in ('weight', 'bias'):
-    joint = own.pop(pooled + kind, None)
-    if joint is not None:
+    joint = own.get(pooled + kind)
+    if joint is not None and np.ndim(joint) and len(joint) % 3 == 0:
       q, *kv = np.split(np.asarray(joint), 3)
+      del own[pooled + kind]
       own[f'attn_pool.q.{kind}'] = q
       own[f'attn_pool.kv.{kind}'] = np.concatenate(kv)
   return _into(own, variables)
@@ -112,7 +113,7 @@ def text_from_huggingface(tensors: Tensors, variables: PyTree) -> PyTree:
   types = own.pop(_TYPES, None)
   positions = 'embeddings.position_embeddings.weight'
   if types is not None and positions in own:
-    own[positions] = np.asarray(own[positions]) + np.asarray(types)[:1]
+    own[positions] = _plus_first(own[positions], types)
   return _into(own, variables)
 
 
@@ -121,17 +122,22 @@ def is_clip(tensors: Tensors) -> bool:
   return f'{_CLIP_HEAD}.weight' in tensors
 
 
+def projects_images(tensors: Tensors) -> bool:
+  """Whether its images have a projection; CLIP's ResNets pool instead."""
+  return is_clip(tensors) and f'{_IMAGE}attnpool.c_proj.weight' not in tensors
+
+
 def text_sizes(tensors: Tensors) -> dict[str, int]:
   """Returns `vocab_size` and `length` of the text tower in a file.
 
   Raises:
-    UserError: if there is none.
+    UserError: if there is none, or its tables are no matrices.
   """
   tables = {}
   for name, tensor in _of_tower(tensors, _TEXT).items():
     renamed = _renamed(name)
     if renamed in ('tok_embed', 'pos_embed'):
-      tables[renamed] = len(tensor)
+      tables[renamed] = _count_rows(name, tensor)
   if len(tables) < 2:
     raise errors.UserError('the weights hold no text tower')
   return {'vocab_size': tables['tok_embed'], 'length': tables['pos_embed']}
@@ -141,12 +147,12 @@ def head_sizes(tensors: Tensors) -> dict[str, Any]:
   """Returns `out_dim` and `use_bias` of the text projection in a file.
 
   Raises:
-    UserError: if there is none.
+    UserError: if there is none, or it is no matrix.
   """
   for name in (_CLIP_HEAD, _SIGLIP_HEAD):
     if f'{name}.weight' in tensors:
       return {
-        'out_dim': len(tensors[f'{name}.weight']),
+        'out_dim': _count_rows(name, tensors[f'{name}.weight']),
         'use_bias': f'{name}.bias' in tensors,
       }
   raise errors.UserError('the weights hold no projection of texts')
@@ -200,6 +206,22 @@ def _of_tower(tensors: Tensors, prefix: str) -> Tensors:
   return {n: t for n, t in own.items() if not _IGNORED.fullmatch(n)}
 
 
+def _count_rows(name: str, tensor: np.ndarray) -> int:
+  if np.ndim(tensor) != 2 or not np.size(tensor):
+    raise errors.UserError(f'{name} has shape {np.shape(tensor)}: no matrix')
+  return len(tensor)
+
+
+def _plus_first(table: np.ndarray, types: np.ndarray) -> np.ndarray:
+  table, types = np.asarray(table), np.asarray(types)
+  if table.ndim != 2 or types.ndim != 2 or table.shape[1] != types.shape[1]:
+    raise errors.UserError(
+      f'{_TYPES} has shape {types.shape}, which does not fit positions of '
+      f'shape {table.shape}'
+    )
+  return table + types[:1]
+
+
 def _renamed(name: str) -> str:
   for pattern, replacement in _RENAMES:
     name = re.sub(pattern, replacement, name)
@@ -211,7 +233,8 @@ def _into(tensors: Tensors, variables: PyTree) -> PyTree:
   for name in ('cls_token', 'pos_embed'):
     if name in named:
       table = np.asarray(named[name])
-      named[name] = table.reshape(1, -1, table.shape[-1])
+      if table.size and table.ndim:  # else it is refused by its shape
+        named[name] = table.reshape(1, -1, table.shape[-1])
   return timm.from_timm(named, variables)
 
 
@@ -226,6 +249,7 @@ def _head(tensors: Tensors, name: str, variables: PyTree) -> PyTree:
 
 def _scalar(tensors: Tensors, name: str) -> np.ndarray:
   tensor = np.asarray(tensors.get(name, ()), np.float32)
-  if tensor.size != 1:
+  # CLIPModel's has no axis, SiglipModel's one.
+  if tensor.shape not in ((), (1,)):
     raise errors.UserError(f'the weights hold no scalar {name!r}')
   return tensor.reshape(())

@@ -1,0 +1,44 @@
+"""`jaxssl export huggingface`: both towers of a CLIP, for transformers."""
+
+import json
+import pathlib
+
+from jaxssl import atomic_file, build
+from jaxssl.commands import encoders, towers
+from jaxssl.train.workdir import Workdir
+from jaxssl.weights import huggingface_clip, safetensors_file
+
+
+def save(out: pathlib.Path, workdir: Workdir, *, step: int | None) -> None:
+  """Writes a folder for `CLIPModel.from_pretrained`.
+
+  `config.json` is written last, so a half-written folder is not loaded.
+
+  Args:
+    out: the folder.
+    workdir: of the run.
+    step: checkpoint; None for the newest.
+
+  Raises:
+    UserError: for a run that is not CLIP's architecture; says why.
+  """
+  method = build.build_method(towers.read_config(workdir))
+  huggingface_clip.check(method)
+  exported = encoders.load(workdir, step=step)
+  variables = {'encoder': exported.variables, **exported.towers}
+  config = huggingface_clip.config(method, variables)
+  preprocessor = huggingface_clip.preprocessor(
+    image_size=config['vision_config']['image_size'],
+    mean=exported.mean,
+    std=exported.std,
+  )
+  safetensors_file.write(
+    out / 'model.safetensors',
+    huggingface_clip.tensors(variables),
+    {'format': 'pt'},  # transformers asks for it
+  )
+  for name, content in (
+    ('preprocessor_config.json', preprocessor),
+    ('config.json', config),
+  ):
+    atomic_file.write_text(out / name, json.dumps(content, indent=2) + '\n')

@@ -1,0 +1,117 @@
+"""`jaxssl export huggingface`, and `jaxssl import` of its files."""
+
+import json
+
+import chex
+import jax
+import numpy as np
+import pytest
+
+from jaxssl import build
+from jaxssl.train.workdir import Workdir
+from jaxssl.weights import huggingface_clip, safetensors_file
+from jaxssl.weights.exported import load_encoder
+from tests.commands import runs
+from tests.models import timm_reference
+from tests.weights import clip_towers
+
+# Other than CLIP's, so that the exported config must tell.
+ACTS = (
+  '--config.encoder.act=gelu',
+  '--config.text_encoder.act=gelu_tanh',
+  '--config.text_encoder.epsilon=1e-3',
+)
+
+
+def _import(name, file, workdir, *arguments):
+  return runs.jaxssl('import', name, file, f'--workdir={workdir}', *arguments)
+
+
+def _towers(workdir):
+  exported = load_encoder(Workdir(workdir).export)
+  return {'encoder': exported.variables, **exported.towers}
+
+
+@pytest.fixture(scope='module')
+def exported(tmp_path_factory):
+  """A workdir of random towers, and the folder made of it."""
+  folder = tmp_path_factory.mktemp('pair')
+  file, workdir = folder / 'random.safetensors', folder / 'run'
+  towers = clip_towers.random(clip_towers.clip())
+  safetensors_file.write(file, huggingface_clip.tensors(towers))
+  arguments = (*clip_towers.arguments(), *ACTS)
+  assert _import('huggingface', file, workdir, *arguments) == 0
+  chex.assert_trees_all_equal(_towers(workdir), towers)
+  out = folder / 'out'
+  command = ('export', 'huggingface', f'--workdir={workdir}', f'--out={out}')
+  assert runs.jaxssl(*command) == 0
+  return workdir, out
+
+
+@pytest.mark.reference
+def test_transformers_loads_it_and_gives_the_same_logits(exported):
+  import torch
+  import transformers
+
+  workdir, out = exported
+  model, info = transformers.CLIPModel.from_pretrained(
+    out, output_loading_info=True
+  )
+  assert not any(info.values())
+  method = build.build_method(Workdir(workdir).read_config())
+  towers = _towers(workdir)
+  images, text = timm_reference.images(clip_towers.SIZE, 3), clip_towers.text()
+  with torch.no_grad():
+    theirs = model.eval()(
+      input_ids=torch.from_numpy(text).long(),
+      pixel_values=timm_reference.to_torch(images),
+    )
+  x = jax.jit(method.encode_image)(towers, images)
+  y = jax.jit(method.encode_text)(towers, text)
+  scale = np.exp(towers['logits']['params']['scale'])
+  # float32 on both sides, two blocks.
+  np.testing.assert_allclose(x, theirs.image_embeds, atol=1e-4)
+  np.testing.assert_allclose(y, theirs.text_embeds, atol=1e-4)
+  np.testing.assert_allclose(
+    scale * x @ y.T, theirs.logits_per_image, atol=1e-4
+  )
+
+
+def test_it_comes_back_to_the_bit(exported, tmp_path):
+  workdir, out = exported
+  file = out / 'model.safetensors'
+  arguments = (*clip_towers.arguments(), *ACTS)
+  assert _import('huggingface', file, tmp_path / 'run', *arguments) == 0
+  chex.assert_trees_all_equal(_towers(tmp_path / 'run'), _towers(workdir))
+
+
+def test_the_images_it_wants_are_described(exported):
+  workdir, out = exported
+  info = json.loads((out / 'preprocessor_config.json').read_text())
+  encoder = load_encoder(Workdir(workdir).export)
+  assert tuple(info['image_mean']) == encoder.mean
+  assert tuple(info['image_std']) == encoder.std
+  assert info['size'] == {'shortest_edge': clip_towers.SIZE}
+
+
+def test_a_run_without_text_is_refused(tmp_path, capsys):
+  workdir, out = Workdir(tmp_path / 'run'), tmp_path / 'out'
+  workdir.path.mkdir()
+  config = {'method': {'name': 'simclr'}, 'data': {}}
+  workdir.config_path.write_text(json.dumps(config))
+  command = ('export', 'huggingface', f'--workdir={workdir.path}')
+  assert runs.jaxssl(*command, f'--out={out}') == 2
+  assert 'knows no text' in capsys.readouterr().err
+  assert not out.exists()
+
+
+def test_another_architecture_is_refused(exported, tmp_path, capsys):
+  _, out = exported
+  file, workdir = out / 'model.safetensors', tmp_path / 'run'
+  arguments = (*clip_towers.arguments(), '--config.text_encoder.causal=false')
+  assert _import('huggingface', file, workdir, *arguments) == 0
+  target = tmp_path / 'out'
+  command = ('export', 'huggingface', f'--workdir={workdir}')
+  assert runs.jaxssl(*command, f'--out={target}') == 2
+  assert 'text_encoder.causal is False' in capsys.readouterr().err
+  assert not target.exists()

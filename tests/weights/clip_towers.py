@@ -1,0 +1,98 @@
+"""A tiny CLIP of our own at random weights, and the arguments to import it."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxssl import models
+from jaxssl.methods import CLIP
+from jaxssl.text import make_tokenizer
+
+SIZE, LENGTH = 32, 9
+TOKENIZER = make_tokenizer(length=LENGTH)
+SMALL = {'dim': 32, 'depth': 2, 'num_heads': 4, 'mlp_ratio': 2.0}
+RESNET = {'blocks': (1, 2, 1, 1), 'width': 4, 'out_dim': 24}
+
+
+def clip(*, encoder=None, text_encoder=None, head=None, **options):
+  """Returns the method; changes of its modules by attribute."""
+  sizes = {
+    'vocab_size': TOKENIZER.vocab_size,
+    'length': LENGTH,
+    'eot_id': TOKENIZER.end_id,
+  }
+  return CLIP(
+    encoder=models.make_encoder('clip_vit_b8', **SMALL | (encoder or {})),
+    text_encoder=models.make_text_encoder(
+      'clip_512', **SMALL | sizes | (text_encoder or {})
+    ),
+    head=models.Projection(**{'out_dim': 24, **(head or {})}),
+    **options,
+  )
+
+
+def clip_resnet():
+  """Returns the method with CLIP's modified ResNet."""
+  method = clip(project_images=False)
+  encoder = models.CLIPResNet(**RESNET)
+  return CLIP(
+    encoder=encoder,
+    text_encoder=method.text_encoder,
+    head=method.head,
+    project_images=False,
+  )
+
+
+def abstract(method):
+  """Returns the shapes of what the method exports."""
+  batch = {
+    'views': (jnp.zeros((2, SIZE, SIZE, 3)),),
+    'text': jnp.zeros((2, LENGTH), jnp.int32),
+  }
+  state = jax.eval_shape(method.init, jax.random.key(0), batch)
+  return jax.eval_shape(method.export, *state)
+
+
+def random(method):
+  """Returns what the method exports, every number drawn."""
+  rng = np.random.default_rng(0)
+
+  def draw(path, leaf):
+    noise = 0.1 * rng.standard_normal(leaf.shape).astype(np.float32)
+    return noise + np.float32(path[-1].key in ('scale', 'var'))
+
+  return jax.tree_util.tree_map_with_path(draw, abstract(method))
+
+
+def text():
+  """Returns ids int32 [3, LENGTH] of a short, an over-long and no text."""
+  return TOKENIZER.encode(['a cup', 'a red cup on a table', ''])
+
+
+def arguments():
+  """Returns the arguments of `jaxssl import` for the towers of `clip()`."""
+  return (
+    '--encoder=clip_vit_b8',
+    '--text_encoder=clip_512',
+    f'--image_size={SIZE}',
+    *(f'--config.encoder.{name}={value}' for name, value in SMALL.items()),
+    *text_arguments(),
+  )
+
+
+def resnet_arguments():
+  """Returns the same for `clip_resnet()`."""
+  return (
+    '--encoder=clip_resnet50',
+    '--text_encoder=clip_512',
+    f'--image_size={SIZE}',
+    *(f'--config.encoder.{name}={value}' for name, value in RESNET.items()),
+    *text_arguments(),
+  )
+
+
+def text_arguments():
+  """Returns the sizes of the text tower."""
+  return (
+    f'--config.text_encoder.{name}={value}' for name, value in SMALL.items()
+  )

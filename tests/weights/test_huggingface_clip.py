@@ -1,0 +1,98 @@
+import dataclasses
+
+import chex
+import pytest
+
+from jaxssl import models
+from jaxssl.errors import UserError
+from jaxssl.weights import huggingface_clip, huggingface_pairs
+from tests.tiny import TinyEncoder
+from tests.weights import clip_towers
+
+
+def test_export_and_import_give_the_same_bits():
+  towers = clip_towers.random(clip_towers.clip())
+  tensors = huggingface_clip.tensors(towers)
+  chex.assert_trees_all_equal(
+    huggingface_pairs.pair_from_huggingface(tensors, towers), towers
+  )
+
+
+def test_config_has_the_sizes_of_the_towers():
+  method = clip_towers.clip(
+    encoder={'act': 'gelu', 'mlp_ratio': 3.0},
+    text_encoder={'epsilon': 1e-6, 'depth': 1},
+  )
+  config = huggingface_clip.config(method, clip_towers.abstract(method))
+  vision, text = config['vision_config'], config['text_config']
+  assert (config['model_type'], config['projection_dim']) == ('clip', 24)
+  assert (vision['image_size'], vision['patch_size']) == (32, 8)
+  assert (vision['intermediate_size'], vision['hidden_act']) == (96, 'gelu')
+  assert (text['num_hidden_layers'], text['layer_norm_eps']) == (1, 1e-6)
+  assert text['eos_token_id'] == clip_towers.TOKENIZER.end_id
+  assert text['max_position_embeddings'] == clip_towers.LENGTH
+
+
+def test_a_text_without_end_id_ends_at_its_largest():
+  method = clip_towers.clip(text_encoder={'eot_id': None})
+  config = huggingface_clip.config(method, clip_towers.abstract(method))
+  assert config['text_config']['eos_token_id'] == 2
+
+
+@pytest.mark.parametrize(
+  ('changes', 'message'),
+  [
+    ({'encoder': {'norm_pre': False}}, 'encoder.norm_pre is False, not True'),
+    ({'encoder': {'patch_bias': True}}, 'encoder.patch_bias is True'),
+    ({'encoder': {'pool': 'avg'}}, "encoder.pool is 'avg', not 'cls'"),
+    ({'encoder': {'fc_norm': True}}, 'encoder.fc_norm is True'),
+    ({'encoder': {'num_registers': 1}}, 'encoder.num_registers is 1'),
+    ({'encoder': {'layer_scale': 0.1}}, 'encoder.layer_scale is 0.1'),
+    ({'encoder': {'position': 'sincos_mae'}}, 'encoder.position'),
+    ({'text_encoder': {'causal': False}}, 'text_encoder.causal is False'),
+    ({'text_encoder': {'pool': 'last'}}, 'text_encoder.pool'),
+    ({'text_encoder': {'pad_id': 0}}, 'text_encoder.pad_id is 0, not None'),
+    ({'text_encoder': {'eot_id': 2}}, 'as the largest id'),
+    ({'head': {'num_layers': 2}}, 'head.num_layers is 2, not 1'),
+    ({'head': {'use_bias': True}}, 'head.use_bias is True'),
+    ({'project_images': False}, 'method.project_images is False'),
+  ],
+)
+def test_another_architecture_is_refused_with_a_reason(changes, message):
+  with pytest.raises(UserError, match=message):
+    huggingface_clip.check(clip_towers.clip(**changes))
+
+
+@pytest.mark.parametrize(
+  ('method', 'message'),
+  [
+    (object(), 'the method is not clip'),
+    (clip_towers.clip_resnet(), 'no vision transformer'),
+    (
+      dataclasses.replace(clip_towers.clip(), text_encoder=TinyEncoder()),
+      'no TextEncoder',
+    ),
+  ],
+)
+def test_other_modules_are_refused(method, message):
+  with pytest.raises(UserError, match=message):
+    huggingface_clip.check(method)
+
+
+def test_oblong_images_are_refused():
+  method = clip_towers.clip(encoder={'grid': (2, 8)})
+  huggingface_clip.check(method)
+  with pytest.raises(UserError, match='no squares'):
+    huggingface_clip.config(method, clip_towers.abstract(method))
+
+
+def test_the_published_architectures_are_accepted():
+  method = clip_towers.clip()
+  for name, model in models.variants.CLIP_MODELS.items():
+    if name.startswith('ViT'):
+      changed = dataclasses.replace(
+        method,
+        encoder=models.make_encoder(model.encoder),
+        text_encoder=models.make_text_encoder(model.text_encoder),
+      )
+      huggingface_clip.check(changed)

@@ -1,0 +1,175 @@
+import chex
+import jax
+import numpy as np
+import pytest
+
+from jaxssl.errors import UserError
+from jaxssl.weights import huggingface_clip, huggingface_pairs, open_clip, timm
+from tests.models import timm_reference
+from tests.weights import clip_towers
+
+
+def _load(tensors, method):
+  return huggingface_pairs.pair_from_huggingface(
+    open_clip.to_huggingface(tensors), clip_towers.abstract(method)
+  )
+
+
+@pytest.mark.reference
+def test_features_and_logits_equal_a_pytorch_transcription():
+  import torch
+
+  from tests.weights import open_clip_reference
+
+  model = open_clip_reference.randomize(
+    open_clip_reference.CLIP(
+      clip_towers.SIZE,
+      8,
+      clip_towers.TOKENIZER.vocab_size,
+      clip_towers.LENGTH,
+      24,
+      clip_towers.SMALL,
+    )
+  )
+  tensors = {n: t.numpy() for n, t in model.state_dict().items()}
+  method = clip_towers.clip()
+  towers = _load(tensors, method)
+  images, text = timm_reference.images(clip_towers.SIZE, 3), clip_towers.text()
+  with torch.no_grad():
+    theirs = model(
+      timm_reference.to_torch(images), torch.from_numpy(text).long()
+    )
+  x, y = jax.jit(
+    lambda towers, images, text: (
+      method.encode_image(towers, images),
+      method.encode_text(towers, text),
+    )
+  )(towers, images, text)
+  logits = np.exp(towers['logits']['params']['scale']) * x @ y.T
+  # float32 on both sides, two blocks.
+  for ours, wanted in zip((x, y, logits), theirs, strict=True):
+    np.testing.assert_allclose(ours, wanted.numpy(), atol=1e-5)
+
+
+def _resnet_tensors(towers):
+  """By the names that timm's reader of OpenAI's files understands."""
+  tensors = {
+    f'visual.{name}': tensor
+    for name, tensor in timm.to_timm(towers['encoder']).items()
+  }
+  positions = tensors.pop('visual.attnpool.pos_embed')
+  tensors['visual.attnpool.positional_embedding'] = positions[0]
+  tensors['visual.bn1.num_batches_tracked'] = np.zeros((), np.int64)
+  return tensors | _text_tensors()
+
+
+def _text_tensors():
+  """The text tower of `clip()`, q, k and v stacked, and what is of neither."""
+  towers = clip_towers.random(clip_towers.clip())
+  theirs = huggingface_clip.tensors(towers)
+  tensors = {
+    'text_projection': theirs['text_projection.weight'].T,
+    'logit_scale': theirs['logit_scale'],
+    'attn_mask': np.zeros((9, 9), np.float32),
+    'context_length': np.asarray(9),
+  }
+  for start, name in (
+    ('text_model.embeddings.token_embedding.weight', 'token_embedding.weight'),
+    ('text_model.embeddings.position_embedding.weight', 'positional_embedding'),
+    ('text_model.final_layer_norm.weight', 'ln_final.weight'),
+    ('text_model.final_layer_norm.bias', 'ln_final.bias'),
+  ):
+    tensors[name] = theirs[start]
+  for block in range(clip_towers.SMALL['depth']):
+    old, new = (
+      f'text_model.encoder.layers.{block}.',
+      f'transformer.resblocks.{block}.',
+    )
+    for kind in ('weight', 'bias'):
+      tensors[f'{new}attn.in_proj_{kind}'] = np.concatenate(
+        [theirs[f'{old}self_attn.{part}_proj.{kind}'] for part in 'qkv']
+      )
+      for mine, own in (
+        ('self_attn.out_proj', 'attn.out_proj'),
+        ('layer_norm1', 'ln_1'),
+        ('layer_norm2', 'ln_2'),
+        ('mlp.fc1', 'mlp.c_fc'),
+        ('mlp.fc2', 'mlp.c_proj'),
+      ):
+        tensors[f'{new}{own}.{kind}'] = theirs[f'{old}{mine}.{kind}']
+  return tensors
+
+
+def test_the_modified_resnet_is_read_to_the_bit():
+  method = clip_towers.clip_resnet()
+  towers = clip_towers.random(method)
+  loaded = _load(_resnet_tensors(towers), method)
+  chex.assert_trees_all_equal(loaded['encoder'], towers['encoder'])
+  text = clip_towers.random(clip_towers.clip())['text']
+  chex.assert_trees_all_equal(loaded['text'], text)
+  assert 'image_head' not in loaded
+  assert not huggingface_pairs.projects_images(
+    open_clip.to_huggingface(_resnet_tensors(towers))
+  )
+
+
+def _read_all(to_huggingface, tensors, towers):
+  named = to_huggingface(tensors)
+  huggingface_pairs.text_sizes(named)
+  huggingface_pairs.head_sizes(named)
+  huggingface_pairs.pair_from_huggingface(named, towers)
+
+
+SHAPES = [(), (0,), (3,), (0, 7), (2, 3), (1, 1, 1, 1, 1)]
+
+
+@pytest.mark.parametrize('shape', SHAPES)
+def test_a_tensor_of_any_other_shape_is_a_user_error(shape):
+  method = clip_towers.clip_resnet()
+  towers = clip_towers.abstract(method)
+  good = _resnet_tensors(clip_towers.random(method))
+  ignored = ('attn_mask', 'context_length', 'visual.bn1.num_batches_tracked')
+  for name in sorted(good.keys() - set(ignored)):
+    if good[name].shape == shape:
+      continue
+    bad = good | {name: np.zeros(shape, np.float32)}
+    with pytest.raises(UserError):
+      _read_all(open_clip.to_huggingface, bad, towers)
+
+
+@pytest.mark.parametrize('shape', SHAPES)
+def test_the_same_of_a_clip_model(shape):
+  towers = clip_towers.abstract(clip_towers.clip())
+  good = huggingface_clip.tensors(clip_towers.random(clip_towers.clip()))
+  for name in good:
+    if good[name].shape == shape:
+      continue
+    bad = good | {name: np.zeros(shape, np.float32)}
+    with pytest.raises(UserError):
+      _read_all(dict, bad, towers)
+
+
+@pytest.mark.parametrize(
+  ('change', 'message'),
+  [
+    ({'text_projection': None}, "no tensor is called 'text_projection'"),
+    ({'logit_bias': np.zeros(())}, 'of the sigmoid loss'),
+    ({'visual.extra': np.zeros(1)}, 'extra is not used'),
+    ({'extra': np.zeros(1)}, 'extra is not used'),
+    ({'visual.conv2.weight': None}, 'conv2.weight is missing'),
+    (
+      {'transformer.resblocks.0.attn.in_proj_bias': None},
+      'qkv.bias is missing',
+    ),
+    (
+      {'transformer.resblocks.0.attn.in_proj_bias': np.zeros(7)},
+      'not three matrices',
+    ),
+  ],
+)
+def test_files_of_something_else_are_user_errors(change, message):
+  method = clip_towers.clip_resnet()
+  tensors = _resnet_tensors(clip_towers.random(method)) | change
+  tensors = {n: t for n, t in tensors.items() if t is not None}
+  with pytest.raises(UserError, match=message):
+    _load(tensors, method)
