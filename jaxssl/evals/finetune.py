@@ -291,7 +291,6 @@ def _job(
     method=Supervised(
       encoder=exported.encoder,
       num_classes=num_classes,
-      frozen=False,
       label_smoothing=settings.label_smoothing,
       average=settings.average,
     ),

@@ -63,7 +63,7 @@ class Supervised:
   encoder: nn.Module
   num_classes: int
   learning_rates: tuple[float, ...] = (1.0,)
-  frozen: bool = True
+  frozen: bool = False
   label_smoothing: float = 0.0
   normalize: bool = False
   average: float = 0.0

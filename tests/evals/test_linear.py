@@ -195,7 +195,9 @@ def image_batches():
 def fit_images(variables, mode):
   tx = linear.probe_optimizer(RATES, num_steps=20, batch_size=64)
   return linear.fit(
-    Supervised(encoder=Encoder(), num_classes=3, learning_rates=RATES),
+    Supervised(
+      encoder=Encoder(), num_classes=3, learning_rates=RATES, frozen=True
+    ),
     image_batches(),
     augment=flip_nothing,
     tx=tx,
@@ -210,7 +212,12 @@ def test_images_through_an_encoder_equal_its_features(variables, mode):
   heads = fit_images(variables, modes.make_mode(mode))
   tx = linear.probe_optimizer(RATES, num_steps=20, batch_size=64)
   wanted = linear.fit(
-    Supervised(encoder=linear.Identity(), num_classes=3, learning_rates=RATES),
+    Supervised(
+      encoder=linear.Identity(),
+      num_classes=3,
+      learning_rates=RATES,
+      frozen=True,
+    ),
     linear._batches(TRAIN, 64, seed=0),
     augment=linear._as_views,
     tx=tx,

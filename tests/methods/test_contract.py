@@ -30,6 +30,7 @@ from jaxssl.methods import (
   Rotation,
   SigLIP,
   SimCLR,
+  Supervised,
 )
 from jaxssl.parallel import modes
 from jaxssl.train.state import init_state
@@ -217,6 +218,12 @@ CASES = {
   'dino_vit': Case(lambda: _dino(_vit()), math.log(64), 0.15, 0.1, MULTI_CROP),
   'rotation': Case(
     lambda: Rotation(encoder=TinyEncoder()), math.log(4), 0.05, 0.05
+  ),
+  'supervised': Case(
+    lambda: Supervised(encoder=TinyEncoder(), num_classes=4),
+    math.log(4),
+    0.01,
+    0.05,
   ),
   'relative_patch': Case(_relative_patch, math.log(8), 0.05, 0.05),
   'jigsaw': Case(_jigsaw, math.log(6), 0.05, 0.05),

@@ -41,7 +41,12 @@ def make_batch(rows=16, seed=0, unknown=0):
 
 def make_method(**changes):
   return Supervised(
-    **{'encoder': TinyEncoder(), 'num_classes': CLASSES, **changes}
+    **{
+      'encoder': TinyEncoder(),
+      'num_classes': CLASSES,
+      'frozen': True,
+      **changes,
+    }
   )
 
 

@@ -164,8 +164,9 @@ def test_moco_v3():
   peer = torch_methods.MoCoV3(
     net, predictor, temperature=0.3, momentum=MOMENTUM
   )
-  # At 0.003 the BatchNorms of the heads make training chaotic: PyTorch's float32
-  # and float64 part as soon. A copy that is a step late moves the loss by 1e-2.
+  # At 0.003 the BatchNorms of the heads make training chaotic: float32 and
+  # float64 in PyTorch part as soon. A copy that is a step late moves the loss
+  # by 1e-2.
   rate = _rate(0.001)
   theirs = _theirs(peer, batches, rate)
   train, ours = _ours(method, params, state, batches, rate)
