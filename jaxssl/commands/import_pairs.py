@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
+import pathlib
 from typing import Any
 
 import jax
@@ -14,7 +15,12 @@ from jaxssl.augment import recipes
 from jaxssl.methods.base import Method
 from jaxssl.text.tokenizer import BYTES
 from jaxssl.train.workdir import Workdir
-from jaxssl.weights import huggingface_pairs, open_clip
+from jaxssl.weights import (
+  huggingface_pairs,
+  model_folder,
+  open_clip,
+  safetensors_file,
+)
 from jaxssl.weights.exported import ExportedEncoder, save_encoder
 
 Tensors = Mapping[str, np.ndarray]
@@ -39,16 +45,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(
   arguments: argparse.Namespace,
   overrides: Sequence[str],
-  tensors: Tensors,
+  file: pathlib.Path,
 ) -> None:
   """Writes `export/` and `config.json` in a new workdir.
 
-  Vocabulary, length and width of the joint space are those of the file; other
-  options of the towers are given as `--config.text_encoder.depth=4`. Images are
-  normalised as the authors' (CLIP's mean and deviation; SigLIP's 0.5).
+  Vocabulary, length and width of the joint space are those of the file;
+  activations, epsilon and heads those of the description beside it, if there is
+  one; other options of the towers are given as `--config.text_encoder.depth=4`.
+  Images are normalised as the authors' (CLIP's mean and deviation; SigLIP's
+  0.5).
   """
-  tensors = FORMATS[arguments.format](tensors)
-  config = _config(arguments, overrides, tensors)
+  tensors = FORMATS[arguments.format](safetensors_file.read(file))
+  described = model_folder.options(file, arguments.format)
+  config = _config(arguments, overrides, tensors, described)
   method = build.build_method(config)
   towers = huggingface_pairs.pair_from_huggingface(
     tensors, _abstract_towers(method, arguments.image_size)
@@ -69,7 +78,7 @@ def run(
   atomic_file.write_text(workdir.config_path, config_lib.to_json(config))
 
 
-def _config(arguments, overrides, tensors) -> config_lib.Config:
+def _config(arguments, overrides, tensors, described) -> config_lib.Config:
   is_clip = huggingface_pairs.is_clip(tensors)
   name = 'clip' if is_clip else 'siglip'
   text = {'tokenizer': arguments.tokenizer or BYTES, 'clean': name}
@@ -94,6 +103,10 @@ def _config(arguments, overrides, tensors) -> config_lib.Config:
     | values
     for section, values in sections.items()
   }
+  for section, values in described.items():
+    # A modified ResNet has neither heads nor an activation.
+    own = values.keys() & config[section].keys()
+    config[section] |= {key: values[key] for key in own}
   changes = config_lib.parse_overrides(overrides)
   config = config_lib.apply_overrides(config, changes)
   # No data and no training: what commands for runs ask of a config.

@@ -16,6 +16,7 @@ from jaxssl.weights import (
   dalle,
   huggingface,
   huggingface_pairs,
+  model_folder,
   releases,
   safetensors_file,
   timm,
@@ -70,7 +71,11 @@ _log = logging.getLogger(__name__)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   """Adds the arguments of the command."""
   parser.add_argument('format', help=f'one of {", ".join(_NAMES)}')
-  parser.add_argument('file', help='.safetensors file')
+  parser.add_argument(
+    'file',
+    help='.safetensors file; for huggingface and open_clip also the folder of '
+    'a model, or its id at the hub',
+  )
   parser.add_argument(
     '--encoder', required=True, help='the architecture, for example vit_s16'
   )
@@ -95,14 +100,12 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     raise UserError(f'--image_size is {arguments.image_size}; give its pixels')
   workdir = Workdir(arguments.workdir)
   refuse_existing(workdir.path)
-  path = pathlib.Path(arguments.file)
-  if not path.is_file():
-    raise UserError(f'weights file {str(path)!r} does not exist')
+  path = model_folder.find(arguments.file, arguments.format)
   _refuse_pickle(path)
   if arguments.text_encoder:
     if arguments.format not in import_pairs.FORMATS:
       raise UserError(f'{arguments.format} has no text towers to import')
-    import_pairs.run(arguments, overrides, safetensors_file.read(path))
+    import_pairs.run(arguments, overrides, path)
     _log.info('wrote %s', workdir.path)
     return 0
   if arguments.format not in FORMATS:

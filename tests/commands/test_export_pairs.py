@@ -79,10 +79,13 @@ def test_transformers_loads_it_and_gives_the_same_logits(exported):
 
 def test_it_comes_back_to_the_bit(exported, tmp_path):
   workdir, out = exported
-  file = out / 'model.safetensors'
-  arguments = (*clip_towers.arguments(), *ACTS)
-  assert _import('huggingface', file, tmp_path / 'run', *arguments) == 0
-  chex.assert_trees_all_equal(_towers(tmp_path / 'run'), _towers(workdir))
+  again = tmp_path / 'run'
+  assert _import('huggingface', out, again, *clip_towers.arguments()) == 0
+  chex.assert_trees_all_equal(_towers(again), _towers(workdir))
+  # The folder says which activations and epsilon are its own.
+  before, after = (Workdir(w).read_config() for w in (workdir, again))
+  for section in ('encoder', 'text_encoder', 'head', 'method'):
+    assert after[section] == before[section]
 
 
 def test_the_images_it_wants_are_described(exported):

@@ -1,0 +1,163 @@
+import json
+
+import pytest
+
+from jaxssl.errors import UserError
+from jaxssl.weights import model_folder
+
+ID = 'owner/name'
+
+
+def _folder(path, *names):
+  path.mkdir(parents=True)
+  for name in names:
+    (path / name).write_text('{}')
+  return path
+
+
+@pytest.mark.parametrize(
+  ('library', 'name'),
+  [
+    ('huggingface', 'model.safetensors'),
+    ('open_clip', 'open_clip_model.safetensors'),
+  ],
+)
+def test_weights_are_found_in_a_folder_or_given(library, name, tmp_path):
+  folder = _folder(tmp_path / 'model', name, 'pytorch_model.bin')
+  for given in (folder, folder / name):
+    assert model_folder.find(str(given), library) == folder / name
+  other = folder / 'pytorch_model.bin'
+  assert model_folder.find(str(other), library) == other
+
+
+@pytest.fixture
+def offline(tmp_path, monkeypatch):
+  """An empty cache of the hub's library, and no network."""
+  constants = pytest.importorskip('huggingface_hub.constants')
+  monkeypatch.setattr(constants, 'HF_HUB_OFFLINE', True)
+  monkeypatch.setattr(constants, 'HF_HUB_CACHE', str(tmp_path / 'cache'))
+  return tmp_path / 'cache'
+
+
+def test_a_hub_id_is_found_where_it_was_downloaded(offline):
+  entry = offline / 'models--owner--name'
+  snapshot = _folder(entry / 'snapshots' / '0a1b', 'model.safetensors')
+  _folder(entry / 'refs')
+  (entry / 'refs' / 'main').write_text('0a1b')
+  found = model_folder.find(ID, 'huggingface')
+  assert found == snapshot / 'model.safetensors'
+
+
+def test_a_hub_id_without_network_says_what_to_download(offline):
+  assert not offline.exists()
+  with pytest.raises(
+    UserError, match=r"^'owner/name' .*download open_clip_model\.safe.*folder$"
+  ):
+    model_folder.find(ID, 'open_clip')
+
+
+@pytest.mark.parametrize(
+  ('given', 'library', 'message'),
+  [
+    ('missing', 'huggingface', "'missing' does not exist"),
+    (ID, 'timm', "'owner/name' does not exist"),
+    ('empty', 'timm', 'is a folder; give the .safetensors file'),
+    ('empty', 'huggingface', 'holds no model.safetensors'),
+    ('empty', 'open_clip', 'holds no open_clip_model.safetensors'),
+  ],
+)
+def test_what_is_not_there_is_a_user_error(
+  given, library, message, tmp_path, monkeypatch
+):
+  monkeypatch.chdir(tmp_path)
+  _folder(tmp_path / 'empty')
+  with pytest.raises(UserError, match=message):
+    model_folder.find(given, library)
+
+
+def _options(folder, library, name, content):
+  file = folder / 'weights.safetensors'
+  (folder / name).write_text(
+    content if isinstance(content, str) else json.dumps(content)
+  )
+  return model_folder.options(file, library)
+
+
+@pytest.mark.parametrize(
+  ('config', 'expected'),
+  [
+    ({'model_type': 'vit', 'hidden_act': 'relu'}, {}),
+    (
+      {
+        'vision_config': {'hidden_act': 'gelu_new', 'num_attention_heads': 3},
+        'text_config': {'layer_norm_eps': 1e-6},
+      },
+      {
+        'encoder': {'act': 'gelu_tanh', 'num_heads': 3},
+        'text_encoder': {'epsilon': 1e-6},
+      },
+    ),
+  ],
+)
+def test_description_of_transformers(config, expected, tmp_path):
+  found = _options(tmp_path, 'huggingface', 'config.json', config)
+  assert found == expected
+
+
+@pytest.mark.parametrize(
+  ('model', 'expected'),
+  [
+    (
+      {
+        'quick_gelu': True,
+        'vision_cfg': {'layers': 12, 'width': 768},
+        'text_cfg': {'heads': 8},
+      },
+      {
+        'encoder': {'act': 'quick_gelu', 'num_heads': 12},
+        'text_encoder': {'act': 'quick_gelu', 'num_heads': 8},
+      },
+    ),
+    (
+      {'vision_cfg': {'layers': 32, 'width': 1280, 'head_width': 80}},
+      {
+        'encoder': {'act': 'gelu', 'num_heads': 16},
+        'text_encoder': {'act': 'gelu'},
+      },
+    ),
+    (
+      {'vision_cfg': {'layers': [3, 4, 6, 3], 'width': 64}},
+      {'encoder': {}, 'text_encoder': {'act': 'gelu'}},
+    ),
+  ],
+)
+def test_description_of_open_clip(model, expected, tmp_path):
+  found = _options(
+    tmp_path, 'open_clip', 'open_clip_config.json', {'model_cfg': model}
+  )
+  assert found == expected
+
+
+@pytest.mark.parametrize(
+  ('content', 'message'),
+  [
+    ('{', 'is damaged'),
+    ('[' * 100_000, 'is damaged'),
+    ({'vision_config': 3}, 'is damaged'),
+    ({'vision_config': {'hidden_act': 'relu'}}, "hidden_act is 'relu'"),
+    ({'vision_config': {'hidden_act': []}}, 'is damaged'),
+    ({'text_config': {'num_attention_heads': '8'}}, "heads is '8'"),
+    ({'text_config': {'num_attention_heads': 0}}, 'heads is 0'),
+    ({'text_config': {'layer_norm_eps': -1e-6}}, 'layer_norm_eps is -1e-06'),
+  ],
+)
+def test_a_damaged_description_is_a_user_error(content, message, tmp_path):
+  with pytest.raises(UserError, match=rf'config\.json.*{message}'):
+    _options(tmp_path, 'huggingface', 'config.json', content)
+
+
+def test_an_impossible_description_of_open_clip(tmp_path):
+  vision = {'layers': 12, 'width': 768, 'head_width': 0}
+  content = {'model_cfg': {'vision_cfg': vision}}
+  with pytest.raises(UserError, match='is damaged'):
+    _options(tmp_path, 'open_clip', 'open_clip_config.json', content)
