@@ -163,8 +163,8 @@ def _from_hub(name: str, layout: _Layout) -> pathlib.Path:
   try:
     return pathlib.Path(hub.snapshot_download(name, allow_patterns=wanted))
   except (OSError, ValueError) as error:
-    # Its messages are paragraphs; the first line says what went wrong.
-    reason = next(iter(str(error).splitlines()), type(error).__name__)
+    # Its messages are paragraphs; the first sentence says what went wrong.
+    reason = re.split(r'\n|\. ', str(error))[0] or type(error).__name__
     raise UserError(
       f'{name!r} is no file or folder here and could not be had from the hub '
       f'({reason}); download {" and ".join(wanted)} of it where there is a '

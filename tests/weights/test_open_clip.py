@@ -15,24 +15,38 @@ def _load(tensors, method):
   )
 
 
+def _vit():
+  from benchmarks import torch_open_clip
+
+  sizes = {'image_size': clip_towers.SIZE, 'patch_size': 8, 'out_dim': 24}
+  return torch_open_clip.ViT(**sizes, **clip_towers.SMALL), clip_towers.clip()
+
+
+def _resnet():
+  from benchmarks import torch_open_clip
+
+  visual = torch_open_clip.ResNet(clip_towers.SIZE, **clip_towers.RESNET)
+  return visual, clip_towers.clip_resnet()
+
+
 @pytest.mark.reference
-def test_features_and_logits_equal_a_pytorch_transcription():
+@pytest.mark.parametrize('make', [_vit, _resnet])
+def test_features_and_logits_equal_a_pytorch_transcription(make):
   import torch
 
-  from tests.weights import open_clip_reference
+  from benchmarks import torch_open_clip
 
-  model = open_clip_reference.randomize(
-    open_clip_reference.CLIP(
-      clip_towers.SIZE,
-      8,
+  visual, method = make()
+  model = torch_open_clip.randomize(
+    torch_open_clip.CLIP(
+      visual,
       clip_towers.TOKENIZER.vocab_size,
       clip_towers.LENGTH,
       24,
-      clip_towers.SMALL,
+      **clip_towers.SMALL,
     )
   )
   tensors = {n: t.numpy() for n, t in model.state_dict().items()}
-  method = clip_towers.clip()
   towers = _load(tensors, method)
   images, text = timm_reference.images(clip_towers.SIZE, 3), clip_towers.text()
   with torch.no_grad():
@@ -46,7 +60,7 @@ def test_features_and_logits_equal_a_pytorch_transcription():
     )
   )(towers, images, text)
   logits = np.exp(towers['logits']['params']['scale']) * x @ y.T
-  # float32 on both sides, two blocks.
+  # float32 on both sides, two blocks or 17 convolutions.
   for ours, wanted in zip((x, y, logits), theirs, strict=True):
     np.testing.assert_allclose(ours, wanted.numpy(), atol=1e-5)
 
