@@ -35,22 +35,27 @@ def encoder(work: Workload):
   """Returns timm's model without classifier, with the stem and width asked."""
   libraries()
   import timm
+  from torch import nn
 
   model = timm.create_model(work.timm, num_classes=0, **work.timm_options)
   if work.options.get('stem') == 'cifar':
-    _set_stem(model, model.layer1[0].conv1.out_channels)
+    channels = model.layer1[0].conv1.out_channels
+    set_stem(model, nn.Conv2d(3, channels, 3, padding=1, bias=False))
+    model.maxpool = nn.Identity()
   return model
 
 
-def _set_stem(model, channels: int) -> None:
-  """Puts SimCLR's CIFAR stem into a timm ResNet with basic blocks."""
+def set_stem(model, conv) -> None:
+  """Gives a timm ResNet with basic blocks a first convolution of any width.
+
+  timm's has 64 channels, and a first block that projects them.
+  """
   from timm.models.resnet import BasicBlock
   from torch import nn
 
-  model.conv1 = nn.Conv2d(3, channels, 3, padding=1, bias=False)
+  channels = conv.out_channels
+  model.conv1 = conv
   model.bn1 = nn.BatchNorm2d(channels)
-  model.maxpool = nn.Identity()
-  # timm's stem always has 64 channels and its first block a projection.
   model.layer1[0] = BasicBlock(channels, channels)
 
 
