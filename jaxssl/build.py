@@ -230,11 +230,12 @@ def complete(config: Config) -> Config:
   }
 
 
-def build(config: Config) -> Run:
+def build(config: Config, source: Any = None) -> Run:
   """Builds all objects of a run.
 
   Args:
     config: from `complete`.
+    source: instead of that of section `data`.
 
   Raises:
     UserError: if a value is not possible (batch not divisible by the devices,
@@ -243,7 +244,7 @@ def build(config: Config) -> Run:
   train, evaluation = Train(**config['train']), Eval(**config['eval'])
   inputs = Input(**config['input'])
   _check_numbers(train, evaluation, inputs)
-  source = build_source(config)
+  source = source or build_source(config)
   mode = make_mode(train.mode, num_devices=train.num_devices)
   _check_divides(train)
   steps_per_epoch = source.num_examples / train.batch_size

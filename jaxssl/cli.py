@@ -23,6 +23,7 @@ COMMANDS = {
   'plot': 'pictures of a run: training curve, map of the features',
   'visualize': 'what a run has learned: its pictures on one HTML page',
   'inspect': 'config, parameters and a picture of the augmented views',
+  'plan': 'memory, FLOPs and speed of a config on a TPU slice or a GPU',
   'import': 'published weights into a workdir',
   'search': 'the pictures that fit a sentence best (image-text runs)',
   'tokenizer': 'a tokenizer from the captions of a data set',

@@ -88,14 +88,16 @@ def _convolve(x: jax.Array, kernel: jax.Array, *, stride: int) -> jax.Array:
 
 
 def _grad_x(x, kernel, grad, *, stride, forward):
-  # The value of `x` does not matter: `forward` is linear in it.
-  _, transpose = jax.vjp(lambda x: forward(x, kernel, stride=stride), x)
-  return transpose(grad)[0]
+  # `forward` is linear in `x`, whose value does not matter.
+  return jax.linear_transpose(lambda x: forward(x, kernel, stride=stride), x)(
+    grad
+  )[0]
 
 
 def _xla_grad_kernel(x, kernel, grad, *, stride):
-  _, transpose = jax.vjp(lambda k: _convolve(x, k, stride=stride), kernel)
-  return transpose(grad)[0]
+  return jax.linear_transpose(lambda k: _convolve(x, k, stride=stride), kernel)(
+    grad
+  )[0]
 
 
 def _patches(x: jax.Array, k: int, stride: int) -> jax.Array:

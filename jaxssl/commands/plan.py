@@ -1,0 +1,180 @@
+"""`jaxssl plan`: what a config needs of a TPU slice or a GPU."""
+
+import argparse
+from collections.abc import Callable, Sequence
+import json
+import pathlib
+from typing import Any
+
+import jax
+from rich.console import Console
+from rich.table import Table
+
+from jaxssl import atomic_file
+from jaxssl import config as config_lib
+from jaxssl.commands import configs, targets
+from jaxssl.errors import UserError
+from jaxssl.planning import abstract, chips, compiled, flops
+
+IMAGENET = 1_281_167
+_GIB = 2.0**30
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+  """Adds the arguments of the command."""
+  configs.add_arguments(parser)
+  parser.add_argument(
+    '--topology', help='compile for this TPU slice, for example v5e:4x4'
+  )
+  parser.add_argument(
+    '--gpu', help=f'no compilation; one of {", ".join(chips.GPUS)}'
+  )
+  parser.add_argument(
+    '--num_gpus', type=int, default=1, help='how many of them; default: 1'
+  )
+  parser.add_argument(
+    '--utilisation',
+    type=float,
+    default=0.4,
+    help='share of the peak rate that is assumed; default: 0.4',
+  )
+  parser.add_argument(
+    '--largest_batch',
+    action='store_true',
+    help='look for the largest batch that fits, by powers of two',
+  )
+  parser.add_argument(
+    '--num_examples',
+    type=int,
+    default=IMAGENET,
+    help='images of the data, which is not read; default: ImageNet',
+  )
+  parser.add_argument('--out', help='JSON file for the figures')
+
+
+def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
+  """Prints a table; writes the figures to a file if asked."""
+  out = arguments.out and pathlib.Path(arguments.out)
+  if out:
+    targets.check_file(out, suffix='.json')
+  _check(arguments)
+  config = configs.resolve(arguments, overrides)
+  found = _found(arguments, config)
+  _print(found)
+  if out:
+    atomic_file.write_text(out, json.dumps(found, indent=2) + '\n')
+  return 0
+
+
+def _check(arguments: argparse.Namespace) -> None:
+  if bool(arguments.topology) == bool(arguments.gpu):
+    raise UserError('give either --topology VERSION:AxB or --gpu NAME')
+  if not 0 < arguments.utilisation <= 1:
+    raise UserError(
+      f'--utilisation is {arguments.utilisation}; it is a share of 1'
+    )
+  if arguments.largest_batch and arguments.gpu:
+    raise UserError(
+      '--largest_batch needs --topology: only there the step is compiled'
+    )
+  for flag in ('num_gpus', 'num_examples'):
+    if getattr(arguments, flag) < 1:
+      raise UserError(f'--{flag} must be at least 1')
+
+
+def _found(
+  arguments: argparse.Namespace, config: config_lib.Config
+) -> dict[str, Any]:
+  """Returns the figures, by name, in the units that the names state."""
+
+  def plan(batch_size: int | None = None) -> abstract.Plan:
+    return abstract.plan(
+      config, batch_size=batch_size, num_examples=arguments.num_examples
+    )
+
+  if arguments.gpu:
+    planned, chip, count = plan(), chips.gpu(arguments.gpu), arguments.num_gpus
+    measured: dict[str, Any] = {}
+  else:
+    chip = chips.tpu_of(arguments.topology)
+    devices = compiled.devices_of(arguments.topology)
+    planned, count = plan(), len(devices)
+    measured = _of_report(compiled.compile_step(planned, devices), chip)
+    if arguments.largest_batch:
+      measured['largest batch'] = largest(
+        lambda rows: compiled.compile_step(plan(rows), devices).fits,
+        start=planned.run.train.batch_size,
+        smallest=count,
+      )
+  rows = planned.run.train.batch_size
+  per_image = _model_flops(config, planned, arguments.num_examples) / rows
+  rate = arguments.utilisation * chip.flops * count / per_image
+  return {
+    'on': arguments.topology or f'{count} x {arguments.gpu}',
+    'batch': rows,
+    'memory of a chip, GiB': chip.memory / _GIB,
+    'parameters, optimizer and method, GiB': _bytes(planned.state) / _GIB,
+    **measured,
+    'model GFLOP an image, forward and backward': per_image / 1e9,
+    f'images/s at {arguments.utilisation:.0%} of the peak': rate,
+  }
+
+
+def _of_report(report: compiled.Report, chip: chips.Chip) -> dict[str, Any]:
+  limit = report.limit or chip.memory
+  figures: dict[str, Any] = {
+    'chips': report.num_chips,
+    'fits': report.fits,
+    'needed of a chip, GiB': report.needed / _GIB,
+    'left, GiB': (limit - report.needed) / _GIB,
+    'compile seconds': report.seconds,
+  }
+  figures |= {f'{k}, GiB': v / _GIB for k, v in report.memory.items()}
+  figures |= {f'{k}, MiB': v / 2**20 for k, v in report.collectives.items()}
+  if report.flops:
+    figures['compiled GFLOP of a chip'] = report.flops / 1e9
+  return figures
+
+
+def largest(
+  fits: Callable[[int], bool], *, start: int, smallest: int
+) -> int | None:
+  """Returns the largest batch among start · 2^i that fits; None if none does.
+
+  Args:
+    fits: tells for a batch.
+    start: where to begin.
+    smallest: below this is no batch.
+  """
+  rows = start
+  if fits(rows):
+    while fits(2 * rows):
+      rows *= 2
+    return rows
+  while rows % 2 == 0 and rows // 2 >= smallest:
+    rows //= 2
+    if fits(rows):
+      return rows
+  return None
+
+
+def _model_flops(
+  config: config_lib.Config, planned: abstract.Plan, num_examples: int
+) -> float:
+  """Products and sums of the step without those that are done twice."""
+  plain = abstract.plan(
+    abstract.without_recomputation(config), num_examples=num_examples
+  )
+  return flops.matmul_flops(plain.step, planned.state, planned.batch)
+
+
+def _bytes(tree: Any) -> int:
+  return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+
+def _print(found: dict[str, Any]) -> None:
+  table = Table('', '')
+  for name, value in found.items():
+    shown = f'{value:,.4g}' if isinstance(value, float) else str(value)
+    table.add_row(name, shown)
+  Console().print(table)

@@ -1,0 +1,66 @@
+"""Accelerators in numbers, as their makers state them.
+
+TPUs: cloud.google.com/tpu/docs (system architecture of each version); GPUs:
+NVIDIA's data sheets, SXM form, without sparsity.
+"""
+
+import dataclasses
+
+from jaxssl.errors import UserError, unknown
+
+GIB = 2**30
+
+
+@dataclasses.dataclass(frozen=True)
+class Chip:
+  """One accelerator.
+
+  Attributes:
+    memory: bytes of its own memory.
+    flops: peak rate in bfloat16, a second.
+  """
+
+  memory: float
+  flops: float
+
+
+TPUS = {
+  'v4': Chip(32 * GIB, 275e12),
+  'v5e': Chip(16 * GIB, 197e12),
+  'v5p': Chip(95 * GIB, 459e12),
+  'v6e': Chip(32 * GIB, 918e12),
+}
+GPUS = {
+  'a100': Chip(80 * GIB, 312e12),
+  'h100': Chip(80 * GIB, 989e12),
+  'h200': Chip(141 * GIB, 989e12),
+}
+
+
+def tpu_of(topology: str) -> Chip:
+  """Returns the chip of a topology such as `'v5e:4x4'`.
+
+  Raises:
+    UserError: if it is not `VERSION:AxB` or `VERSION:AxBxC`, or the version is
+      unknown.
+  """
+  version, _, shape = topology.partition(':')
+  if not shape or not all(side.isdigit() for side in shape.split('x')):
+    raise UserError(
+      f'--topology {topology!r} is no slice; give VERSION:AxB, for example '
+      'v5e:4x4, or VERSION:AxBxC, for example v4:2x2x4'
+    )
+  if version not in TPUS:
+    raise unknown('TPU', version, TPUS)
+  return TPUS[version]
+
+
+def gpu(name: str) -> Chip:
+  """Returns the chip of that name.
+
+  Raises:
+    UserError: if it is unknown.
+  """
+  if name not in GPUS:
+    raise unknown('GPU', name, GPUS)
+  return GPUS[name]

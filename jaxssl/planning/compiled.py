@@ -1,0 +1,180 @@
+"""Compiles a training step for TPUs that are not there.
+
+libtpu (`pip install "jaxssl[tpu]"`) holds the compiler; it needs no TPU. What
+comes out is what a TPU would run, and its memory; how fast it would run is not
+known from it.
+"""
+
+import collections
+import dataclasses
+import math
+import os
+import re
+import time
+from typing import Any
+
+import jax
+from jax.experimental import topologies
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from jaxssl.errors import UserError
+from jaxssl.parallel import modes
+from jaxssl.planning.abstract import Plan
+
+_KINDS = (
+  'all-reduce',
+  'all-gather',
+  'reduce-scatter',
+  'all-to-all',
+  'collective-permute',
+)
+_BYTES = {'pred': 1, 's8': 1, 'u8': 1, 'bf16': 2, 'f16': 2, 's16': 2, 'u16': 2}
+_BYTES |= {'f32': 4, 's32': 4, 'u32': 4, 'f64': 8, 's64': 8, 'u64': 8}
+# `x = (f32[2,3]{...}, ...) all-reduce(`; an asynchronous one counts when done.
+_COLLECTIVE = re.compile(rf'= (.*?) ({"|".join(_KINDS)})(-done)?\(')
+_ARRAY = re.compile(r'\b([a-z]+[0-9]*)\[([0-9,]*)\]')
+_TOO_MUCH = re.compile(r'Used ([0-9.]+)([KMGT]?) of ([0-9.]+)([KMGT]?) hbm')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Report:
+  """What the compiler says of one chip.
+
+  Attributes:
+    num_chips: chips of the slice.
+    seconds: that tracing and compiling took.
+    memory: bytes by kind; empty where it does not fit.
+    needed: bytes in all.
+    limit: bytes that the compiler may use; None where it fits.
+    flops: operations of the compiled program, recomputation included.
+    collectives: bytes that each kind of collective brings to a chip; what lies
+      in a loop counts once.
+  """
+
+  num_chips: int
+  seconds: float
+  memory: dict[str, float]
+  needed: float
+  limit: float | None = None
+  flops: float | None = None
+  collectives: dict[str, float] = dataclasses.field(default_factory=dict)
+
+  @property
+  def fits(self) -> bool:
+    """Whether the step fits into the memory of a chip."""
+    return self.limit is None
+
+
+def devices_of(topology: str) -> list[Any]:
+  """Returns compile-only devices of a slice such as `'v5e:4x4'`.
+
+  Raises:
+    UserError: without libtpu, or for a shape that there is not.
+  """
+  # Else it looks for the metadata of a machine that has TPUs, for minutes.
+  os.environ.setdefault('TPU_SKIP_MDS_QUERY', '1')
+  try:
+    found = topologies.get_topology_desc(platform='tpu', topology_name=topology)
+  except Exception as error:  # of many types
+    raise UserError(
+      f'no compiler for {topology}: {str(error).splitlines()[0]}; the compiler '
+      'comes with pip install "jaxssl[tpu]"'
+    ) from error
+  return list(found.devices)
+
+
+def compile_step(plan: Plan, devices: list[Any]) -> Report:
+  """Compiles the step, the state on every chip and the rows spread over them.
+
+  Args:
+    plan: what to compile; its compile mode counts.
+    devices: of `devices_of`.
+
+  Raises:
+    UserError: if the batch cannot be spread evenly.
+  """
+  rows = plan.run.train.batch_size
+  if rows % len(devices):
+    raise UserError(
+      f'a batch of {rows} cannot be spread over {len(devices)} chips'
+    )
+  mesh = modes.make_mesh(devices)
+  state = _placed(plan.state, NamedSharding(mesh, P()))
+  batch = _placed(plan.batch, NamedSharding(mesh, P(modes.AXIS)))
+  start = time.perf_counter()
+  lowered = _jitted(plan, mesh).lower(state, batch)
+  try:
+    compiled = lowered.compile()
+  except jax.errors.JaxRuntimeError as error:
+    found = _TOO_MUCH.search(str(error))
+    if not found:
+      raise
+    return Report(
+      num_chips=len(devices),
+      seconds=time.perf_counter() - start,
+      memory={},
+      needed=_in_bytes(*found.group(1, 2)),
+      limit=_in_bytes(*found.group(3, 4)),
+    )
+  memory = _memory(compiled.memory_analysis())
+  return Report(
+    num_chips=len(devices),
+    seconds=time.perf_counter() - start,
+    memory=memory,
+    needed=sum(memory.values()),
+    flops=compiled.cost_analysis().get('flops'),
+    collectives=collective_bytes(compiled.as_text()),
+  )
+
+
+def collective_bytes(text: str) -> dict[str, float]:
+  """Returns the bytes that each kind of collective yields.
+
+  Args:
+    text: HLO of a compiled program.
+  """
+  total: dict[str, float] = collections.defaultdict(float)
+  for shapes, kind, _ in _COLLECTIVE.findall(text):
+    for dtype, sides in _ARRAY.findall(shapes):
+      count = math.prod(int(side) for side in sides.split(',') if side)
+      total[kind] += count * _BYTES.get(dtype, 0)
+  return dict(total)
+
+
+def _jitted(plan: Plan, mesh: jax.sharding.Mesh) -> Any:
+  if plan.run.train.mode == 'jit':
+    return modes.Jit(mesh).compile(plan.step)
+
+  def device_view(state, batch):
+    return plan.step(state, batch, axis_name=modes.AXIS)
+
+  # What `pmap` compiles; it has no devices that are not there.
+  spread = jax.shard_map(
+    device_view,
+    mesh=mesh,
+    in_specs=(P(), P(modes.AXIS)),
+    out_specs=P(),
+    check_vma=False,
+  )
+  return jax.jit(spread, donate_argnums=0)
+
+
+def _placed(tree: Any, sharding: NamedSharding) -> Any:
+  return jax.tree.map(
+    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree
+  )
+
+
+def _memory(found: Any) -> dict[str, float]:
+  kept = found.alias_size_in_bytes
+  return {
+    'state and batch': float(found.argument_size_in_bytes),
+    'results beside them': float(found.output_size_in_bytes - kept),
+    'temporary': float(found.temp_size_in_bytes),
+    'program': float(found.generated_code_size_in_bytes),
+  }
+
+
+def _in_bytes(number: str, unit: str) -> float:
+  return float(number) * 1024.0 ** ' KMGT'.index(unit or ' ')

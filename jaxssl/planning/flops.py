@@ -1,0 +1,98 @@
+"""Counts the arithmetic of a function from its trace."""
+
+from collections.abc import Callable
+import math
+from typing import Any
+
+import jax
+from jax.extend import core
+
+
+def matmul_flops(fn: Callable[..., Any], *args: Any) -> float:
+  """Returns the FLOPs of all matrix products and convolutions of `fn(*args)`.
+
+  A product and a sum count as two. Nothing is computed or compiled. The body of
+  a loop with a known number of rounds counts so many times; of the branches of
+  a condition the dearest counts. What `jax.checkpoint` computes again is
+  counted again.
+
+  Args:
+    fn: a function that JAX can trace.
+    *args: arrays or `jax.ShapeDtypeStruct`.
+  """
+  return _of_jaxpr(jax.make_jaxpr(fn)(*args).jaxpr)
+
+
+def _of_jaxpr(jaxpr: core.Jaxpr) -> float:
+  return sum(map(_of_equation, jaxpr.eqns))
+
+
+def _of_equation(equation: core.JaxprEqn) -> float:
+  name = equation.primitive.name
+  if name == 'dot_general':
+    return _of_dot(equation)
+  if name == 'conv_general_dilated':
+    return _of_convolution(equation)
+  inner = [_of_jaxpr(jaxpr) for jaxpr in _jaxprs(equation.params)]
+  if name == 'cond':
+    return max(inner)
+  rounds = equation.params['length'] if name == 'scan' else 1
+  devices = 1
+  if name == 'shard_map':
+    mesh = equation.params['mesh']
+    devices = math.prod(mesh.shape.values())
+  return rounds * devices * sum(inner)
+
+
+def _of_dot(equation: core.JaxprEqn) -> float:
+  (contracted, _), _ = equation.params['dimension_numbers']
+  left = equation.invars[0].aval.shape
+  summed = math.prod(left[axis] for axis in contracted)
+  return 2.0 * math.prod(equation.outvars[0].aval.shape) * summed
+
+
+def _of_convolution(equation: core.JaxprEqn) -> float:
+  """Counts products with the zeros of padding and dilation out.
+
+  Of each axis of the window, only the places count that meet a pixel.
+  """
+  params = equation.params
+  numbers = params['dimension_numbers']
+  image, kernel = (v.aval.shape for v in equation.invars)
+  out = equation.outvars[0].aval.shape
+  channels = kernel[numbers.rhs_spec[1]]
+  places = 1
+  for axis in range(len(params['window_strides'])):
+    places *= _met(
+      size=image[numbers.lhs_spec[axis + 2]],
+      window=kernel[numbers.rhs_spec[axis + 2]],
+      out=out[numbers.out_spec[axis + 2]],
+      stride=params['window_strides'][axis],
+      low=params['padding'][axis][0],
+      image_dilation=params['lhs_dilation'][axis],
+      window_dilation=params['rhs_dilation'][axis],
+    )
+  rows, features = out[numbers.out_spec[0]], out[numbers.out_spec[1]]
+  return 2.0 * rows * features * places * channels / params['batch_group_count']
+
+
+def _met(
+  *, size, window, out, stride, low, image_dilation, window_dilation
+) -> int:
+  """Counts pairs of output and window place that meet a pixel, on one axis."""
+  total = 0
+  for place in range(out):
+    for tap in range(window):
+      at = place * stride - low + tap * window_dilation
+      inside = 0 <= at <= (size - 1) * image_dilation
+      total += inside and at % image_dilation == 0
+  return total
+
+
+def _jaxprs(params: dict[str, Any]):
+  for value in params.values():
+    for each in value if isinstance(value, tuple | list) else (value,):
+      if isinstance(each, core.ClosedJaxpr):
+        yield each.jaxpr
+      elif isinstance(each, core.Jaxpr):
+        yield each

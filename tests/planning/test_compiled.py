@@ -1,0 +1,81 @@
+import importlib.util
+import pathlib
+
+import pytest
+
+from jaxssl import build, errors
+from jaxssl import config as config_lib
+from jaxssl.planning import abstract, compiled
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+HLO = """
+  %a = f32[8,4]{1,0} all-reduce(f32[8,4] %x), replica_groups={}
+  %b = (f32[2]{0}, bf16[3,2]{1,0}) all-reduce(f32[2] %y, bf16[3,2] %z)
+  %s = (f32[4]{0}, f32[16]{0}) all-gather-start(f32[4] %x)
+  %d = f32[16]{0} all-gather-done((f32[4], f32[16]) %s)
+  %f = f32[8] fusion(f32[8] %all-reduce.1)
+"""
+
+
+def test_bytes_of_collectives():
+  found = compiled.collective_bytes(HLO)
+  assert found == {'all-reduce': 4 * 32 + 8 + 12, 'all-gather': 64}
+
+
+def test_too_much_memory_is_read_from_the_compiler():
+  text = 'Ran out of memory in memory space hbm. Used 20.50G of 15.75G hbm. '
+  used = compiled._TOO_MUCH.search(text)
+  assert compiled._in_bytes(*used.group(1, 2)) == 20.5 * 2**30
+
+
+def make_plan(name, *overrides):
+  config = config_lib.load_file(str(ROOT / 'configs' / f'{name}.py'))
+  config = build.complete(config)
+  changes = config_lib.parse_overrides(overrides)
+  config = config_lib.apply_overrides(config, changes)
+  return abstract.plan(config, num_examples=100_000)
+
+
+def test_shapes_need_no_data():
+  plan = make_plan('simclr_resnet50_imagenet')
+  crops = plan.batch['crops']
+  assert [crop.shape for crop in crops] == [(4096, 224, 224, 3)] * 2
+  assert plan.batch['label'].shape == (4096,)
+
+
+def test_text_is_part_of_the_batch():
+  plan = make_plan('clip_vit_b32_tar')
+  assert plan.batch['text'].shape == (32768, 77)
+
+
+def test_recomputation_is_switched_off_everywhere():
+  config = {'encoder': {'name': 'x', 'remat': True}, 'head': {}, 'seed': 0}
+  found = abstract.without_recomputation(config)
+  assert found == {**config, 'encoder': {'name': 'x', 'remat': False}}
+
+
+@pytest.mark.skipif(
+  importlib.util.find_spec('libtpu') is None,
+  reason='libtpu is not installed: pip install "jaxssl[tpu]"',
+)
+@pytest.mark.parametrize('mode', ['jit', 'pmap'])
+def test_small_configs_compile_for_a_slice(mode):
+  plan = make_plan(
+    'quickstart',
+    f'--config.train.mode={mode}',
+    '--config.encoder.width=0.125',
+    '--config.train.batch_size=16',
+  )
+  devices = compiled.devices_of('v5e:2x2')
+  report = compiled.compile_step(plan, devices)
+  assert report.num_chips == 4
+  assert report.fits
+  assert 0 < report.needed < 2**30
+  assert report.collectives['all-reduce'] > 0
+
+
+def test_batch_must_spread_evenly():
+  plan = make_plan('quickstart', '--config.train.batch_size=6')
+  with pytest.raises(errors.UserError, match='4 chips'):
+    compiled.compile_step(plan, [None] * 4)
