@@ -10,9 +10,15 @@ import jax
 import jax.numpy as jnp
 
 from jaxssl import config as config_lib
-from jaxssl import data
 from jaxssl.cli import EXIT_PREEMPTED
-from jaxssl.commands import datasets, encoders, evaluate_pairs
+from jaxssl.commands import (
+  datasets,
+  encoders,
+  evaluate_corruptions,
+  evaluate_pairs,
+  evaluate_shift,
+)
+from jaxssl.commands.splits import Splits
 from jaxssl.errors import UserError
 from jaxssl.evals import features as features_lib
 from jaxssl.evals import protocols
@@ -49,10 +55,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   )
   datasets.add_arguments(parser)
   evaluate_pairs.add_arguments(parser)
+  evaluate_corruptions.add_arguments(parser)
+  evaluate_shift.add_arguments(parser)
 
 
 def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   """Prints a table and writes `results/<protocol>-<data>.json`."""
+  for module in _ROBUSTNESS:
+    if module.PROTOCOL in arguments.protocol:
+      _refuse_others(arguments, module.PROTOCOL)
+      return module.run(arguments, overrides)
   if evaluate_pairs.PROTOCOLS.keys() & set(arguments.protocol):
     return evaluate_pairs.run(arguments, overrides)
   if overrides:
@@ -65,7 +77,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     raise UserError('--layer is for frozen features, not for fine-tuning')
   workdir = Workdir(arguments.workdir)
   exported = encoders.load(workdir, step=arguments.step)
-  splits = _Splits(arguments, workdir, exported)
+  splits = Splits(arguments, workdir, exported)
   report = _Report(workdir, splits, exported)
   if frozen:
     for name, encode in _encoders(arguments, exported).items():
@@ -102,10 +114,22 @@ def _fine_tuned(
       )
 
 
+def _refuse_others(arguments: argparse.Namespace, name: str) -> None:
+  """Raises `UserError` for protocols and arguments that do not go with it."""
+  if arguments.protocol != [name]:
+    raise UserError(f'run {name} apart from other protocols')
+  for flag in ('layer', 'baselines', 'set'):
+    if getattr(arguments, flag):
+      raise UserError(f'{name} takes no --{flag}')
+
+
+# How well a classifier stands other images; each is run by itself.
+_ROBUSTNESS = (evaluate_corruptions, evaluate_shift)
 _PROTOCOLS = (
   *protocols.PROTOCOLS,
   *protocols.TRAINING_PROTOCOLS,
   *evaluate_pairs.PROTOCOLS,
+  *(module.PROTOCOL for module in _ROBUSTNESS),
 )
 UNTRAINED = 'untrained encoder'
 TRAINED = 'trained encoder'
@@ -115,7 +139,7 @@ class _Report:
   """A table of all results; those of the trained encoder go to files."""
 
   def __init__(
-    self, workdir: Workdir, splits: '_Splits', exported: ExportedEncoder
+    self, workdir: Workdir, splits: Splits, exported: ExportedEncoder
   ):
     self._workdir, self._splits, self._exported = workdir, splits, exported
     self._rows = {}
@@ -196,84 +220,3 @@ def _untrained(exported: ExportedEncoder) -> Any:
   return jax.jit(exported.encoder.init)(
     jax.random.key(0), jnp.zeros((1, size, size, 3))
   )
-
-
-def _labelled(source: Any) -> Any:
-  """The source, if it has labels; asked before anything is encoded."""
-  if source.class_names is None:
-    raise UserError(
-      f'{source.name} has no labels, and an evaluation needs them; give --data '
-      'with labels, for example a folder with one subfolder a class'
-    )
-  return source
-
-
-class _Splits:
-  """The features of both splits, kept in `workdir/features`."""
-
-  def __init__(
-    self,
-    arguments: argparse.Namespace,
-    workdir: Workdir,
-    exported: ExportedEncoder,
-  ):
-    section = datasets.section(arguments, workdir)
-    test_split, self.seed = 'test', 0
-    if workdir.config_path.exists():
-      config = workdir.read_config()
-      self.seed = config['seed']
-      test_split = test_split if arguments.data else config['eval']['split']
-    self.name = datasets.data_name(section)
-    self._arguments, self._workdir, self._exported = (
-      arguments,
-      workdir,
-      exported,
-    )
-    splits = arguments.train_split, arguments.test_split or test_split
-    if splits[0] == splits[1]:
-      raise UserError(
-        f'train and test split are both {splits[0]!r}: every image would find '
-        'itself; give another --train_split or --test_split'
-      )
-    self._sources = {
-      split: _labelled(data.make_source(**{**section, 'split': split}))
-      for split in splits
-    }
-
-  @property
-  def sources(self) -> list[Any]:
-    return list(self._sources.values())
-
-  def features(
-    self, encoder: str, encode: Callable[[Any], jax.Array]
-  ) -> list[features_lib.Features]:
-    return [
-      self._features(encoder, encode, split, source)
-      for split, source in self._sources.items()
-    ]
-
-  def _features(self, encoder, encode, split, source):
-    exported, arguments = self._exported, self._arguments
-    fingerprint = '-'.join(
-      map(
-        str,
-        (
-          exported.config_hash,
-          exported.step,
-          source.fingerprint,
-          exported.image_size,
-          arguments.layer,
-          arguments.limit,
-        ),
-      )
-    )
-    name = f'{self.name}-{split}-{encoder}'.replace(' ', '_').replace('/', '_')
-    return features_lib.cached(
-      self._workdir.path / 'features' / f'{name}.npz',
-      fingerprint,
-      lambda: features_lib.extract(
-        encode,
-        datasets.batches(source, exported, limit=arguments.limit),
-        class_names=source.class_names or (),
-      ),
-    )

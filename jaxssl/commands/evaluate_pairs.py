@@ -17,7 +17,7 @@ from jaxssl.evals.features import Features
 from jaxssl.train.workdir import Workdir
 
 _log = logging.getLogger(__name__)
-_DEFAULT_TEMPLATES = 'photo'
+DEFAULT_TEMPLATES = 'photo'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument(
     '--templates',
     help=f'zeroshot: {", ".join(prompts.TEMPLATES)}, or a file with one a '
-    f'line; default: {_DEFAULT_TEMPLATES}',
+    f'line; default: {DEFAULT_TEMPLATES}',
   )
 
 
@@ -113,7 +113,7 @@ def _images(
   return features, np.concatenate(index)
 
 
-def _class_names(source: Any, arguments: argparse.Namespace) -> tuple[str, ...]:
+def class_names(source: Any, arguments: argparse.Namespace) -> tuple[str, ...]:
   """Returns the names of the classes as words."""
   if arguments.classes:
     names = prompts.load_class_names(arguments.classes)
@@ -139,14 +139,15 @@ class _Task:
   run: Callable[..., tuple[Any, dict[str, float]]]
 
 
-def _check_zeroshot(source: Any, arguments: argparse.Namespace) -> None:
+def check_zeroshot(source: Any, arguments: argparse.Namespace) -> None:
+  """Raises `UserError` for data, classes or templates that do not suit."""
   if source.class_names is None:
     raise UserError(
       f'{source.name} has no labels, by which zero-shot classification would '
       'know what is right; give --data with labels'
     )
-  _class_names(source, arguments)
-  prompts.load_templates(arguments.templates or _DEFAULT_TEMPLATES)
+  class_names(source, arguments)
+  prompts.load_templates(arguments.templates or DEFAULT_TEMPLATES)
 
 
 def _run_zeroshot(
@@ -158,10 +159,10 @@ def _run_zeroshot(
 ) -> tuple[zeroshot.ZeroShot, dict[str, float]]:
   del index
   protocol = zeroshot.ZeroShot(
-    templates=prompts.load_templates(arguments.templates or _DEFAULT_TEMPLATES),
+    templates=prompts.load_templates(arguments.templates or DEFAULT_TEMPLATES),
     class_names=arguments.classes or 'data',
   )
-  names = _class_names(source, arguments)
+  names = class_names(source, arguments)
   return protocol, protocol.run(images, names, model.encode_text)
 
 
@@ -192,6 +193,6 @@ def _run_retrieval(
 
 # The names of the command line.
 PROTOCOLS = {
-  'zeroshot': _Task(_check_zeroshot, _run_zeroshot),
+  'zeroshot': _Task(check_zeroshot, _run_zeroshot),
   'retrieval': _Task(_check_retrieval, _run_retrieval),
 }

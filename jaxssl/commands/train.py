@@ -10,7 +10,9 @@ import jax
 from jaxssl.build import Run, build
 from jaxssl.cli import EXIT_PREEMPTED
 from jaxssl.commands import configs
+from jaxssl.config import config_hash
 from jaxssl.job import check_shapes, exported_encoder, make_job
+from jaxssl.parallel import processes
 from jaxssl.train.checkpoint import Checkpoints
 from jaxssl.train.loop import Preempted, train
 from jaxssl.train.state import TrainState, num_parameters
@@ -25,6 +27,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   """Adds the arguments of the command."""
   configs.add_arguments(parser)
   parser.add_argument('--workdir', required=True, help='folder of the run')
+  parser.add_argument(
+    '--coordinator', help='HOST:PORT of process 0, outside of known clusters'
+  )
+  parser.add_argument(
+    '--num_processes', type=int, help='processes of the run, on all hosts'
+  )
+  parser.add_argument('--process_id', type=int, help='this one, from 0')
+
+
+def start(arguments: argparse.Namespace) -> None:
+  """Joins the other processes, if there are; before any device is used."""
+  processes.start(
+    coordinator=arguments.coordinator,
+    num_processes=arguments.num_processes,
+    process_id=arguments.process_id,
+  )
 
 
 def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
@@ -32,12 +50,21 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   config = configs.resolve(arguments, overrides)
   run_ = build(config)
   workdir = Workdir(arguments.workdir)
+  processes.check_agreement(
+    {
+      'the code': processes.code_version(),
+      'the config': config_hash(config),
+      'the data': run_.source.fingerprint,
+      'the workdir': str(workdir.path.absolute()),
+    }
+  )
   if not workdir.checkpoints.exists():
     check_shapes(run_)  # before a folder is made that holds this config
-  workdir.claim(config)
-  handler = workdir.log_to_file()
+  processes.first_does(lambda: workdir.claim(config))
+  first = processes.is_first()
+  handler = workdir.log_to_file() if first else logging.NullHandler()
   try:
-    if run_.tokenizer:
+    if run_.tokenizer and first:
       # Evaluation needs it, wherever the workdir is by then.
       run_.tokenizer.save(workdir.tokenizer)
     _log_start(run_)
@@ -64,6 +91,8 @@ def train_in_workdir(run_: Run, workdir: Workdir) -> TrainState:
   )
 
   def make_writers(first_step: int):
+    if not processes.is_first():
+      return []
     writers = [JsonLines(workdir.metrics_path, first_step=first_step)]
     if run_.train.tensorboard:
       writers.append(TensorBoard(workdir.path / 'tensorboard'))
@@ -73,7 +102,7 @@ def train_in_workdir(run_: Run, workdir: Workdir) -> TrainState:
     state = train(job, checkpoints=checkpoints, make_writers=make_writers)
   towers = run_.method.export(state.params, state.method_state)
   exported = exported_encoder(run_, towers, run_.num_steps)
-  save_encoder(workdir.export, exported)
+  processes.first_does(lambda: save_encoder(workdir.export, exported))
   _log.info(
     'done: %d steps; encoder of %.2f M parameters in %s',
     run_.num_steps,

@@ -34,7 +34,12 @@ _BYTES |= {'f32': 4, 's32': 4, 'u32': 4, 'f64': 8, 's64': 8, 'u64': 8}
 # `x = (f32[2,3]{...}, ...) all-reduce(`; an asynchronous one counts when done.
 _COLLECTIVE = re.compile(rf'= (.*?) ({"|".join(_KINDS)})(-done)?\(')
 _ARRAY = re.compile(r'\b([a-z]+[0-9]*)\[([0-9,]*)\]')
-_TOO_MUCH = re.compile(r'Used ([0-9.]+)([KMGT]?) of ([0-9.]+)([KMGT]?) hbm')
+_SIZE = r'([0-9.]+)([KMGT]?)'
+# The compiler has two ways to say it.
+_TOO_MUCH = re.compile(
+  rf'(?:Used |temporaries \(){_SIZE}'
+  rf'(?: of |\) exceeds available HBM \(){_SIZE}'
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

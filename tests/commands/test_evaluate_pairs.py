@@ -87,6 +87,15 @@ def test_zeroshot_says_what_templates_gain(run, capsys):
   assert len(list((run / 'features').glob('texts-*.npz'))) == 2
 
 
+def test_corruptions_are_classified_by_text(run):
+  arguments = (f'--workdir={run}', '--limit=38', '--severities', '3')
+  code = runs.jaxssl('eval', 'corruptions', *arguments, '--kinds', 'contrast')
+  assert code == 0
+  result = _result(run, 'corruptions-v1-photos')
+  assert result['settings']['classifier']['name'] == 'zeroshot-v1'
+  assert result['metrics']['num_test'] == 38
+
+
 def test_both_protocols_on_a_file_of_pairs(run, tar, tmp_path):
   classes = tmp_path / 'names.txt'
   classes.write_text('an even number\nan odd number\n')

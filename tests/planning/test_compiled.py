@@ -23,10 +23,18 @@ def test_bytes_of_collectives():
   assert found == {'all-reduce': 4 * 32 + 8 + 12, 'all-gather': 64}
 
 
-def test_too_much_memory_is_read_from_the_compiler():
-  text = 'Ran out of memory in memory space hbm. Used 20.50G of 15.75G hbm. '
+@pytest.mark.parametrize(
+  'text',
+  [
+    'Ran out of memory in memory space hbm. Used 20.50G of 15.75G hbm. ',
+    'Ran out of memory on HBM, the total memory required for HLO temporaries '
+    '(20.50G) exceeds available HBM (15.75G).',
+  ],
+)
+def test_too_much_memory_is_read_from_the_compiler(text):
   used = compiled._TOO_MUCH.search(text)
   assert compiled._in_bytes(*used.group(1, 2)) == 20.5 * 2**30
+  assert compiled._in_bytes(*used.group(3, 4)) == 15.75 * 2**30
 
 
 def make_plan(name, *overrides):
