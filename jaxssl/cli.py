@@ -71,6 +71,8 @@ def _run(name: str, argv: Sequence[str]) -> int:
   config.parse_overrides(overrides)
   arguments = parser.parse_args([a for a in argv if a not in overrides])
   _start_logging()
+  if hasattr(command, 'start'):
+    command.start(arguments)
   _prepare_jax()
   return command.run(arguments, overrides)
 

@@ -119,23 +119,19 @@ class Pmap:
 
   def put_state(self, state):
     """See `Mode.put_state`."""
-    sharding = NamedSharding(make_mesh(list(self.devices)), P(AXIS))
     local = len(self._local_devices)
 
     def stack(x):
-      if not jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
-        x = np.asarray(x)
-        return jax.make_array_from_process_local_data(
-          sharding, np.broadcast_to(x, (local, *x.shape))
-        )
-      data = stack(jax.random.key_data(x))
-      return jax.random.wrap_key_data(data, impl=jax.random.key_impl(x))
+      return np.broadcast_to(x, (local, *x.shape))
 
-    return jax.tree.map(stack, state)
+    return jax.tree.map(lambda x: self._place(x, P(AXIS), stack), state)
 
   def get_state(self, state):
     """See `Mode.get_state`."""
-    return jax.tree.map(self._first, state)
+    # Of all hosts, not this host's own: several could not save the latter.
+    return jax.tree.map(
+      lambda x: self._place(self._first(x), P(), lambda array: array), state
+    )
 
   def put_batch(self, batch):
     """See `Mode.put_batch`."""
@@ -152,6 +148,14 @@ class Pmap:
   def _local_devices(self):
     index = jax.process_index()
     return [d for d in self.devices if d.process_index == index]
+
+  def _place(self, x, spec, change):
+    if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+      data = self._place(jax.random.key_data(x), spec, change)
+      return jax.random.wrap_key_data(data, impl=jax.random.key_impl(x))
+    return jax.make_array_from_process_local_data(
+      NamedSharding(make_mesh(list(self.devices)), spec), change(np.asarray(x))
+    )
 
   def _first(self, x):
     # Not x[0]: on several hosts that gathers across hosts, or fails.
@@ -177,6 +181,11 @@ def make_mode(name: str, *, num_devices: int | None = None) -> Mode:
       raise UserError(
         f'num_devices is {num_devices}, but this machine has '
         f'{len(devices)} {devices[0].platform} device(s)'
+      )
+    if num_devices < len(devices) and jax.process_count() > 1:
+      raise UserError(
+        f'num_devices is {num_devices}, but {jax.process_count()} processes '
+        f'use all of their {len(devices)} devices; leave it out'
       )
     devices = devices[:num_devices]
   if name == 'jit':

@@ -20,6 +20,7 @@ import orbax.checkpoint as ocp
 import tensorstore as ts
 
 from jaxssl.errors import UserError
+from jaxssl.parallel import processes
 from jaxssl.parallel.modes import make_mesh
 
 PyTree = Any
@@ -250,7 +251,7 @@ class Checkpoints:
     names = (f'{step}.damaged{number or ""}' for number in itertools.count())
     free = (self.directory / name for name in names)
     target = next(path for path in free if not path.exists())
-    (self.directory / str(step)).rename(target)
+    processes.first_does(lambda: (self.directory / str(step)).rename(target))
     self._manager = self._open()
 
   def _save_failed(self, error: Exception) -> CheckpointError:

@@ -13,6 +13,7 @@ import optax
 from jaxssl.errors import UserError
 from jaxssl.methods.base import Batch, Method, PyTree
 from jaxssl.ops.schedules import Schedule
+from jaxssl.parallel import processes
 from jaxssl.parallel.modes import Mode
 from jaxssl.train.checkpoint import Checkpoints
 from jaxssl.train.monitor import DivergedError, Monitor
@@ -210,8 +211,9 @@ class _Runner:
     job, mode = self.job, self.job.mode
     compiled_step = mode.compile(step_fn(job))
     monitor, clock = Monitor(mode.fetch), Throughput(job.batch_size)
-    if stop.requested:  # what there is to save is saved
-      raise Preempted(first_step, stop.requested)
+    if processes.any_process(stop.requested is not None):
+      # What there is to save is saved.
+      raise Preempted(first_step, stop.requested or 'another process')
     if first_step == 0:
       self._evaluate(0, state)
     clock.restart(self.batches.wait_seconds)
@@ -230,13 +232,23 @@ class _Runner:
         self._flush(monitor)
         self._evaluate(step, state)
         clock.restart(self.batches.wait_seconds)
-      if last or step % job.checkpoint_steps == 0 or stop.requested:
+      asked = self._is_asked(step, stop)
+      if last or step % job.checkpoint_steps == 0 or asked:
         self._save(step, state, monitor)
-      if stop.requested and not last:
+      if asked and not last:
         self.checkpoints.wait()
-        raise Preempted(step, stop.requested)
+        raise Preempted(step, stop.requested or 'another process')
     self.checkpoints.wait()
     return mode.get_state(state)
+
+  def _is_asked(self, step: int, stop: StopRequest) -> bool:
+    """Whether to stop now; the same answer in all processes."""
+    if jax.process_count() == 1:
+      return stop.requested is not None
+    # Asking the others waits for the device, so only where the loop does.
+    if step % self.job.log_steps:
+      return False
+    return processes.any_process(stop.requested is not None)
 
   def _flush(self, monitor: Monitor) -> dict[str, float]:
     try:
@@ -266,7 +278,8 @@ class _Runner:
       return
     state = self.job.mode.get_state(state)
     towers = self.job.method.export(state.params, state.method_state)
-    self._write(step, self.job.evaluate(towers))
+    # Each process evaluates all, on devices and a copy of its own.
+    self._write(step, self.job.evaluate(jax.device_get(towers)))
 
   def _write(self, step: int, scalars: dict[str, float]) -> None:
     for writer in self.writers:

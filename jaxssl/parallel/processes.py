@@ -1,0 +1,182 @@
+"""Several processes: how they find each other, agree, and leave files to one.
+
+Every process runs the same program on its own devices. Files are written by
+process 0 alone; the checkpoints' arrays are Orbax's affair. Whatever makes a
+process stop must be known to all of them, or the rest would wait for it.
+"""
+
+from collections.abc import Callable, Mapping
+import hashlib
+import logging
+import os
+import pathlib
+
+import jax
+from jax._src import clusters
+from jax.experimental import multihost_utils
+import numpy as np
+
+import jaxssl
+from jaxssl.errors import UserError
+
+_log = logging.getLogger(__name__)
+_ENVIRONMENT = (
+  'JAX_COORDINATOR_ADDRESS',
+  'JAX_NUM_PROCESSES',
+  'JAX_PROCESS_ID',
+)
+
+
+def start(
+  *,
+  coordinator: str | None = None,
+  num_processes: int | None = None,
+  process_id: int | None = None,
+) -> None:
+  """Joins the processes of a run; call it before any use of a device.
+
+  What is not given is taken from the environment (`JAX_COORDINATOR_ADDRESS`,
+  `JAX_NUM_PROCESSES`, `JAX_PROCESS_ID`), then from the cluster that JAX detects
+  (Open MPI, SLURM, Cloud TPU, GKE). Without any of them there is one process.
+
+  Args:
+    coordinator: `HOST:PORT` of process 0, reachable from all.
+    num_processes: how many there are.
+    process_id: which one this is, from 0.
+
+  Raises:
+    UserError: if only some are known, they make no sense, or the others are
+      not reached within five minutes.
+  """
+  given = {
+    'coordinator': coordinator or os.environ.get(_ENVIRONMENT[0]),
+    'num_processes': _number(num_processes, _ENVIRONMENT[1]),
+    'process_id': _number(process_id, _ENVIRONMENT[2]),
+  }
+  missing = [name for name, value in given.items() if value is None]
+  cluster = _detected()
+  if len(missing) == len(given) and cluster is None:
+    return
+  if missing and cluster is None:
+    known = ', '.join(f'{k}={v}' for k, v in given.items() if v is not None)
+    raise UserError(
+      f'several processes: {known} given, but not {" and ".join(missing)}, and '
+      'no cluster is detected (looked for Open MPI, SLURM, Cloud TPU, GKE); '
+      f'give --{" and --".join(missing)}, or the variables '
+      f'{", ".join(_ENVIRONMENT)}'
+    )
+  _check(given)
+  try:
+    jax.distributed.initialize(
+      given['coordinator'], given['num_processes'], given['process_id']
+    )
+  except (RuntimeError, ValueError, OSError) as error:
+    raise UserError(
+      f'the processes do not find each other (detected: {cluster or "nothing"}'
+      f'; given: {given}): {error}'
+    ) from error
+
+
+def is_first() -> bool:
+  """Whether this is process 0, which writes the files."""
+  return jax.process_index() == 0
+
+
+def first_does(action: Callable[[], object]) -> None:
+  """Lets process 0 do something; the others wait for how it ends.
+
+  Raises:
+    Exception: in process 0, what `action` raises.
+    UserError: in the others, if it failed.
+  """
+  failure = None
+  if is_first():
+    try:
+      action()
+    except Exception as error:
+      failure = error
+  failed = any_process(failure is not None)
+  if failure is not None:
+    raise failure
+  if failed:
+    raise UserError('process 0 has stopped; its message says why')
+
+
+def any_process(flag: bool) -> bool:
+  """Whether the flag is set in any process; all must call it."""
+  if jax.process_count() == 1:
+    return flag
+  return bool(multihost_utils.process_allgather(np.array(flag)).any())
+
+
+def check_agreement(facts: Mapping[str, str]) -> None:
+  """Compares facts of this process with those of all others.
+
+  Args:
+    facts: what must be equal -> text, the same names in all processes.
+
+  Raises:
+    UserError: in all processes, naming what differs and where.
+  """
+  if jax.process_count() == 1:
+    return
+  digests = np.stack([_digest(text) for text in facts.values()])
+  everyone = multihost_utils.process_allgather(digests)
+  for number, (name, text) in enumerate(facts.items()):
+    differs = (everyone[:, number] != everyone[0, number]).any(axis=-1)
+    if differs.any():
+      others = ', '.join(str(i) for i in np.flatnonzero(differs))
+      raise UserError(
+        f'the processes disagree on {name}: process(es) {others} differ from '
+        f'process 0 (here, in process {jax.process_index()}: {text}); give all '
+        'the same'
+      )
+
+
+def code_version() -> str:
+  """Versions of jaxssl and JAX, and a hash of the package's own files."""
+  root = pathlib.Path(jaxssl.__file__).parent
+  digest = hashlib.sha256()
+  for path in sorted(root.rglob('*.py')):
+    digest.update(str(path.relative_to(root)).encode() + path.read_bytes())
+  return (
+    f'jaxssl {jaxssl.__version__} {digest.hexdigest()[:8]}, '
+    f'jax {jax.__version__}'
+  )
+
+
+def _detected() -> str | None:
+  """Name of the cluster that `jax.distributed` would find, if any."""
+  # JAX tells this in no public place, and its `initialize` needs to know.
+  for kind in clusters.ClusterEnv._cluster_types:
+    if not kind.opt_in_only_method and kind.is_env_present():
+      return kind.name
+  return None
+
+
+def _number(given: int | None, variable: str) -> int | None:
+  if given is not None or variable not in os.environ:
+    return given
+  try:
+    return int(os.environ[variable])
+  except ValueError as error:
+    raise UserError(
+      f'{variable} is {os.environ[variable]!r}; it must be an integer'
+    ) from error
+
+
+def _check(given: Mapping[str, str | int | None]) -> None:
+  address, count, index = given.values()
+  host, _, port = (address or 'detected:1').rpartition(':')
+  if not host or not port.isdecimal():
+    raise UserError(f'coordinator is {address!r}; it must be HOST:PORT')
+  if count is not None and count < 1:
+    raise UserError(f'num_processes is {count}; it must be positive')
+  if index is not None and (index < 0 or (count and index >= count)):
+    raise UserError(
+      f'process_id is {index}; it must be from 0 to num_processes - 1'
+    )
+
+
+def _digest(text: str) -> np.ndarray:
+  return np.frombuffer(hashlib.sha256(text.encode()).digest(), np.uint8)

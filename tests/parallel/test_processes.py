@@ -1,0 +1,163 @@
+"""Real processes, joined by gloo, against one process."""
+
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import sys
+
+import chex
+import numpy as np
+import pytest
+
+from jaxssl.errors import UserError
+from jaxssl.parallel import processes
+from jaxssl.weights import safetensors_file
+from tests.commands import runs
+
+OPTIONS = (
+  '--config.train.num_devices=None',
+  '--config.eval.steps=2',
+)
+MODES = ('jit', 'pmap')
+PATIENCE = 240
+
+# Each pair of processes loads and compiles all for itself.
+with_processes = pytest.mark.skipif(
+  os.environ.get('FULL') != '1', reason='starts processes; FULL=1 runs it'
+)
+
+
+def _environment(devices):
+  return {
+    **os.environ,
+    'JAX_PLATFORMS': 'cpu',
+    'JAX_NUM_CPU_DEVICES': str(devices),
+    'TF_CPP_MIN_LOG_LEVEL': '3',
+  }
+
+
+def _together(workdir, *more, change=()):
+  """Runs two processes with two devices each; `change` is for the second."""
+  with socket.socket() as free:
+    free.bind(('127.0.0.1', 0))
+    address = f'127.0.0.1:{free.getsockname()[1]}'
+  children = []
+  for index in range(2):
+    join = (
+      f'--coordinator={address}',
+      '--num_processes=2',
+      f'--process_id={index}',
+    )
+    own = change if index else ()
+    arguments = runs.train_arguments(workdir, *OPTIONS, *more)
+    children.append(
+      subprocess.Popen(
+        [sys.executable, '-m', 'jaxssl', *arguments, *join, *own],
+        cwd=pathlib.Path(__file__).parents[2],
+        env=_environment(2),
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+      )
+    )
+  try:
+    errors = [child.communicate(timeout=PATIENCE)[1] for child in children]
+  finally:
+    for child in children:
+      child.kill()
+  return [child.returncode for child in children], errors
+
+
+def _weights(workdir):
+  return safetensors_file.read(workdir / 'export' / 'encoder.safetensors')
+
+
+def _column(workdir, name):
+  return [r[name] for r in runs.metrics(workdir) if name in r]
+
+
+@pytest.fixture(scope='module')
+def alone(tmp_path_factory):
+  workdir = tmp_path_factory.mktemp('alone') / 'run'
+  more = ('--config.train.num_devices=4', '--config.eval.steps=2')
+  assert runs.train(workdir, *more) == 0
+  return workdir
+
+
+def _assert_alike(workdir, alone):
+  for name in ('loss', 'knn/top1'):
+    np.testing.assert_allclose(
+      _column(workdir, name), _column(alone, name), rtol=1e-4
+    )
+  # The bias of the keys has no gradient but rounding, of which Adam makes
+  # whole steps, so parameters are compared to the size of a few steps.
+  chex.assert_trees_all_close(_weights(workdir), _weights(alone), atol=2e-3)
+
+
+@with_processes
+@pytest.mark.slow
+@pytest.mark.parametrize('mode', MODES)
+def test_two_processes_train_as_one_and_one_goes_on(mode, alone, tmp_path):
+  workdir = tmp_path / 'run'
+  codes, errors = _together(workdir, f'--config.train.mode={mode}')
+  assert codes == [0, 0], errors
+  _assert_alike(workdir, alone)
+  assert len(_column(workdir, 'loss')) == 4
+  shutil.rmtree(workdir / 'checkpoints' / '4')
+  more = ('--config.train.num_devices=4', '--config.eval.steps=2')
+  assert runs.train(workdir, *more) == 0
+  _assert_alike(workdir, alone)
+
+
+@with_processes
+@pytest.mark.slow
+def test_two_go_on_with_what_one_began(alone, tmp_path):
+  workdir = tmp_path / 'run'
+  shutil.copytree(alone, workdir)
+  shutil.rmtree(workdir / 'checkpoints' / '4')
+  codes, errors = _together(workdir)
+  assert codes == [0, 0], errors
+  assert 'resuming from step 2' in errors[0]
+  _assert_alike(workdir, alone)
+
+
+@with_processes
+@pytest.mark.slow
+def test_disagreement_ends_both_and_says_on_what(tmp_path):
+  workdir = tmp_path / 'run'
+  codes, errors = _together(workdir, change=('--config.seed=1',))
+  assert codes == [2, 2], errors
+  for error in errors:
+    assert 'the processes disagree on the config' in error
+  assert not workdir.exists()
+
+
+def test_half_given_says_what_is_missing(monkeypatch):
+  monkeypatch.delenv('JAX_PROCESS_ID', raising=False)
+  with pytest.raises(UserError, match=r'num_processes=2 given, but not coord'):
+    processes.start(num_processes=2)
+
+
+@pytest.mark.parametrize(
+  ('given', 'message'),
+  [
+    (('host', 2, 0), 'must be HOST:PORT'),
+    (('host:1', 0, 0), 'must be positive'),
+    (('host:1', 2, 2), 'from 0 to num_processes - 1'),
+  ],
+)
+def test_impossible_values(given, message):
+  names = ('coordinator', 'num_processes', 'process_id')
+  with pytest.raises(UserError, match=message):
+    processes.start(**dict(zip(names, given, strict=True)))
+
+
+def test_one_process_agrees_with_itself_and_does_all():
+  done = []
+  processes.first_does(lambda: done.append(1))
+  assert done == [1]
+  assert processes.any_process(True)
+  assert not processes.any_process(False)
+  processes.check_agreement({'the code': processes.code_version()})
