@@ -119,19 +119,25 @@ class Pmap:
 
   def put_state(self, state):
     """See `Mode.put_state`."""
-    local = len(self._local_devices)
+    # Of this host alone, as `pmap` takes and returns them: keys that lie on
+    # several hosts it does not take.
+    devices = self._local_devices
 
     def stack(x):
-      return np.broadcast_to(x, (local, *x.shape))
+      stacked = np.broadcast_to(x, (len(devices), *x.shape))
+      return _place(stacked, NamedSharding(make_mesh(devices), P(AXIS)))
 
-    return jax.tree.map(lambda x: self._place(x, P(AXIS), stack), state)
+    return jax.tree.map(lambda x: _on_data(stack, x), state)
 
   def get_state(self, state):
     """See `Mode.get_state`."""
-    # Of all hosts, not this host's own: several could not save the latter.
-    return jax.tree.map(
-      lambda x: self._place(self._first(x), P(), lambda array: array), state
-    )
+    # On all hosts: what is of one host alone, several cannot save.
+    everywhere = NamedSharding(make_mesh(list(self.devices)), P())
+
+    def one_copy(x):
+      return _on_data(lambda data: _place(data, everywhere), self._first(x))
+
+    return jax.tree.map(one_copy, state)
 
   def put_batch(self, batch):
     """See `Mode.put_batch`."""
@@ -149,17 +155,21 @@ class Pmap:
     index = jax.process_index()
     return [d for d in self.devices if d.process_index == index]
 
-  def _place(self, x, spec, change):
-    if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
-      data = self._place(jax.random.key_data(x), spec, change)
-      return jax.random.wrap_key_data(data, impl=jax.random.key_impl(x))
-    return jax.make_array_from_process_local_data(
-      NamedSharding(make_mesh(list(self.devices)), spec), change(np.asarray(x))
-    )
-
   def _first(self, x):
     # Not x[0]: on several hosts that gathers across hosts, or fails.
     return x.addressable_shards[0].data[0]
+
+
+def _on_data(place: Callable[[np.ndarray], jax.Array], x: Any) -> jax.Array:
+  """Places an array; of PRNG keys, their numbers."""
+  if not jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+    return place(np.asarray(x))
+  data = place(np.asarray(jax.random.key_data(x)))
+  return jax.random.wrap_key_data(data, impl=jax.random.key_impl(x))
+
+
+def _place(x: np.ndarray, sharding: NamedSharding) -> jax.Array:
+  return jax.make_array_from_process_local_data(sharding, x)
 
 
 MODES = ('jit', 'pmap')
