@@ -46,6 +46,8 @@ def get_config() -> ConfigDict:
         'epsilon': 1e-6,
         'weight_decay': 0.2,
         'exclude': 'ndim<=1',
+        # A vector in open_clip, which decays none.
+        'rules': ({'match': 'cls_token$', 'weight_decay': 0.0},),
       },
       'train': {'epochs': 32, 'batch_size': 32768},
     }
