@@ -156,7 +156,7 @@ def all_rows(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
     )
   ours = emoji_jaxssl.Ours(train, tokenizer)
   runs = []
-  for seed in range(args.seeds):
+  for seed in args.seeds:
     runs.append(run_seed(ours, train, test, tokenizer, seed))
     print(f'seed {seed}: {runs[-1]}', flush=True)
   yield from summaries(runs)
@@ -165,7 +165,7 @@ def all_rows(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
 def main() -> None:
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
   parser.add_argument('--data_dir', required=True)
-  parser.add_argument('--seeds', type=int, default=3)
+  parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
   parser.add_argument('--out', help='file to write the rows to, JSON lines')
   args = parser.parse_args()
   for name in FILES:
