@@ -84,6 +84,31 @@ def test_bilinear_crop_equals_pillow(box):
   )
 
 
+@pytest.mark.parametrize('interpolation', INTERPOLATIONS)
+@pytest.mark.parametrize(
+  'box', [(0, 0, 150, 200), (100, 3, 50, 150), (7, 180, 41, 20), (9, 9, 1, 1)]
+)
+def test_crop_of_a_large_picture_equals_pillow(box, interpolation):
+  # On a CPU large pictures are resampled by other arithmetic than small ones.
+  from PIL import Image
+
+  top, left, height, width = box
+  pixels = picture(150, 200)
+  channels = [
+    Image.fromarray(plane[top : top + height, left : left + width]).resize(
+      (40, 40), Image.Resampling[interpolation.upper()]
+    )
+    for plane in np.moveaxis(pixels, -1, 0)
+  ]
+  ours = geometry.crop_and_resize(
+    pixels, geometry.Box(*box), size=40, interpolation=interpolation
+  )
+  # Pictures of float32 are not rounded by Pillow.
+  chex.assert_trees_all_close(
+    np.asarray(ours), np.stack(channels, axis=-1), atol=2e-6
+  )
+
+
 def test_crop_of_traced_boxes_in_a_batch_equals_one_by_one():
   image = jnp.asarray(picture())
   boxes = geometry.Box(*jnp.array([box[:4] for box in BOXES]).T)
