@@ -54,6 +54,7 @@ def pretrain(
   workdir: str | os.PathLike[str],
   seed: int = 0,
   mode: str = 'jit',
+  fsdp: int | None = 1,
   host_crops: bool = False,
   checkpoint_steps: int = 1000,
 ) -> Pretrained:
@@ -69,6 +70,7 @@ def pretrain(
     workdir: folder for checkpoints and `metrics.jsonl`.
     seed: of parameters, order and augmentation.
     mode: `'jit'` or `'pmap'`.
+    fsdp: how many devices share one copy of the state; None for all.
     host_crops: crop on the host (big pictures) instead of on the device.
     checkpoint_steps: the state is saved every so many steps, and at the end.
 
@@ -88,7 +90,7 @@ def pretrain(
     method=method,
     augment=augment,
     tx=tx,
-    mode=make_mode(mode),
+    mode=make_mode(mode, fsdp=fsdp),
     make_batches=make_batches,
     seed=seed,
     num_steps=num_steps,

@@ -97,6 +97,9 @@ class Train:
       whole batch, a step takes about a third longer.
     mode: `'jit'` or `'pmap'`.
     num_devices: how many devices; all by default.
+    fsdp: how many devices share one copy of the state (parameters, optimizer,
+      method), each with a part of every large array: 1 for a whole state on
+      each, None for one state in all; with mode `'jit'`.
     log_steps: metrics are written every so many steps.
     checkpoint_steps: the state is saved every so many steps.
     init_encoder: folder of an exported encoder (`export/` of a workdir) that
@@ -112,6 +115,7 @@ class Train:
   micro_batches: int = 1
   mode: str = 'jit'
   num_devices: int | None = None
+  fsdp: int | None = 1
   log_steps: int = 50
   checkpoint_steps: int = 1000
   init_encoder: str | None = None
@@ -245,7 +249,7 @@ def build(config: Config, source: Any = None) -> Run:
   inputs = Input(**config['input'])
   _check_numbers(train, evaluation, inputs)
   source = source or build_source(config)
-  mode = make_mode(train.mode, num_devices=train.num_devices)
+  mode = make_mode(train.mode, num_devices=train.num_devices, fsdp=train.fsdp)
   _check_divides(train)
   steps_per_epoch = source.num_examples / train.batch_size
   num_steps = _num_steps(train, steps_per_epoch)

@@ -12,6 +12,7 @@ from jaxssl.build import Run, build_eval_source
 from jaxssl.config import config_hash
 from jaxssl.errors import UserError
 from jaxssl.evals.online import OnlineEvaluation
+from jaxssl.parallel.modes import to_host
 from jaxssl.train.loop import Job, abstract_state
 from jaxssl.weights.exported import (
   ExportedEncoder,
@@ -91,7 +92,7 @@ def exported_encoder(
     towers: what `Method.export` returns; `encoder` is one of them.
     step: optimizer steps behind the weights.
   """
-  towers = dict(jax.device_get(towers))
+  towers = dict(to_host(towers))
   return ExportedEncoder(
     section=run.config['encoder'],
     variables=towers.pop('encoder'),

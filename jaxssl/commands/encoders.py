@@ -1,6 +1,7 @@
 """The encoder of a workdir, from its export or from a checkpoint."""
 
 import contextlib
+import dataclasses
 import pathlib
 
 from jaxssl.build import Run, build, complete
@@ -54,10 +55,13 @@ def restore(
     UserError: if there is no such checkpoint, or it cannot be read.
   """
   # A run of an older version lacks sections that came later.
-  run = build(complete(workdir.read_config()))
-  abstract = abstract_state(make_job(run, dry=True))
+  config = complete(workdir.read_config())
+  # Whatever it was trained on, here each device holds as little as it can.
+  train = {**config['train'], 'mode': 'jit', 'fsdp': None}
+  run = dataclasses.replace(build({**config, 'train': train}), config=config)
+  target = run.mode.target(abstract_state(make_job(run, dry=True)))
   with contextlib.closing(Checkpoints(workdir.checkpoints.absolute())) as saved:
-    return run, saved.restore(abstract, step=step)
+    return run, saved.restore(target, step=step)
 
 
 def of_checkpoint(run: Run, restored: Restored) -> ExportedEncoder:

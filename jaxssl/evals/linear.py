@@ -176,7 +176,7 @@ def fit(
   for batch in itertools.islice(itertools.chain([first], batches), num_steps):
     state, _ = step(state, mode.put_batch(batch))
   state = mode.get_state(state)
-  return jax.device_get(method.classifiers(state.params, state.method_state))
+  return modes.to_host(method.classifiers(state.params, state.method_state))
 
 
 def sweep_top1(

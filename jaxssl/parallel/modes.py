@@ -2,8 +2,8 @@
 
 The loop calls the same methods on each class and never branches. Whatever the
 mode, a checkpoint holds the same thing: one copy of each array of the state
-(`get_state`), so that a run can go on in the other mode or on another number
-of devices.
+(`get_state`), so that a run can go on in the other mode, on another number of
+devices, or with the state cut otherwise.
 """
 
 from collections.abc import Callable
@@ -12,15 +12,20 @@ import functools
 from typing import Any, Protocol
 
 import jax
+from jax.experimental import multihost_utils
 import jax.numpy as jnp
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 import numpy as np
 
 from jaxssl.errors import UserError, unknown
+from jaxssl.parallel import rules
 
 PyTree = Any
 AXIS = 'data'
+# The devices along this axis share one copy of the state.
+FSDP = 'fsdp'
+ROWS = P((AXIS, FSDP))
 
 
 class Mode(Protocol):
@@ -40,6 +45,9 @@ class Mode(Protocol):
   def get_state(self, state: PyTree) -> PyTree:
     """Returns one copy of the state, the form that checkpoints hold."""
 
+  def target(self, state: PyTree) -> PyTree:
+    """Returns shapes, types and places of what `get_state` returns."""
+
   def put_batch(self, batch: PyTree) -> PyTree:
     """Places this process's rows (NumPy) as part of the global batch."""
 
@@ -47,43 +55,83 @@ class Mode(Protocol):
     """Returns values equal on all devices as NumPy arrays."""
 
 
-def make_mesh(devices: list[jax.Device] | None = None) -> Mesh:
-  """Returns a one-axis mesh over `devices` (default: all).
+def make_mesh(
+  devices: list[jax.Device] | None = None, *, fsdp: int | None = 1
+) -> Mesh:
+  """Returns a mesh over `devices` (default: all) of axes `data` and `fsdp`.
 
   Always with automatic axis types: `jax.make_mesh` defaults to explicit ones
   since jax 0.9, under which plain Flax Linen modules fail.
+
+  Args:
+    devices: in the order in which those that share a state are neighbours.
+    fsdp: how many share one copy of the state; None for all.
+
+  Raises:
+    UserError: if that does not divide their number.
   """
   devices = jax.devices() if devices is None else devices
-  return Mesh(np.array(devices), (AXIS,), axis_types=(AxisType.Auto,))
+  shared = len(devices) if fsdp is None else fsdp
+  if len(devices) % shared:
+    raise UserError(
+      f'train.fsdp is {fsdp}, but {len(devices)} device(s) do not divide into '
+      f'groups of {fsdp}; give a divisor, or None for one group'
+    )
+  return _mesh(np.array(devices).reshape(-1, shared), (AXIS, FSDP))
+
+
+def _mesh(devices: np.ndarray, axes: tuple[str, ...]) -> Mesh:
+  return Mesh(devices, axes, axis_types=(AxisType.Auto,) * len(axes))
 
 
 @dataclasses.dataclass(frozen=True)
 class Jit:
-  """Global view: the state is replicated, rows go over the `data` axis."""
+  """Global view: rows go over all devices, the state over the `fsdp` axis.
+
+  With one device on that axis, the default, every device has the whole state.
+
+  Attributes:
+    mesh: of `make_mesh`.
+    smallest: see `rules.partition_specs`.
+  """
 
   mesh: Mesh
+  smallest: int = rules.SMALLEST
   axis_name: None = None
 
   def init(self, fn, *args):
-    """See `Mode.init`."""
-    return jax.jit(fn, out_shardings=self._replicated)(*args)
+    """See `Mode.init`; each device makes only its part."""
+    shardings = self.shardings(jax.eval_shape(fn, *args))
+    return jax.jit(fn, out_shardings=shardings)(*args)
 
   def compile(self, step):
     """See `Mode.compile`."""
-    # Pinned shardings, or the compiler chooses where the next state lives.
-    return jax.jit(step, donate_argnums=0, out_shardings=self._replicated)
+
+    def pinned(state, batch):
+      state, metrics = step(state, batch)
+      # Or the compiler chooses where the next state lives.
+      return jax.lax.with_sharding_constraint(
+        (state, metrics),
+        (self.shardings(state), NamedSharding(self.mesh, P())),
+      )
+
+    return jax.jit(pinned, donate_argnums=0)
 
   def put_state(self, state):
     """See `Mode.put_state`."""
-    return jax.device_put(state, self._replicated)
+    return jax.device_put(state, self.shardings(state))
 
   def get_state(self, state):
     """See `Mode.get_state`."""
     return state
 
+  def target(self, state):
+    """See `Mode.target`."""
+    return _placed(state, self.shardings(state))
+
   def put_batch(self, batch):
     """See `Mode.put_batch`."""
-    rows = NamedSharding(self.mesh, P(AXIS))
+    rows = NamedSharding(self.mesh, ROWS)
     place = functools.partial(jax.make_array_from_process_local_data, rows)
     return jax.tree.map(place, batch)
 
@@ -91,9 +139,15 @@ class Jit:
     """See `Mode.fetch`."""
     return jax.device_get(tree)
 
-  @property
-  def _replicated(self):
-    return NamedSharding(self.mesh, P())
+  def shardings(self, state: PyTree) -> PyTree:
+    """Returns where each array of a state belongs."""
+    specs = rules.partition_specs(
+      state,
+      axis=FSDP,
+      size=self.mesh.shape[FSDP],
+      smallest=self.smallest,
+    )
+    return jax.tree.map(functools.partial(NamedSharding, self.mesh), specs)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,22 +176,26 @@ class Pmap:
     # Of this host alone, as `pmap` takes and returns them: keys that lie on
     # several hosts it does not take.
     devices = self._local_devices
+    # The very mesh of `pmap`, or it traces anew for what it has returned.
+    sharding = NamedSharding(_mesh(np.array(devices), (AXIS,)), P(AXIS))
 
     def stack(x):
-      stacked = np.broadcast_to(x, (len(devices), *x.shape))
-      return _place(stacked, NamedSharding(make_mesh(devices), P(AXIS)))
+      return _place(np.broadcast_to(x, (len(devices), *x.shape)), sharding)
 
     return jax.tree.map(lambda x: _on_data(stack, x), state)
 
   def get_state(self, state):
     """See `Mode.get_state`."""
-    # On all hosts: what is of one host alone, several cannot save.
-    everywhere = NamedSharding(make_mesh(list(self.devices)), P())
 
     def one_copy(x):
-      return _on_data(lambda data: _place(data, everywhere), self._first(x))
+      place = functools.partial(_place, sharding=self._everywhere)
+      return _on_data(place, self._first(x))
 
     return jax.tree.map(one_copy, state)
+
+  def target(self, state):
+    """See `Mode.target`."""
+    return _placed(state, jax.tree.map(lambda _: self._everywhere, state))
 
   def put_batch(self, batch):
     """See `Mode.put_batch`."""
@@ -149,6 +207,11 @@ class Pmap:
   def fetch(self, tree):
     """See `Mode.fetch`."""
     return jax.device_get(jax.tree.map(self._first, tree))
+
+  @property
+  def _everywhere(self):
+    # On all hosts: what is of one host alone, several cannot save.
+    return NamedSharding(make_mesh(list(self.devices)), P())
 
   @property
   def _local_devices(self):
@@ -172,18 +235,45 @@ def _place(x: np.ndarray, sharding: NamedSharding) -> jax.Array:
   return jax.make_array_from_process_local_data(sharding, x)
 
 
+def _placed(state: PyTree, shardings: PyTree) -> PyTree:
+  def place(x: Any, sharding: NamedSharding) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
+
+  return jax.tree.map(place, state, shardings)
+
+
+def to_host(tree: PyTree) -> PyTree:
+  """Returns NumPy arrays of what `Mode.get_state` returns, or a part of it.
+
+  All processes must call it. What is cut over them is put together one array
+  at a time.
+  """
+
+  def whole(x: Any) -> np.ndarray:
+    is_array = isinstance(x, jax.Array)
+    if is_array and not (x.is_fully_addressable or x.is_fully_replicated):
+      return multihost_utils.process_allgather(x, tiled=True)
+    return jax.device_get(x)
+
+  return jax.tree.map(whole, tree)
+
+
 MODES = ('jit', 'pmap')
 
 
-def make_mode(name: str, *, num_devices: int | None = None) -> Mode:
+def make_mode(
+  name: str, *, num_devices: int | None = None, fsdp: int | None = 1
+) -> Mode:
   """Returns the compile mode of that name.
 
   Args:
     name: `'jit'` (global view) or `'pmap'` (device view).
     num_devices: how many devices to use; all of them by default.
+    fsdp: how many of them share one copy of the state; None for all.
 
   Raises:
-    UserError: if the name is unknown or there are fewer devices.
+    UserError: if the name is unknown, there are fewer devices, or they cannot
+      share the state so.
   """
   devices = jax.devices()
   if num_devices is not None:
@@ -199,7 +289,12 @@ def make_mode(name: str, *, num_devices: int | None = None) -> Mode:
       )
     devices = devices[:num_devices]
   if name == 'jit':
-    return Jit(make_mesh(devices))
+    return Jit(make_mesh(devices, fsdp=fsdp))
   if name == 'pmap':
+    if fsdp != 1:
+      raise UserError(
+        f'train.fsdp is {fsdp}, but with train.mode "pmap" every device has a '
+        'whole state; use mode "jit"'
+      )
     return Pmap(tuple(devices))
   raise unknown('train.mode', name, MODES)

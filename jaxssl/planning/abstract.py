@@ -32,11 +32,13 @@ class Plan:
     run: the objects of the run.
     state: of step zero.
     batch: the global one.
+    fsdp: devices that share one copy of the state; None for all.
   """
 
   run: build.Run
   state: TrainState
   batch: Batch
+  fsdp: int | None
 
   @property
   def step(self) -> Any:
@@ -63,12 +65,14 @@ def plan(
     UserError: for a config that `build` refuses.
   """
   rows = batch_size or config['train']['batch_size']
+  train, fsdp = config['train'], config['train']['fsdp']
   # The devices of this machine, which `build` looks at, are not those meant.
-  train = {**config['train'], 'batch_size': rows, 'num_devices': 1}
+  here = {'num_devices': 1, 'fsdp': 1 if fsdp == 1 else None}
+  train = {**train, **here, 'batch_size': rows}
   run = build.build({**config, 'train': train}, _Records(num_examples))
   init = functools.partial(init_state, **_parts(run))
   state = jax.eval_shape(init, jax.random.key(0), batch_shapes(run, 2))
-  return Plan(run, state, batch_shapes(run, rows))
+  return Plan(run, state, batch_shapes(run, rows), fsdp)
 
 
 def without_recomputation(config: Config) -> Config:

@@ -19,7 +19,7 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from jaxssl.errors import UserError
-from jaxssl.parallel import modes
+from jaxssl.parallel import modes, rules
 from jaxssl.planning.abstract import Plan
 
 _KINDS = (
@@ -79,6 +79,8 @@ def devices_of(topology: str) -> list[Any]:
   """
   # Else it looks for the metadata of a machine that has TPUs, for minutes.
   os.environ.setdefault('TPU_SKIP_MDS_QUERY', '1')
+  # Nor does it need a chip, of which else one process at a time is allowed.
+  os.environ.setdefault('ALLOW_MULTIPLE_LIBTPU_LOAD', '1')
   try:
     found = topologies.get_topology_desc(platform='tpu', topology_name=topology)
   except Exception as error:  # of many types
@@ -90,25 +92,25 @@ def devices_of(topology: str) -> list[Any]:
 
 
 def compile_step(plan: Plan, devices: list[Any]) -> Report:
-  """Compiles the step, the state on every chip and the rows spread over them.
+  """Compiles the step, rows and state placed as the compile mode would.
 
   Args:
     plan: what to compile; its compile mode counts.
     devices: of `devices_of`.
 
   Raises:
-    UserError: if the batch cannot be spread evenly.
+    UserError: if the batch cannot be spread evenly, or the state not shared.
   """
   rows = plan.run.train.batch_size
   if rows % len(devices):
     raise UserError(
       f'a batch of {rows} cannot be spread over {len(devices)} chips'
     )
-  mesh = modes.make_mesh(devices)
-  state = _placed(plan.state, NamedSharding(mesh, P()))
-  batch = _placed(plan.batch, NamedSharding(mesh, P(modes.AXIS)))
+  mode = modes.Jit(modes.make_mesh(devices, fsdp=plan.fsdp))
+  state = mode.target(plan.state)
+  batch = _placed(plan.batch, NamedSharding(mode.mesh, modes.ROWS))
   start = time.perf_counter()
-  lowered = _jitted(plan, mesh).lower(state, batch)
+  lowered = _jitted(plan, mode).lower(state, batch)
   try:
     compiled = lowered.compile()
   except jax.errors.JaxRuntimeError as error:
@@ -133,6 +135,26 @@ def compile_step(plan: Plan, devices: list[Any]) -> Report:
   )
 
 
+def state_bytes(plan: Plan, num_chips: int) -> int:
+  """Returns the bytes of the state that each of so many chips holds.
+
+  Raises:
+    UserError: if they cannot share it as the plan says.
+  """
+  shared = plan.fsdp or num_chips
+  if num_chips % shared:
+    raise UserError(
+      f'train.fsdp is {shared}, which does not divide {num_chips} chips'
+    )
+  specs = rules.partition_specs(plan.state, axis=modes.FSDP, size=shared)
+  return sum(
+    leaf.size * leaf.dtype.itemsize // (shared if modes.FSDP in spec else 1)
+    for leaf, spec in zip(
+      jax.tree.leaves(plan.state), jax.tree.leaves(specs), strict=True
+    )
+  )
+
+
 def collective_bytes(text: str) -> dict[str, float]:
   """Returns the bytes that each kind of collective yields.
 
@@ -147,9 +169,9 @@ def collective_bytes(text: str) -> dict[str, float]:
   return dict(total)
 
 
-def _jitted(plan: Plan, mesh: jax.sharding.Mesh) -> Any:
+def _jitted(plan: Plan, mode: modes.Jit) -> Any:
   if plan.run.train.mode == 'jit':
-    return modes.Jit(mesh).compile(plan.step)
+    return mode.compile(plan.step)
 
   def device_view(state, batch):
     return plan.step(state, batch, axis_name=modes.AXIS)
@@ -157,7 +179,7 @@ def _jitted(plan: Plan, mesh: jax.sharding.Mesh) -> Any:
   # What `pmap` compiles; it has no devices that are not there.
   spread = jax.shard_map(
     device_view,
-    mesh=mesh,
+    mesh=mode.mesh,
     in_specs=(P(), P(modes.AXIS)),
     out_specs=P(),
     check_vma=False,

@@ -15,13 +15,11 @@ from typing import Any, NamedTuple
 from etils import epath
 import jax
 import jax.numpy as jnp
-from jax.sharding import NamedSharding, PartitionSpec
 import orbax.checkpoint as ocp
 import tensorstore as ts
 
 from jaxssl.errors import UserError
 from jaxssl.parallel import processes
-from jaxssl.parallel.modes import make_mesh
 
 PyTree = Any
 _log = logging.getLogger(__name__)
@@ -122,12 +120,12 @@ class Checkpoints:
     """Reads one checkpoint.
 
     Args:
-      abstract: pytree of `jax.ShapeDtypeStruct`, for example from
-        `jax.eval_shape`.
+      abstract: pytree of `jax.ShapeDtypeStruct` with shardings
+        (`Mode.target`).
       step: which one; the newest by default.
 
     Returns:
-      The state, replicated over all devices.
+      The state, of which each device has read its part.
 
     Raises:
       CheckpointError: if there is none, it is damaged, or its arrays are not
@@ -139,7 +137,7 @@ class Checkpoints:
         f'no checkpoint {"" if step is None else f"of step {step} "}in '
         f'{self.directory}; there are: {self.steps() or "none"}'
       )
-    targets = _targets(abstract)
+    targets = _named(abstract)
     self._check_arrays(step, targets)
     try:
       restored = self._manager.restore(
@@ -309,16 +307,9 @@ def _without_key(leaf: Any) -> Any:
   if not _is_key(leaf):
     return leaf
   if isinstance(leaf, jax.ShapeDtypeStruct):
-    return jax.eval_shape(jax.random.key_data, leaf)
+    data = jax.eval_shape(jax.random.key_data, leaf)
+    return jax.ShapeDtypeStruct(data.shape, data.dtype, sharding=leaf.sharding)
   return jax.random.key_data(leaf)
-
-
-def _targets(abstract: PyTree) -> dict[str, jax.ShapeDtypeStruct]:
-  replicated = NamedSharding(make_mesh(), PartitionSpec())
-  return {
-    name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=replicated)
-    for name, leaf in _named(abstract).items()
-  }
 
 
 def _like(abstract: jax.ShapeDtypeStruct, leaf: jax.Array) -> jax.Array:

@@ -14,7 +14,7 @@ from jaxssl.errors import UserError
 from jaxssl.methods.base import Batch, Method, PyTree
 from jaxssl.ops.schedules import Schedule
 from jaxssl.parallel import processes
-from jaxssl.parallel.modes import Mode
+from jaxssl.parallel.modes import Mode, to_host
 from jaxssl.train.checkpoint import Checkpoints
 from jaxssl.train.monitor import DivergedError, Monitor
 from jaxssl.train.preemption import StopRequest
@@ -147,7 +147,7 @@ def start(job: Job, checkpoints: Checkpoints) -> tuple[TrainState, int]:
   example = example_batch(job)
   init, key = _init_fn(job), jax.random.key(job.seed)
   restored = checkpoints.restore_newest_readable(
-    jax.eval_shape(init, key, example, job.encoder)
+    job.mode.target(jax.eval_shape(init, key, example, job.encoder))
   )
   if restored is None:
     return job.mode.init(init, key, example, job.encoder), 0
@@ -279,7 +279,7 @@ class _Runner:
     state = self.job.mode.get_state(state)
     towers = self.job.method.export(state.params, state.method_state)
     # Each process evaluates all, on devices and a copy of its own.
-    self._write(step, self.job.evaluate(jax.device_get(towers)))
+    self._write(step, self.job.evaluate(to_host(towers)))
 
   def _write(self, step: int, scalars: dict[str, float]) -> None:
     for writer in self.writers:

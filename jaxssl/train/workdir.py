@@ -16,6 +16,7 @@ from jaxssl.errors import UserError
 MAY_CHANGE = (
   'input.num_threads',
   'input.prefetch',
+  'train.fsdp',
   'train.keep',
   'train.keep_every',
   'train.mode',

@@ -39,12 +39,13 @@ from tests.tiny import TinyEncoder
 from tests.tiny_tokenizer import tiny_tokenizer
 
 BATCH, SIZE, STEPS = 16, 16, 4
+SMALLEST = 64
 # All that are compared with one device; two of them keep a run of all tests
 # within minutes.
 MODES = ['jit8', 'pmap2']
 FULL = os.environ.get('FULL') == '1'
 if FULL:
-  MODES += ['jit2', 'pmap1', 'pmap8']
+  MODES += ['jit2', 'fsdp4of8', 'fsdp8', 'pmap1', 'pmap8']
 # Slow to compile, and like another case: one mode is enough between times.
 ONE_MODE = {
   'simclr_vit': 'pmap2',
@@ -260,6 +261,9 @@ def _modes():
     'jit1': modes.make_mode('jit', num_devices=1),
     'jit2': modes.make_mode('jit', num_devices=2),
     'jit8': modes.make_mode('jit', num_devices=8),
+    # The small arrays of these methods are cut too.
+    'fsdp4of8': modes.Jit(modes.make_mesh(fsdp=4), smallest=SMALLEST),
+    'fsdp8': modes.Jit(modes.make_mesh(fsdp=None), smallest=SMALLEST),
     'pmap1': modes.make_mode('pmap', num_devices=1),
     'pmap2': modes.make_mode('pmap', num_devices=2),
     'pmap8': modes.make_mode('pmap', num_devices=8),

@@ -76,7 +76,7 @@ def test_init_and_put_state_place_alike(name, devices):
 def test_mesh_has_automatic_axes():
   mesh = modes.make_mesh()
   assert mesh.size == 8
-  assert mesh.axis_types == (jax.sharding.AxisType.Auto,)
+  assert mesh.axis_types == (jax.sharding.AxisType.Auto,) * 2
 
 
 def test_unknown_mode_offers_the_closest():

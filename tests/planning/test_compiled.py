@@ -67,12 +67,14 @@ def test_recomputation_is_switched_off_everywhere():
   importlib.util.find_spec('libtpu') is None,
   reason='libtpu is not installed: pip install "jaxssl[tpu]"',
 )
-@pytest.mark.parametrize('mode', ['jit', 'pmap'])
-def test_small_configs_compile_for_a_slice(mode):
+@pytest.mark.parametrize(('mode', 'fsdp'), [('jit', 2), ('pmap', 1)])
+def test_small_configs_compile_for_a_slice(mode, fsdp):
   plan = make_plan(
     'quickstart',
     f'--config.train.mode={mode}',
+    f'--config.train.fsdp={fsdp}',
     '--config.encoder.width=0.125',
+    '--config.head.out_dim=8192',
     '--config.train.batch_size=16',
   )
   devices = compiled.devices_of('v5e:2x2')
@@ -81,6 +83,31 @@ def test_small_configs_compile_for_a_slice(mode):
   assert report.fits
   assert 0 < report.needed < 2**30
   assert report.collectives['all-reduce'] > 0
+  # Half of it is the padding of narrow layers; the head is most of the rest.
+  held = compiled.state_bytes(plan, 4)
+  assert held < report.memory['state and batch'] < 2 * held
+
+
+@pytest.mark.parametrize(
+  ('fsdp', 'share'), [('1', 1), ('4', 1 / 4), ('8', 1 / 8), ('None', 1 / 16)]
+)
+def test_chips_share_the_state(fsdp, share):
+  plan = make_plan('mae_vit_b16_imagenet', f'--config.train.fsdp={fsdp}')
+  whole = make_plan('mae_vit_b16_imagenet')
+  held, all_of_it = (compiled.state_bytes(p, 16) for p in (plan, whole))
+  # What is too small to be cut: norms, biases, tokens.
+  assert held == pytest.approx(share * all_of_it, rel=0.05)
+
+
+def test_chips_must_divide_into_groups():
+  plan = make_plan('mae_vit_b16_imagenet', '--config.train.fsdp=3')
+  with pytest.raises(errors.UserError, match='3, which does not divide 16'):
+    compiled.state_bytes(plan, 16)
+
+
+def test_devices_of_pmap_share_nothing():
+  with pytest.raises(errors.UserError, match=r'train\.fsdp .* mode "jit"'):
+    make_plan('quickstart', '--config.train.mode=pmap', '--config.train.fsdp=4')
 
 
 def test_batch_must_spread_evenly():

@@ -34,7 +34,8 @@ def _state(step=1):
   }
 
 
-ABSTRACT = jax.eval_shape(_state)
+MODE = modes.make_mode('jit')
+ABSTRACT = MODE.target(jax.eval_shape(_state))
 
 
 def _plain(state):
