@@ -1,16 +1,23 @@
 """What a training step of each method costs: time, memory, augmentation.
 
-For every small config of the package, built as `jaxssl train` builds it: median
-seconds of a step, of its augmentation alone (compiled by itself), and the bytes
-of the compiled step (`memory_analysis`: arguments and temporaries). Two more
-rows measure what should not cost more than its operations:
+For a config of every method, its whole step (`train_step`, compiled) on noise:
+median seconds, products and convolutions by trace, and the bytes of the
+compiled step (`memory_analysis`: arguments and temporaries). The augmentation
+is a part of that program; compiled by itself as well, it says what share it
+takes. Two more rows measure what should not cost more than its operations:
 
 - `mae_encoder`: forward and backward pass of a ViT on a quarter of the patches
-  against all of them; the peer is the ratio of operations.
+  against all of them;
 - `multi_crop`: the same of a ResNet on two large and six small views against
   the two large ones.
 
   python -m benchmarks.methods --out rows.jsonl
+  python -m benchmarks.methods --device gpu --out rows.jsonl
+
+On a CPU the configs are the small ones, on a GPU the published ones with
+`--batch_size` images a step, and `theirs` is what the card could do at its peak
+in bfloat16. BEiT's tokenizer has random weights. Shares and ratios are of
+processor time on a CPU, which other work disturbs less than the clock.
 """
 
 import argparse
@@ -18,160 +25,277 @@ from collections.abc import Callable, Iterator
 import functools
 import pathlib
 import statistics
+import tempfile
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from benchmarks import rows
+from benchmarks.step import PEAK_FLOPS
 from jaxssl import build, config, models
-from jaxssl.job import make_job
-from jaxssl.train.loop import on_device_part
+from jaxssl.planning.abstract import Plan, plan, without_recomputation
+from jaxssl.planning.flops import matmul_flops
 from jaxssl.train.state import init_state
-from jaxssl.train.step import train_step
+from jaxssl.weights.exported import ExportedEncoder, save_encoder
 
 CONFIGS = pathlib.Path(__file__).parent.parent / 'configs'
-# BEiT needs a trained tokenizer, CLIP and SigLIP one of texts.
-SMALL = (
-  'quickstart',
-  'moco_v2_photos',
-  'moco_v3_photos',
-  'dino_photos',
-  'mae_photos',
-  'dvae_photos',
-  'rotation_photos',
-  'jigsaw_photos',
-  'relative_patch_photos',
-  'colorization_photos',
-)
+NAMES = {
+  'cpu': (
+    'supervised_photos',
+    'quickstart',
+    'moco_v1_photos',
+    'moco_v2_photos',
+    'moco_v3_photos',
+    'dino_photos',
+    'mae_photos',
+    'dvae_photos',
+    'beit_photos',
+    'rotation_photos',
+    'relative_patch_photos',
+    'jigsaw_photos',
+    'colorization_photos',
+    'clip_photos',
+    'siglip_photos',
+  ),
+  'gpu': (
+    'simclr_resnet50_imagenet',
+    'moco_v1_resnet50_imagenet',
+    'moco_v2_resnet50_imagenet',
+    'moco_v3_resnet50_imagenet',
+    'moco_v3_vit_s16_imagenet',
+    'dino_resnet50_imagenet',
+    'dino_vit_s16_imagenet',
+    'mae_vit_b16_imagenet',
+    'dvae_imagenet',
+    'beit_vit_b16_imagenet',
+    'rotation_resnet50_imagenet',
+    'relative_patch_resnet50_imagenet',
+    'jigsaw_resnet50_imagenet',
+    'colorization_resnet50_imagenet',
+  ),
+}
+# Only the schedules depend on it.
+NUM_EXAMPLES = 1_281_167
 
 
-def method_row(name: str, steps: int) -> dict[str, Any]:
-  """Measures the step of one config."""
-  run = build.build(build.complete(config.load_file(CONFIGS / f'{name}.py')))
-  batches = make_job(run, dry=True).make_batches(0)
-  batch = run.mode.put_batch(on_device_part(next(batches)))
-  batches.close()
-  parts = {'method': run.method, 'augment': run.augment, 'tx': run.tx}
-  state = run.mode.init(
-    functools.partial(init_state, **parts), jax.random.key(0), batch
+class Seconds(NamedTuple):
+  """Medians over calls: of the clock, and of all processors of this host."""
+
+  clock: float
+  processor: float
+
+  @property
+  def cost(self) -> float:
+    """What shares are taken of."""
+    on_host = jax.default_backend() == 'cpu'
+    return self.processor if on_host else self.clock
+
+
+def seconds_of(function: Callable[[], Any], calls: int) -> Seconds:
+  """Measures calls, after one that is not counted."""
+  jax.block_until_ready(function())
+  times = []
+  for _ in range(calls):
+    start = time.perf_counter(), time.process_time()
+    jax.block_until_ready(function())
+    times.append(
+      (time.perf_counter() - start[0], time.process_time() - start[1])
+    )
+  return Seconds(*map(statistics.median, zip(*times, strict=True)))
+
+
+def make_plan(name: str, batch_size: int | None, folder: str) -> Plan:
+  """Returns the step of a config and the shapes that it takes."""
+  sections = config.load_file(CONFIGS / f'{name}.py')
+  if sections['method']['name'] == 'beit':
+    vocab_size = 256 if name == 'beit_photos' else 8192
+    tokenizer = random_tokenizer(folder, vocab_size)
+    sections['method'] |= {'tokenizer': tokenizer}
+  return plan(
+    build.complete(sections), batch_size=batch_size, num_examples=NUM_EXAMPLES
   )
-  step = run.mode.compile(functools.partial(train_step, **parts))
-  step = step.lower(state, batch).compile()
+
+
+def random_tokenizer(folder: str, vocab_size: int) -> str:
+  """Saves a tokenizer that has learned nothing; as large as configs have it."""
+  small = {'width': 32, 'blocks_per_group': 1} if vocab_size < 8192 else {}
+  section = {'name': 'dvae', 'vocab_size': vocab_size, **small}
+  encoder, images = models.make_encoder(**section), jnp.zeros((1, 64, 64, 3))
+  variables = jax.jit(encoder.init)(jax.random.key(0), images)
+  exported = ExportedEncoder(
+    section=section,
+    variables=jax.device_get(variables),
+    image_size=64,
+    mean=(0.0, 0.0, 0.0),
+    std=(1.0, 1.0, 1.0),
+    step=0,
+    config_hash='random',
+  )
+  return str(save_encoder(folder, exported))
+
+
+def noise(shape: jax.ShapeDtypeStruct) -> np.ndarray:
+  """Returns an array of a batch: pixels, or labels and tokens of 0 and 1."""
+  high = 256 if shape.dtype == jnp.uint8 else 2
+  return np.random.default_rng(0).integers(0, high, shape.shape, shape.dtype)
+
+
+def method_row(name: str, args: argparse.Namespace) -> dict[str, Any]:
+  """Measures the step of one config."""
+  with tempfile.TemporaryDirectory() as folder:
+    planned = make_plan(name, args.batch_size, folder)
+    run = planned.run
+    batch = run.mode.put_batch(jax.tree.map(noise, planned.batch))
+    parts = {'method': run.method, 'augment': run.augment, 'tx': run.tx}
+    init = functools.partial(init_state, **parts)
+    state = run.mode.init(init, jax.random.key(0), batch)
+  step = run.mode.compile(planned.step).lower(state, batch).compile()
   memory = step.memory_analysis()
   used = memory.argument_size_in_bytes + memory.temp_size_in_bytes
   augment = jax.jit(functools.partial(run.augment, axis_name=None))
-  key = jax.random.key(1)
-  share = median_seconds(lambda: augment(key, batch), steps)
+  alone = seconds_of(lambda: augment(jax.random.key(1), batch), args.steps)
   held = [state]
 
   def one_step():
     held[0], metrics = step(held[0], batch)
     return metrics
 
-  seconds = median_seconds(one_step, steps)
+  whole = seconds_of(one_step, args.steps)
+  flops = model_flops(run.config, args.batch_size)
+  images, peak = run.train.batch_size, peak_flops()
   return rows.row(
     f'methods/{name}',
-    ours=seconds,
-    theirs=None,
-    unit='s/step',
-    peer='none',
-    detail=f'batch {run.train.batch_size}, {steps} steps, augmentation alone '
-    f'{share:.4f} s ({share / seconds:.1%}), {used / 2**20:.0f} MiB',
-    lower_is_better=True,
+    ours=images / whole.clock,
+    theirs=peak and images * peak / flops,
+    unit='images/s',
+    peer='none' if peak is None else 'dense bfloat16 peak of the card',
+    detail=f'batch {images}, {args.steps} steps of {whole.clock:.3g} s, '
+    f'{whole.processor:.3g} s of processor time, {flops / 1e9:.4g} GFLOP; '
+    f'augmentation alone {alone.clock:.3g} s, {alone.cost / whole.cost:.1%}; '
+    f'{used / 2**20:.0f} MiB',
   )
 
 
-def median_seconds(function: Callable[[], Any], steps: int) -> float:
-  """Returns the median time of a call, after one that is not counted."""
-  jax.block_until_ready(function())
-  times = []
-  for _ in range(steps):
-    start = time.perf_counter()
-    jax.block_until_ready(function())
-    times.append(time.perf_counter() - start)
-  return statistics.median(times)
+def model_flops(sections: config.Config, batch_size: int | None) -> float:
+  """Returns the operations of a step, recomputation left out."""
+  planned = plan(
+    without_recomputation(sections),
+    batch_size=batch_size,
+    num_examples=NUM_EXAMPLES,
+  )
+  return matmul_flops(planned.step, planned.state, planned.batch)
 
 
-def train_seconds(encoder, views, steps: int, **options) -> float:
-  """Times forward and backward passes of an encoder over groups of views."""
+def peak_flops() -> float | None:
+  """Returns the peak of this accelerator, if it is known."""
+  device = jax.devices()[0].device_kind
+  return next((p for card, p in PEAK_FLOPS.items() if card in device), None)
+
+
+def train_cost(encoder, views, args, **options) -> tuple[Seconds, float]:
+  """Returns time and FLOPs of forward and backward passes over some views."""
   variables = jax.jit(encoder.init)(jax.random.key(0), views[0][:1])
   stats = {k: v for k, v in variables.items() if k != 'params'}
 
-  @jax.jit
-  def gradient(params):
-    def loss(params):
-      outputs = [
-        encoder.apply(
-          {'params': params, **stats},
-          view,
-          train=True,
-          mutable=list(stats),
-          **options,
-        )
-        for view in views
-      ]
-      return sum(jnp.sum(features) for ((features, _), _) in outputs)
+  def loss(params):
+    outputs = [
+      encoder.apply(
+        {'params': params, **stats},
+        view,
+        train=True,
+        mutable=list(stats),
+        **options,
+      )
+      for view in views
+    ]
+    return sum(jnp.sum(features) for ((features, _), _) in outputs)
 
-    return jax.grad(loss)(params)
+  gradient = jax.jit(jax.grad(loss))
+  params = variables['params']
+  seconds = seconds_of(lambda: gradient(params), args.steps)
+  return seconds, matmul_flops(jax.grad(loss), params)
 
-  return median_seconds(lambda: gradient(variables['params']), steps)
 
-
-def mae_encoder_row(steps: int) -> dict[str, Any]:
+def mae_encoder_row(args: argparse.Namespace) -> dict[str, Any]:
   """Compares a quarter of the patches with all of them."""
   encoder = models.make_encoder('vit_ti4', position='sincos_mae')
   images = jnp.ones((64, 32, 32, 3))
   keep = jnp.broadcast_to(jnp.arange(16)[None], (64, 16))
-  some = train_seconds(encoder, [images], steps, keep=keep)
-  every = train_seconds(encoder, [images], steps)
-  return rows.row(
-    'methods/mae_encoder',
-    ours=some / every,
-    # Attention between fewer tokens costs less than its share; the class token
-    # is always there.
-    theirs=17 / 65,
-    unit='of the time of all patches',
-    peer='share of the tokens',
-    detail=f'ViT-Ti/4, 64 images of 32 px, forward and backward: {some:.3f} s '
-    f'with 16 of 64 patches, {every:.3f} s with all',
-    lower_is_better=True,
+  return ratio_row(
+    'mae_encoder',
+    train_cost(encoder, [images], args, keep=keep),
+    train_cost(encoder, [images], args),
+    'ViT-Ti/4, 64 images of 32 px, 16 of 64 patches against all',
   )
 
 
-def multi_crop_row(steps: int) -> dict[str, Any]:
+def multi_crop_row(args: argparse.Namespace) -> dict[str, Any]:
   """Compares two large and six small views with the large ones."""
   encoder = models.make_encoder('resnet18', stem='cifar', width=0.25)
   large, small = jnp.ones((128, 32, 32, 3)), jnp.ones((384, 16, 16, 3))
-  both = train_seconds(encoder, [large, small], steps)
-  alone = train_seconds(encoder, [large], steps)
+  return ratio_row(
+    'multi_crop',
+    train_cost(encoder, [large, small], args),
+    train_cost(encoder, [large], args),
+    'ResNet-18 of width 1/4, 2 x 64 views of 32 px with 6 x 64 of 16 px '
+    'against those of 32 px alone',
+  )
+
+
+def ratio_row(name: str, some, reference, what: str) -> dict[str, Any]:
+  """Compares the ratio of two costs with that of their operations."""
+  (some, some_flops), (reference, reference_flops) = some, reference
   return rows.row(
-    'methods/multi_crop',
-    ours=both / alone,
-    theirs=1 + 384 * 16**2 / (128 * 32**2),
-    unit='of the time of the large views',
-    peer='pixels',
-    detail='ResNet-18 of width 1/4, 2 x 64 views of 32 px and 6 x 64 of 16 px, '
-    f'forward and backward: {both:.3f} s, large views alone {alone:.3f} s',
+    f'methods/{name}',
+    ours=some.cost / reference.cost,
+    theirs=some_flops / reference_flops,
+    unit='of the time of the reference',
+    peer='ratio of the operations',
+    detail=f'{what}, forward and backward: {some.clock:.3g} against '
+    f'{reference.clock:.3g} s, processor time {some.processor:.3g} against '
+    f'{reference.processor:.3g} s',
     lower_is_better=True,
   )
 
 
 def all_rows(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
-  for name in args.configs or SMALL:
-    yield method_row(name, args.steps)
+  if args.device == 'gpu' and jax.default_backend() != 'gpu':
+    for name in args.configs or NAMES['gpu']:
+      yield rows.row(
+        f'methods/{name}',
+        ours=None,
+        theirs=None,
+        unit='images/s',
+        peer='dense bfloat16 peak of the card',
+        detail='not run: no GPU found',
+      )
+    return
+  for name in args.configs or NAMES[args.device]:
+    yield method_row(name, args)
   if not args.configs:
-    yield mae_encoder_row(args.steps)
-    yield multi_crop_row(args.steps)
+    yield mae_encoder_row(args)
+    yield multi_crop_row(args)
 
 
 def main() -> None:
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  parser.add_argument('--configs', nargs='+', choices=SMALL)
+  parser.add_argument('--device', choices=NAMES, default='cpu')
+  parser.add_argument('--configs', nargs='+', metavar='NAME')
+  parser.add_argument('--batch_size', type=int, help='64 on a GPU')
   parser.add_argument('--steps', type=int, default=5)
   parser.add_argument('--out', help='file to write the rows to, JSON lines')
   args = parser.parse_args()
+  if args.device == 'gpu':
+    args.batch_size = args.batch_size or 64
+  else:
+    jax.config.update('jax_platforms', 'cpu')
+  for name in args.configs or ():
+    if name not in NAMES[args.device]:
+      known = ', '.join(NAMES[args.device])
+      parser.error(f'{name} is not measured on a {args.device}: {known}')
   rows.report(all_rows(args), args.out)
 
 

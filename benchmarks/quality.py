@@ -1,12 +1,12 @@
 """Does the whole pipeline learn as well as PyTorch's? kNN over three seeds.
 
-Each method of `quality_recipes` on a fixed part of CIFAR-10 (JPEG, halved to 16
-pixels), trained twice from the same weights: by jaxssl (index-driven batches,
-augmentation under `jit`, `train_step`), and by a PyTorch loop with
-torchvision's transforms, timm's encoders, the heads and losses of lightly and
-PyTorch's optimizers. Both sides have the same encoder, the same distribution of
-views, optimizer, schedule, batch and number of steps; they draw batches and
-views independently. `evals.knn` judges both sets of features.
+Each method of `quality_recipes` on a fixed part of CIFAR-10 (JPEG), trained
+twice from the same weights: by jaxssl (index-driven batches, augmentation under
+`jit`, `train_step`), and by a PyTorch loop with torchvision's transforms,
+timm's encoders, the heads and losses of lightly and PyTorch's optimizers. Both
+sides have the same encoder, the same distribution of views, optimizer,
+schedule, batch and number of steps; they draw batches and views independently.
+`evals.knn` judges both sets of features.
 
   python -m benchmarks.quality --data_dir DIR --out rows.jsonl
 

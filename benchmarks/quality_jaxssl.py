@@ -38,7 +38,7 @@ def make_method(name: str) -> Any:
 
 def _encoder(recipe: Recipe) -> Any:
   if recipe.encoder == 'resnet':
-    return models.make_encoder('resnet18', stem='cifar', width=WIDTH)
+    return models.make_encoder('resnet18', width=WIDTH)
   sizes = {'dim' if k == 'embed_dim' else k: v for k, v in VIT.items()}
   return models.ViT(position='sincos_mae', **sizes)
 

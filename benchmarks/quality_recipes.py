@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any, Literal
 
-SIZE = 16
+SIZE = 32
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -11,7 +11,7 @@ class Recipe:
   """One training run, in numbers that both sides read.
 
   Attributes:
-    encoder: a ResNet-18 of width 1/4 with CIFAR stem, or a small ViT.
+    encoder: a ResNet-18 of width 1/4, or a small ViT.
     crops: side, and smallest and largest area, of each view.
     color: colour jitter of strength 0.5 and random gray, as SimCLR on CIFAR.
     head: sizes of the head.
@@ -32,27 +32,27 @@ class Recipe:
   optimizer: Literal['sgd', 'adamw'] = 'sgd'
   learning_rate: float = 0.06
   weight_decay: float = 5e-4
-  steps: int = 200
+  steps: int = 300
   batch: int = 128
 
 
 WIDTH = 0.25
 # timm's names; jaxssl calls `embed_dim` `dim`.
-VIT = {'patch_size': 2, 'embed_dim': 96, 'depth': 4, 'num_heads': 3}
+VIT = {'patch_size': 4, 'embed_dim': 96, 'depth': 4, 'num_heads': 3}
+ADAMW = {'optimizer': 'adamw', 'learning_rate': 2e-3, 'weight_decay': 0.05}
 
 RECIPES = {
-  'simclr': Recipe(method={'temperature': 0.5}),
+  'simclr': Recipe(method={'temperature': 0.2}, **ADAMW),
   'moco_v2': Recipe(
     head={'out_dim': 128},
     method={'temperature': 0.2, 'momentum': 0.99, 'queue_size': 1024},
+    **ADAMW,
   ),
   'dino': Recipe(
-    crops=((SIZE, 0.4, 1.0),) * 2 + ((SIZE // 2, 0.05, 0.4),) * 4,
-    head={'hidden_dim': 256, 'bottleneck_dim': 64, 'out_dim': 1024},
-    method={'teacher_temperature': 0.04, 'momentum': 0.99},
-    optimizer='adamw',
-    learning_rate=1e-3,
-    weight_decay=0.04,
+    crops=((SIZE, 0.4, 1.0),) * 2 + ((SIZE // 2, 0.1, 0.4),) * 2,
+    head={'hidden_dim': 256, 'bottleneck_dim': 64, 'out_dim': 512},
+    method={'teacher_temperature': 0.04, 'momentum': 0.98},
+    **ADAMW,
   ),
   'mae': Recipe(
     encoder='vit',
@@ -64,9 +64,6 @@ RECIPES = {
       'decoder_depth': 2,
       'decoder_heads': 2,
     },
-    optimizer='adamw',
-    learning_rate=1e-3,
-    weight_decay=0.05,
-    steps=400,
+    **ADAMW,
   ),
 }

@@ -72,7 +72,6 @@ def _net(head: nn.Module, params: Any, stats: Any) -> nn.Sequential:
   channels = tuple(int(64 * 2**stage * WIDTH) for stage in range(4))
   work = Workload(
     encoder='resnet18',
-    options={'stem': 'cifar'},
     timm='resnet18',
     timm_options={'channels': channels},
     size=0,
@@ -80,6 +79,8 @@ def _net(head: nn.Module, params: Any, stats: Any) -> nn.Sequential:
     optimizer='sgd',
   )
   encoder = torch_simclr.encoder(work)
+  stem = nn.Conv2d(3, channels[0], 7, stride=2, padding=3, bias=False)
+  torch_simclr.set_stem(encoder, stem)
   torch_weights.load_encoder(encoder, variables.tower('encoder', params, stats))
   torch_weights.load_head(head, params['head'])
   net = nn.Sequential(encoder, head)

@@ -43,8 +43,8 @@ def get_config() -> ConfigDict:
         'clip_norm': 3.0,
       },
       'train': {
-        'steps': 1000,
-        'batch_size': 128,
+        'steps': 600,
+        'batch_size': 64,
         'log_steps': 20,
         'checkpoint_steps': 250,
       },

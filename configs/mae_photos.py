@@ -39,7 +39,7 @@ def get_config() -> ConfigDict:
         'exclude': 'ndim<=1',
       },
       'train': {
-        'steps': 1000,
+        'steps': 600,
         'batch_size': 128,
         'log_steps': 20,
         'checkpoint_steps': 250,

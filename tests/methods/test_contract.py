@@ -1,5 +1,6 @@
 """Every method x every property of the contract (`jaxssl.methods.base`)."""
 
+import contextlib
 import dataclasses
 import functools
 import math
@@ -33,6 +34,7 @@ from jaxssl.methods import (
   Supervised,
 )
 from jaxssl.parallel import modes
+from jaxssl.train.checkpoint import Checkpoints
 from jaxssl.train.state import init_state
 from jaxssl.train.step import train_step
 from tests.tiny import TinyEncoder
@@ -97,10 +99,10 @@ def _vit():
   )
 
 
-def _moco():
+def _moco(num_layers=2):
   return MoCo(
     encoder=TinyEncoder(bn_groups=8),
-    head=models.MoCoHead(out_dim=16),
+    head=models.MoCoHead(num_layers=num_layers, out_dim=16),
     temperature=1.0,
     momentum=0.9,
     queue_size=48,
@@ -242,6 +244,15 @@ CASES = {
   'siglip': Case(_siglip, 10.0, 0.1, 0.002, Augment(views=(VIEW,))),
   'colorization': Case(_colorization, math.log(313), 0.05, 0.05),
 }
+if FULL:
+  CASES['moco_v1'] = Case(lambda: _moco(num_layers=1), math.log(49), 0.25, 0.02)
+# Part of the state that targets are made with.
+TARGETS = {
+  'moco': 'key',
+  'moco_v3': 'slow',
+  'dino_conv': 'teacher',
+  'beit': 'tokenizer',
+}
 
 
 def _batch():
@@ -289,8 +300,8 @@ def without_key(state):
 
 
 @functools.lru_cache
-def _run(case, mode_name):
-  """Losses, and the final state on the host, of steps compiled once."""
+def _step(case, mode_name):
+  """The mode and the step, compiled once."""
   mode = _modes()[mode_name]
   # Raises when the step is traced, and so compiled, a second time.
   chex.clear_trace_counter()
@@ -302,13 +313,26 @@ def _run(case, mode_name):
       tx=CASES[case].tx,
     )
   )
-  state = mode.put_state(_initial(case).replace(key=jax.random.key(7)))
+  return mode, step
+
+
+def _go_on(case, mode_name, state, steps):
+  """Losses of some steps from a state, and the state after them."""
+  mode, step = _step(case, mode_name)
+  state = mode.put_state(state)
   batch, losses = mode.put_batch(_batch()), []
-  for _ in range(STEPS):
+  for _ in range(steps):
     state, metrics = step(state, batch)
     losses.append(float(mode.fetch(metrics)['loss']))
-  state = without_key(mode.get_state(state))
-  return np.array(losses), jax.device_get(state)
+  return np.array(losses), mode.get_state(state)
+
+
+@functools.lru_cache
+def _run(case, mode_name):
+  """Losses, and the final state on the host."""
+  start = _initial(case).replace(key=jax.random.key(7))
+  losses, state = _go_on(case, mode_name, start, STEPS)
+  return losses, jax.device_get(without_key(state))
 
 
 @functools.lru_cache
@@ -376,6 +400,17 @@ class TestContract:
       rtol=2e-5,
     )
 
+  def test_saved_and_resumed_equals_straight(self, case, tmp_path):
+    start = _initial(case).replace(key=jax.random.key(7))
+    _, half = _go_on(case, 'jit1', start, STEPS // 2)
+    with contextlib.closing(Checkpoints(tmp_path)) as checkpoints:
+      checkpoints.save(STEPS // 2, half, meta={})
+      checkpoints.wait()
+      restored = checkpoints.restore(jax.eval_shape(lambda: half)).state
+    _, end = _go_on(case, 'jit1', restored, STEPS - STEPS // 2)
+    _, straight = _run(case, 'jit1')
+    chex.assert_trees_all_equal(jax.device_get(without_key(end)), straight)
+
   def test_shapes_and_dtypes_are_stable(self, case):
     _, state = _run(case, 'jit1')
     chex.assert_trees_all_equal_shapes_and_dtypes(state, _initial(case))
@@ -397,3 +432,26 @@ class TestContract:
     chex.assert_rank(features, 2)
     assert out
     chex.assert_tree_all_finite(features)
+
+
+@pytest.mark.parametrize('case', TARGETS)
+def test_targets_have_no_gradient(case):
+  method, state, name = CASES[case].make(), _initial(case), TARGETS[case]
+  batch = CASES[case].views(jax.random.key(1), _batch())
+
+  @jax.jit
+  @jax.grad
+  def gradient(target):
+    loss, _ = method.loss(
+      state.params,
+      {**state.method_state, name: target},
+      batch,
+      key=jax.random.key(2),
+      step=jnp.zeros((), jnp.int32),
+    )
+    return loss
+
+  target = state.method_state[name]
+  chex.assert_trees_all_equal(
+    gradient(target), jax.tree.map(np.zeros_like, target)
+  )

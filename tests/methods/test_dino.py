@@ -10,6 +10,7 @@ from jaxssl import models
 from jaxssl.errors import UserError
 from jaxssl.methods import DINO, momentum
 from jaxssl.methods.dino import distillation
+from jaxssl.train import optim
 from tests.tiny import TinyEncoder
 
 BATCH, PROTOTYPES = 4, 10
@@ -107,6 +108,26 @@ def test_small_views_share_a_forward_pass_and_keep_their_order():
   logits = together(batch['views'])
   for view, expected in zip(batch['views'], logits, strict=True):
     np.testing.assert_allclose(alone(view), expected, atol=1e-5)
+
+
+def test_last_layer_waits_under_the_rule_of_the_recipe():
+  method, batch = _method(), _batch()
+  params, state = jax.jit(method.init)(jax.random.key(0), batch)
+  tx = optim.make_optimizer(
+    name='adamw',
+    learning_rate=lambda step: 0.1,
+    weight_decay=0.1,
+    rules=[{'match': 'head/last_layer', 'freeze_steps': 1}],
+  )
+  grads = jax.jit(jax.grad(lambda p: _loss(method, p, state, batch)[0]))(params)
+  moments = tx.init(params)
+  first, moments = tx.update(grads, moments, params)
+  second, _ = tx.update(grads, moments, params)
+  frozen = first['head'].pop('last_layer')
+  chex.assert_trees_all_equal(frozen, jax.tree.map(jnp.zeros_like, frozen))
+  assert all(jnp.any(leaf != 0) for leaf in jax.tree.leaves(first['head']))
+  for leaf in jax.tree.leaves(second['head']['last_layer']):
+    assert jnp.any(leaf != 0)
 
 
 def test_scale_of_the_prototypes_is_a_parameter_only_if_asked():

@@ -121,6 +121,25 @@ def _assert_equal_nets(params, stats, net):
   )
 
 
+def _assert_equal_heads(params, head):
+  """Compares a head by putting ours in the place of theirs."""
+  import torch
+
+  from benchmarks import torch_weights
+
+  # Not the lengths of DINO's prototypes, which are constants here.
+  trained = {n: p for n, p in head.named_parameters() if p.requires_grad}
+  theirs = {name: p.detach().clone() for name, p in trained.items()}
+  with torch.no_grad():
+    for parameter in trained.values():
+      parameter.zero_()
+  torch_weights.load_head(head, params)
+  for name, parameter in trained.items():
+    np.testing.assert_allclose(
+      parameter.detach(), theirs[name], rtol=1e-3, atol=2e-4, err_msg=name
+    )
+
+
 @pytest.mark.reference
 def test_moco_v2():
   from benchmarks import torch_methods
@@ -144,6 +163,8 @@ def test_moco_v2():
   end = train.method_state
   _assert_equal_nets(train.params, end['stats'], peer.net)
   _assert_equal_nets(end['key']['params'], end['key']['stats'], peer.slow)
+  _assert_equal_heads(train.params['head'], peer.net[1])
+  _assert_equal_heads(end['key']['params']['head'], peer.slow[1])
   np.testing.assert_allclose(end['queue'], peer.queue, atol=2e-3)
 
 
@@ -174,6 +195,9 @@ def test_moco_v3():
   end = train.method_state
   _assert_equal_nets(train.params['net'], end['stats']['net'], peer.net)
   _assert_equal_nets(end['slow']['params'], end['slow']['stats'], peer.slow)
+  _assert_equal_heads(train.params['net']['head'], peer.net[1])
+  _assert_equal_heads(train.params['predictor'], peer.predictor)
+  _assert_equal_heads(end['slow']['params']['head'], peer.slow[1])
 
 
 @pytest.mark.reference
@@ -204,5 +228,7 @@ def test_dino():
   _assert_equal_nets(train.params, end['stats'], peer.net)
   teacher = end['teacher']
   _assert_equal_nets(teacher['params'], teacher['stats'], peer.slow)
+  _assert_equal_heads(train.params['head'], peer.net[1])
+  _assert_equal_heads(teacher['params']['head'], peer.slow[1])
   center = peer.criterion.center.numpy().reshape(end['center'].shape)
   np.testing.assert_allclose(end['center'], center, atol=2e-4)
