@@ -7,6 +7,7 @@ main_dino.py of facebookresearch/dino.
 
 Data: `imagenet2012` as TFDS prepares it (array_record for fast random access).
 Hardware: 8 accelerators of 32 GB; hours not measured.
+Arithmetic (`jaxssl plan`): 113.5 GFLOP an image, 10 H100 hours at 40 % of peak.
 Expected: 69.3 % nearest neighbours, 74.0 % linear (the authors' README).
 Measured: not run.
 """

@@ -7,6 +7,7 @@ main_moco.py of facebookresearch/moco.
 
 Data: `imagenet2012` as TFDS prepares it (array_record for fast random access).
 Hardware: 8 GPUs of 11 GB or more; hours not measured.
+Arithmetic (`jaxssl plan`): 31.9 GFLOP an image, 5.7 H100 hours at 40 % of peak.
 Expected: 60.6 % linear accuracy (the authors' README).
 Measured: not run.
 """

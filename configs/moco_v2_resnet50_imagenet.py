@@ -7,6 +7,7 @@ facebookresearch/moco with `--mlp --moco-t 0.2 --aug-plus --cos`.
 
 Data: `imagenet2012` as TFDS prepares it (array_record for fast random access).
 Hardware: 8 GPUs of 11 GB or more; hours not measured.
+Arithmetic (`jaxssl plan`): 31.9 GFLOP an image, 5.7 H100 hours at 40 % of peak.
 Expected: 67.5 % linear accuracy (the authors' README; 71.1 % after 800 epochs).
 Measured: not run.
 """

@@ -7,6 +7,7 @@ README and main_moco.py of facebookresearch/moco-v3.
 
 Data: `imagenet2012` as TFDS prepares it (array_record for fast random access).
 Hardware: 16 to 32 accelerators in bfloat16; hours not measured.
+Arithmetic (`jaxssl plan`): 63.9 GFLOP an image, 5.7 H100 hours at 40 % of peak.
 Expected: 68.9 % linear accuracy (the authors' README, 100 epochs).
 Measured: not run.
 """

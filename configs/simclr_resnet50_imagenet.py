@@ -7,6 +7,7 @@ of the README of google-research/simclr.
 
 Data: `imagenet2012` as TFDS prepares it (array_record for fast random access).
 Hardware: 32 TPU cores or 32 GPUs; hours not measured.
+Arithmetic (`jaxssl plan`): 48 GFLOP an image, 4.3 H100 hours at 40 % of peak.
 Expected: 64.5 % linear accuracy (the authors' README: 100 epochs, batch 4096).
 Measured: not run.
 """

@@ -1,0 +1,45 @@
+import argparse
+import pathlib
+
+import pytest
+
+from benchmarks import methods, small_runs
+from jaxssl import config
+from jaxssl.methods import METHODS
+
+# They need captions.
+PAIRS = {'clip', 'siglip'}
+
+
+def test_the_small_runs_are_of_every_image_method():
+  assert small_runs.RUNS.keys() == METHODS.keys() - PAIRS
+
+
+@pytest.mark.parametrize('name', small_runs.RUNS)
+def test_the_small_runs_have_one_budget(name):
+  args = argparse.Namespace(
+    steps=50, seed=3, data_dir='data', workdir=pathlib.Path('runs')
+  )
+  made = small_runs.config_of(name, args)
+  assert made['method']['name'] == name
+  assert (made['train']['steps'], made['train']['batch_size']) == (50, 128)
+  assert (made['seed'], made['data']['name']) == (3, 'cifar10_jpeg')
+  assert made['eval']['image_size'] == made['augment']['size']
+
+
+@pytest.mark.parametrize('device', methods.NAMES)
+def test_steps_are_measured_of_every_method(device):
+  names = {
+    config.load_file(methods.CONFIGS / f'{name}.py')['method']['name']
+    for name in methods.NAMES[device]
+  }
+  missing = METHODS.keys() - names
+  # Supervised training and pairs have no published config on ImageNet.
+  assert missing == (set() if device == 'cpu' else PAIRS | {'supervised'})
+
+
+def test_steps_of_a_config_are_measured():
+  args = argparse.Namespace(batch_size=4, steps=1)
+  row = methods.method_row('rotation_photos', args)
+  assert row['ours'] > 0
+  assert 'augmentation alone' in row['detail']
