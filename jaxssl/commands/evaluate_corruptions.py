@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
-  """Prints a table of kinds and writes `results/corruptions-v1-<data>.json`."""
+  """Prints a table of kinds and writes `results/corruptions-v2-<data>.json`."""
   chosen = tuple(arguments.kinds or kinds.KINDS)
   levels = tuple(arguments.severities or severities.SEVERITIES)
   for kind in chosen:

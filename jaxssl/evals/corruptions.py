@@ -33,7 +33,7 @@ class Corruptions:
       record.
   """
 
-  name: ClassVar[str] = 'corruptions-v1'
+  name: ClassVar[str] = 'corruptions-v2'
   kinds: tuple[str, ...] = tuple(kinds_lib.KINDS)
   severities: tuple[int, ...] = severities_lib.SEVERITIES
   seed: int = 0

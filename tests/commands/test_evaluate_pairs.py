@@ -91,7 +91,7 @@ def test_corruptions_are_classified_by_text(run):
   arguments = (f'--workdir={run}', '--limit=38', '--severities', '3')
   code = runs.jaxssl('eval', 'corruptions', *arguments, '--kinds', 'contrast')
   assert code == 0
-  result = _result(run, 'corruptions-v1-photos')
+  result = _result(run, 'corruptions-v2-photos')
   assert result['settings']['classifier']['name'] == 'zeroshot-v1'
   assert result['metrics']['num_test'] == 38
 

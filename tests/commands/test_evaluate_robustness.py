@@ -44,7 +44,7 @@ def test_corruptions(workdir, capsys):
   arguments = (f'--workdir={workdir}', '--limit=64', '--severities', '1', '5')
   code = runs.jaxssl('eval', 'corruptions', *arguments, '--kinds', 'contrast')
   assert code == 0
-  found = result(workdir, 'corruptions-v1')
+  found = result(workdir, 'corruptions-v2')
   assert found['settings']['classifier']['name'] == 'knn-v1'
   assert found['settings']['kinds'] == ['contrast']
   metrics = found['metrics']

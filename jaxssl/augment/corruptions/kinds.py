@@ -1,8 +1,7 @@
 """The kinds of ImageNet-C by name, on batches.
 
 Hendrycks and Dietterich 2019 (arXiv:1903.12261), after the authors' programs
-(hendrycks/robustness). 13 of the 15 kinds are computed here; `frost` and
-`jpeg_compression` are not.
+(hendrycks/robustness). 14 of the 15 kinds are computed here; `frost` is not.
 
 Differs from the authors' images:
 
@@ -24,6 +23,7 @@ from jaxssl import errors
 from jaxssl.augment.corruptions import (
   blurs,
   digital,
+  jpeg,
   noise,
   severities,
   weather,
@@ -44,10 +44,10 @@ KINDS: dict[str, Callable[..., jax.Array]] = {
   'contrast': digital.contrast,
   'elastic_transform': digital.elastic_transform,
   'pixelate': digital.pixelate,
+  'jpeg_compression': jpeg.jpeg_compression,
 }
 _ABSENT = {
   'frost': "it needs the authors' photographs of frost, which do not ship",
-  'jpeg_compression': 'it needs a JPEG library, which no accelerator has',
 }
 _SMALLEST = 16
 

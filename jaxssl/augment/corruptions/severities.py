@@ -43,6 +43,7 @@ _CIFAR_10_C: _Table = {
     *((0.1, 0.04, 0.05), (0.1, 0.03, 0.03)),
   ),
   'pixelate': ((0.95,), (0.9,), (0.85,), (0.75,), (0.65,)),
+  'jpeg_compression': ((80,), (65,), (58,), (50,), (40,)),
 }
 _TINY_IMAGENET_C: _Table = {
   'gaussian_noise': ((0.04,), (0.08,), (0.12,), (0.15,), (0.18,)),
@@ -70,6 +71,7 @@ _TINY_IMAGENET_C: _Table = {
     *((0.1, 0.03, 0.03), (0.16, 0.03, 0.02)),
   ),
   'pixelate': ((0.9,), (0.8,), (0.7,), (0.6,), (0.5,)),
+  'jpeg_compression': ((65,), (58,), (50,), (40,), (25,)),
 }
 _IMAGENET_C: _Table = {
   'gaussian_noise': ((0.08,), (0.12,), (0.18,), (0.26,), (0.38,)),
@@ -103,6 +105,7 @@ _IMAGENET_C: _Table = {
     (0.12 * _WIDE, 0.01 * _WIDE, 0.02 * _WIDE),
   ),
   'pixelate': ((0.6,), (0.5,), (0.4,), (0.3,), (0.25,)),
+  'jpeg_compression': ((25,), (18,), (15,), (10,), (7,)),
 }
 # Side of the images in pixels -> numbers.
 PUBLISHED = {32: _CIFAR_10_C, 64: _TINY_IMAGENET_C, 224: _IMAGENET_C}
