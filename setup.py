@@ -9,7 +9,8 @@ need, each a well-kept library of the field:
   scikit-learn, for the digits.
 * `pictures`: matplotlib for plots, scikit-learn for 2-D maps (t-SNE; importing
   umap-learn loads TensorFlow and PyTorch where they are installed).
-* `text`: the library `tokenizers`, for image-text methods.
+* `text`: the library `tokenizers`, and ftfy, with which CLIP cleans captions,
+  for image-text methods.
 * `test`: what `./launch/test.sh` needs. `reference`: PyTorch and friends, which
   some tests compare with; see CONTRIBUTING.md for how they install on a CPU.
 """
@@ -28,7 +29,7 @@ DATA = [
   'pillow>=10.3',
 ]
 PHOTOS = ['scikit-image>=0.25', 'scikit-learn>=1.5']
-TEXT = ['tokenizers>=0.23']
+TEXT = ['tokenizers>=0.23', 'ftfy>=6.3']
 PICTURES = ['matplotlib>=3.9', 'scikit-learn>=1.5']
 TEST = [
   'pytest>=8',

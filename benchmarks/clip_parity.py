@@ -12,6 +12,8 @@ import argparse
 from collections.abc import Callable
 import dataclasses
 import datetime
+import functools
+import importlib.metadata
 import os
 import pathlib
 import platform
@@ -36,8 +38,7 @@ from jaxssl.weights import (
 )
 
 _SIZE, _ROWS = 224, 4
-_VOCABULARY, _LENGTH = 49408, 77
-_TEXT = {'dim': 512, 'depth': 12, 'num_heads': 8, 'mlp_ratio': 4.0}
+_VOCABULARY = 49408
 
 
 class Errors(NamedTuple):
@@ -83,20 +84,6 @@ def _transformers_siglip() -> torch.nn.Module:
   return transformers.SiglipModel(transformers.SiglipConfig())
 
 
-def _open_clip(visual: torch.nn.Module, out_dim: int) -> torch.nn.Module:
-  return torch_open_clip.CLIP(visual, _VOCABULARY, _LENGTH, out_dim, **_TEXT)
-
-
-def _open_clip_vit() -> torch.nn.Module:
-  sizes = {'dim': 768, 'depth': 12, 'num_heads': 12, 'mlp_ratio': 4.0}
-  return _open_clip(torch_open_clip.ViT(_SIZE, 32, 512, **sizes), 512)
-
-
-def _open_clip_resnet() -> torch.nn.Module:
-  visual = torch_open_clip.ResNet(_SIZE, (3, 4, 6, 3), 64, 1024)
-  return _open_clip(visual, 1024)
-
-
 @dataclasses.dataclass(frozen=True)
 class Case:
   """A model of PyTorch and the method that reads its weights.
@@ -128,15 +115,22 @@ CASES = (
   ),
   Case(
     'CLIP ViT-B/32',
-    "transcription, open_clip's layout",
-    _open_clip_vit,
+    'open_clip ViT-B-32-quickgelu',
+    functools.partial(torch_open_clip.published, 'ViT-B-32-quickgelu'),
     _clip('ViT-B/32'),
     open_clip.to_huggingface,
   ),
   Case(
+    'CLIP ViT-B/32, GELU',
+    'open_clip ViT-B-32',
+    functools.partial(torch_open_clip.published, 'ViT-B-32'),
+    _clip('ViT-B/32', act='gelu'),
+    open_clip.to_huggingface,
+  ),
+  Case(
     'CLIP RN50',
-    "transcription, open_clip's layout",
-    _open_clip_resnet,
+    'open_clip RN50-quickgelu',
+    functools.partial(torch_open_clip.published, 'RN50-quickgelu'),
     _clip('RN50'),
     open_clip.to_huggingface,
   ),
@@ -184,11 +178,11 @@ def _abstract(method, images, text):
 
 
 def _theirs(model, images, text) -> tuple[np.ndarray, ...]:
+  if not isinstance(model, transformers.PreTrainedModel):
+    return torch_open_clip.run(model, images, text)
   pixels = torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
   ids = torch.from_numpy(text).long()
   with torch.no_grad():
-    if isinstance(model, torch_open_clip.CLIP):
-      return tuple(t.numpy() for t in model(pixels, ids))
     out = model(input_ids=ids, pixel_values=pixels)
   found = (out.image_embeds, out.text_embeds, out.logits_per_image)
   return tuple(t.numpy() for t in found)
@@ -250,7 +244,8 @@ def _heading() -> str:
   versions = (
     f'Python {platform.python_version()}, jax {jax.__version__}, '
     f'flax {flax.__version__}, PyTorch {torch.__version__}, '
-    f'transformers {transformers.__version__}'
+    f'transformers {transformers.__version__}, '
+    f'open_clip {importlib.metadata.version("open_clip_torch")}'
   )
   return _HEADING.format(
     today=datetime.date.today(),

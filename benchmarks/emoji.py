@@ -5,7 +5,7 @@ judged on the same emoji as another artist drew them (`emoji-twitter.tar`):
 zero-shot classification by name, with templates and with tags, of groups and
 subgroups by prompts, and retrieval. Trained twice from the same weights: by
 jaxssl, and by a PyTorch loop with timm's ResNet, transformers' text tower,
-torchvision's transforms and the loss of open_clip. `jaxssl.evals` judges both.
+torchvision's transforms and open_clip's loss. `jaxssl.evals` judges both.
 
   python -m benchmarks.emoji --data_dir DIR --out rows.jsonl
 
@@ -141,7 +141,7 @@ def summaries(runs: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
       ours=statistics.mean(ours),
       theirs=statistics.mean(theirs),
       unit='%',
-      peer='PyTorch with timm, transformers and torchvision',
+      peer='PyTorch with timm, transformers, torchvision, open_clip',
       detail=detail,
     )
 

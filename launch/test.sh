@@ -4,8 +4,8 @@
 #   ./launch/test.sh                  all tests
 #   ./launch/test.sh tests/models -k vit     arguments go to pytest
 #   REFERENCE=1 ./launch/test.sh      also installs PyTorch, timm, torchvision,
-#                                     lightly and transformers, which some tests
-#                                     compare with
+#                                     lightly, transformers and open_clip, which
+#                                     some tests compare with
 #   FULL=1 ./launch/test.sh           every method on 1, 2 and 8 devices, jit and
 #                                     pmap (otherwise jit on 8 and pmap on 2)
 set -euo pipefail
@@ -21,7 +21,7 @@ if [ "${REFERENCE:-0}" = 1 ]; then
     torch==2.13.0
   .venv/bin/python -m pip install --quiet --disable-pip-version-check \
     --no-deps torchvision==0.28.0 timm==1.0.31 lightly==1.6.0 \
-    transformers==5.23.0
+    transformers==5.23.0 open_clip_torch==3.3.0
   .venv/bin/python -m pip install --quiet --disable-pip-version-check \
     pyyaml tqdm requests huggingface_hub lightly_utils aenum \
     pytorch_lightning torchmetrics hydra-core einops \

@@ -25,7 +25,14 @@ jax.config.update('jax_cpu_enable_async_dispatch', False)
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 SHARED_DATA = REPOSITORY.parent / 'shared' / 'data'
-REFERENCES = ('torch', 'torchvision', 'timm', 'lightly', 'transformers')
+REFERENCES = (
+  'torch',
+  'torchvision',
+  'timm',
+  'lightly',
+  'transformers',
+  'open_clip',
+)
 
 
 def _define_missing_torchvision_operators():

@@ -4,6 +4,8 @@ from collections.abc import Callable
 import html
 import string
 
+from jaxssl.data.optional import require
+
 _NO_PUNCTUATION = str.maketrans('', '', string.punctuation)
 
 
@@ -13,19 +15,21 @@ def keep(text: str) -> str:
 
 
 def clip(text: str) -> str:
-  """Unescapes HTML twice, collapses white space, lower-cases.
+  """Mends encodings, unescapes HTML twice, collapses white space, lower-cases.
 
   Twice, because captions from the web are often escaped once too much
-  (`&amp;lt;`).
+  (`&amp;lt;`). What is mended is ftfy's business: text that was decoded wrongly
+  (`schÃ¶n`), but also curly quotes, ligatures and full-width letters, which
+  become plain ones.
 
   Source: `basic_clean`, `whitespace_clean` of github.com/openai/CLIP
   (clip/simple_tokenizer.py).
 
-  Differs from it: text of broken encodings (`schÃ¶n`) is not repaired, for
-  which the authors use ftfy. What ftfy does to sound text in Unicode, the
-  composition of accents (NFC), is the tokenizer's work.
+  Raises:
+    UserError: if ftfy, of the extra `text`, is not installed.
   """
-  return _one_line(html.unescape(html.unescape(text))).lower()
+  mended = require('ftfy', extra='text').fix_text(text)
+  return _one_line(html.unescape(html.unescape(mended))).lower()
 
 
 def siglip(text: str) -> str:

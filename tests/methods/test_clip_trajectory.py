@@ -1,7 +1,7 @@
-"""Ten optimizer steps of CLIP beside transformers' model and open_clip's loop.
+"""Ten optimizer steps of CLIP beside transformers' model with open_clip's loss.
 
-The loss is that of open_clip on one process, the optimizer AdamW that decays
-neither vectors nor the temperature, which is clamped after every step.
+The loop is open_clip's on one process: AdamW that decays neither vectors nor
+the temperature, which is clamped after every step.
 """
 
 import math
@@ -74,8 +74,8 @@ def _ours(method, params, state):
 
 
 def _theirs(method, towers):
+  from open_clip.loss import ClipLoss
   import torch
-  import torch.nn.functional as F
   from transformers import CLIPConfig, CLIPModel
 
   config = CLIPConfig(**huggingface_clip.config(method, towers))
@@ -94,14 +94,14 @@ def _theirs(method, towers):
   for images, text in _batches():
     pixels = torch.tensor(images.transpose(0, 3, 1, 2))
     out = model(input_ids=torch.tensor(text).long(), pixel_values=pixels)
-    logits, labels = out.logits_per_image, torch.arange(BATCH)
-    both = F.cross_entropy(logits, labels) + F.cross_entropy(logits.T, labels)
+    scale = model.logit_scale.exp()
+    loss = ClipLoss()(out.image_embeds, out.text_embeds, scale)
     optimizer.zero_grad()
-    (both / 2).backward()
+    loss.backward()
     optimizer.step()
     with torch.no_grad():
       model.logit_scale.clamp_(0, math.log(100))
-    losses.append(both.item() / 2)
+    losses.append(loss.item())
   return {n: t.detach().numpy() for n, t in model.state_dict().items()}, losses
 
 

@@ -70,6 +70,42 @@ def test_nt_xent_and_its_gradient_equal_lightly(rows, temperature):
     np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-4, atol=2e-6)
 
 
+@functools.partial(jax.jit, static_argnums=0)
+def _pair_loss(name, images, texts, scalars):
+  def loss(images, texts, scalars):
+    return getattr(contrastive, name)(images, texts, **scalars)[0]
+
+  return jax.value_and_grad(loss, argnums=(0, 1, 2))(images, texts, scalars)
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize('scale', [10.0, 1 / 0.07, 100.0])
+@pytest.mark.parametrize('rows', BATCHES)
+@pytest.mark.parametrize('name', ['clip', 'sigmoid'])
+def test_pair_losses_and_gradients_equal_open_clip(name, rows, scale):
+  from open_clip.loss import ClipLoss, SigLipLoss
+  import torch
+
+  scalars = {'scale': scale} | ({'bias': -10.0} if name == 'sigmoid' else {})
+  images, texts = _embeddings(rows)
+  value, grads = _pair_loss(name, images, texts, scalars)
+  x, y = (torch.tensor(z, requires_grad=True) for z in (images, texts))
+  numbers = {n: torch.tensor(v, requires_grad=True) for n, v in scalars.items()}
+  theirs = {'clip': ClipLoss, 'sigmoid': SigLipLoss}[name]()
+  features = (torch.nn.functional.normalize(z, dim=1) for z in (x, y))
+  expected = theirs(*features, *numbers.values())
+  expected.backward()
+  # Logits are up to 100, so float32 rounds them to 1e-5.
+  np.testing.assert_allclose(value, expected.item(), rtol=3e-6, atol=1e-5)
+  wanted = (x.grad, y.grad, {n: v.grad for n, v in numbers.items()})
+  pairs = zip(jax.tree.leaves(grads), jax.tree.leaves(wanted), strict=True)
+  for ours, grad in pairs:
+    largest = np.abs(grad.numpy()).max()
+    # 1e-9: at scale 100 a pair of two is certain, its gradient rounding.
+    atol = 1e-9 + 1e-5 * largest
+    np.testing.assert_allclose(ours, grad.numpy(), rtol=1e-4, atol=atol)
+
+
 def test_authors_factor_is_the_sum_of_the_two_directions():
   z1, z2 = _embeddings(8)
   (loss, _), _ = _value_and_grad(z1, z2, 0.5)

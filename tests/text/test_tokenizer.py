@@ -29,6 +29,17 @@ HARD = (
   '!!!??? ... --',
   'a <|endoftext|> b',
   'photo ' * 100,
+  '猫🐈' * 60,
+  # What ftfy mends before CLIP's authors look at a text.
+  'schÃ¶n, âœ” done',
+  '“curly” ‘quotes’ — l’été…',
+  'ﬁne ｆｕｌｌ Ｈｅｌｌｏ！ ㎏ ①',
+  'a\x00b\x07c \x1b[31mred \ufeffbom \x85 \u2028',
+  '<b>bold</b> &lt;i&gt;&nbsp;&eacute; &#x1F600; &amp;amp;amp;',
+  'İstanbul Straße ΣΑΣ ſ ŉ \u212b ½ Ⅷ ٣',
+  'हिन्दी العربية ไทย 한국어 \u1112\u1161\u11ab',
+  "don't DON'T we'Ve 'S",
+  '100,000.50€ snake_case a\u00adb x\u200by',
 )
 
 
@@ -97,6 +108,43 @@ def test_clip_equals_transformers(clip_folder, openai_file):
     ).encode(HARD)
     np.testing.assert_array_equal(ours, expected['input_ids'])
     assert (ours[0, 2:] == filler).all()
+
+
+@pytest.fixture(scope='module')
+def published():
+  """The file of OpenAI, as open_clip ships it, and open_clip's tokenizer."""
+  from open_clip.tokenizer import SimpleTokenizer, default_bpe
+
+  return default_bpe(), SimpleTokenizer()
+
+
+@pytest.mark.reference
+def test_published_vocabulary_equals_open_clip(published):
+  path, theirs = published
+  ours = make_tokenizer(tokenizer=path)
+  assert ours.vocab_size == theirs.vocab_size == 49408
+  # A text that spells a special token: open_clip has renamed those.
+  texts = [text for text in HARD if '<|endoftext|>' not in text]
+  np.testing.assert_array_equal(ours.encode(texts), theirs(texts).numpy())
+  short = make_tokenizer(tokenizer=path, length=9)
+  found = short.encode(texts)
+  np.testing.assert_array_equal(found, theirs(texts, 9).numpy())
+  assert (found.max(axis=1) == short.end_id).all()
+
+
+@pytest.mark.reference
+def test_published_vocabulary_equals_transformers(published):
+  from transformers import CLIPTokenizer
+
+  path, _ = published
+  ours = make_tokenizer(tokenizer=path, pad='<|endoftext|>')
+  vocab = ours.backend.get_vocab()
+  merges = json.loads(ours.backend.to_str())['model']['merges']
+  theirs = CLIPTokenizer(vocab=vocab, merges=[tuple(pair) for pair in merges])
+  expected = theirs(
+    ours.cleaned(HARD), padding='max_length', max_length=77, truncation=True
+  )
+  np.testing.assert_array_equal(ours.encode(HARD), expected['input_ids'])
 
 
 def test_ids_of_the_openai_file_are_those_of_its_layout(openai_file, merges):
