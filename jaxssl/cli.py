@@ -121,6 +121,9 @@ def _start_logging() -> None:
 def _prepare_jax() -> None:
   import jax
 
+  from jaxssl import compile_cache
+
+  compile_cache.enable()
   try:
     jax.devices()
   except RuntimeError as error:

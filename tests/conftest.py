@@ -6,6 +6,8 @@ os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
 os.environ.setdefault('CUDA_VISIBLE_DEVICES', '')
+# No test depends on what an earlier one, or the user, has compiled.
+os.environ['JAX_ENABLE_COMPILATION_CACHE'] = 'false'
 # Tests compile much and compute little: 48 s instead of 80 s for a method.
 os.environ.setdefault(
   'XLA_FLAGS',

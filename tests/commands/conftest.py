@@ -78,6 +78,7 @@ def child_environment(tmp_path_factory) -> dict[str, str]:
   return os.environ | {
     'JAX_PLATFORMS': 'cpu',
     'JAX_NUM_CPU_DEVICES': '1',
+    'JAX_ENABLE_COMPILATION_CACHE': 'true',
     'JAX_COMPILATION_CACHE_DIR': str(tmp_path_factory.mktemp('compiled')),
     'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0',
     'TF_CPP_MIN_LOG_LEVEL': '3',
