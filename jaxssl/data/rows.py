@@ -103,29 +103,25 @@ class Plan:
       rows['text'] = self.encode_text(texts)
     return rows
 
-  def render(self, content: Any, key: Any, *, by_pillow: bool = False) -> Any:
+  def render(self, content: Any, key: Any) -> Any:
     """Decodes and crops one record in a TensorFlow graph.
 
     Args:
       content: string, or uint8 [H, W, 3] for a source of pixels.
       key: int64 [views, 2].
-      by_pillow: decode by Pillow whatever the format.
 
     Returns:
       Tuple of uint8 [S_v, S_v, 3], one a view.
     """
     tf = tensorflow()
     if self.source.content == 'pixels':
-      return self._from_pixels(content, key)
+      return self.render_pixels(content, key)
     if self.source.content == 'paths':
       content = tf.io.read_file(content)
-    if by_pillow:
-      pixels = decode.by_pillow(content, max_pixels=self.max_pixels)
-      return self._from_pixels(pixels, key)
     return tf.cond(
       decode.plain_jpeg(content),
       lambda: self._from_jpeg(content, key),
-      lambda: self._from_pixels(
+      lambda: self.render_pixels(
         decode.anything(content, max_pixels=self.max_pixels), key
       ),
     )
@@ -142,7 +138,8 @@ class Plan:
     window = crop.union(boxes)
     return self._cropped(decode.jpeg(content, window), boxes, window[:2])
 
-  def _from_pixels(self, pixels: Any, key: Any) -> Any:
+  def render_pixels(self, pixels: Any, key: Any) -> Any:
+    """Crops decoded pixels, uint8 [H, W, 3]; otherwise as `render`."""
     if not self.crops:
       return self._resized([pixels])
     boxes = self._boxes(tensorflow().shape(pixels)[:2], key)
@@ -231,5 +228,5 @@ class Faults:
 
 def _warn(name: str, reason: str):
   logging.getLogger('jaxssl').warning(
-    '%s cannot be read (%s); another record takes its place', name, reason
+    '%s cannot be read (%s); it is left out', name, reason
   )

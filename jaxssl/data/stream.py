@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxssl.data import decode
 from jaxssl.data.decode import UnreadableError
 from jaxssl.data.optional import tensorflow
 from jaxssl.data.rows import Faults, Plan
@@ -217,14 +218,14 @@ class _RowMaker:
     # string.
     self._render = functools.cache(self._graph)
 
-  def _graph(self, by_pillow: bool) -> Any:
+  def _graph(self, from_pixels: bool) -> Any:
     tf = tensorflow()
-    if self._plan.source.content == 'pixels':
+    if from_pixels:
       content = tf.TensorSpec([None, None, 3], tf.uint8)
     else:
       content = tf.TensorSpec([], tf.string)
     return tf.function(
-      functools.partial(self._plan.render, by_pillow=by_pillow),
+      self._plan.render_pixels if from_pixels else self._plan.render,
       autograph=False,
       input_signature=[content, tf.TensorSpec([None, 2], tf.int64)],
     )
@@ -235,28 +236,47 @@ class _RowMaker:
     Raises:
       UnreadableError: if neither TensorFlow nor Pillow can decode the record.
     """
-    tf = tensorflow()
     try:
       rows = self._plan.fetch(np.array([position]), replacement=replacement)
     except OSError as error:
       raise UnreadableError(str(error)) from error
     content, key = rows.pop('content')[0], rows.pop('key')[0]
-    try:
-      pictures = self._render(False)(content, key)
-    except (tf.errors.OpError, UnicodeDecodeError):
-      # TensorFlow gives up on some files that Pillow reads. Its message may
-      # quote the bytes of the file, and then it is no text that Python takes.
-      pictures = self._by_pillow(content, key)
+    if self._plan.source.content == 'pixels':
+      pictures = self._render(True)(content, key)
+    else:
+      pictures = self._decode(content, key)
     return {**rows, 'pictures': tuple(p.numpy()[None] for p in pictures)}
 
-  def _by_pillow(self, content: Any, key: Any) -> Any:
+  def _decode(self, content: Any, key: Any) -> Any:
+    """Renders an encoded picture as the graph does, or else from Pillow."""
+    tf = tensorflow()
+    pixels = unreadable = None
+    encoded = self._read(content)
+    try:
+      pixels = decode.exact(encoded, max_pixels=self._plan.max_pixels)
+    except UnreadableError as error:
+      # For other formats the graph asks Pillow too, but TensorFlow prints the
+      # traceback of what fails in Python.
+      if not decode.is_plain_jpeg(encoded):
+        raise
+      unreadable = error
+    try:
+      return self._render(False)(content, key)
+    except (tf.errors.OpError, UnicodeDecodeError) as error:
+      # TensorFlow gives up on some files that Pillow reads. Its message may
+      # quote the bytes of the file, and then it is no text that Python takes.
+      if unreadable is not None:
+        raise unreadable from error
+      return self._render(True)(pixels, key)
+
+  def _read(self, content: Any) -> bytes:
+    if self._plan.source.content != 'paths':
+      return bytes(content)
     tf = tensorflow()
     try:
-      return self._render(True)(content, key)
+      return tf.io.read_file(content).numpy()
     except tf.errors.OpError as error:
-      raise UnreadableError(_reason(error)) from error
-    except UnicodeDecodeError as error:
-      raise UnreadableError('it is no picture') from error
+      raise UnreadableError(error.message) from error
 
   def blank(self, position: int) -> Rows:
     """Returns a batch of one row that stands for nothing."""
@@ -294,10 +314,3 @@ def _stack(rows: list[Rows]) -> Rows:
 def _flat(rows: Rows) -> list[str]:
   """Names of all that is one array."""
   return [name for name in rows if name != 'pictures']
-
-
-def _reason(error: Exception) -> str:
-  """The line that matters in the message of an operation that failed."""
-  lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-  named = [line for line in lines if 'UnreadableError: ' in line]
-  return named[0].partition('UnreadableError: ')[2] if named else lines[0]

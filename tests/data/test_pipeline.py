@@ -163,6 +163,16 @@ def test_bad_records_are_named_once_and_replaced_by_the_next(damaged, crops):
   chex.assert_trees_all_equal(_take(resumed, 2), taken[4:])
 
 
+def test_a_file_that_is_no_picture_is_one_line(tmp_path, folder, capfd):
+  path = tmp_path / '01.jpg'
+  path.write_bytes((folder / '01.jpg').read_bytes())
+  (tmp_path / '02.jpg').write_bytes(b'no')
+  source = data.make_source(str(tmp_path))
+  _take(data.train_batches(source, batch_size=4, seed=0, image_size=12), 2)
+  # TensorFlow writes to the file descriptor.
+  assert 'Traceback' not in capfd.readouterr().err
+
+
 def test_strict_names_the_bad_file(damaged):
   batches = data.train_batches(
     damaged, batch_size=12, seed=0, image_size=12, strict=True
