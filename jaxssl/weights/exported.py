@@ -9,6 +9,7 @@ them, `NAME.safetensors` each (`decoder.safetensors` of a discrete VAE).
 from collections.abc import Mapping
 import dataclasses
 import json
+import math
 import pathlib
 from typing import Any
 
@@ -26,6 +27,8 @@ from jaxssl.weights import safetensors_file
 
 PyTree = Any
 WEIGHTS, INFO = 'encoder.safetensors', 'encoder.json'
+# Tables of positions, which are their second axis.
+_POSITIONS = ('pos_embed', 'relative_position_bias_table')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -134,6 +137,7 @@ def check_fits(exported: ExportedEncoder, source: str | pathlib.Path) -> None:
     f'{name}: {_shape(found.get(name))} instead of {_shape(wanted.get(name))}'
     for name in sorted(wanted.keys() | found.keys())
     if _shape(wanted.get(name)) != _shape(found.get(name))
+    and not _is_other_grid(name, found.get(name), wanted.get(name))
   ]
   if wrong:
     raise UserError(
@@ -141,6 +145,23 @@ def check_fits(exported: ExportedEncoder, source: str | pathlib.Path) -> None:
       f'{exported.section["name"]!r}: {"; ".join(wrong[:3])}'
       + (f' and {len(wrong) - 3} more' if len(wrong) > 3 else '')
     )
+
+
+def _is_other_grid(name: str, found: Any, wanted: Any) -> bool:
+  """Whether both are tables of positions, of square grids of other sides.
+
+  Encoders interpolate them; so many more entries than a square are of tokens
+  outside the grid.
+  """
+  is_table = name.rpartition('.')[2] in _POSITIONS
+  if not is_table or found is None or wanted is None:
+    return False
+  if len(found.shape) != len(wanted.shape):
+    return False
+  sizes = [leaf.shape[1] for leaf in (found, wanted)]
+  outside = {size - math.isqrt(size) ** 2 for size in sizes}
+  others = {(*leaf.shape[:1], *leaf.shape[2:]) for leaf in (found, wanted)}
+  return len(outside) == len(others) == 1
 
 
 def _file_of(tower: str) -> str:

@@ -48,6 +48,30 @@ def test_round_trip_is_exact(tmp_path):
   assert found.encoder == models.make_encoder(**SECTION)
 
 
+@pytest.mark.parametrize('position', ['learned', 'relative'])
+def test_encoder_for_images_of_another_size_than_in_training(
+  tmp_path, position
+):
+  section = {**SECTION, 'position': position}
+  encoder = models.make_encoder(**section)
+  variables = jax.tree.map(
+    lambda leaf: np.ones(leaf.shape, leaf.dtype),
+    exported.abstract_variables(encoder, 16),
+  )
+  saved = _encoder(section=section, variables=variables, image_size=40)
+  found = exported.load_encoder(exported.save_encoder(tmp_path, saved))
+  features, _ = encoder.apply(found.variables, jnp.ones((2, 40, 40, 3)))
+  assert features.shape == (2, 8)
+
+
+def test_positions_that_are_of_no_square_grid(tmp_path):
+  saved = _encoder()
+  saved.variables['params']['pos_embed'] = np.zeros((1, 6, 8), np.float32)
+  exported.save_encoder(tmp_path, saved)
+  with pytest.raises(UserError, match=r'pos_embed: \(1, 6, 8\) instead of'):
+    exported.load_encoder(tmp_path)
+
+
 def test_batch_statistics_are_kept(tmp_path):
   section = {'name': 'resnet18', 'width': 0.0625}
   encoder = models.make_encoder(**section)
