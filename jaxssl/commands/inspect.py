@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
+import dataclasses
 import logging
 import pathlib
 
@@ -15,6 +16,7 @@ from jaxssl.build import Run, build
 from jaxssl.commands import configs, targets
 from jaxssl.errors import UserError
 from jaxssl.job import make_job
+from jaxssl.methods.base import Batch
 from jaxssl.pictures.views import view_grid
 from jaxssl.train.loop import (
   abstract_state,
@@ -93,16 +95,21 @@ def _step_flops(run_: Run, state: object) -> float:
 
 def _views(run_: Run, rows: int) -> tuple[np.ndarray, list[np.ndarray]]:
   """Returns uint8 originals [n, H, W, 3] and, for each view, [n, S, S, 3]."""
-  job = make_job(run_, dry=True)
-  batches = job.make_batches(0)
+  batch = _first_rows(run_, rows)
+  key = jax.random.key(run_.seed)
+  views = jax.jit(lambda b: run_.augment(key, b)['views'])(batch)
+  pictures = [np.asarray(run_.augment.denormalize(view)) for view in views]
+  if 'image' not in batch:
+    # The host keeps whole pictures to itself; the same ones, not cropped.
+    whole = dataclasses.replace(run_.input, crop='device')
+    batch = _first_rows(dataclasses.replace(run_, input=whole), rows)
+  return np.asarray(batch['image']), pictures
+
+
+def _first_rows(run_: Run, rows: int) -> Batch:
+  batches = make_job(run_, dry=True).make_batches(0)
   try:
     batch = on_device_part(next(batches))
   finally:
     batches.close()
-  batch = jax.tree.map(lambda x: x[:rows], batch)
-  key = jax.random.key(run_.seed)
-  views = jax.jit(lambda b: run_.augment(key, b)['views'])(batch)
-  # With crops made on the host the whole picture is not at hand.
-  originals = batch['image'] if 'image' in batch else batch['crops'][0]
-  pictures = [np.asarray(run_.augment.denormalize(view)) for view in views]
-  return np.asarray(originals), pictures
+  return jax.tree.map(lambda x: x[:rows], batch)

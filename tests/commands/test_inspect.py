@@ -34,6 +34,26 @@ def test_picture_of_the_views(finished_run, tmp_path):
   assert runs.files(finished_run) == before
 
 
+def test_originals_are_whole_pictures_where_the_host_crops(tmp_path, in_tmp):
+  # Left half black, right half white; every crop is half as high.
+  image = Image.new('RGB', (64, 64))
+  image.paste((255, 255, 255), (32, 0, 64, 64))
+  image.save(tmp_path / 'picture.png')
+  out = tmp_path / 'out' / 'views.png'
+  arguments = runs.train_arguments(
+    in_tmp,
+    f'--data={tmp_path}',
+    '--config.augment.scale=(0.1, 0.2)',
+    '--config.augment.size=16',
+    '--config.input.image_size=64',
+  )
+  arguments = [a for a in arguments[1:] if '--workdir' not in a]
+  assert runs.jaxssl('inspect', *arguments, f'--out={out}', '--rows=1') == 0
+  with Image.open(out) as picture:
+    row = [picture.getpixel((x, picture.height // 2)) for x in range(64)]
+  assert {(0, 0, 0), (255, 255, 255)} <= set(row)
+
+
 def test_other_schedule_by_its_name_alone(in_tmp, capsys):
   arguments = runs.train_arguments(
     in_tmp, '--config.optim.learning_rate.name=constant'
