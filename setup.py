@@ -60,11 +60,9 @@ setuptools.setup(
     'ml_dtypes>=0.5',
     'ml_collections>=1.1',
     'chex>=0.1.92',
-    'dm-pix>=0.4.5',
     'numpy>=2.0',
     'scipy>=1.14',
     'rich>=13',
-    'absl-py>=2.1',
     'tensorboardX>=2.6.2',
   ],
   extras_require={
