@@ -7,8 +7,8 @@ import numpy as np
 
 DOCS = pathlib.Path(__file__).resolve().parent.parent / 'docs'
 SHORTER = {
-  'num_steps=100': 'num_steps=1',
-  'batch_size=128': 'batch_size=16',
+  "'num_steps': 100": "'num_steps': 1",
+  "'batch_size': 128": "'batch_size': 16",
   "'photos', split=s": "'photos', split=s, crops_per_picture=4",
 }
 
