@@ -7,14 +7,18 @@ subgroups by prompts, and retrieval. Trained twice from the same weights: by
 jaxssl, and by a PyTorch loop with timm's ResNet, transformers' text tower,
 torchvision's transforms and open_clip's loss. `jaxssl.evals` judges both.
 
-  python -m benchmarks.emoji --data_dir DIR --out rows.jsonl
+  python -m benchmarks.emoji --data_dir DIR --seeds 0 1 2 --runs runs.jsonl
 
-Noise is judged as in `benchmarks.quality`. Of the training pictures every
-caption is known; what is measured is transfer to another style.
+Runs are kept in that file, so seeds can be run one at a time, and are summed up
+over all that are in it. Noise is judged as in `benchmarks.quality`. Of the
+training pictures every caption is known; what is measured is transfer to
+another style.
 """
 
 import argparse
 from collections.abc import Callable, Iterator, Sequence
+import json
+import math
 import os
 import pathlib
 import statistics
@@ -103,11 +107,11 @@ def run_seed(ours, train, test, tokenizer, seed: int) -> dict[str, Any]:
 
   state = ours.start(seed)
   theirs = Theirs(ours.towers(state), tokenizer)
-  times = [time.perf_counter()]
+  times = [time.process_time()]
   state, our_loss = ours.train(state, seed)
-  times.append(time.perf_counter())
+  times.append(time.process_time())
   their_loss = theirs.train(train, seed)
-  times.append(time.perf_counter())
+  times.append(time.process_time())
   towers = ours.towers(state)
   return {
     'ours': judge(
@@ -117,7 +121,7 @@ def run_seed(ours, train, test, tokenizer, seed: int) -> dict[str, Any]:
     ),
     'theirs': judge(test, theirs.encode_image, theirs.encode_text),
     'losses': (our_loss, their_loss),
-    'seconds': tuple(np.diff(times).tolist()),
+    'cpu_seconds': tuple(np.diff(times).tolist()),
   }
 
 
@@ -129,13 +133,7 @@ def summaries(runs: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     )
     detail = f'seeds: ours {listed(ours)}, theirs {listed(theirs)}'
     if len(runs) > 1:
-      difference = statistics.mean(ours) - statistics.mean(theirs)
-      noise = tolerance(ours, theirs)
-      verdict = 'within' if abs(difference) <= noise else 'NOT within'
-      detail += (
-        f'; difference {difference:+.2f} points, noise {noise:.2f}: '
-        f'{verdict} noise'
-      )
+      detail += f'; {_judged(ours, theirs)}'
     yield rows.row(
       f'emoji/{task}',
       ours=statistics.mean(ours),
@@ -144,6 +142,36 @@ def summaries(runs: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
       peer='PyTorch with timm, transformers, torchvision, open_clip',
       detail=detail,
     )
+
+
+def _judged(ours: list[float], theirs: list[float]) -> str:
+  difference = statistics.mean(ours) - statistics.mean(theirs)
+  noise = tolerance(ours, theirs)
+  verdict = 'within' if abs(difference) <= noise else 'NOT within'
+  return (
+    f'difference {difference:+.2f} points, noise {noise:.2f}: {verdict} noise'
+  )
+
+
+def markdown(runs: list[dict[str, Any]]) -> str:
+  """Returns the table of `benchmarks/results/emoji.md`."""
+  lines = [
+    '| | jaxssl | PyTorch | difference | noise | |',
+    '|---|---|---|---|---|---|',
+  ]
+  for task in runs[0]['ours']:
+    sides = [[run[side][task] for run in runs] for side in ('ours', 'theirs')]
+    means = [statistics.mean(values) for values in sides]
+    cells = [
+      f'{mean:.2f} ({listed(values)})'
+      for mean, values in zip(means, sides, strict=True)
+    ]
+    noise = tolerance(*sides) if len(runs) > 1 else math.nan
+    difference = means[0] - means[1]
+    verdict = '' if abs(difference) <= noise else 'not '
+    cells += [f'{difference:+.2f}', f'{noise:.2f}', f'{verdict}within noise']
+    lines.append(f'| {" | ".join([task, *cells])} |')
+  return '\n'.join(lines)
 
 
 def all_rows(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
@@ -155,17 +183,32 @@ def all_rows(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
       train.captions, pathlib.Path(folder) / 'tokenizer.json'
     )
   ours = emoji_jaxssl.Ours(train, tokenizer)
-  runs = []
+  file = pathlib.Path(args.runs)
+  kept = _kept(file)
   for seed in args.seeds:
-    runs.append(run_seed(ours, train, test, tokenizer, seed))
-    print(f'seed {seed}: {runs[-1]}', flush=True)
+    if seed not in kept:
+      kept[seed] = run_seed(ours, train, test, tokenizer, seed)
+      with file.open('a') as opened:
+        what = {'seed': seed, 'recipe': repr(emoji_recipe.RECIPE)}
+        opened.write(json.dumps(what | kept[seed]) + '\n')
+  runs = [kept[seed] for seed in sorted(kept)]
+  print(markdown(runs))
   yield from summaries(runs)
+
+
+def _kept(file: pathlib.Path) -> dict[int, dict[str, Any]]:
+  """Returns the runs of this recipe in a file, by their seeds."""
+  lines = file.read_text().splitlines() if file.exists() else ()
+  runs = [json.loads(line) for line in lines]
+  recipe = repr(emoji_recipe.RECIPE)
+  return {run['seed']: run for run in runs if run['recipe'] == recipe}
 
 
 def main() -> None:
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
   parser.add_argument('--data_dir', required=True)
   parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
+  parser.add_argument('--runs', default='emoji_runs.jsonl')
   parser.add_argument('--out', help='file to write the rows to, JSON lines')
   args = parser.parse_args()
   for name in FILES:

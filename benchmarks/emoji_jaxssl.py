@@ -63,7 +63,9 @@ class Ours:
     tx = optim.make_optimizer(
       name='adamw',
       learning_rate=schedules.cosine(
-        start=RECIPE.learning_rate, num_steps=RECIPE.steps
+        start=RECIPE.learning_rate,
+        num_steps=RECIPE.steps,
+        warmup_steps=RECIPE.warmup,
       ),
       weight_decay=RECIPE.weight_decay,
       b2=0.98,

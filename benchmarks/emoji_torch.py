@@ -89,9 +89,7 @@ class Theirs:
     torch.manual_seed(seed)
     transform = _make_transform()
     optimizer = _make_optimizer(self.model)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
-      optimizer, RECIPE.steps
-    )
+    schedule = _make_schedule(optimizer)
     batches = data.train_batches(
       emoji.source,
       batch_size=RECIPE.batch,
@@ -165,3 +163,12 @@ def _make_optimizer(model: torch.nn.Module) -> torch.optim.Optimizer:
   return torch.optim.AdamW(
     groups, lr=RECIPE.learning_rate, betas=(0.9, 0.98), eps=1e-6
   )
+
+
+def _make_schedule(
+  optimizer: torch.optim.Optimizer,
+) -> torch.optim.lr_scheduler.LRScheduler:
+  rates = torch.optim.lr_scheduler
+  warmup = rates.LambdaLR(optimizer, lambda step: step / RECIPE.warmup)
+  cosine = rates.CosineAnnealingLR(optimizer, RECIPE.steps - RECIPE.warmup)
+  return rates.SequentialLR(optimizer, [warmup, cosine], [RECIPE.warmup])

@@ -17,6 +17,8 @@ from jaxssl.commands import (
   evaluate_corruptions,
   evaluate_pairs,
   evaluate_shift,
+  evaluate_wise_ft,
+  zeroshot_start,
 )
 from jaxssl.commands.splits import Splits
 from jaxssl.errors import UserError
@@ -57,6 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   evaluate_pairs.add_arguments(parser)
   evaluate_corruptions.add_arguments(parser)
   evaluate_shift.add_arguments(parser)
+  evaluate_wise_ft.add_arguments(parser)
 
 
 def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
@@ -73,11 +76,15 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   chosen = {name: _protocol(name, settings) for name in arguments.protocol}
   training = [p for n, p in chosen.items() if n in protocols.TRAINING_PROTOCOLS]
   frozen = [p for n, p in chosen.items() if n in protocols.PROTOCOLS]
-  if training and arguments.layer:
-    raise UserError('--layer is for frozen features, not for fine-tuning')
+  _check(arguments, training)
   workdir = Workdir(arguments.workdir)
   exported = encoders.load(workdir, step=arguments.step)
   splits = Splits(arguments, workdir, exported)
+  if arguments.templates:
+    exported, templates = zeroshot_start.with_classifier(
+      arguments, workdir, splits.sources[0]
+    )
+    training = [dataclasses.replace(p, templates=templates) for p in training]
   report = _Report(workdir, splits, exported)
   if frozen:
     for name, encode in _encoders(arguments, exported).items():
@@ -94,6 +101,20 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     return EXIT_PREEMPTED
   report.print()
   return 0
+
+
+def _check(arguments: argparse.Namespace, training: Sequence[Any]) -> None:
+  """Raises `UserError` for arguments that do not go with the protocols."""
+  if training and arguments.layer:
+    raise UserError('--layer is for frozen features, not for fine-tuning')
+  if not arguments.templates:
+    if arguments.classes:
+      raise UserError('--classes needs --templates, for example photo')
+    return
+  if not training:
+    raise UserError('--templates is for zero-shot classification and finetune')
+  if arguments.baselines:
+    raise UserError('of --templates and --baselines only one can be given')
 
 
 def _fine_tuned(
@@ -124,7 +145,7 @@ def _refuse_others(arguments: argparse.Namespace, name: str) -> None:
 
 
 # How well a classifier stands other images; each is run by itself.
-_ROBUSTNESS = (evaluate_corruptions, evaluate_shift)
+_ROBUSTNESS = (evaluate_corruptions, evaluate_shift, evaluate_wise_ft)
 _PROTOCOLS = (
   *protocols.PROTOCOLS,
   *protocols.TRAINING_PROTOCOLS,

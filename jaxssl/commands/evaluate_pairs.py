@@ -29,13 +29,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   )
   parser.add_argument(
     '--classes',
-    help='zeroshot: file with the names of the classes, in the order of their '
-    'labels; default: those of the data',
+    help='zeroshot, finetune: file with the names of the classes, in the order '
+    'of their labels, or package.module:NAME; default: those of the data',
   )
   parser.add_argument(
     '--templates',
-    help=f'zeroshot: {", ".join(prompts.TEMPLATES)}, or a file with one a '
-    f'line; default: {DEFAULT_TEMPLATES}',
+    help=f'zeroshot: {", ".join(prompts.TEMPLATES)}, a file with one a line, '
+    f'or package.module:NAME; default: {DEFAULT_TEMPLATES}; finetune: start '
+    'the classifier from these texts; default: from zero',
   )
 
 

@@ -8,7 +8,7 @@ import pathlib
 from typing import Any
 
 from jaxssl import data, defaults
-from jaxssl.commands import classifiers, datasets
+from jaxssl.commands import classifiers, datasets, evaluate_pairs
 from jaxssl.errors import UserError
 from jaxssl.evals import features as features_lib
 from jaxssl.evals import protocols, shift
@@ -26,13 +26,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     '--shifted',
     nargs='+',
     metavar='NAME=DATA',
-    help='shift: sets of another distribution, each a TFDS name, a folder or '
-    'a file, with :SPLIT behind it if that is not test',
+    help='shift, wise_ft: sets of another distribution, each a TFDS name, a '
+    'folder or a file, with :SPLIT behind it if that is not test',
   )
   parser.add_argument(
     '--class_map',
-    help='shift: JSON file, class of a shifted set -> class of the data, or '
-    'null; default: classes of the same name',
+    help='shift, wise_ft: JSON file, class of a shifted set -> class of the '
+    'data, or null; default: classes of the same name',
   )
   parser.add_argument(
     '--baseline',
@@ -43,13 +43,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   """Prints a table, writes `results/shift-v1-<data>.json` and a plot."""
-  sets = _sets(arguments.shifted)
-  class_map = _class_map(arguments.class_map)
+  sets = named_sets(arguments.shifted, PROTOCOL)
+  mapped = class_map(arguments.class_map)
   baselines = _baselines(arguments.baseline, sets)
-  sources = {name: _source(arguments, text) for name, text in sets.items()}
+  section = evaluate_pairs.data_section(arguments, Workdir(arguments.workdir))
+  section = datasets.with_overrides(section, overrides)
+  sources = {
+    name: open_set(arguments, text, section) for name, text in sets.items()
+  }
   model = classifiers.make_classifier(arguments, overrides)
   protocol = shift.Shift(
-    shifted=sets, class_map=class_map, classifier=model.settings
+    shifted=sets, class_map=mapped, classifier=model.settings
   )
 
   def features(source):
@@ -102,9 +106,10 @@ def _rows(
   return rows
 
 
-def _sets(texts: Sequence[str] | None) -> dict[str, str]:
+def named_sets(texts: Sequence[str] | None, protocol: str) -> dict[str, str]:
+  """Returns name -> `DATA[:SPLIT]` of `--shifted`."""
   if not texts:
-    raise UserError('shift needs --shifted NAME=DATA, at least one')
+    raise UserError(f'{protocol} needs --shifted NAME=DATA, at least one')
   sets: dict[str, str] = {}
   for text in texts:
     name, equals, value = text.partition('=')
@@ -118,21 +123,40 @@ def _sets(texts: Sequence[str] | None) -> dict[str, str]:
   return sets
 
 
-def _source(arguments: argparse.Namespace, text: str) -> Any:
-  """Opens `DATA` or `DATA:SPLIT`."""
+def open_set(
+  arguments: argparse.Namespace, text: str, reference: Mapping[str, Any]
+) -> Any:
+  """Opens `DATA` or `DATA:SPLIT`; of a file of pairs all without a split.
+
+  Args:
+    arguments: of the command.
+    text: what is opened.
+    reference: section `data` of the images without shift; a file of the same
+      kind is read as that one is (captions, label).
+  """
   name, colon, split = text.rpartition(':')
   if not colon:
-    name, split = text, 'test'
+    is_file = data.pair_source(text) is not None
+    name, split = text, 'all' if is_file else 'test'
   section = {**defaults.data_section(name), 'split': split}
+  if data.pair_source(name) and section['name'] == reference['name']:
+    section = {**reference, **section}
   if arguments.data_dir and section['name'] not in data.SOURCES:
     section['data_dir'] = arguments.data_dir
-  source = data.make_source(**section)
+  return labelled(data.make_source(**section))
+
+
+def labelled(source: Any) -> Any:
+  """Returns the source, if it has labels."""
   if source.class_names is None:
-    raise UserError(f'{text} has no labels, so nothing is right or wrong')
+    raise UserError(
+      f'{source.name} has no labels, so nothing is right or wrong'
+    )
   return source
 
 
-def _class_map(path: str | None) -> dict[str, str | None] | None:
+def class_map(path: str | None) -> dict[str, str | None] | None:
+  """Reads `--class_map`."""
   if path is None:
     return None
   found = _json(path, '--class_map')

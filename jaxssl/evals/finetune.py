@@ -27,7 +27,7 @@ from jaxssl.augment.erase import Erase
 from jaxssl.augment.mix import Mix
 from jaxssl.augment.view import Augment, View
 from jaxssl.data.limited import Limited
-from jaxssl.data.source import Source
+from jaxssl.data.source import Source, fingerprint
 from jaxssl.evals import features as features_lib
 from jaxssl.evals import linear
 from jaxssl.methods.base import PyTree
@@ -44,6 +44,8 @@ from jaxssl.weights.exported import ExportedEncoder, save_encoder
 
 # Pictures of up to this side are small enough to be cropped on the device.
 _SMALL = 64
+# Folder of a fine-tuning: what it started from.
+START = 'start'
 # What an adapted encoder may have and the pre-trained one lack.
 _FRESH = ('fc_norm', 'attn_pool')
 # As in MAE's and BEiT's code, beside all that has one dimension.
@@ -57,8 +59,7 @@ class FineTune:
 
   The training images get a random resized crop (bicubic) and a flip, then what
   `erase_prob`, `mixup` and `cutmix` say; the test images a centre crop. The
-  classifier starts from zero. The test labels choose nothing: the accuracy is
-  that after the last step.
+  test labels choose nothing: the accuracy is that after the last step.
 
   Attributes:
     name: of the protocol.
@@ -79,6 +80,9 @@ class FineTune:
     erase_prob: probability of `augment.erase.Erase`.
     average: momentum of an average of the weights, which is then measured; 0:
       none.
+    templates: the classifier starts from the features of the classes' names in
+      these texts (`zeroshot.as_classifier`), the tower `classifier` of what is
+      tuned; empty: from zero.
     seed: of the order and all random numbers.
   """
 
@@ -97,6 +101,7 @@ class FineTune:
   cutmix: float = 0.0
   erase_prob: float = 0.0
   average: float = 0.0
+  templates: tuple[str, ...] = ()
   seed: int = 0
 
   def run(
@@ -116,7 +121,8 @@ class FineTune:
       test_source: images with labels of the same classes.
       folder: for checkpoints, metrics and the result, in a folder of its own
         for each combination of settings, encoder and data. `export/` in it
-        then holds the encoder, with `classifier` beside it.
+        then holds the encoder, with `classifier` beside it; with `templates`,
+        `start/` holds both as they were before.
       limit: use at most so many images of each source.
 
     Returns:
@@ -133,6 +139,9 @@ class FineTune:
     num_classes = _num_classes(train_source, test_source)
     adapted = _adapted(exported, pool=self.pool, drop_path=self.drop_path)
     place = self._place(folder, exported, train_source)
+    if self.templates:
+      _check_start(self, adapted, num_classes)
+      save_encoder(place.path / START, adapted)
     job = _job(self, adapted, train_source, num_classes)
     tuned = _train(job, adapted, place)
     _log.info('wrote %s', save_encoder(place.export, tuned))
@@ -155,6 +164,10 @@ class FineTune:
       'step': exported.step,
       'data': source.fingerprint,
     }
+    if self.templates:
+      what['classifier'] = fingerprint(
+        *jax.tree.leaves(exported.towers['classifier'])
+      )
     place = Workdir(folder / f'{self.name}-{config_lib.config_hash(what)}')
     atomic_file.write_text(
       place.path / 'finetune.json', json.dumps(what, indent=2) + '\n'
@@ -307,8 +320,30 @@ def _job(
     evaluate=None,
     learning_rate=rate,
     meta={'data': source.fingerprint},
-    encoder=exported.variables,
+    encoder=_start(settings, exported),
   )
+
+
+def _check_start(
+  settings: FineTune, exported: ExportedEncoder, num_classes: int
+) -> None:
+  if settings.pool != 'same':
+    raise errors.UserError(
+      'the texts describe the pooled features of pre-training; with templates '
+      "give pool='same'"
+    )
+  kernel = exported.towers['classifier']['kernel']
+  if kernel.shape[1] != num_classes:
+    raise errors.UserError(
+      f'{kernel.shape[1]} classes are described, but the data has {num_classes}'
+    )
+
+
+def _start(settings: FineTune, exported: ExportedEncoder) -> PyTree:
+  """Returns what `Supervised.with_encoder` takes."""
+  if not settings.templates:
+    return exported.variables
+  return {**exported.variables, 'classifier': exported.towers['classifier']}
 
 
 def _check_batch(batch_size: int) -> None:

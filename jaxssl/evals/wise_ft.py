@@ -6,15 +6,88 @@ above both ends.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+import dataclasses
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxssl import errors
 
 PyTree = Any
 ALPHAS = tuple(i / 10 for i in range(11))
+# Columns of every result; the sets have names of their own.
+REFERENCE, SHIFTED = 'reference', 'shifted'
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WiseFT:
+  """The protocol.
+
+  Attributes:
+    finetuned: folder of the fine-tuning.
+    shifted: name of each set -> what it was read from.
+    class_map: see `shift.Shift`.
+    alphas: values of α, in ascending order.
+  """
+
+  name: ClassVar[str] = 'wise_ft-v1'
+  finetuned: str
+  shifted: Mapping[str, str]
+  class_map: Mapping[str, str | None] | None
+  alphas: tuple[float, ...] = ALPHAS
+
+  def __post_init__(self):
+    ordered = sorted(set(self.alphas))
+    if list(self.alphas) != ordered or not ordered:
+      raise errors.UserError(
+        f'alphas must be different ones in ascending order, got {self.alphas}'
+      )
+    if ordered[0] < 0 or ordered[-1] > 1:
+      raise errors.UserError(f'alphas must be in [0, 1], got {self.alphas}')
+    for name in (REFERENCE, SHIFTED):
+      if name in self.shifted:
+        raise errors.UserError(f'a shifted set cannot be called {name!r}')
+
+  def run(
+    self,
+    start: PyTree,
+    end: PyTree,
+    evaluate: Callable[[PyTree], Mapping[str, float]],
+  ) -> dict[float, dict[str, float]]:
+    """Returns the accuracies by α, see `sweep`.
+
+    Args:
+      start: variables of encoder and classifier before fine-tuning.
+      end: the same after it.
+      evaluate: such variables -> `reference`, accuracy without shift, and that
+        on each set; `shifted` is their mean.
+    """
+
+    def all_of(variables):
+      found = evaluate(variables)
+      mean = float(np.mean([found[name] for name in self.shifted]))
+      return {REFERENCE: found[REFERENCE], SHIFTED: mean, **found}
+
+    return sweep(start, end, all_of, alphas=self.alphas)
+
+
+def metrics(found: Mapping[float, Mapping[str, float]]) -> dict[str, float]:
+  """Returns what is kept of a sweep.
+
+  Returns:
+    `<column>_<α>` for each column and α; `top1`, the mean accuracy under shift
+    at the α nearest to 0.5, which the authors recommend where nothing is known
+    to choose it by.
+  """
+  middle = min(found, key=lambda alpha: abs(alpha - 0.5))
+  kept = {
+    f'{column}_{alpha:g}': value
+    for alpha, row in found.items()
+    for column, value in row.items()
+  }
+  return {'top1': found[middle][SHIFTED], **kept}
 
 
 def interpolate(start: PyTree, end: PyTree, alpha: float) -> PyTree:

@@ -75,6 +75,44 @@ def class_features(text_features: np.ndarray) -> np.ndarray:
   return _unit(_unit(text_features).mean(axis=1)).astype(np.float32)
 
 
+def as_classifier(
+  classes: np.ndarray,
+  joint: Callable[[np.ndarray], np.ndarray],
+  features: np.ndarray,
+  *,
+  scale: float,
+) -> dict[str, np.ndarray]:
+  """Returns a linear classifier of features that decides as the texts do.
+
+  For a linear projection y = P x + b of features into the joint space,
+
+    logits_c = s / r w_c . (P x + b),  r = mean |y|
+
+  The order of the classes is that of the cosines w_c . y / |y|. s / r makes the
+  logits of the size that training saw, so that fine-tuning can start from them
+  (Wortsman et al. 2022, arXiv:2109.01903, section 3, where y is normalised
+  instead).
+
+  Args:
+    classes: w, float [C, K], of `class_features`.
+    joint: the projection, [n, D] -> [n, K].
+    features: x of some images, [n, D].
+    scale: s, factor of the cosines.
+
+  Returns:
+    `kernel` float32 [D, C] and `bias` float32 [C].
+  """
+  dim = features.shape[1]
+  origin = joint(np.zeros((1, dim), np.float32))
+  linear = joint(np.eye(dim, dtype=np.float32)) - origin
+  length = np.linalg.norm(joint(features), axis=1).mean()
+  weights = scale / length * classes.T
+  return {
+    'kernel': (linear @ weights).astype(np.float32),
+    'bias': (origin @ weights)[0].astype(np.float32),
+  }
+
+
 def zeroshot_eval(
   images: Features, classes: np.ndarray, *, chunk: int = 256
 ) -> dict[str, float]:

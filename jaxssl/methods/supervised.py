@@ -44,8 +44,8 @@ class Supervised:
   rates are then pointless, because the encoder gets the sum of their gradients.
 
   The classifiers start from zero, as SimCLR's (google-research/simclr,
-  tf2/model.py); MoCo and DINO start from N(0, 0.01). The problem is convex for
-  a frozen encoder, so the start fades.
+  tf2/model.py), unless `with_encoder` brings one; MoCo and DINO start from
+  N(0, 0.01). The problem is convex for a frozen encoder, so the start fades.
 
   Attributes:
     encoder: module, images -> (features [b, D], out); `evals.linear.Identity`
@@ -115,11 +115,20 @@ class Supervised:
     Args:
       params: of `init`.
       state: of `init`.
-      variables: Flax variables of the encoder, as `Method.export` returns them.
+      variables: Flax variables of the encoder, as `Method.export` returns them;
+        and, where the classifier shall not start from zero, `classifier`
+        beside them, `kernel` [D, C] and `bias` [C].
 
     Raises:
       jaxssl.errors.UserError: if they are of another architecture.
     """
+    variables = dict(variables)
+    if 'classifier' in variables:
+      start = variables.pop('classifier')
+      head = jax.tree.map(
+        lambda old, new: jnp.broadcast_to(new, old.shape), params['head'], start
+      )
+      params = {**params, 'head': head}
     old = self.export(params, state)['encoder']
     if jax.tree.map(jnp.shape, old) != jax.tree.map(jnp.shape, variables):
       raise errors.UserError(

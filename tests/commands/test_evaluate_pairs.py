@@ -87,6 +87,59 @@ def test_zeroshot_says_what_templates_gain(run, capsys):
   assert len(list((run / 'features').glob('texts-*.npz'))) == 2
 
 
+@pytest.fixture(scope='module')
+def tuned(run):
+  """Begins where zero-shot ends; without a learning rate it stays there."""
+  assert runs.jaxssl('eval', 'zeroshot', f'--workdir={run}') == 0
+  still = ('--set=learning_rate=0.0', '--set=end_learning_rate=0.0')
+  moving = ('--set=learning_rate=0.1',)
+  results = []
+  for rate in (still, moving):
+    arguments = (f'--workdir={run}', '--templates=photo', '--set=batch_size=8')
+    assert runs.jaxssl('eval', 'finetune', *arguments, *rate) == 0
+    results.append(_result(run, 'finetune-v1-photos'))
+  return results
+
+
+def test_finetuning_starts_from_the_classifier_of_the_texts(run, tuned):
+  still, _ = tuned
+  assert still['settings']['templates'] == ['a photo of a {}']
+  zeroshot = _result(run, 'zeroshot-v1-photos')
+  assert still['metrics']['top1'] == zeroshot['metrics']['top1']
+
+
+def test_weights_between_zero_shot_and_fine_tuned(run, tuned, capsys):
+  _, moving = tuned
+  arguments = (f'--workdir={run}', '--shifted=other=photos:train')
+  assert runs.jaxssl('eval', 'wise_ft', *arguments) == 2
+  assert 'one of several' in capsys.readouterr().err
+  folder = max((run / 'finetune').iterdir(), key=lambda p: p.stat().st_mtime)
+  more = (f'--finetuned={folder.name}', '--alphas', '0', '0.5', '1')
+  assert runs.jaxssl('eval', 'wise_ft', *arguments, *more) == 0
+  metrics = _result(run, 'wise_ft-v1-photos')['metrics']
+  zeroshot = _result(run, 'zeroshot-v1-photos')
+  assert metrics['reference_0'] == zeroshot['metrics']['top1']
+  assert metrics['reference_1'] == moving['metrics']['top1']
+  assert metrics['top1'] == metrics['shifted_0.5'] == metrics['other_0.5']
+  assert (run / 'pictures' / 'wise_ft.png').exists()
+
+
+@pytest.mark.parametrize(
+  ('arguments', 'message'),
+  [
+    (('knn', '--templates=photo'), 'zero-shot classification and finetune'),
+    (('finetune', '--classes=a.txt'), '--classes needs --templates'),
+    (('finetune', '--templates=photo', '--baselines'), 'only one'),
+    (('finetune', '--templates=photo', '--set=pool=avg'), "pool='same'"),
+    (('wise_ft',), 'wise_ft needs --shifted'),
+    (('wise_ft', '--shifted=a=photos', '--finetuned=b'), 'no finished'),
+  ],
+)
+def test_what_cannot_start_from_texts(arguments, message, run, capsys):
+  assert runs.jaxssl('eval', *arguments, f'--workdir={run}') == 2
+  assert message in capsys.readouterr().err
+
+
 def test_corruptions_are_classified_by_text(run):
   arguments = (f'--workdir={run}', '--limit=38', '--severities', '3')
   code = runs.jaxssl('eval', 'corruptions', *arguments, '--kinds', 'contrast')

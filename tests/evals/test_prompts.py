@@ -57,3 +57,55 @@ def test_a_json_file_of_something_else_is_told(tmp_path):
 def test_an_unknown_set_is_told():
   with pytest.raises(UserError, match='gives no templates'):
     prompts.load_templates('photoz')
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+  """Importing it fails, as open_clip's would without PyTorch."""
+  folder = tmp_path / 'a_package'
+  folder.mkdir()
+  (folder / '__init__.py').write_text('raise ImportError')
+  (folder / 'lists.py').write_text(
+    "NAMES = ['tench', 'goldfish']\n"
+    "TEMPLATES = (lambda c: f'a bad photo of a {c}.', 'art of the {}.')\n"
+    'NUMBER = 3\n'
+  )
+  monkeypatch.syspath_prepend(tmp_path)
+
+
+@pytest.mark.usefixtures('package')
+def test_lists_of_an_installed_package():
+  assert prompts.load_class_names('a_package.lists:NAMES') == (
+    'tench',
+    'goldfish',
+  )
+  assert prompts.load_templates('a_package.lists:TEMPLATES') == (
+    'a bad photo of a {}.',
+    'art of the {}.',
+  )
+
+
+@pytest.mark.usefixtures('package')
+@pytest.mark.parametrize(
+  ('name', 'message'),
+  [
+    ('no_package.lists:NAMES', 'no installed package'),
+    ('a_package.other:NAMES', 'no installed package'),
+    ('a_package.lists:OTHER', 'defines no OTHER'),
+    ('a_package.lists:NUMBER', 'list of texts'),
+    ('a_package.__init__:NAMES', 'no list by itself'),
+  ],
+)
+def test_packages_without_the_list_are_told(name, message):
+  with pytest.raises(UserError, match=message):
+    prompts.load_class_names(name)
+
+
+@pytest.mark.reference
+def test_openais_sets_come_from_open_clip():
+  module = 'open_clip.zero_shot_metadata'
+  templates = prompts.load_templates(f'{module}:OPENAI_IMAGENET_TEMPLATES')
+  seven = prompts.load_templates(f'{module}:SIMPLE_IMAGENET_TEMPLATES')
+  names = prompts.load_class_names(f'{module}:IMAGENET_CLASSNAMES')
+  assert (len(templates), len(seven), len(names)) == (80, 7, 1000)
+  assert set(seven) <= set(templates)

@@ -37,3 +37,35 @@ def test_sweep_evaluates_every_weight():
     START, END, lambda v: {'b': float(v['params']['b'][0])}, alphas=(0.0, 0.5)
   )
   assert found == {0.0: {'b': 1.0}, 0.5: {'b': 2.0}}
+
+
+def test_protocol_averages_the_sets_and_takes_the_middle():
+  def evaluate(variables):
+    x = float(variables['x'])
+    return {'reference': x, 'a': x / 2, 'b': x / 4}
+
+  protocol = wise_ft.WiseFT(
+    finetuned='',
+    shifted={'a': '', 'b': ''},
+    class_map=None,
+    alphas=(0.0, 0.4, 1.0),
+  )
+  found = protocol.run({'x': 0.0}, {'x': 1.0}, evaluate)
+  kept = wise_ft.metrics(found)
+  assert kept['top1'] == pytest.approx(0.4 * 0.375)
+  assert kept['reference_1'] == 1.0
+  assert kept['a_0.4'] == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(
+  ('changes', 'message'),
+  [
+    ({'alphas': (0.5, 0.0)}, 'ascending'),
+    ({'alphas': (0.0, 1.5)}, r'in \[0, 1\]'),
+    ({'shifted': {'shifted': ''}}, "called 'shifted'"),
+  ],
+)
+def test_settings_that_make_no_sense(changes, message):
+  settings = {'finetuned': '', 'shifted': {}, 'class_map': None, **changes}
+  with pytest.raises(errors.UserError, match=message):
+    wise_ft.WiseFT(**settings)

@@ -60,3 +60,22 @@ def test_a_label_without_a_name_is_refused():
   images = Features(np.eye(3, dtype=np.float32), np.arange(3, dtype=np.int32))
   with pytest.raises(errors.UserError, match='label 2, but 2 classes'):
     zeroshot.zeroshot_eval(images, np.eye(2, 3))
+
+
+def test_a_linear_classifier_decides_as_the_texts_do():
+  random = np.random.default_rng(0)
+  features = random.normal(size=(50, 6)).astype(np.float32)
+  projection, shift = random.normal(size=(6, 4)), random.normal(size=4)
+
+  def joint(x):
+    return x @ projection + shift
+
+  classes = zeroshot.class_features(random.normal(size=(7, 3, 4)))
+  found = zeroshot.as_classifier(classes, joint, features, scale=20.0)
+  logits = features @ found['kernel'] + found['bias']
+  images = joint(features)
+  length = np.linalg.norm(images, axis=1, keepdims=True)
+  cosines = images / length @ classes.T
+  np.testing.assert_array_equal(logits.argmax(1), cosines.argmax(1))
+  wanted = 20.0 * cosines * length / length.mean()
+  np.testing.assert_allclose(logits, wanted, rtol=1e-4, atol=1e-4)
