@@ -104,6 +104,8 @@ class Train:
     checkpoint_steps: the state is saved every so many steps.
     init_encoder: folder of an exported encoder (`export/` of a workdir) that
       the encoder starts from, for methods that can (clip, siglip, supervised).
+    init_text_encoder: folder of an exported image-text run, whose text tower
+      the run starts from (clip, siglip).
     keep: how many of the newest checkpoints are kept.
     keep_every: besides, keep steps that this divides.
     tensorboard: whether to write TensorBoard events.
@@ -119,6 +121,7 @@ class Train:
   log_steps: int = 50
   checkpoint_steps: int = 1000
   init_encoder: str | None = None
+  init_text_encoder: str | None = None
   keep: int = 3
   keep_every: int | None = None
   tensorboard: bool = True

@@ -106,15 +106,30 @@ def exported_encoder(
 
 
 def _initial_encoder(run: Run) -> Any:
-  """Returns variables that the encoder starts from, None for random ones."""
-  if run.train.init_encoder is None:
-    return None
-  if not hasattr(run.method, 'with_encoder'):
-    raise UserError(
-      f'method {run.config["method"]["name"]!r} cannot start from a trained '
-      'encoder; leave config.train.init_encoder out'
-    )
-  return load_encoder(run.train.init_encoder).variables
+  """Returns variables that the run starts from, None for random ones."""
+  settings, name = run.train, run.config['method']['name']
+  variables: dict[str, Any] = {}
+  if settings.init_encoder is not None:
+    if not hasattr(run.method, 'with_encoder'):
+      raise UserError(
+        f'method {name!r} cannot start from a trained encoder; leave '
+        'config.train.init_encoder out'
+      )
+    variables |= load_encoder(settings.init_encoder).variables
+  if settings.init_text_encoder is not None:
+    if not hasattr(run.method, 'encode_text'):
+      raise UserError(
+        f'method {name!r} has no text tower; leave '
+        'config.train.init_text_encoder out'
+      )
+    towers = load_encoder(settings.init_text_encoder).towers
+    if 'text' not in towers:
+      raise UserError(
+        f'{settings.init_text_encoder!r} holds no text tower; give the export/ '
+        'of an image-text run'
+      )
+    variables['text'] = towers['text']
+  return variables or None
 
 
 def _fingerprint(run: Run) -> str:

@@ -364,6 +364,11 @@ class TestPairs:
     with pytest.raises(UserError, match="'simclr' cannot start from"):
       job.make_job(run)
 
+  def test_only_image_text_methods_start_from_a_text_tower(self):
+    run = build.build(_config(train__init_text_encoder='a', eval__steps=0))
+    with pytest.raises(UserError, match="'simclr' has no text tower"):
+      job.make_job(run)
+
   def test_a_method_that_compares_nothing_cannot_be_cut(self):
     section = {**SMALL, 'method': {'name': 'rotation'}}
     section['augment'] = {'name': 'crop_flip', 'size': 16}

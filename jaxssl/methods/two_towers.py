@@ -1,7 +1,6 @@
 """An image tower and a text tower that end in one space."""
 
 import dataclasses
-from typing import Any
 
 from flax import linen as nn
 import jax
@@ -141,29 +140,48 @@ class TwoTowers:
   def with_encoder(
     self, params: PyTree, stats: PyTree, variables: PyTree
   ) -> tuple[PyTree, PyTree]:
-    """Returns parameters and statistics with this image encoder.
+    """Returns parameters and statistics with trained towers.
 
     Args:
       params: of both towers.
       stats: their statistics.
-      variables: of the encoder, as `Method.export` returns them.
+      variables: of the image encoder, as `Method.export` returns them; `text`
+        beside or instead of them, the text tower with its projection.
 
     Raises:
       UserError: if they are of another architecture.
     """
-    old = self.export(params, stats)['encoder']
-    if jax.tree.map(jnp.shape, old) != jax.tree.map(jnp.shape, variables):
-      raise errors.UserError(
-        'the weights are of another encoder: names or shapes of their arrays '
-        'differ; give the encoder section of the run that made them'
-      )
-
-    def put(tree: Any, kind: str) -> Any:
-      image = {**tree.get('image', {}), 'encoder': variables[kind]}
-      return {**tree, 'image': image}
-
-    changed = {k: put(t, k) for k, t in stats.items() if k in variables}
-    return put(params, 'params'), {**stats, **changed}
+    variables = dict(variables)
+    text, old = variables.pop('text', None), self.export(params, stats)
+    if variables:
+      _check_shapes(old['encoder'], variables, 'encoder')
+      image = variables_lib.tower('image', params, stats)
+      image = {
+        kind: {**image[kind], 'encoder': tree}
+        for kind, tree in variables.items()
+      }
+      params, stats = _put('image', image, params, stats)
+    if text is not None:
+      _check_shapes(old['text'], text, 'text_encoder')
+      params, stats = _put('text', text, params, stats)
+    return params, stats
 
   def _nets(self) -> dict[str, Net]:
     return {'image': self.image, 'text': self.text}
+
+
+def _check_shapes(old: PyTree, new: PyTree, section: str) -> None:
+  if jax.tree.map(jnp.shape, old) != jax.tree.map(jnp.shape, new):
+    raise errors.UserError(
+      'the weights are of another encoder: names or shapes of their arrays '
+      f'differ; give the {section} section of the run that made them'
+    )
+
+
+def _put(
+  name: str, tower: PyTree, params: PyTree, stats: PyTree
+) -> tuple[PyTree, PyTree]:
+  """Returns parameters and statistics with another tower."""
+  own, rest = variables_lib.split(tower)
+  changed = {kind: {**stats[kind], name: tree} for kind, tree in rest.items()}
+  return {**params, name: own}, {**stats, **changed}

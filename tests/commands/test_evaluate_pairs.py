@@ -73,6 +73,21 @@ def test_text_encoder_has_the_sizes_of_the_tokenizer(run, tokenizer):
   assert len(losses) == 4
 
 
+def test_a_locked_text_tower_of_another_run_stays(run, tmp_path):
+  arguments = (
+    *('train', f'--workdir={tmp_path / "locked"}', *MODEL, *runs.LENGTH),
+    f'--config.text.tokenizer={run / "tokenizer.json"}',
+    f'--config.train.init_text_encoder={run / "export"}',
+    "--config.optim.rules=({'match': '^text/', 'freeze_steps': -1},)",
+  )
+  assert runs.jaxssl(*arguments) == 0
+  old, new = (
+    (folder / 'export' / 'text.safetensors').read_bytes()
+    for folder in (run, tmp_path / 'locked')
+  )
+  assert new == old
+
+
 def test_zeroshot_says_what_templates_gain(run, capsys):
   arguments = (f'--workdir={run}', '--templates=several', '--limit=38')
   assert runs.jaxssl('eval', 'zeroshot', *arguments) == 0

@@ -216,6 +216,22 @@ def test_an_encoder_can_be_given():
     method.with_encoder(params, state, {'params': {}})
 
 
+def test_a_text_tower_can_be_given():
+  method = _clip(encoder=TinyEncoder(dim=24), project_images=False)
+  params, state = _init(method)
+  other = jax.tree.map(lambda x: x + 1.0, method.export(params, state))
+  new, new_state = method.with_encoder(params, state, {'text': other['text']})
+  chex.assert_trees_all_equal(new['text'], other['text']['params'])
+  chex.assert_trees_all_equal(new['image'], params['image'])
+  chex.assert_trees_all_equal(new_state, state)
+  both = {**other['encoder'], 'text': other['text']}
+  towers = method.export(*method.with_encoder(params, state, both))
+  chex.assert_trees_all_equal(towers['encoder'], other['encoder'])
+  chex.assert_trees_all_equal(towers['text'], other['text'])
+  with pytest.raises(UserError, match='text_encoder section'):
+    method.with_encoder(params, state, {'text': {'params': {}}})
+
+
 def test_batch_statistics_are_remembered_and_exported():
   method = _clip(encoder=TinyEncoder(dim=24), project_images=False)
   params, state = _init(method)
