@@ -21,6 +21,8 @@ _VITS = {
   'b': {'dim': 768, 'depth': 12, 'num_heads': 12},
   'l': {'dim': 1024, 'depth': 24, 'num_heads': 16},
   'h': {'dim': 1280, 'depth': 32, 'num_heads': 16},
+  # MLPs of 6144 units. DINOv2's giant has gated ones, which are not here.
+  'g': {'dim': 1408, 'depth': 40, 'num_heads': 16, 'mlp_ratio': 48 / 11},
   # SigLIP's, optimal in shape; its MLPs have 4304 units.
   'so400m': {'dim': 1152, 'depth': 27, 'num_heads': 16, 'mlp_ratio': 3.7362},
 }
@@ -125,9 +127,9 @@ def make_encoder(name: str, **overrides: Any) -> nn.Module:
   """Builds an encoder from its name.
 
   Args:
-    name: 'resnet18' to 'resnet152', 'vit_' with size (ti, s, b, l, h, so400m)
-      and patch size, for example 'vit_s16' or 'vit_ti4', such a name behind
-      'clip_' or 'siglip_' for the details of their transformers,
+    name: 'resnet18' to 'resnet152', 'vit_' with size (ti, s, b, l, h, g,
+      so400m) and patch size, for example 'vit_s16' or 'vit_ti4', such a name
+      behind 'clip_' or 'siglip_' for the details of their transformers,
       'clip_resnet50' to 'clip_resnet50x64', or 'dvae', the encoder of DALL-E's
       tokenizer.
     **overrides: attributes of the module, for example `width=0.25` or

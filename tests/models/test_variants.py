@@ -28,6 +28,14 @@ def test_resnets_have_torchvisions_size(name, with_classifier, width):
   assert _num_parameters(name) == with_classifier - 1000 * (width + 1)
 
 
+# timm's counts of vit_{huge,giant}_patch14_224 without a classifier.
+@pytest.mark.parametrize(
+  ('name', 'count'), [('vit_h14', 630_764_800), ('vit_g14', 1_011_202_432)]
+)
+def test_large_vits_have_timms_size(name, count):
+  assert _num_parameters(name) == count
+
+
 @pytest.mark.parametrize(
   ('name', 'size'),
   [

@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 
 from jaxssl.errors import UserError
+from jaxssl.ops import schedules
 from jaxssl.parallel import collectives, modes
+from jaxssl.train import optim
 
 CASES = [('jit', 1), ('jit', 2), ('jit', 8), ('pmap', 1), ('pmap', 2)]
 ROWS = np.arange(16, dtype=np.float32).reshape(8, 2)
@@ -71,6 +73,111 @@ def test_init_and_put_state_place_alike(name, devices):
   assert [x.sharding.device_set for x in jax.tree.leaves(made)] == [
     x.sharding.device_set for x in jax.tree.leaves(put)
   ]
+
+
+SIDE = 1024
+
+
+def _large_state():
+  """A kernel with its moment, and a bias that is too small to be cut."""
+  kernel = jax.random.normal(jax.random.key(0), (SIDE, SIDE)) / SIDE**0.5
+  return {
+    'kernel': kernel,
+    'moment': jnp.zeros_like(kernel),
+    'bias': jnp.zeros(SIDE),
+    'key': jax.random.key(1),
+  }
+
+
+def _descend(state, batch):
+  def loss(kernel, bias):
+    outputs = jnp.tanh(batch['x'] @ kernel[:2] + bias[None])
+    return jnp.mean((outputs @ kernel) ** 2)
+
+  value, (kernel, bias) = jax.value_and_grad(loss, argnums=(0, 1))(
+    state['kernel'], state['bias']
+  )
+  moment = 0.9 * state['moment'] + kernel
+  state = {
+    **state,
+    'kernel': state['kernel'] - 0.1 * moment,
+    'moment': moment,
+    'bias': state['bias'] - 0.1 * bias,
+  }
+  return state, {'loss': value}
+
+
+def _bytes_held(state):
+  """By the first device."""
+  leaves = [x for x in jax.tree.leaves(state) if x.size > 1]
+  return sum(x.addressable_shards[0].data.nbytes for x in leaves)
+
+
+@pytest.mark.parametrize('fsdp', [2, None])
+def test_devices_share_a_state(fsdp):
+  mode = modes.make_mode('jit', fsdp=fsdp)
+  state = mode.init(_large_state)
+  large, bias = 2 * 4 * SIDE**2, 4 * SIDE
+  assert _bytes_held(state) == large // (fsdp or 8) + bias
+  whole = modes.make_mode('jit')
+  expected, batch = whole.init(_large_state), whole.put_batch({'x': ROWS})
+  step, plain_step = mode.compile(_descend), whole.compile(_descend)
+  for _ in range(3):
+    state, metrics = step(state, mode.put_batch({'x': ROWS}))
+    expected, _ = plain_step(expected, batch)
+  assert _bytes_held(state) == large // (fsdp or 8) + bias
+  assert metrics['loss'].is_fully_replicated
+  chex.assert_trees_all_close(_plain(state), _plain(expected), atol=1e-6)
+
+
+def test_a_shared_state_is_made_and_moved_in_parts():
+  mode = modes.make_mode('jit', fsdp=None)
+  shardings = mode.shardings(jax.eval_shape(_large_state))
+  made = jax.jit(_large_state, out_shardings=shardings)
+  memory = made.lower().compile().memory_analysis()
+  part = 4 * SIDE**2 // 8
+  assert memory.output_size_in_bytes < 2.1 * part
+  # Random numbers need a copy or two on the way, but not a whole array.
+  assert memory.temp_size_in_bytes < 4 * part
+  step = mode.compile(_descend)
+  batch = mode.put_batch({'x': ROWS})
+  memory = step.lower(mode.init(_large_state), batch).compile()
+  memory = memory.memory_analysis()
+  # Given away, and taken by the next state.
+  assert memory.alias_size_in_bytes > 2 * part
+
+
+def test_a_shared_state_comes_to_the_host_whole():
+  mode = modes.make_mode('jit', fsdp=None)
+  kernel = modes.to_host(mode.put_state(_large_state()))['kernel']
+  assert isinstance(kernel, np.ndarray)
+  np.testing.assert_array_equal(kernel, _large_state()['kernel'])
+
+
+def test_norms_of_lars_are_those_of_whole_arrays():
+  tx = optim.make_optimizer(
+    name='lars', learning_rate=schedules.constant(start=1.0)
+  )
+  params = {'kernel': _large_state()['kernel']}
+  grads = jax.tree.map(jnp.cos, params)
+  update = jax.jit(
+    lambda grads, params: tx.update(grads, tx.init(params), params)[0]
+  )
+  expected = update(grads, params)
+  mode = modes.make_mode('jit', fsdp=None)
+  found = update(*map(mode.put_state, (grads, params)))
+  chex.assert_trees_all_close(jax.device_get(found), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize('fsdp', [3, 16])
+def test_groups_must_divide_the_devices(fsdp):
+  with pytest.raises(UserError, match=r'8 device\(s\) do not divide'):
+    modes.make_mode('jit', fsdp=fsdp)
+
+
+def test_pmap_shares_nothing():
+  with pytest.raises(UserError, match=r'train\.fsdp is 8.*use mode "jit"'):
+    modes.make_mode('pmap', fsdp=8)
 
 
 def test_mesh_has_automatic_axes():

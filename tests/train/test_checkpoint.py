@@ -110,6 +110,26 @@ def test_goes_on_in_another_mode_on_other_devices(before, after, tmp_path):
   _assert_same(new.get_state(new.put_state(restored)), 1)
 
 
+def test_a_shared_state_goes_into_files_and_back_in_parts(tmp_path):
+  shared = modes.Jit(modes.make_mesh(fsdp=None), smallest=64)
+  whole = modes.make_mode('jit', num_devices=2)
+  state = shared.put_state(_state())
+  with _opened(tmp_path) as checkpoints:
+    for step, (old, new) in enumerate([(shared, whole), (whole, shared)], 1):
+      checkpoints.save(step, old.get_state(state), META)
+      checkpoints.wait()
+      target = new.target(jax.eval_shape(_state))
+      restored = checkpoints.restore(target).state
+      # Where the step wants it: placing it copies nothing.
+      for x, wanted in zip(
+        *map(jax.tree.leaves, (restored, target)), strict=True
+      ):
+        assert x.sharding.is_equivalent_to(wanted.sharding, x.ndim)
+      state = new.put_state(restored)
+      chex.assert_trees_all_equal(_plain(state), _plain(_state()))
+  assert state['params']['big'].addressable_shards[0].data.shape == (8, 64)
+
+
 def test_donated_buffers_do_not_reach_the_file(tmp_path):
   mode = modes.make_mode('jit', num_devices=2)
   step = mode.compile(

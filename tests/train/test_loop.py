@@ -193,6 +193,24 @@ def test_stopped_and_resumed_equals_straight(tmp_path):
   assert _records(tmp_path / 'b') == _records(tmp_path / 'a')
 
 
+# With the state cut over all devices; a run may also change to it on the way.
+def test_shared_state_is_resumed_to_the_bit(tmp_path):
+  mesh = modes.make_mesh(fsdp=None)
+  shared = _simclr_job(mode=CompiledOnce(mesh, smallest=16))
+  straight = _plain(_train(tmp_path / 'a', shared))
+  whole = _simclr_job(mode=CompiledOnce(modes.make_mesh()))
+  for name, first in (('b', shared), ('c', whole)):
+    stopping = dataclasses.replace(
+      first, make_batches=_batches_with({4: _terminate})
+    )
+    with pytest.raises(loop.Preempted):
+      _train(tmp_path / name, stopping)
+  resumed = _plain(_train(tmp_path / 'b', shared))
+  chex.assert_trees_all_equal(resumed, straight)
+  changed = _plain(_train(tmp_path / 'c', shared))
+  chex.assert_trees_all_close(changed, straight, rtol=2e-5, atol=2e-5)
+
+
 def test_stop_saves_the_step_at_hand_and_the_run_goes_on(tmp_path):
   straight = _plain(_train(tmp_path / 'a', _job()))
   with pytest.raises(loop.Preempted) as stopped:
