@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import shutil
 import socket
 import subprocess
@@ -121,6 +122,33 @@ def test_two_go_on_with_what_one_began(alone, tmp_path):
   assert codes == [0, 0], errors
   assert 'resuming from step 2' in errors[0]
   _assert_alike(workdir, alone)
+
+
+# The kernel of the last layer is large enough to be cut.
+WIDE = ('--config.encoder.dim=64', '--config.head.out_dim=4096')
+
+
+@with_processes
+@pytest.mark.slow
+@pytest.mark.parametrize('fsdp', [2, None])
+def test_processes_share_a_state_and_one_goes_on_with_it_whole(fsdp, tmp_path):
+  more = (*WIDE, '--config.train.num_devices=4', '--config.eval.steps=2')
+  assert runs.train(tmp_path / 'alone', *more) == 0
+  workdir = tmp_path / 'run'
+  codes, errors = _together(workdir, *WIDE, f'--config.train.fsdp={fsdp}')
+  assert codes == [0, 0], errors
+  _assert_alike(workdir, tmp_path / 'alone')
+  places = workdir / 'checkpoints' / '4' / 'state' / '_sharding'
+  assert re.search(r'partition_spec[^]]*fsdp', places.read_text())
+  shutil.rmtree(workdir / 'checkpoints' / '4')
+  assert runs.train(workdir, *more) == 0
+  _assert_alike(workdir, tmp_path / 'alone')
+  # And back.
+  shutil.rmtree(workdir / 'checkpoints' / '4')
+  codes, errors = _together(workdir, *WIDE, f'--config.train.fsdp={fsdp}')
+  assert codes == [0, 0], errors
+  assert 'resuming from step 2' in errors[0]
+  _assert_alike(workdir, tmp_path / 'alone')
 
 
 @with_processes
