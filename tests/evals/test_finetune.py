@@ -210,6 +210,7 @@ def test_published_presets():
     'cutmix': 1.0,
     'erase_prob': 0.25,
     'average': 0.0,
+    'templates': (),
     'seed': 0,
   }
   beit = protocols.settings_of(finetune.PRESETS['finetune_beit'])
