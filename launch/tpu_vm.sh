@@ -8,8 +8,13 @@
 #   ./launch/tpu_vm.sh run --config configs/mae_vit_b16_imagenet.py --workdir DIR
 #   ./launch/tpu_vm.sh status | logs | delete
 #   ./launch/tpu_vm.sh babysit --config ... --workdir DIR
-#                                 all of these, again and again until exit 0
+#                                 all of these, again and again until exit 0 or 2
 #   ./launch/tpu_vm.sh --dry_run COMMAND ...    prints what it would run
+#
+# With BUCKET=gs://NAME/FOLDER, `create` takes the arguments of `jaxssl train`
+# too: each worker then fetches this checkout from there and trains by itself
+# whenever it starts, with no terminal open; `babysit` only makes a slice again
+# that was taken away.
 #
 # PROJECT: if it is not gcloud's own. RETRY_SECONDS=60: pause of babysit.
 # DIR must be reached from all workers and outlive the slice, so that a new one
@@ -30,19 +35,57 @@ tpu() { # VERB ARGUMENT ...: of gcloud's tpu-vm
     ${PROJECT:+--project "$PROJECT"} "$@"
 }
 
+queued() { # VERB ARGUMENT ...: of gcloud's queued-resources
+  local verb=$1
+  shift
+  run gcloud compute tpus queued-resources "$verb" "$TPU_NAME" --zone "$ZONE" \
+    ${PROJECT:+--project "$PROJECT"} "$@"
+}
+
 on_workers() { # COMMAND
   tpu ssh --worker=all --command "$1"
 }
 
-create() {
-  local kind=(--accelerator-type "$ACCELERATOR_TYPE")
-  if [ "${QUEUED:-0}" = 1 ]; then
-    run gcloud compute tpus queued-resources create "$TPU_NAME" \
-      --node-id "$TPU_NAME" --zone "$ZONE" ${PROJECT:+--project "$PROJECT"} \
-      "${kind[@]}" --runtime-version "$RUNTIME_VERSION" ${spot:+"$spot"}
-  else
-    tpu create "${kind[@]}" --version "$RUNTIME_VERSION" ${spot:+"$spot"}
+create() { # ARGUMENT ...: of jaxssl train, with BUCKET
+  local kind=(--accelerator-type "$ACCELERATOR_TYPE" ${spot:+"$spot"})
+  if [ -n "$bucket" ]; then
+    need_arguments "$@"
+    send_startup_script "$@"
+    kind+=(--metadata-from-file "startup-script=$startup")
   fi
+  local code=0
+  if [ "$is_queued" = 1 ]; then
+    queued create --node-id "$TPU_NAME" --runtime-version "$RUNTIME_VERSION" \
+      "${kind[@]}" || code=$?
+  else
+    tpu create --version "$RUNTIME_VERSION" "${kind[@]}" || code=$?
+  fi
+  [ -z "$bucket" ] || run rm -f "$startup"
+  return "$code"
+}
+
+send_startup_script() { # ARGUMENT ...: of jaxssl train
+  local archive=/tmp/jaxssl-$$.tar
+  run git archive --output "$archive" HEAD
+  run gcloud storage cp "$archive" "$bucket/$TPU_NAME.tar"
+  run rm -f "$archive"
+  # How an earlier run of this name has ended.
+  run gcloud storage rm "$result" || true
+  if [ "$dry_run" = 1 ]; then
+    echo "# $startup:"
+    startup_script "$@" | sed 's/^/#   /'
+  else
+    startup_script "$@" > "$startup"
+  fi
+}
+
+startup_script() { # ARGUMENT ...: of jaxssl train
+  printf '#!/usr/bin/env bash\n'
+  printf 'archive=%q\nresult=%q\n' "$bucket/$TPU_NAME.tar" "$result"
+  printf 'set --'
+  printf ' %q' "$@"
+  printf '\n'
+  cat launch/tpu_startup.sh
 }
 
 setup() {
@@ -57,57 +100,85 @@ setup() {
 }
 
 train() { # ARGUMENT ...: of jaxssl train
-  [ $# -gt 0 ] || stop "run and babysit need the arguments of jaxssl train"
-  local quoted
-  quoted=$(printf '%q ' "$@")
-  on_workers "cd jaxssl && set -o pipefail &&
- JAX_PLATFORMS=tpu .venv/bin/jaxssl train $quoted 2>&1 | tee -a train.log"
+  need_arguments "$@"
+  on_workers "cd jaxssl && ./launch/tpu_worker.sh $(printf '%q ' "$@")"
+}
+
+need_arguments() {
+  [ $# -gt 0 ] || stop "run, babysit, and create with BUCKET need the\
+ arguments of jaxssl train"
 }
 
 state() {
-  gcloud compute tpus tpu-vm describe "$TPU_NAME" --zone "$ZONE" \
-    ${PROJECT:+--project "$PROJECT"} --format 'value(state)' 2> /dev/null || true
+  local describe=(gcloud compute tpus tpu-vm describe "$TPU_NAME")
+  local field=state
+  if [ "$is_queued" = 1 ]; then
+    describe=(gcloud compute tpus queued-resources describe "$TPU_NAME")
+    field=state.state
+  fi
+  "${describe[@]}" --zone "$ZONE" ${PROJECT:+--project "$PROJECT"} \
+    --format "value($field)" 2> /dev/null || true
+}
+
+status() {
+  if [ "$is_queued" = 1 ]; then
+    queued describe --format 'value(state.state)'
+  fi
+  tpu describe --format 'value(state,health)'
 }
 
 delete() {
-  if [ "${QUEUED:-0}" = 1 ]; then
-    run gcloud compute tpus queued-resources delete "$TPU_NAME" \
-      --zone "$ZONE" ${PROJECT:+--project "$PROJECT"} --force --quiet
+  if [ "$is_queued" = 1 ]; then
+    queued delete --force --quiet
   else
     tpu delete --quiet
   fi
 }
 
+# On a slice that is there: sets `code` once the run has ended.
+attend() {
+  code=
+  if [ -n "$bucket" ]; then
+    code=$(gcloud storage cat "$result" 2> /dev/null || true)
+    return
+  fi
+  if [ "$is_set_up" = 0 ]; then
+    setup || return 0
+    is_set_up=1
+  fi
+  code=0
+  train "$@" || code=$?
+}
+
 babysit() {
-  [ $# -gt 0 ] || stop "run and babysit need the arguments of jaxssl train"
+  need_arguments "$@"
   if [ "$dry_run" = 1 ]; then
-    create
-    setup
-    train "$@"
+    create "$@"
+    [ -n "$bucket" ] || { setup && train "$@"; }
     delete
     return
   fi
   local code is_set_up=0
   while true; do
     case $(state) in
-      READY)
-        if [ "$is_set_up" = 0 ] && setup; then is_set_up=1; fi
-        if [ "$is_set_up" = 1 ]; then
-          code=0
-          train "$@" || code=$?
+      READY | ACTIVE)
+        attend "$@"
+        case $code in
           # 2: the command itself is wrong, and stays so.
-          case $code in 0 | 2) return "$code" ;; esac
-          echo "ended with $code; once more" >&2
-        fi
+          0 | 2) return "$code" ;;
+          ?*) echo "ended with $code; once more" >&2 ;;
+        esac
         ;;
       '')
         is_set_up=0
-        create || true
+        create "$@" || true
         ;;
       PREEMPTED | SUSPENDED | TERMINATED | FAILED)
         is_set_up=0
         delete || true
         ;;
+      # The rest waits: CREATING, ACCEPTED, WAITING_FOR_RESOURCES,
+      # PROVISIONING, SUSPENDING, DELETING, ...
     esac
     sleep "${RETRY_SECONDS:-60}"
   done
@@ -123,13 +194,23 @@ case $ACCELERATOR_TYPE in
 esac
 spot=
 [ "${SPOT:-0}" = 0 ] || spot=--spot
+is_queued=${QUEUED:-0}
+bucket=${BUCKET:-}
+bucket=${bucket%/}
+case $bucket in
+  '' | gs://?*) ;;
+  *) stop "BUCKET is $bucket; give gs://NAME/FOLDER" ;;
+esac
+result=$bucket/$TPU_NAME.exit
+startup=/tmp/jaxssl-startup-$$.sh
+log=jaxssl/train.log
+[ -z "$bucket" ] || log=/opt/jaxssl/train.log
 command=${1:-}
 shift || true
 case $command in
-  create | setup | delete | babysit) "$command" "$@" ;;
+  create | setup | status | delete | babysit) "$command" "$@" ;;
   run) train "$@" ;;
-  status) tpu describe --format 'value(state,health)' ;;
-  logs) tpu ssh --worker=0 --command 'tail -n 50 -F jaxssl/train.log' ;;
+  logs) tpu ssh --worker=0 --command "tail -n 50 -F $log" ;;
   *) stop "unknown command '$command'; known: create, setup, run, status, logs,\
  babysit, delete" ;;
 esac

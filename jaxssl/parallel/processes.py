@@ -18,6 +18,7 @@ import numpy as np
 
 import jaxssl
 from jaxssl.errors import UserError
+from jaxssl.parallel import slurm
 
 _log = logging.getLogger(__name__)
 _ENVIRONMENT = (
@@ -66,9 +67,13 @@ def start(
       f'{", ".join(_ENVIRONMENT)}'
     )
   _check(given)
+  own = slurm.local_device_ids(os.environ) if cluster == 'slurm' else None
   try:
     jax.distributed.initialize(
-      given['coordinator'], given['num_processes'], given['process_id']
+      given['coordinator'],
+      given['num_processes'],
+      given['process_id'],
+      local_device_ids=own,
     )
   except (RuntimeError, ValueError, OSError) as error:
     raise UserError(

@@ -5,9 +5,7 @@ comes out is what a TPU would run, and its memory; how fast it would run is not
 known from it.
 """
 
-import collections
 import dataclasses
-import math
 import os
 import re
 import time
@@ -20,20 +18,9 @@ from jax.sharding import PartitionSpec as P
 
 from jaxssl.errors import UserError
 from jaxssl.parallel import modes, rules
+from jaxssl.planning import traffic
 from jaxssl.planning.abstract import Plan
 
-_KINDS = (
-  'all-reduce',
-  'all-gather',
-  'reduce-scatter',
-  'all-to-all',
-  'collective-permute',
-)
-_BYTES = {'pred': 1, 's8': 1, 'u8': 1, 'bf16': 2, 'f16': 2, 's16': 2, 'u16': 2}
-_BYTES |= {'f32': 4, 's32': 4, 'u32': 4, 'f64': 8, 's64': 8, 'u64': 8}
-# `x = (f32[2,3]{...}, ...) all-reduce(`; an asynchronous one counts when done.
-_COLLECTIVE = re.compile(rf'= (.*?) ({"|".join(_KINDS)})(-done)?\(')
-_ARRAY = re.compile(r'\b([a-z]+[0-9]*)\[([0-9,]*)\]')
 _SIZE = r'([0-9.]+)([KMGT]?)'
 # The compiler has two ways to say it.
 _TOO_MUCH = re.compile(
@@ -53,8 +40,8 @@ class Report:
     needed: bytes in all.
     limit: bytes that the compiler may use; None where it fits.
     flops: operations of the compiled program, recomputation included.
-    collectives: bytes that each kind of collective brings to a chip; what lies
-      in a loop counts once.
+    collectives: bytes that each kind of collective brings to a chip in a step;
+      see `traffic.collective_bytes`.
   """
 
   num_chips: int
@@ -131,7 +118,7 @@ def compile_step(plan: Plan, devices: list[Any]) -> Report:
     memory=memory,
     needed=sum(memory.values()),
     flops=compiled.cost_analysis().get('flops'),
-    collectives=collective_bytes(compiled.as_text()),
+    collectives=traffic.collective_bytes(compiled.as_text()),
   )
 
 
@@ -153,20 +140,6 @@ def state_bytes(plan: Plan, num_chips: int) -> int:
       jax.tree.leaves(plan.state), jax.tree.leaves(specs), strict=True
     )
   )
-
-
-def collective_bytes(text: str) -> dict[str, float]:
-  """Returns the bytes that each kind of collective yields.
-
-  Args:
-    text: HLO of a compiled program.
-  """
-  total: dict[str, float] = collections.defaultdict(float)
-  for shapes, kind, _ in _COLLECTIVE.findall(text):
-    for dtype, sides in _ARRAY.findall(shapes):
-      count = math.prod(int(side) for side in sides.split(',') if side)
-      total[kind] += count * _BYTES.get(dtype, 0)
-  return dict(total)
 
 
 def _jitted(plan: Plan, mode: modes.Jit) -> Any:

@@ -6,7 +6,9 @@ import sys
 import pytest
 
 LAUNCH = pathlib.Path(__file__).parents[2] / 'launch'
-SCRIPTS = sorted(path for path in LAUNCH.iterdir() if path.suffix != '.yaml')
+SCRIPTS = sorted(
+  path for path in LAUNCH.iterdir() if path.suffix in ('.sh', '.sbatch')
+)
 
 
 @pytest.mark.parametrize('path', SCRIPTS, ids=lambda path: path.name)

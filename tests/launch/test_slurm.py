@@ -21,7 +21,7 @@ def test_dry_run_calls_nothing(fakes):
   fakes.add('scontrol')
   done = fakes.run(SCRIPT, '--dry_run', '--config', 'a.py', **JOB)
   first, second = done.stdout.splitlines()
-  assert first.startswith('srun --kill-on-bad-exit=1 env JAX_PLATFORMS=cuda py')
+  assert first.startswith('srun --kill-on-bad-exit=0 env JAX_PLATFORMS=cuda py')
   assert second.strip() == 'scontrol requeue 7'
   assert fakes.calls == []
 
@@ -30,3 +30,12 @@ def test_needs_arguments(fakes):
   done = fakes.run(SCRIPT, **JOB)
   assert done.returncode == 2
   assert 'jaxssl train' in done.stderr
+
+
+def test_a_signal_to_the_script_waits_for_the_run(fakes):
+  """A preempted job's SIGTERM may reach the script before the run has saved."""
+  fakes.add('srun', 'kill -TERM $PPID; sleep 0.2; exit 42')
+  fakes.add('scontrol')
+  done = fakes.run(SCRIPT, '--config', 'a.py', **JOB)
+  assert done.returncode == 42
+  assert 'scontrol requeue 7' in fakes.calls

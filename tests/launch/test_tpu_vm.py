@@ -1,5 +1,7 @@
 import pytest
 
+from tests.launch.conftest import ROOT
+
 SCRIPT = 'launch/tpu_vm.sh'
 SLICE = {
   'TPU_NAME': 'mae',
@@ -17,7 +19,7 @@ def test_create(fakes):
   (call,) = fakes.calls
   assert call == (
     'gcloud compute tpus tpu-vm create mae --zone us-central1-a '
-    '--accelerator-type v5litepod-16 --version v2-alpha-tpuv5-lite --spot'
+    '--version v2-alpha-tpuv5-lite --accelerator-type v5litepod-16 --spot'
   )
 
 
@@ -25,7 +27,8 @@ def test_create_queued(fakes):
   fakes.add('gcloud')
   fakes.run(SCRIPT, 'create', **SLICE, QUEUED='1', PROJECT='p')
   (call,) = fakes.calls
-  assert 'queued-resources create mae --node-id mae' in call
+  assert 'queued-resources create mae ' in call
+  assert '--node-id mae' in call
   assert '--project p' in call
   assert '--spot' not in call
 
@@ -35,8 +38,8 @@ def test_run_is_on_all_workers_and_keeps_arguments_apart(fakes):
   fakes.run(SCRIPT, 'run', *ARGUMENTS, **SLICE)
   text = '\n'.join(fakes.calls)
   assert '--worker=all' in text
-  assert 'jaxssl train --config configs/a.py --workdir a\\ b' in text
-  assert 'JAX_PLATFORMS=tpu' in text
+  worker = './launch/tpu_worker.sh --config configs/a.py --workdir a\\ b'
+  assert worker in text
 
 
 def test_setup_sends_the_checkout(fakes):
@@ -49,12 +52,15 @@ def test_setup_sends_the_checkout(fakes):
   assert '.[data,tpu]' in text
 
 
+@pytest.mark.parametrize('bucket', ['', 'gs://b'])
 @pytest.mark.parametrize('command', ['create', 'setup', 'run', 'babysit'])
-def test_dry_run_calls_nothing(command, fakes):
+def test_dry_run_calls_nothing(command, bucket, fakes):
   for name in ('gcloud', 'git', 'rm'):
     fakes.add(name)
-  arguments = ARGUMENTS if command in ('run', 'babysit') else ()
-  done = fakes.run(SCRIPT, '--dry_run', command, *arguments, **SLICE)
+  arguments = () if command == 'setup' else ARGUMENTS
+  done = fakes.run(
+    SCRIPT, '--dry_run', command, *arguments, **SLICE, BUCKET=bucket
+  )
   assert done.returncode == 0
   assert done.stdout.startswith(('gcloud ', 'git '))
   assert fakes.calls == []
@@ -64,7 +70,8 @@ def test_dry_run_calls_nothing(command, fakes):
 GCLOUD = """
 case "$*" in
   *describe*) head -n 1 {states}; sed -i 1d {states} ;;
-  *"jaxssl train"*)
+  *"storage cat"*) cat {result} 2> /dev/null ;;
+  *tpu_worker.sh*)
     code=$(head -n 1 {codes})
     sed -i 1d {codes}
     exit "$code"
@@ -73,18 +80,18 @@ esac
 """
 
 
-def babysit(fakes, states, codes):
+def babysit(fakes, states, codes, **variables):
   for name, lines in (('states', states), ('codes', codes)):
     (fakes.folder / name).write_text(''.join(f'{line}\n' for line in lines))
-  paths = {name: fakes.folder / name for name in ('states', 'codes')}
+  paths = {name: fakes.folder / name for name in ('states', 'codes', 'result')}
   fakes.add('gcloud', GCLOUD.format(**paths))
   fakes.add('git')
-  done = fakes.run(SCRIPT, 'babysit', *ARGUMENTS, **SLICE)
+  done = fakes.run(SCRIPT, 'babysit', *ARGUMENTS, **SLICE, **variables)
   verbs = [
     verb
     for call in fakes.calls
     for verb in ('create', 'delete', 'scp', 'ssh')
-    if f'tpu-vm {verb} ' in call
+    if f'tpu-vm {verb} ' in call or f'queued-resources {verb} ' in call
   ]
   return done.returncode, verbs
 
@@ -116,6 +123,96 @@ def test_babysit_gives_up_on_a_wrong_command(fakes):
   assert verbs.count('ssh') == 2
 
 
+def test_babysit_waits_for_a_queued_slice(fakes):
+  states = ['', 'ACCEPTED', 'WAITING_FOR_RESOURCES', 'PROVISIONING', 'ACTIVE']
+  code, verbs = babysit(fakes, states, [0], QUEUED='1')
+  assert code == 0
+  assert verbs == ['create', 'scp', 'ssh', 'ssh']
+
+
+@pytest.mark.parametrize('state', ['SUSPENDED', 'FAILED'])
+def test_babysit_asks_again_for_a_queued_slice_that_is_gone(state, fakes):
+  states = ['ACTIVE', 'SUSPENDING', state, '', 'ACTIVE']
+  code, verbs = babysit(fakes, states, [255, 0], QUEUED='1')
+  assert code == 0
+  first = ['scp', 'ssh', 'ssh']
+  assert verbs == [*first, 'delete', 'create', *first]
+  asked = [call for call in fakes.calls if 'describe' in call]
+  assert all('queued-resources describe mae' in call for call in asked)
+  assert all('value(state.state)' in call for call in asked)
+
+
+BUCKET = {'QUEUED': '1', 'BUCKET': 'gs://b/runs/'}
+
+
+def test_create_with_a_bucket_lets_workers_start_by_themselves(fakes):
+  kept = fakes.folder / 'startup'
+  fakes.add(
+    'gcloud', f'all=$*; [[ $* != *startup* ]] || cp "${{all##*=}}" {kept}'
+  )
+  fakes.add('git')
+  done = fakes.run(SCRIPT, 'create', *ARGUMENTS, **SLICE, **BUCKET)
+  assert done.returncode == 0
+  archive, result, create = (c for c in fakes.calls if c.startswith('gcloud'))
+  assert archive.endswith(' gs://b/runs/mae.tar')
+  assert result == 'gcloud storage rm gs://b/runs/mae.exit'
+  assert 'queued-resources create mae' in create
+  assert '--metadata-from-file startup-script=/tmp/' in create
+  text = kept.read_text()
+  assert text.startswith('#!/usr/bin/env bash\narchive=gs://b/runs/mae.tar\n')
+  assert 'set -- --config configs/a.py --workdir a\\ b\n' in text
+  assert text.endswith((ROOT / 'launch/tpu_startup.sh').read_text())
+
+
+def test_babysit_with_a_bucket_only_watches(fakes):
+  (fakes.folder / 'result').write_text('0\n')
+  code, verbs = babysit(fakes, ['', 'SUSPENDED', '', 'ACTIVE'], [], **BUCKET)
+  assert code == 0
+  assert verbs == ['create', 'delete', 'create']
+
+
+def test_babysit_with_a_bucket_waits_for_the_end(fakes):
+  fakes.add('sleep', f'echo 2 > {fakes.folder}/result')
+  code, verbs = babysit(fakes, ['ACTIVE', 'ACTIVE'], [], **BUCKET)
+  assert code == 2
+  assert verbs == []
+
+
+def test_startup_script_runs_the_worker_until_the_run_ends(fakes, tmp_path):
+  home = tmp_path / 'home'
+  fakes.add('gcloud', 'cat > /dev/null')
+  for name in ('tar', 'pip', 'sleep'):
+    fakes.add(name)
+  (home / '.venv/bin').mkdir(parents=True)
+  (home / 'launch').mkdir()
+  (home / '.venv/bin/pip').symlink_to(fakes.folder / 'pip')
+  worker = home / 'launch/tpu_worker.sh'
+  worker.write_text(
+    f'#!/bin/bash\necho "worker $2" >> {fakes.folder}/calls\n'
+    '[ -e again ] && exit 0; touch again; exit 42\n'
+  )
+  worker.chmod(0o755)
+  script = tmp_path / 'startup.sh'
+  script.write_text(
+    'archive=gs://b/a.tar\nresult=gs://b/a.exit\nset -- --config "a b"\n'
+    + (ROOT / 'launch/tpu_startup.sh').read_text()
+  )
+  done = fakes.run(str(script), JAXSSL_HOME=str(home))
+  assert done.returncode == 0, done.stderr
+  names = [call.split()[0] for call in fakes.calls]
+  assert names == [
+    'gcloud',
+    'tar',
+    'pip',
+    'worker',
+    'sleep',
+    'worker',
+    'gcloud',
+  ]
+  assert 'worker a b' in fakes.calls
+  assert fakes.calls[-1] == 'gcloud storage cp - gs://b/a.exit'
+
+
 @pytest.mark.parametrize(
   ('arguments', 'changes', 'message'),
   [
@@ -124,6 +221,8 @@ def test_babysit_gives_up_on_a_wrong_command(fakes):
     (('start',), {}, "unknown command 'start'"),
     (('run',), {}, 'arguments of jaxssl train'),
     (('babysit',), {}, 'arguments of jaxssl train'),
+    (('create',), BUCKET, 'arguments of jaxssl train'),
+    (('create',), {'BUCKET': '/b'}, 'give gs://'),
   ],
 )
 def test_mistakes(arguments, changes, message, fakes):

@@ -9,19 +9,6 @@ from jaxssl.planning import abstract, compiled
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
-HLO = """
-  %a = f32[8,4]{1,0} all-reduce(f32[8,4] %x), replica_groups={}
-  %b = (f32[2]{0}, bf16[3,2]{1,0}) all-reduce(f32[2] %y, bf16[3,2] %z)
-  %s = (f32[4]{0}, f32[16]{0}) all-gather-start(f32[4] %x)
-  %d = f32[16]{0} all-gather-done((f32[4], f32[16]) %s)
-  %f = f32[8] fusion(f32[8] %all-reduce.1)
-"""
-
-
-def test_bytes_of_collectives():
-  found = compiled.collective_bytes(HLO)
-  assert found == {'all-reduce': 4 * 32 + 8 + 12, 'all-gather': 64}
-
 
 @pytest.mark.parametrize(
   'text',
