@@ -9,6 +9,7 @@ need, each a well-kept library of the field:
   scikit-learn, for the digits.
 * `pictures`: matplotlib for plots, scikit-learn for 2-D maps (t-SNE; importing
   umap-learn loads TensorFlow and PyTorch where they are installed).
+* `gcs`: what reads and writes `gs://` (Orbax asks google-cloud-storage).
 * `text`: the library `tokenizers`, and ftfy, with which CLIP cleans captions,
   for image-text methods.
 * `test`: what `./launch/test.sh` needs. `reference`: PyTorch and friends, which
@@ -29,6 +30,7 @@ DATA = [
   'pillow>=10.3',
 ]
 PHOTOS = ['scikit-image>=0.25', 'scikit-learn>=1.5']
+GCS = ['gcsfs>=2025.2', 'google-cloud-storage>=2.19']
 TEXT = ['tokenizers>=0.23', 'ftfy>=6.3']
 PICTURES = ['matplotlib>=3.9', 'scikit-learn>=1.5']
 TEST = [
@@ -57,6 +59,7 @@ setuptools.setup(
     'orbax-checkpoint>=0.12.8',
     'tensorstore>=0.1.70',
     'etils[epath]>=1.10',
+    'fsspec>=2024.6',
     'ml_dtypes>=0.5',
     'ml_collections>=1.1',
     'chex>=0.1.92',
@@ -70,6 +73,7 @@ setuptools.setup(
     'photos': PHOTOS,
     'pictures': PICTURES,
     'text': TEXT,
+    'gcs': GCS,
     'all': DATA + PHOTOS + PICTURES + TEXT,
     'test': TEST + DATA + PHOTOS + PICTURES + TEXT,
     'tpu': ['jax[tpu]'],

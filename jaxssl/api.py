@@ -104,7 +104,7 @@ def pretrain(
   )
   place = Workdir(workdir)
   place.path.mkdir(parents=True, exist_ok=True)
-  checkpoints = Checkpoints(place.checkpoints.absolute())
+  checkpoints = Checkpoints(place.checkpoints)
   with contextlib.closing(checkpoints):
     state = train(
       job,

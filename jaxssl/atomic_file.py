@@ -2,17 +2,20 @@
 
 from collections.abc import Callable
 import os
-import pathlib
+import shutil
+import tempfile
 from typing import BinaryIO
 
 from jaxssl import errors
+from jaxssl.paths import Path, is_remote
 
 
-def write(path: pathlib.Path, fill: Callable[[BinaryIO], object]) -> None:
+def write(path: Path, fill: Callable[[BinaryIO], object]) -> None:
   """Writes beside the file and renames, so that no reader sees a half.
 
   The content is on disk before the name is: after a power cut the file is the
-  old one or the new one.
+  old one or the new one. An object of a store is replaced at once, when all of
+  it is there.
 
   Args:
     path: file to write or replace; its folder is made.
@@ -21,6 +24,9 @@ def write(path: pathlib.Path, fill: Callable[[BinaryIO], object]) -> None:
   Raises:
     jaxssl.errors.UserError: if the file system refuses.
   """
+  if is_remote(path):
+    _put(path, fill)
+    return
   # The process id keeps two commands on one run apart.
   partial = path.with_name(f'.{path.name}.{os.getpid()}.partial')
   try:
@@ -40,6 +46,21 @@ def write(path: pathlib.Path, fill: Callable[[BinaryIO], object]) -> None:
     ) from error
 
 
-def write_text(path: pathlib.Path, text: str) -> None:
+def _put(path: Path, fill: Callable[[BinaryIO], object]) -> None:
+  with tempfile.TemporaryFile() as file:
+    fill(file)
+    file.seek(0)
+    try:
+      with path.open('wb') as target:
+        shutil.copyfileobj(file, target)
+    # Each client of a store raises what it likes.
+    except Exception as error:
+      raise errors.UserError(
+        f'cannot write {path}: {type(error).__name__}: {error}; choose a '
+        'folder that can be written'
+      ) from error
+
+
+def write_text(path: Path, text: str) -> None:
   """Writes a text in UTF-8, see `write`."""
   write(path, lambda file: file.write(text.encode()))

@@ -1,9 +1,7 @@
 """Good defaults where the user names a method, an encoder and data only."""
 
-import pathlib
-
 from jaxssl.config import Config
-from jaxssl.data.sources import pair_source
+from jaxssl.data.sources import is_folder, pair_source
 
 # Pictures that are small to begin with: side in pixels.
 _SMALL = {'photos': 32, 'digits': 32, 'cifar10': 32, 'cifar100': 32}
@@ -113,7 +111,7 @@ def default_config(method: str, encoder: str, data: str) -> Config:
 
 def data_section(data: str) -> Config:
   """Returns the section `data` for a name or the path of a folder or file."""
-  if pathlib.Path(data).is_dir():
+  if is_folder(data):
     return {'name': 'folder', 'path': data}
   if pair_source(data):
     return {'name': pair_source(data), 'path': data}

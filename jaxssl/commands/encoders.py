@@ -2,11 +2,11 @@
 
 import contextlib
 import dataclasses
-import pathlib
 
 from jaxssl.build import Run, build, complete
 from jaxssl.errors import UserError
 from jaxssl.job import exported_encoder, make_job
+from jaxssl.paths import Path
 from jaxssl.train.checkpoint import Checkpoints, Restored
 from jaxssl.train.loop import abstract_state
 from jaxssl.train.workdir import Workdir
@@ -36,7 +36,7 @@ def load(workdir: Workdir, *, step: int | None = None) -> ExportedEncoder:
   return of_checkpoint(*restore(workdir, step=step))
 
 
-def _checkpoint_steps(directory: pathlib.Path) -> list[int]:
+def _checkpoint_steps(directory: Path) -> list[int]:
   if not directory.is_dir():
     return []
   return [int(path.name) for path in directory.iterdir() if path.name.isdigit()]
@@ -60,7 +60,7 @@ def restore(
   train = {**config['train'], 'mode': 'jit', 'fsdp': None}
   run = dataclasses.replace(build({**config, 'train': train}), config=config)
   target = run.mode.target(abstract_state(make_job(run, dry=True)))
-  with contextlib.closing(Checkpoints(workdir.checkpoints.absolute())) as saved:
+  with contextlib.closing(Checkpoints(workdir.checkpoints)) as saved:
     return run, saved.restore(target, step=step)
 
 

@@ -10,6 +10,7 @@ from jaxssl.commands import datasets, encoders
 from jaxssl.errors import UserError
 from jaxssl.evals import protocols
 from jaxssl.evals.features import encode_fn, extract
+from jaxssl.paths import is_remote
 from jaxssl.pictures.curve import training_curve
 from jaxssl.pictures.feature_map import feature_map
 from jaxssl.pictures.few_shot import few_shot_curve
@@ -30,6 +31,11 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   """Writes `pictures/curve.png`, `features.png`, and a picture a result."""
   if overrides:
     raise UserError('plot takes no --config.* arguments')
+  if is_remote(arguments.workdir):
+    raise UserError(
+      'plot draws into the workdir, which must be of this machine; copy it '
+      'here, or use `jaxssl visualize --out DIR`'
+    )
   workdir = Workdir(arguments.workdir)
   exported = encoders.load(workdir, step=arguments.step)
   section = datasets.section(arguments, workdir)

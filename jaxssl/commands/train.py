@@ -11,8 +11,10 @@ from jaxssl.build import Run, build
 from jaxssl.cli import EXIT_PREEMPTED
 from jaxssl.commands import configs
 from jaxssl.config import config_hash
+from jaxssl.errors import UserError
 from jaxssl.job import check_shapes, exported_encoder, make_job
 from jaxssl.parallel import processes
+from jaxssl.paths import absolute
 from jaxssl.train.checkpoint import Checkpoints
 from jaxssl.train.loop import Preempted, train
 from jaxssl.train.state import TrainState, num_parameters
@@ -55,7 +57,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
       'the code': processes.code_version(),
       'the config': config_hash(config),
       'the data': run_.source.fingerprint,
-      'the workdir': str(workdir.path.absolute()),
+      'the workdir': str(absolute(workdir.path)),
     }
   )
   if not workdir.checkpoints.exists():
@@ -75,7 +77,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   finally:
     logging.getLogger().removeHandler(handler)
     # On a full disk this fails too, and must not hide why the run ended.
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, UserError):
       handler.close()
     workdir.release()
   return 0
@@ -85,7 +87,7 @@ def train_in_workdir(run_: Run, workdir: Workdir) -> TrainState:
   """Trains a run to its end and writes the encoder to `export/`."""
   job = make_job(run_)
   checkpoints = Checkpoints(
-    workdir.checkpoints.absolute(),
+    workdir.checkpoints,
     keep=run_.train.keep,
     keep_every=run_.train.keep_every,
   )
@@ -93,7 +95,11 @@ def train_in_workdir(run_: Run, workdir: Workdir) -> TrainState:
   def make_writers(first_step: int):
     if not processes.is_first():
       return []
-    writers = [JsonLines(workdir.metrics_path, first_step=first_step)]
+    writers = [
+      JsonLines(
+        workdir.metrics_path, first_step=first_step, check=workdir.check_lock
+      )
+    ]
     if run_.train.tensorboard:
       writers.append(TensorBoard(workdir.path / 'tensorboard'))
     return writers

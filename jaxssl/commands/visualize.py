@@ -17,6 +17,7 @@ from jaxssl.commands import datasets, encoders, targets
 from jaxssl.errors import UserError
 from jaxssl.evals.features import Features, encode_fn
 from jaxssl.models.vit import ViT
+from jaxssl.paths import is_remote
 from jaxssl.pictures import neighbours, page, panel
 from jaxssl.pictures.attention import attention_panel
 from jaxssl.pictures.curve import training_curve
@@ -65,6 +66,10 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     raise UserError(
       f'--num_images is {arguments.num_images}; it must be from 1 to '
       f'{_MOST_IMAGES}'
+    )
+  if is_remote(arguments.workdir) and not arguments.out:
+    raise UserError(
+      'visualize draws into a folder of this machine; give --out DIR'
     )
   workdir = Workdir(arguments.workdir)
   out = workdir.path / 'pictures'

@@ -1,13 +1,11 @@
 """Any folder of pictures."""
 
-from collections.abc import Iterator
 import os
-import pathlib
 from typing import Literal
 
 import numpy as np
 
-from jaxssl.data import decode, hold_out, order, sidecar
+from jaxssl.data import decode, hold_out, order, places, sidecar
 from jaxssl.data.captions import Captions
 from jaxssl.data.source import Records, fingerprint
 from jaxssl.errors import UserError
@@ -40,7 +38,7 @@ class Folder:
   captions without a picture; the log names some of both.
 
   Args:
-    path: the folder.
+    path: the folder, also of a store (`gs://...`).
     split: `'train'`, `'test'`, or `'all'`.
     test_fraction: share of the pictures that is held out, where there are no
       subfolders for the splits.
@@ -51,7 +49,7 @@ class Folder:
       is readable, or the split is unknown or empty.
   """
 
-  content: Literal['paths'] = 'paths'
+  content: Literal['paths', 'bytes']
 
   def __init__(
     self,
@@ -62,12 +60,13 @@ class Folder:
     captions: str | None = None,
   ):
     hold_out.check_split(split, test_fraction)
-    root = pathlib.Path(path).expanduser()
+    root = places.place(path)
     if not root.is_dir():
       raise UserError(f'{root} is not a folder')
     inner = _split_folder(root, split)
     self._root = inner or root
-    files = sorted(_files(self._root, EXTENSIONS))
+    self.content = self._root.content
+    files = sorted(self._root.files(EXTENSIONS))
     if not files:
       raise UserError(
         f'{self._root} has no pictures; known endings: {" ".join(EXTENSIONS)}'
@@ -91,7 +90,7 @@ class Folder:
     if ending is None:
       return None
     ending = '.' + ending.lstrip('.')
-    sidecars = set(_files(self._root, (ending,)))
+    sidecars = set(self._root.files((ending,)))
     return sidecar.read(self._root, files, sidecars, ending=ending)
 
   def _set_files(self, files: list[str]):
@@ -102,28 +101,26 @@ class Folder:
     if self.class_names is not None:
       numbers = {name: i for i, name in enumerate(self.class_names)}
       self._labels[:] = [numbers[_first_folder(name)] for name in files]
-    sizes = (os.path.getsize(self._root / name) for name in files)
     self.fingerprint = fingerprint(
       '\n'.join(files).encode(errors='surrogateescape'),
-      np.fromiter(sizes, np.int64, len(files)),
+      self._root.sizes(files),
       *(self.captions.arrays.values() if self.captions else ()),
     )
 
   def _check_readable(self):
-    for index in range(min(_TRIED, self.num_examples)):
-      with open(self.describe(index), 'rb') as file:
-        if decode.is_readable(file.read(_HEADER_BYTES)):
-          return
-    raise UserError(
-      f'{self._root}: none of the first {min(_TRIED, self.num_examples)} '
-      'pictures can be read'
-    )
+    names = [os.fsdecode(name) for name in self._files[:_TRIED].tolist()]
+    headers = self._root.read(names, most=_HEADER_BYTES)
+    if not any(map(decode.is_readable, headers)):
+      raise UserError(
+        f'{self._root}: none of the first {len(names)} pictures can be read'
+      )
 
   def fetch(self, indices: np.ndarray) -> Records:
     """Returns records; see `source.Source`."""
-    root = os.fsencode(self._root)
-    paths = [os.path.join(root, name) for name in self._files[indices].tolist()]
-    return Records(content=np.array(paths, object), label=self._labels[indices])
+    return Records(
+      content=self._root.records(self._files[indices].tolist()),
+      label=self._labels[indices],
+    )
 
   def locate(
     self, positions: np.ndarray, *, seed: int
@@ -133,10 +130,10 @@ class Folder:
 
   def describe(self, index: int) -> str:
     """Returns the name of a file."""
-    return str(self._root / os.fsdecode(self._files[index]))
+    return self._root.describe(os.fsdecode(self._files[index]))
 
 
-def _split_folder(root: pathlib.Path, split: str) -> pathlib.Path | None:
+def _split_folder(root: places.Place, split: str) -> places.Place | None:
   found = {
     key: [root / name for name in names if (root / name).is_dir()]
     for key, names in _SUBFOLDERS.items()
@@ -144,23 +141,6 @@ def _split_folder(root: pathlib.Path, split: str) -> pathlib.Path | None:
   if split == 'all' or not all(found.values()):
     return None
   return found[split][0]
-
-
-def _files(root: pathlib.Path, endings: tuple[str, ...]) -> Iterator[str]:
-  """Yields paths relative to `root`, in any order."""
-  seen = set()
-  # A name that is no UTF-8 survives as surrogate escapes.
-  for folder, folders, names in os.walk(root, followlinks=True):
-    real = os.path.realpath(folder)
-    if real in seen:
-      folders.clear()
-      continue
-    seen.add(real)
-    # Sorted, so that of two links to one folder always the same is entered.
-    folders[:] = sorted(name for name in folders if not name.startswith('.'))
-    for name in names:
-      if not name.startswith('.') and name.lower().endswith(endings):
-        yield os.path.relpath(os.path.join(folder, name), root)
 
 
 def _first_folder(name: str) -> str:

@@ -21,10 +21,11 @@ import zipfile
 import numpy as np
 
 from jaxssl import atomic_file
-from jaxssl.data import hold_out, order
+from jaxssl.data import hold_out, order, remote
 from jaxssl.data.captions import Captions, warn_skipped
 from jaxssl.data.source import Records, fingerprint
 from jaxssl.errors import UserError
+from jaxssl.paths import is_remote
 
 _log = logging.getLogger(__name__)
 # In the name of every kept index: a change of what is indexed is a new number.
@@ -157,14 +158,9 @@ class Shards:
   def fetch(self, indices: np.ndarray) -> Records:
     """Returns records; see `source.Source`."""
     content = np.empty(len(indices), object)
-    files = self._file[indices]
-    for number in np.unique(files).tolist():
-      rows = np.flatnonzero(files == number)
-      places = self._places[indices[rows]]
-      for row, record in zip(
-        rows.tolist(), _read(self._paths[number], places), strict=True
-      ):
-        content[row] = self._picture(record)
+    paths = [self._paths[number] for number in self._file[indices].tolist()]
+    records = _read(paths, self._places[indices])
+    content[:] = [self._picture(record) for record in records]
     return Records(content=content, label=self._labels[indices])
 
   def locate(
@@ -193,12 +189,21 @@ def expand(path: str | Sequence[str]) -> list[str]:
   for entry in map(str, paths):
     found = []
     for pattern in _numbered(os.path.expanduser(entry)):
-      # A name with brackets is first of all a name.
-      found += [pattern] if os.path.isfile(pattern) else glob.glob(pattern)
+      found += _matching(pattern)
     if not found:
       raise UserError(f'no file {entry}')
     files += sorted(found)
   return files
+
+
+def _matching(pattern: str) -> list[str]:
+  # A name with brackets is first of all a name.
+  if not is_remote(pattern):
+    return [pattern] if os.path.isfile(pattern) else glob.glob(pattern)
+  files = remote.filesystem(pattern)
+  if files.isfile(pattern):
+    return [pattern]
+  return [files.unstrip_protocol(path) for path in files.glob(pattern)]
 
 
 def _numbered(path: str) -> list[str]:
@@ -222,12 +227,7 @@ def _index(
   path: str, scan: Callable[[str], ShardIndex], settings: str
 ) -> ShardIndex:
   """Reads the kept index of a file, or makes and keeps it."""
-  try:
-    status = os.stat(path)
-  except OSError as error:
-    raise UserError(f'{path}: {error.strerror}') from error
-  state = (os.path.abspath(path), status.st_size, status.st_mtime_ns)
-  digest = hashlib.sha256(repr((_VERSION, *state, settings)).encode())
+  digest = hashlib.sha256(repr((_VERSION, *_state(path), settings)).encode())
   kept = cache_folder() / f'shard-{digest.hexdigest()[:32]}.npz'
   if kept.exists():
     try:
@@ -242,8 +242,33 @@ def _index(
   return index
 
 
-def _read(path: str, places: np.ndarray) -> list[bytes]:
-  """Returns the bytes at some places of a file."""
+def _state(path: str) -> tuple[str, int, int | str]:
+  """Returns what changes when a file does."""
+  try:
+    if is_remote(path):
+      return path, remote.size(path), remote.state(path)
+    status = os.stat(path)
+  except OSError as error:
+    raise UserError(f'{path}: {error.strerror or error}') from error
+  return (os.path.abspath(path), status.st_size, status.st_mtime_ns)
+
+
+def _read(paths: Sequence[str], places: np.ndarray) -> list[bytes]:
+  """Returns the bytes at some places of files, [b] paths and [b, 2]."""
+  if is_remote(paths[0]):
+    starts, sizes = places.T.tolist()
+    ends = [start + size for start, size in zip(starts, sizes, strict=True)]
+    return remote.read_places(paths, starts, ends)
+  found: list[bytes] = [b''] * len(paths)
+  for path in sorted(set(paths)):
+    rows = [row for row, p in enumerate(paths) if p == path]
+    for row, content in zip(rows, _read_file(path, places[rows]), strict=True):
+      found[row] = content
+  return found
+
+
+def _read_file(path: str, places: np.ndarray) -> list[bytes]:
+  """Returns the bytes at some places of a file of this machine."""
   try:
     with open(path, 'rb', buffering=0) as file:
       return [

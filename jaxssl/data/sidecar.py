@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 import os
-import pathlib
 
 from jaxssl.data.captions import warn_skipped
+from jaxssl.data.places import Place
 from jaxssl.errors import UserError
 
 
 def read(
-  root: pathlib.Path,
+  root: Place,
   pictures: Sequence[str],
   sidecars: set[str],
   *,
@@ -33,11 +33,9 @@ def read(
     UserError: if no picture has a caption.
   """
   beside = {name: os.path.splitext(name)[0] + ending for name in pictures}
-  captions = {
-    name: _lines(root / sidecar)
-    for name, sidecar in beside.items()
-    if sidecar in sidecars
-  }
+  described = [name for name, sidecar in beside.items() if sidecar in sidecars]
+  texts = root.read([beside[name] for name in described])
+  captions = dict(zip(described, map(_lines, texts), strict=True))
   skipped = {
     'pictures without a caption': [n for n in pictures if not captions.get(n)],
     'captions without a picture': sorted(sidecars - set(beside.values())),
@@ -49,6 +47,6 @@ def read(
   return captions
 
 
-def _lines(path: pathlib.Path) -> tuple[str, ...]:
-  text = path.read_text(encoding='utf-8', errors='replace')
+def _lines(content: bytes) -> tuple[str, ...]:
+  text = content.decode(errors='replace')
   return tuple(line.strip() for line in text.splitlines() if line.strip())

@@ -11,11 +11,13 @@ from jaxssl.data.digits import digits
 from jaxssl.data.folder import Folder
 from jaxssl.data.mixture import Mixture
 from jaxssl.data.photos import photos
+from jaxssl.data.places import place
 from jaxssl.data.source import Source
 from jaxssl.data.table import ENDINGS, Table
 from jaxssl.data.tar import tar
 from jaxssl.data.tfrecord_pairs import tfrecord
 from jaxssl.errors import UserError, unknown
+from jaxssl.paths import is_remote
 
 
 def _mixture(
@@ -61,7 +63,7 @@ def make_source(name: str, **kwargs: Any) -> Source:
   """
   if name in SOURCES:
     return _call(name, SOURCES[name], kwargs)
-  if os.path.isdir(os.path.expanduser(name)) and 'data_dir' not in kwargs:
+  if is_folder(name) and 'data_dir' not in kwargs:
     return _call(name, Folder, {'path': name, **kwargs})
   if pair_source(name):
     return make_source(pair_source(name), **{'path': name, **kwargs})
@@ -72,6 +74,13 @@ def make_source(name: str, **kwargs: Any) -> Source:
   return _call(name, tfds_source.Tfds, {'name': name, **kwargs})
 
 
+def is_folder(name: str) -> bool:
+  """Tells whether a name is the path of a folder, here or in a store."""
+  if is_remote(name):
+    return not pair_source(name) and place(name).is_dir()
+  return os.path.isdir(os.path.expanduser(name))
+
+
 def pair_source(name: str) -> str | None:
   """Returns the source that reads a file of pairs; None for other names."""
   return PAIR_FILES.get(os.path.splitext(name)[1].lower())
@@ -80,7 +89,7 @@ def pair_source(name: str) -> str | None:
 def _is_tfds(name: str, data_dir: str | None) -> bool:
   if tfds_source.is_prepared(name, data_dir):
     return True
-  if os.path.isabs(name) or name.startswith(('.', '~')):
+  if os.path.isabs(name) or name.startswith(('.', '~')) or is_remote(name):
     return False
   installed = importlib.util.find_spec('tensorflow_datasets') is not None
   return installed and tfds_source.is_known(name)

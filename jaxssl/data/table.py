@@ -1,19 +1,20 @@
 """Image-text pairs in a table: CSV, TSV or JSON lines."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 import csv
+import io
 import json
 import os
-import pathlib
 from typing import Any, Literal
 
 import numpy as np
 
-from jaxssl.data import hold_out, order
+from jaxssl.data import hold_out, order, places, remote
 from jaxssl.data.captions import Captions, warn_skipped
 from jaxssl.data.shards import NO_CAPTION, NO_PICTURE
 from jaxssl.data.source import Records, fingerprint
 from jaxssl.errors import UserError, unknown
+from jaxssl.paths import is_remote
 
 _DELIMITERS = {'.csv': ',', '.tsv': '\t'}
 ENDINGS = (*_DELIMITERS, '.jsonl')
@@ -28,9 +29,10 @@ class Table:
 
   Args:
     path: a `.csv` or `.tsv` file whose first line names the columns, or a
-      `.jsonl` file with an object a line.
+      `.jsonl` file with an object a line; also of a store (`gs://...`).
     image: column with the path of the picture, absolute or relative to the
-      folder of the table.
+      folder of the table. In a store, pictures lie where the table does, or
+      are named whole (`gs://...`).
     captions: columns with captions; in JSON the value may be a list.
     label: column with the name of the class; None for no labels.
     split: `'train'`, `'test'` or `'all'`.
@@ -44,7 +46,7 @@ class Table:
       left.
   """
 
-  content: Literal['paths'] = 'paths'
+  content: Literal['paths', 'bytes']
 
   def __init__(
     self,
@@ -58,9 +60,10 @@ class Table:
   ):
     hold_out.check_split(split, test_fraction)
     columns = (captions,) if isinstance(captions, str) else tuple(captions)
-    file = pathlib.Path(path).expanduser()
-    self._root, self.name = file.absolute().parent, str(path)
+    file, self.name = _absolute(path), str(path)
+    self._root = places.place(os.path.dirname(file))
     pairs, labels = self._read(file, image, columns, label)
+    self.content = self._root.content
     names = list(pairs)
     kept = hold_out.chosen(
       names, split, test_fraction=test_fraction, source=self.name
@@ -83,7 +86,7 @@ class Table:
 
   def _read(
     self,
-    file: pathlib.Path,
+    file: str,
     image: str,
     columns: tuple[str, ...],
     label: str | None,
@@ -97,7 +100,7 @@ class Table:
       pairs.setdefault(name, []).extend(found)
       if label and row[label]:
         labels[name] = str(row[label])
-    exist = {n for n in pairs if n and (self._root / n).is_file()}
+    exist = self._existing(pairs)
     skipped = {
       NO_CAPTION: [n for n in exist if not pairs[n]],
       NO_PICTURE: [n or '(no path)' for n in pairs if n not in exist],
@@ -112,11 +115,20 @@ class Table:
       )
     return pairs, labels
 
+  def _existing(self, names: Iterable[str]) -> set[str]:
+    elsewhere = [name for name in names if is_remote(name)]
+    if not elsewhere or isinstance(self._root, places.Remote):
+      return self._root.existing(names)
+    # All of them: records are paths that TensorFlow reads, or bytes.
+    self._root = places.Remote(os.path.dirname(elsewhere[0]))
+    return self._root.existing(elsewhere)
+
   def fetch(self, indices: np.ndarray) -> Records:
     """Returns records; see `source.Source`."""
-    root = os.fsencode(self._root)
-    paths = [os.path.join(root, name) for name in self._files[indices].tolist()]
-    return Records(content=np.array(paths, object), label=self._labels[indices])
+    return Records(
+      content=self._root.records(self._files[indices].tolist()),
+      label=self._labels[indices],
+    )
 
   def locate(
     self, positions: np.ndarray, *, seed: int
@@ -126,18 +138,26 @@ class Table:
 
   def describe(self, index: int) -> str:
     """Returns the name of a file."""
-    return str(self._root / os.fsdecode(self._files[index]))
+    return self._root.describe(os.fsdecode(self._files[index]))
 
 
-def _rows(
-  file: pathlib.Path, columns: tuple[str, ...]
-) -> Iterator[dict[str, Any]]:
+def _absolute(path: str | os.PathLike[str]) -> str:
+  if is_remote(path):
+    return os.fspath(path)
+  return os.path.abspath(os.path.expanduser(path))
+
+
+def _rows(file: str, columns: tuple[str, ...]) -> Iterator[dict[str, Any]]:
   """Yields the lines of a table, which have at least these columns."""
-  read = _json_lines if file.suffix.lower() == '.jsonl' else _delimited
-  if file.suffix.lower() not in ENDINGS:
+  ending = os.path.splitext(file)[1].lower()
+  read = _json_lines if ending == '.jsonl' else _delimited
+  if ending not in ENDINGS:
     raise UserError(f'{file}: a table ends in {", ".join(ENDINGS)}')
   try:
-    with file.open(encoding='utf-8-sig', newline='') as lines:
+    with (
+      remote.open_binary(file) as opened,
+      io.TextIOWrapper(opened, encoding='utf-8-sig', newline='') as lines,
+    ):
       for number, row in read(lines, file):
         missing = [column for column in columns if column not in row]
         if missing:
@@ -147,9 +167,11 @@ def _rows(
     raise UserError(f'{file} cannot be read: {error}') from error
 
 
-def _delimited(lines: Any, file: pathlib.Path) -> Iterator[tuple[int, dict]]:
+def _delimited(lines: Any, file: str) -> Iterator[tuple[int, dict]]:
   reader = csv.DictReader(
-    lines, delimiter=_DELIMITERS[file.suffix.lower()], restval=''
+    lines,
+    delimiter=_DELIMITERS[os.path.splitext(file)[1].lower()],
+    restval='',
   )
   for row in reader:
     # Cells beyond the last column.
@@ -157,7 +179,7 @@ def _delimited(lines: Any, file: pathlib.Path) -> Iterator[tuple[int, dict]]:
     yield reader.line_num, row
 
 
-def _json_lines(lines: Any, file: pathlib.Path) -> Iterator[tuple[int, dict]]:
+def _json_lines(lines: Any, file: str) -> Iterator[tuple[int, dict]]:
   for number, line in enumerate(lines, 1):
     if not line.strip():
       continue

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxssl.data import shards
+from jaxssl.data import remote, shards
 from jaxssl.data.captions import Captions
 from jaxssl.data.folder import EXTENSIONS
 from jaxssl.errors import UserError
@@ -77,7 +77,10 @@ def _scan(
   fields = (*captions, label) if label else captions
   wanted = {field.partition('.')[0] for field in fields}
   try:
-    with tarfile.open(path, 'r:') as file:
+    with (
+      remote.open_binary(path) as opened,
+      tarfile.open(fileobj=opened, mode='r:') as file,
+    ):
       records, too_large = _members(file, path, wanted)
   except (tarfile.TarError, OSError, EOFError) as error:
     raise UserError(

@@ -1,16 +1,16 @@
 """Any prepared data set of TensorFlow Datasets, by random access."""
 
 import os
-import pathlib
 from typing import Any, Literal
 
 import numpy as np
 
-from jaxssl.data import order
+from jaxssl.data import order, remote
 from jaxssl.data.optional import require, tensorflow
 from jaxssl.data.source import Records, fingerprint
 from jaxssl.data.tfrecord import TFRecords
 from jaxssl.errors import UserError, unknown
+from jaxssl.paths import Path, is_remote, make_path
 
 _DEFAULT_DIR = '~/tensorflow_datasets'
 
@@ -24,8 +24,8 @@ class Tfds:
 
   Args:
     name: name of the data set, or `name/config`.
-    data_dir: folder of prepared data sets; None for `$TFDS_DATA_DIR` or
-      `~/tensorflow_datasets`.
+    data_dir: folder of prepared data sets, also on `gs://` (TFRecord files);
+      None for `$TFDS_DATA_DIR` or `~/tensorflow_datasets`.
     split: a split, or part of one as in `'train[:10%]'`.
     version: such as `'1.0.0'`; None for the newest prepared one.
     download: download and prepare what is not there.
@@ -47,7 +47,7 @@ class Tfds:
     version: str | None = None,
     download: bool = False,
   ):
-    root = pathlib.Path(
+    root = make_path(
       data_dir or os.environ.get('TFDS_DATA_DIR') or _DEFAULT_DIR
     ).expanduser()
     folder = _prepared(root / name, version)
@@ -103,11 +103,11 @@ class _Slices:
     except (KeyError, ValueError) as error:
       raise unknown(f'split of {name}', split, info.splits) from error
     paths = [str(piece.filename) for piece in pieces]
-    missing = [path for path in paths if not os.path.exists(path)]
+    missing = [path for path in paths if not make_path(path).exists()]
     if missing or not paths:
       raise UserError(f'{name}: no file {missing[0] if missing else split}')
     self.parts = [
-      f'{os.path.basename(p)}:{os.path.getsize(p)}:{piece.skip}:{piece.take}'
+      f'{os.path.basename(p)}:{remote.size(p)}:{piece.skip}:{piece.take}'
       for p, piece in zip(paths, pieces, strict=True)
     ]
     self._files, lengths = _open(paths, info.file_format.value)
@@ -132,6 +132,11 @@ class _Slices:
 
 def _open(paths: list[str], file_format: str) -> tuple[Any, list[int]]:
   """Returns a function from indices to records, and the length of each file."""
+  if file_format == 'array_record' and is_remote(paths[0]):
+    raise UserError(
+      f'{paths[0]}: array_record is read from a disk; prepare the data set as '
+      'tfrecord, or copy it'
+    )
   if file_format == 'array_record':
     module = 'array_record.python.array_record_data_source'
     make = require(module, extra='data').ArrayRecordDataSource
@@ -152,7 +157,7 @@ def _tfds() -> Any:
   return require('tensorflow_datasets', extra='data')
 
 
-def _prepared(folder: pathlib.Path, version: str | None) -> pathlib.Path | None:
+def _prepared(folder: Path, version: str | None) -> Path | None:
   found = [path.parent for path in folder.glob('*/dataset_info.json')]
   if version is not None:
     found = [path for path in found if path.name == version]
@@ -176,14 +181,14 @@ def is_known(name: str) -> bool:
 def is_prepared(name: str, data_dir: str | os.PathLike[str] | None) -> bool:
   """Tells whether a data set lies ready in a folder."""
   return data_dir is not None and (
-    _prepared(pathlib.Path(data_dir).expanduser() / name, None) is not None
+    _prepared(make_path(data_dir).expanduser() / name, None) is not None
   )
 
 
-def _prepare(name: str, root: pathlib.Path) -> pathlib.Path:
+def _prepare(name: str, root: Path) -> Path:
   builder = _tfds().builder(name, data_dir=str(root), try_gcs=False)
   builder.download_and_prepare(file_format='array_record')
-  return pathlib.Path(builder.data_dir)
+  return make_path(builder.data_dir)
 
 
 def _keys(name: str, info: Any) -> tuple[str, str | None]:

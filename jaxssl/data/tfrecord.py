@@ -8,10 +8,13 @@ shows when it is decoded.
 
 from collections.abc import Sequence
 import os
+from typing import BinaryIO
 
 import numpy as np
 
+from jaxssl.data import remote
 from jaxssl.errors import UserError
+from jaxssl.paths import is_remote
 
 _HEADER = 12
 _FOOTER = 4
@@ -21,7 +24,8 @@ _BLOCK = 1 << 24
 class TFRecords:
   """Records of several files, in their order.
 
-  Files stay open and are read by `os.pread`, which threads can share.
+  Files of this machine stay open and are read by `os.pread`, which threads can
+  share.
 
   Args:
     paths: TFRecord files.
@@ -35,7 +39,10 @@ class TFRecords:
 
   def __init__(self, paths: Sequence[str]):
     places = [record_places(path) for path in paths]
-    self._files = [os.open(path, os.O_RDONLY) for path in paths]
+    self._paths = list(paths)
+    self._files = [
+      os.open(path, os.O_RDONLY) for path in paths if not is_remote(path)
+    ]
     self.lengths = [len(place) for place in places]
     self._file = np.repeat(np.arange(len(paths)), self.lengths)
     self._place = np.concatenate(places)
@@ -49,14 +56,23 @@ class TFRecords:
 
   def read(self, indices: np.ndarray) -> list[bytes]:
     """Returns the serialized records."""
+    files, places = self._file[indices].tolist(), self._place[indices]
+    if not self._files:
+      return remote.read_places(
+        [self._paths[file] for file in files],
+        places[:, 0].tolist(),
+        places.sum(axis=1).tolist(),
+      )
     return [
       os.pread(self._files[file], size, offset)
-      for file, (offset, size) in zip(
-        self._file[indices].tolist(),
-        self._place[indices].tolist(),
-        strict=True,
-      )
+      for file, (offset, size) in zip(files, places.tolist(), strict=True)
     ]
+
+
+def _opened(path: str) -> BinaryIO:
+  if is_remote(path):
+    return remote.open_binary(path)
+  return open(path, 'rb', buffering=_BLOCK)
 
 
 def record_places(path: str) -> np.ndarray:
@@ -67,8 +83,8 @@ def record_places(path: str) -> np.ndarray:
   """
   places = []
   try:
-    end = os.path.getsize(path)
-    with open(path, 'rb', buffering=_BLOCK) as file:
+    end = remote.size(path)
+    with _opened(path) as file:
       offset = 0
       while offset < end:
         size = int.from_bytes(file.read(_HEADER)[:8], 'little')

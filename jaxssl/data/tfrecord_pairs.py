@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from jaxssl.data import shards
+from jaxssl.data import remote, shards
 from jaxssl.data.captions import Captions
 from jaxssl.data.folder import EXTENSIONS
 from jaxssl.data.optional import tensorflow
@@ -61,7 +61,7 @@ def _scan(
   places = record_places(path)
   kept, names, texts, labels = [], [], [], []
   without_caption, without_picture = [], []
-  with open(path, 'rb') as file:
+  with remote.open_binary(path) as file:
     for number, (offset, size) in enumerate(places.tolist()):
       file.seek(offset)
       features = _features(file.read(size), path)

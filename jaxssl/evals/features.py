@@ -10,7 +10,6 @@ import dataclasses
 import functools
 import logging
 import os
-import pathlib
 from typing import Any
 import zipfile
 
@@ -22,6 +21,7 @@ import numpy as np
 
 from jaxssl import atomic_file, errors
 from jaxssl.parallel import modes
+from jaxssl.paths import Path, make_path
 
 Encode = Callable[[Any], jax.Array]
 PyTree = Any
@@ -215,7 +215,7 @@ def cached(
   Raises:
     jaxssl.errors.UserError: if the file cannot be written.
   """
-  path = pathlib.Path(path)
+  path = make_path(path)
   found = _read(path, fingerprint)
   if found is None:
     found = compute()
@@ -223,7 +223,7 @@ def cached(
   return found
 
 
-def _read(path: pathlib.Path, fingerprint: str) -> Features | None:
+def _read(path: Path, fingerprint: str) -> Features | None:
   """Returns the features of a cache file that is whole and up to date."""
   if not path.exists():
     return None
@@ -239,7 +239,7 @@ def _read(path: pathlib.Path, fingerprint: str) -> Features | None:
     return None
 
 
-def _write(path: pathlib.Path, fingerprint: str, data: Features) -> None:
+def _write(path: Path, fingerprint: str, data: Features) -> None:
   """Writes a cache file."""
   arrays = {
     'features': data.features,

@@ -387,7 +387,7 @@ def _train(
   job: Job, exported: ExportedEncoder, place: Workdir
 ) -> ExportedEncoder:
   """Trains to the end; returns the encoder, with its classifier beside it."""
-  checkpoints = Checkpoints(place.checkpoints.absolute(), keep=2)
+  checkpoints = Checkpoints(place.checkpoints, keep=2)
   with contextlib.closing(checkpoints):
     state = train(
       job,

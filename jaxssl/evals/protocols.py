@@ -13,7 +13,6 @@ import datetime
 import importlib.metadata
 import json
 import os
-import pathlib
 import platform
 import re
 from typing import Any, ClassVar, Protocol
@@ -22,6 +21,7 @@ import jaxssl
 from jaxssl import atomic_file, errors
 from jaxssl.evals import few_shot, finetune, knn, linear, logistic
 from jaxssl.evals.features import Features
+from jaxssl.paths import Path, make_path
 
 Metrics = Mapping[str, float]
 
@@ -183,7 +183,7 @@ def write_result(
   config_hash: str,
   step: int,
   seed: int,
-) -> pathlib.Path:
+) -> Path:
   """Writes `results/<protocol>-<data>.json` in a workdir.
 
   An earlier result of the same protocol and data is replaced. The file appears
@@ -217,7 +217,7 @@ def write_result(
     'date': datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'),
   }
   stem = re.sub(r'[^A-Za-z0-9._-]+', '_', f'{protocol.name}-{data_name}')
-  path = pathlib.Path(workdir) / 'results' / f'{stem}.json'
+  path = make_path(workdir) / 'results' / f'{stem}.json'
   text = json.dumps(result, indent=2, allow_nan=False) + '\n'
   atomic_file.write_text(path, text)
   return path
@@ -236,7 +236,7 @@ def read_results(
     jaxssl.errors.UserError: if a file is not a result.
   """
   results = {}
-  for path in sorted((pathlib.Path(workdir) / 'results').glob('*.json')):
+  for path in sorted((make_path(workdir) / 'results').glob('*.json')):
     try:
       result = json.loads(path.read_text(encoding='utf-8'))
       results[path.stem] = {**result, 'metrics': dict(result['metrics'])}

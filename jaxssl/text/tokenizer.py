@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 import dataclasses
 import hashlib
-import pathlib
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from jaxssl import atomic_file
 from jaxssl.data.optional import require
 from jaxssl.errors import UserError, unknown
+from jaxssl.paths import Path, make_path
 from jaxssl.text import bpe
 from jaxssl.text.clean import CLEANERS
 
@@ -63,7 +63,7 @@ class Tokenizer:
       ids[row, : len(tokens)] = tokens
     return ids
 
-  def save(self, path: pathlib.Path) -> None:
+  def save(self, path: Path) -> None:
     """Writes the backend as a `tokenizer.json`."""
     atomic_file.write_text(path, self.backend.to_str(pretty=True))
 
@@ -127,7 +127,7 @@ def _read(name: str) -> Any:
   """Returns the backend that the name of a file or folder stands for."""
   if name == BYTES:
     return bpe.plain_bytes()
-  path = pathlib.Path(name).expanduser()
+  path = make_path(name).expanduser()
   if (path / 'tokenizer.json').is_file():
     path = path / 'tokenizer.json'
   if not path.exists():

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import itertools
 import json
 import logging
-import pathlib
+import os
 from typing import Any, NamedTuple
 
 from etils import epath
@@ -20,6 +20,7 @@ import tensorstore as ts
 
 from jaxssl.errors import UserError
 from jaxssl.parallel import processes
+from jaxssl.paths import absolute, is_remote, make_path
 
 PyTree = Any
 _log = logging.getLogger(__name__)
@@ -52,7 +53,7 @@ class Checkpoints:
 
   def __init__(
     self,
-    directory: str | pathlib.Path,
+    directory: str | os.PathLike[str],
     *,
     keep: int = 3,
     keep_every: int | None = None,
@@ -60,14 +61,14 @@ class Checkpoints:
     """Opens (and makes) the directory.
 
     Args:
-      directory: where the checkpoints are.
+      directory: where the checkpoints are, also on `gs://`.
       keep: how many of the newest are kept.
       keep_every: besides, keep every step that this number divides.
 
     Raises:
       CheckpointError: if the directory cannot be made.
     """
-    self.directory = epath.Path(directory)
+    self.directory = epath.Path(absolute(make_path(directory)))
     self._keep = keep
     self._keep_every = keep_every
     self._manager = self._open()
@@ -92,7 +93,8 @@ class Checkpoints:
       return
     try:
       # Orbax would try for minutes, in threads that keep the process alive.
-      if not self.directory.is_dir():
+      # (In a store there is no folder before there is something in it.)
+      if not (is_remote(self.directory) or self.directory.is_dir()):
         raise FileNotFoundError('the folder is gone')
       self._manager.save(
         step,
@@ -273,8 +275,7 @@ def _read_through(item: epath.Path) -> None:
   """
   for path in (*item.glob('_sharding'), *item.glob('array_metadatas/*')):
     json.loads(path.read_text())
-  base = {'driver': 'file', 'path': f'{item}/'}
-  store = ts.KvStore.open({'driver': 'ocdbt', 'base': base}).result()
+  store = ts.KvStore.open({'driver': 'ocdbt', 'base': _place(item)}).result()
   keys = [key.decode() for key in store.list().result()]
   names = [key.removesuffix('.zarray') for key in keys if 'zarray' in key]
   if not names:  # what a store reads as whose files are gone
@@ -283,6 +284,13 @@ def _read_through(item: epath.Path) -> None:
     spec = {'driver': 'zarr', 'kvstore': (store / name).spec().to_json()}
     array = ts.open(spec | {'fill_missing_data_reads': False}).result()
     array.read().result()
+
+
+def _place(item: epath.Path) -> dict[str, str]:
+  if not is_remote(item):
+    return {'driver': 'file', 'path': f'{item}/'}
+  bucket, _, path = str(item).removeprefix('gs://').partition('/')
+  return {'driver': 'gcs', 'bucket': bucket, 'path': f'{path}/'}
 
 
 def _kind(leaf: Any) -> str:

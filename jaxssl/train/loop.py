@@ -142,6 +142,12 @@ def train(
         writer.close()
 
 
+def initial_state(job: Job) -> TrainState:
+  """Returns the state of step 0, placed on the devices."""
+  key, example = jax.random.key(job.seed), example_batch(job)
+  return job.mode.init(_init_fn(job), key, example, job.encoder)
+
+
 def start(job: Job, checkpoints: Checkpoints) -> tuple[TrainState, int]:
   """Returns the state to go on from, placed on the devices, and its step."""
   example = example_batch(job)
@@ -289,6 +295,8 @@ class _Runner:
   def _save(self, step: int, state: TrainState, monitor: Monitor) -> None:
     # A checkpoint is only ever of a state whose losses were finite.
     self._flush(monitor)
+    for writer in self.writers:
+      writer.sync()
     self.checkpoints.save(
       step, self.job.mode.get_state(state), {'step': step, **self.job.meta}
     )

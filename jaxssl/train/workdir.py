@@ -5,12 +5,15 @@ See `docs/quickstart.md` for the whole layout.
 
 import fcntl
 import logging
-import pathlib
+import os
 from typing import IO
 
 from jaxssl import atomic_file
 from jaxssl import config as config_lib
 from jaxssl.errors import UserError
+from jaxssl.paths import Path, is_remote, make_path
+from jaxssl.train.growing_text import GrowingText, open_text
+from jaxssl.train.lease import Lease
 
 # How a run is computed and kept, not what comes out: may differ on resume.
 MAY_CHANGE = (
@@ -29,36 +32,40 @@ class Workdir:
   """Paths of a run and its lock.
 
   Attributes:
-    path: the folder.
+    path: the folder, absolute in a store (`gs://...`).
   """
 
-  def __init__(self, path: str | pathlib.Path):
-    """Names the folder; touches nothing."""
-    self.path = pathlib.Path(path)
-    self._lock: IO[str] | None = None
+  def __init__(self, path: str | os.PathLike[str]):
+    """Names the folder; touches nothing.
+
+    Raises:
+      UserError: for a store that is unknown, or whose library is missing.
+    """
+    self.path = make_path(path)
+    self._lock: IO[str] | Lease | None = None
 
   @property
-  def config_path(self) -> pathlib.Path:
+  def config_path(self) -> Path:
     """The resolved config, JSON."""
     return self.path / 'config.json'
 
   @property
-  def metrics_path(self) -> pathlib.Path:
+  def metrics_path(self) -> Path:
     """Metrics, one JSON object a line."""
     return self.path / 'metrics.jsonl'
 
   @property
-  def checkpoints(self) -> pathlib.Path:
+  def checkpoints(self) -> Path:
     """Checkpoints, one folder a step."""
     return self.path / 'checkpoints'
 
   @property
-  def export(self) -> pathlib.Path:
+  def export(self) -> Path:
     """The encoder's latest weights."""
     return self.path / 'export'
 
   @property
-  def tokenizer(self) -> pathlib.Path:
+  def tokenizer(self) -> Path:
     """The tokenizer of an image-text run, as it was when the run began."""
     return self.path / 'tokenizer.json'
 
@@ -95,14 +102,11 @@ class Workdir:
         it, or it belongs to a run with another config (`MAY_CHANGE` apart).
     """
     try:
-      self.path.mkdir(parents=True, exist_ok=True)
-      self._lock = (self.path / 'lock').open('w')
-    except OSError as error:
-      raise UserError(
-        f'cannot write to workdir {str(self.path)!r}: {error.strerror}'
-      ) from error
-    try:
-      self._take_lock()
+      if is_remote(self.path):
+        self._lock = Lease(self.path / 'lock')
+        self._lock.take()
+      else:
+        self._take_lock()
       if self.config_path.exists():
         self._check_same(config)
       else:
@@ -111,20 +115,39 @@ class Workdir:
       self.release()
       raise
 
+  def check_lock(self) -> None:
+    """Makes sure that the folder is still this run's.
+
+    Raises:
+      UserError: if another process has taken the lease of a folder in a store
+        from this one, which was cut off. A lock on this machine is never lost.
+    """
+    if isinstance(self._lock, Lease):
+      self._lock.check()
+
   def release(self) -> None:
     """Gives the lock back."""
-    if self._lock:
+    if isinstance(self._lock, Lease):
+      self._lock.release()
+    elif self._lock:
       self._lock.close()
-      self._lock = None
+    self._lock = None
 
   def log_to_file(self) -> logging.Handler:
     """Copies the log of this process to `train.log`; returns the handler."""
-    handler = logging.FileHandler(self.path / 'train.log')
+    handler = _LogFile(open_text(self.path / 'train.log'))
     handler.setFormatter(logging.Formatter('%(asctime)s %(message)s'))
     logging.getLogger().addHandler(handler)
     return handler
 
   def _take_lock(self) -> None:
+    try:
+      self.path.mkdir(parents=True, exist_ok=True)
+      self._lock = (self.path / 'lock').open('w')
+    except OSError as error:
+      raise UserError(
+        f'cannot write to workdir {str(self.path)!r}: {error.strerror}'
+      ) from error
     try:
       # Released by the kernel when the process ends, however it ends.
       fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -150,3 +173,13 @@ class Workdir:
         f'workdir {str(self.path)!r} holds a run with another config: '
         f'{"; ".join(changed[:3])}{more}; use a new workdir, or the old config'
       )
+
+
+class _LogFile(logging.StreamHandler):
+  """Like `logging.FileHandler`, also for a store."""
+
+  stream: GrowingText
+
+  def close(self) -> None:
+    self.stream.close()
+    super().close()

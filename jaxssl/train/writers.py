@@ -1,12 +1,16 @@
 """Where metrics go: a file of JSON lines, always, and TensorBoard."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+import functools
 import json
 import os
 import pathlib
-from typing import Protocol
+import tempfile
+from typing import BinaryIO, Protocol
 
 from jaxssl import atomic_file
+from jaxssl.paths import is_remote, make_path
+from jaxssl.train.growing_text import open_text
 
 
 class Writer(Protocol):
@@ -14,6 +18,9 @@ class Writer(Protocol):
 
   def write(self, step: int, scalars: Mapping[str, float]) -> None:
     """Writes the scalars of a step."""
+
+  def sync(self) -> None:
+    """Makes sure that all survives this machine; called before each save."""
 
   def close(self) -> None:
     """Makes sure that all is on disk."""
@@ -26,14 +33,22 @@ class JsonLines:
   have written them after its last checkpoint, and it will write them again.
   """
 
-  def __init__(self, path: str | pathlib.Path, *, first_step: int = 0):
+  def __init__(
+    self,
+    path: str | os.PathLike[str],
+    *,
+    first_step: int = 0,
+    check: Callable[[], None] = lambda: None,
+  ):
     """Opens the file.
 
     Args:
-      path: is made if absent.
+      path: is made if absent; also of a store.
       first_step: the step that the run starts from.
+      check: called before each save; raises if the run may not be written any
+        more.
     """
-    path = pathlib.Path(path)
+    path, self._check = make_path(path), check
     if path.exists():
       kept = [
         json.dumps(record) + '\n'
@@ -42,15 +57,21 @@ class JsonLines:
         if first_step and record['step'] <= first_step
       ]
       atomic_file.write_text(path, ''.join(kept))
-    self._file = path.open('a')
+    self._file = open_text(path)
 
   def write(self, step: int, scalars: Mapping[str, float]) -> None:
     """See `Writer.write`."""
     self._file.write(json.dumps({'step': step, **scalars}) + '\n')
     self._file.flush()
 
+  def sync(self) -> None:
+    """See `Writer.sync`."""
+    self._check()
+    self._file.sync()
+
   def close(self) -> None:
     """See `Writer.close`."""
+    self._check()
     self._file.close()
 
 
@@ -65,7 +86,8 @@ def read_json_lines(
     OSError: the file cannot be read.
   """
   records = []
-  for line in pathlib.Path(path).read_text(errors='replace').splitlines():
+  text = make_path(path).read_bytes().decode(errors='replace')
+  for line in text.splitlines():
     try:
       record = json.loads(line)
     except json.JSONDecodeError:
@@ -76,20 +98,46 @@ def read_json_lines(
 
 
 class TensorBoard:
-  """Writes TensorBoard events (through tensorboardX, without TensorFlow)."""
+  """Writes TensorBoard events (through tensorboardX, without TensorFlow).
 
-  def __init__(self, directory: str | pathlib.Path):
+  For a folder of a store they are written here first, and copied at `sync`.
+  """
+
+  def __init__(self, directory: str | os.PathLike[str]):
     """Opens an event file in `directory`."""
     # Imports PyTorch where it is installed, which takes seconds.
     import tensorboardX
 
-    self._writer = tensorboardX.SummaryWriter(str(directory))
+    self._directory, self._here = make_path(directory), None
+    if is_remote(self._directory):
+      self._here = tempfile.TemporaryDirectory()
+    place = self._here.name if self._here else self._directory
+    self._writer = tensorboardX.SummaryWriter(str(place))
 
   def write(self, step: int, scalars: Mapping[str, float]) -> None:
     """See `Writer.write`."""
     for name, value in scalars.items():
       self._writer.add_scalar(name, value, step)
 
+  def sync(self) -> None:
+    """See `Writer.sync`."""
+    self._writer.flush()
+    self._copy()
+
   def close(self) -> None:
     """See `Writer.close`."""
     self._writer.close()
+    self._copy()
+    if self._here:
+      self._here.cleanup()
+
+  def _copy(self) -> None:
+    if self._here is None:
+      return
+    for path in pathlib.Path(self._here.name).iterdir():
+      target, content = self._directory / path.name, path.read_bytes()
+      atomic_file.write(target, functools.partial(_fill, content))
+
+
+def _fill(content: bytes, file: BinaryIO) -> None:
+  file.write(content)

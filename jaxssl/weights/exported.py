@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import dataclasses
 import json
 import math
-import pathlib
+import os
 from typing import Any
 
 from flax import linen as nn
@@ -23,6 +23,7 @@ from jaxssl import atomic_file, models
 from jaxssl.augment.view import Augment
 from jaxssl.config import to_plain
 from jaxssl.errors import UserError
+from jaxssl.paths import Path, local_copy, make_path
 from jaxssl.weights import safetensors_file
 
 PyTree = Any
@@ -66,14 +67,14 @@ class ExportedEncoder:
 
 
 def save_encoder(
-  directory: str | pathlib.Path, exported: ExportedEncoder
-) -> pathlib.Path:
+  directory: str | os.PathLike[str], exported: ExportedEncoder
+) -> Path:
   """Writes an encoder; returns the directory.
 
   The JSON names the step and is written last, so a half-written export is
   never taken for a whole one.
   """
-  directory = pathlib.Path(directory)
+  directory = make_path(directory)
   info = {
     field.name: getattr(exported, field.name)
     for field in dataclasses.fields(exported)
@@ -90,18 +91,19 @@ def save_encoder(
     atomic_file.write_text(directory / INFO, text)
   except OSError as error:
     raise UserError(
-      f'cannot write the encoder to {str(directory)!r}: {error.strerror}'
+      f'cannot write the encoder to {str(directory)!r}: '
+      f'{error.strerror or error}'
     ) from error
   return directory
 
 
-def load_encoder(directory: str | pathlib.Path) -> ExportedEncoder:
+def load_encoder(directory: str | os.PathLike[str]) -> ExportedEncoder:
   """Reads what `save_encoder` wrote.
 
   Raises:
     UserError: if it is not there, damaged, or does not fit its own encoder.
   """
-  directory = pathlib.Path(directory)
+  directory = make_path(directory)
   try:
     info = to_plain(json.loads((directory / INFO).read_text()))
   except FileNotFoundError as error:
@@ -127,7 +129,9 @@ def abstract_variables(encoder: nn.Module, image_size: int) -> PyTree:
   return jax.eval_shape(encoder.init, jax.random.key(0), images)
 
 
-def check_fits(exported: ExportedEncoder, source: str | pathlib.Path) -> None:
+def check_fits(
+  exported: ExportedEncoder, source: str | os.PathLike[str]
+) -> None:
   """Raises `UserError` naming the first variables that do not fit."""
   wanted = traverse_util.flatten_dict(
     abstract_variables(exported.encoder, exported.image_size), sep='.'
@@ -168,14 +172,15 @@ def _file_of(tower: str) -> str:
   return f'{tower}.safetensors'
 
 
-def _write_variables(path: pathlib.Path, variables: PyTree) -> None:
+def _write_variables(path: Path, variables: PyTree) -> None:
   flat = traverse_util.flatten_dict(variables, sep='.')
   tensors = {name: np.asarray(value) for name, value in flat.items()}
   safetensors_file.write(path, tensors)
 
 
-def _read_variables(path: pathlib.Path) -> PyTree:
-  tensors = safetensors_file.read(path)
+def _read_variables(path: Path) -> PyTree:
+  with local_copy(path) as here:
+    tensors = safetensors_file.read(here)
   flat = {tuple(name.split('.')): value for name, value in tensors.items()}
   return traverse_util.unflatten_dict(flat)
 

@@ -21,6 +21,7 @@ import ml_dtypes
 import numpy as np
 
 from jaxssl import atomic_file, errors
+from jaxssl.paths import make_path
 
 _MAX_HEADER = 100_000_000  # as the reference implementation
 _MAX_RANK = 64  # NumPy's
@@ -107,7 +108,7 @@ def write(
     for name in order:
       file.write(arrays[name].tobytes())
 
-  atomic_file.write(pathlib.Path(path), fill)
+  atomic_file.write(make_path(path), fill)
 
 
 def _read_header(path):

@@ -7,6 +7,9 @@ import tarfile
 import numpy as np
 from PIL import Image
 
+COUNT = 9
+KINDS = ('tar', 'tfrecord', 'csv', 'tsv', 'jsonl', 'folder', 'mixture')
+
 
 def picture(number: int, kind: str = 'PNG') -> bytes:
   """A picture of one colour, which names it."""
@@ -73,3 +76,77 @@ def write_tfrecord(path, records):
 def write_pictures(folder, numbers):
   for number in numbers:
     (folder / f'{number:03}.png').write_bytes(picture(number))
+
+
+def _tar(folder):
+  middle = COUNT // 2
+  for name, numbers in (('0', range(middle)), ('1', range(middle, COUNT))):
+    members = [m for number in numbers for m in record(number)]
+    write_tar(folder / f'part-{name}.tar', members)
+  path = str(folder / 'part-{0..1}.tar')
+  return dict(name='tar', path=path, captions=('txt', 'json.tags'))
+
+
+def _tfrecord(folder):
+  records = [
+    {
+      'jpg': picture(i),
+      'caption': [t.encode() for t in texts(i)],
+      'key': f'{i:03}'.encode(),
+    }
+    for i in range(COUNT)
+  ]
+  path = write_tfrecord(folder / 'pairs.tfrecord', records)
+  return dict(name=str(path))
+
+
+def _delimited(folder, delimiter, ending):
+  write_pictures(folder, range(COUNT))
+  lines = [delimiter.join(('image', 'caption'))]
+  lines += [
+    delimiter.join((f'{i:03}.png', f'"{text}"'))
+    for i in range(COUNT)
+    for text in texts(i)
+  ]
+  path = folder / f'pairs.{ending}'
+  path.write_text('\n'.join(lines))
+  return dict(name=str(path))
+
+
+def _jsonl(folder):
+  write_pictures(folder, range(COUNT))
+  rows = [
+    json.dumps({'image': f'{i:03}.png', 'caption': texts(i)})
+    for i in range(COUNT)
+  ]
+  path = folder / 'pairs.jsonl'
+  path.write_text('\n'.join(rows))
+  return dict(name=str(path))
+
+
+def _folder(folder):
+  write_pictures(folder, range(COUNT))
+  for i in range(COUNT):
+    (folder / f'{i:03}.txt').write_text('\n'.join(texts(i)) + '\n')
+  return dict(name='folder', path=str(folder), captions='txt')
+
+
+def section(kind, folder):
+  """Writes a source of `COUNT` pairs (twice, for a mixture) into a folder."""
+  if kind == 'mixture':
+    parts = []
+    for name in ('tar', 'csv'):
+      (folder / name).mkdir()
+      parts.append(section(name, folder / name))
+    return dict(name='mixture', sources=parts)
+  if kind == 'csv':
+    return _delimited(folder, ',', 'csv')
+  if kind == 'tsv':
+    return _delimited(folder, '\t', 'tsv')
+  make = {
+    'tar': _tar,
+    'tfrecord': _tfrecord,
+    'jsonl': _jsonl,
+    'folder': _folder,
+  }
+  return make[kind](folder)

@@ -1,6 +1,5 @@
-"""Sources of image-text pairs: what they hold, skip, refuse, and resume."""
+"""Sources of image-text pairs: what they hold, skip and refuse."""
 
-import json
 import os
 import tarfile
 
@@ -14,8 +13,7 @@ from jaxssl.errors import UserError
 from jaxssl.text import make_tokenizer
 from tests.data import pairs
 
-COUNT = 9
-SOURCES = ('tar', 'tfrecord', 'csv', 'tsv', 'jsonl', 'folder', 'mixture')
+COUNT = pairs.COUNT
 
 
 @pytest.fixture(autouse=True)
@@ -24,88 +22,15 @@ def cache(tmp_path, monkeypatch):
   return tmp_path / 'cache' / 'jaxssl'
 
 
-def _tar(folder):
-  middle = COUNT // 2
-  for name, numbers in (('0', range(middle)), ('1', range(middle, COUNT))):
-    members = [m for number in numbers for m in pairs.record(number)]
-    pairs.write_tar(folder / f'part-{name}.tar', members)
-  path = str(folder / 'part-{0..1}.tar')
-  return dict(name='tar', path=path, captions=('txt', 'json.tags'))
-
-
-def _tfrecord(folder):
-  records = [
-    {
-      'jpg': pairs.picture(i),
-      'caption': [t.encode() for t in pairs.texts(i)],
-      'key': f'{i:03}'.encode(),
-    }
-    for i in range(COUNT)
-  ]
-  path = pairs.write_tfrecord(folder / 'pairs.tfrecord', records)
-  return dict(name=str(path))
-
-
-def _delimited(folder, delimiter, ending):
-  pairs.write_pictures(folder, range(COUNT))
-  lines = [delimiter.join(('image', 'caption'))]
-  lines += [
-    delimiter.join((f'{i:03}.png', f'"{text}"'))
-    for i in range(COUNT)
-    for text in pairs.texts(i)
-  ]
-  path = folder / f'pairs.{ending}'
-  path.write_text('\n'.join(lines))
-  return dict(name=str(path))
-
-
-def _jsonl(folder):
-  pairs.write_pictures(folder, range(COUNT))
-  rows = [
-    json.dumps({'image': f'{i:03}.png', 'caption': pairs.texts(i)})
-    for i in range(COUNT)
-  ]
-  path = folder / 'pairs.jsonl'
-  path.write_text('\n'.join(rows))
-  return dict(name=str(path))
-
-
-def _folder(folder):
-  pairs.write_pictures(folder, range(COUNT))
-  for i in range(COUNT):
-    (folder / f'{i:03}.txt').write_text('\n'.join(pairs.texts(i)) + '\n')
-  return dict(name='folder', path=str(folder), captions='txt')
-
-
-def _section(kind, folder):
-  if kind == 'mixture':
-    parts = []
-    for name in ('tar', 'csv'):
-      (folder / name).mkdir()
-      parts.append(_section(name, folder / name))
-    return dict(name='mixture', sources=parts)
-  if kind == 'csv':
-    return _delimited(folder, ',', 'csv')
-  if kind == 'tsv':
-    return _delimited(folder, '\t', 'tsv')
-  make = {
-    'tar': _tar,
-    'tfrecord': _tfrecord,
-    'jsonl': _jsonl,
-    'folder': _folder,
-  }
-  return make[kind](folder)
-
-
 def _take(batches, count):
   taken = [next(batches) for _ in range(count)]
   batches.close()
   return taken
 
 
-@pytest.mark.parametrize('kind', SOURCES)
-def test_pictures_keep_their_texts_and_resume_is_exact(kind, tmp_path):
-  source = data.make_source(**_section(kind, tmp_path))
+@pytest.mark.parametrize('kind', pairs.KINDS)
+def test_pictures_keep_their_texts(kind, tmp_path):
+  source = data.make_source(**pairs.section(kind, tmp_path))
   copies = 2 if kind == 'mixture' else 1
   assert source.num_examples == copies * COUNT
   assert source.captions[3] == tuple(pairs.texts(3))
@@ -113,28 +38,11 @@ def test_pictures_keep_their_texts_and_resume_is_exact(kind, tmp_path):
   options = dict(
     batch_size=4, seed=3, image_size=12, encode_text=tokenizer.encode
   )
-  straight = _take(data.train_batches(source, **options), 6)
-  for batch in straight:
+  for batch in _take(data.train_batches(source, **options), 6):
     chex.assert_shape(batch['text'], (4, 24))
     for pixels, ids in zip(batch['image'], batch['text'], strict=True):
       expected = tokenizer.encode(pairs.texts(pairs.number_of(pixels)))
       assert (expected == ids).all(axis=1).any()
-  resumed = data.train_batches(source, first_step=4, **options)
-  chex.assert_trees_all_equal(_take(resumed, 2), straight[4:])
-
-
-def test_processes_share_the_texts_of_one_process(tmp_path):
-  source = data.make_source(**_tar(tmp_path))
-  options = dict(
-    batch_size=4, seed=3, image_size=12, encode_text=make_tokenizer().encode
-  )
-  (whole,) = _take(data.train_batches(source, **options), 1)
-  halves = [
-    data.train_batches(source, process_index=i, process_count=2, **options)
-    for i in range(2)
-  ]
-  rows = [_take(half, 1)[0]['text'] for half in halves]
-  np.testing.assert_array_equal(np.concatenate(rows), whole['text'])
 
 
 def test_photos_have_captions_of_their_pictures():
@@ -283,7 +191,7 @@ def test_a_cache_that_cannot_be_written_is_no_error(tmp_path, cache, caplog):
 
 
 def test_splits_part_the_records(tmp_path):
-  section = _tar(tmp_path)
+  section = pairs.section('tar', tmp_path)
   names = {}
   for split in ('train', 'test', 'all'):
     source = data.make_source(**section, split=split, test_fraction=0.4)

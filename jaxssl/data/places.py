@@ -1,0 +1,165 @@
+"""Folders of pictures, here or in a store, as `Folder` and `Table` need them.
+
+Names are paths below the folder. Files of this machine are left to TensorFlow,
+which reads them in parallel; those of a store are read for a whole batch at
+once.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+import os
+import pathlib
+import posixpath
+from typing import Literal
+
+import numpy as np
+
+from jaxssl.data import remote
+from jaxssl.paths import is_remote
+
+
+def place(path: str | os.PathLike[str]) -> 'Place':
+  """Returns the folder of a path, which need not exist."""
+  if is_remote(path):
+    return Remote(os.fspath(path).rstrip('/'))
+  return Local(pathlib.Path(path).expanduser())
+
+
+class Local:
+  """A folder of this machine."""
+
+  content: Literal['paths'] = 'paths'
+
+  def __init__(self, path: pathlib.Path):
+    self._path = path
+
+  def __str__(self) -> str:
+    return str(self._path)
+
+  def __truediv__(self, name: str) -> 'Local':
+    return Local(self._path / name)
+
+  def is_dir(self) -> bool:
+    """Whether it exists."""
+    return self._path.is_dir()
+
+  def files(self, endings: tuple[str, ...]) -> Iterator[str]:
+    """Yields visible files below it, in any order; links are followed."""
+    seen = set()
+    # A name that is no UTF-8 survives as surrogate escapes.
+    for folder, folders, names in os.walk(self._path, followlinks=True):
+      real = os.path.realpath(folder)
+      if real in seen:
+        folders.clear()
+        continue
+      seen.add(real)
+      # Sorted, so that of two links to one folder always the same is entered.
+      folders[:] = sorted(name for name in folders if not name.startswith('.'))
+      for name in names:
+        if not name.startswith('.') and name.lower().endswith(endings):
+          yield os.path.relpath(os.path.join(folder, name), self._path)
+
+  def existing(self, names: Iterable[str]) -> set[str]:
+    """Returns which of some names are files."""
+    return {name for name in names if name and (self._path / name).is_file()}
+
+  def sizes(self, names: Sequence[str]) -> np.ndarray:
+    """Returns bytes of each file, int64 [n]."""
+    sizes = (os.path.getsize(self._path / name) for name in names)
+    return np.fromiter(sizes, np.int64, len(names))
+
+  def read(
+    self, names: Sequence[str], *, most: int | None = None
+  ) -> list[bytes]:
+    """Returns the content of files, of each at most so many bytes."""
+    return [_start(self._path / name, most) for name in names]
+
+  def records(self, names: Sequence[bytes]) -> np.ndarray:
+    """Returns what `Source.fetch` gives of some files, object [b]."""
+    root = os.fsencode(self._path)
+    return np.array([os.path.join(root, name) for name in names], object)
+
+  def describe(self, name: str) -> str:
+    """Returns the whole path of a file."""
+    return str(self._path / name)
+
+
+class Remote:
+  """A folder of a store; names may also be whole remote paths."""
+
+  content: Literal['bytes'] = 'bytes'
+
+  def __init__(self, path: str):
+    self._path = path
+
+  def __str__(self) -> str:
+    return self._path
+
+  def __truediv__(self, name: str) -> 'Remote':
+    return Remote(f'{self._path}/{name}')
+
+  def is_dir(self) -> bool:
+    """Whether it exists."""
+    return remote.filesystem(self._path).isdir(self._path)
+
+  def files(self, endings: tuple[str, ...]) -> Iterator[str]:
+    """Yields visible files below it, in any order."""
+    for name in self._listing():
+      visible = not any(part.startswith('.') for part in name.split('/'))
+      if visible and name.lower().endswith(endings):
+        yield name
+
+  def existing(self, names: Iterable[str]) -> set[str]:
+    """Returns which of some names are files."""
+    names = {name for name in names if name}
+    files = remote.filesystem(self._path)
+    there = set()
+    # A listing of each folder takes fewer questions than one for each file.
+    for folder in sorted({posixpath.dirname(self.describe(n)) for n in names}):
+      try:
+        found = files.ls(folder, detail=True)
+      except FileNotFoundError:
+        continue
+      there |= {
+        files._strip_protocol(x['name']) for x in found if x['type'] == 'file'
+      }
+    whole = {name: files._strip_protocol(self.describe(name)) for name in names}
+    return {name for name, path in whole.items() if path in there}
+
+  def sizes(self, names: Sequence[str]) -> np.ndarray:
+    """Returns bytes of each file, int64 [n]."""
+    listing = self._listing()
+    return np.array([listing[name] for name in names], np.int64)
+
+  def read(
+    self, names: Sequence[str], *, most: int | None = None
+  ) -> list[bytes]:
+    """Returns the content of files, of each at most so many bytes."""
+    paths = [self.describe(name) for name in names]
+    return remote.read_places(paths, None if most is None else 0, most)
+
+  def records(self, names: Sequence[bytes]) -> np.ndarray:
+    """Returns what `Source.fetch` gives of some files, object [b]."""
+    content = np.empty(len(names), object)
+    content[:] = self.read([os.fsdecode(name) for name in names])
+    return content
+
+  def describe(self, name: str) -> str:
+    """Returns the whole path of a file."""
+    return name if is_remote(name) else f'{self._path}/{name}'
+
+  def _listing(self) -> dict[str, int]:
+    """Returns the size of every file below it, in one question."""
+    files = remote.filesystem(self._path)
+    root = files._strip_protocol(self._path).rstrip('/') + '/'
+    found = files.find(self._path, detail=True)
+    return {
+      path.removeprefix(root): info['size'] for path, info in found.items()
+    }
+
+
+Place = Local | Remote
+
+
+def _start(path: pathlib.Path, most: int | None) -> bytes:
+  with path.open('rb') as file:
+    return file.read(-1 if most is None else most)

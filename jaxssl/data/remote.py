@@ -1,0 +1,89 @@
+"""Files of data sets that lie elsewhere: `gs://bucket/...` and the like.
+
+Through fsspec, which has a library for every store and reads exactly the bytes
+that are asked for, many places at once. (TensorFlow's file system of `gs://`
+reads blocks of 64 MiB and more, which is wrong for single records.)
+"""
+
+from collections.abc import Sequence
+import os
+from typing import Any, BinaryIO
+
+from jaxssl.data.optional import require
+from jaxssl.errors import UserError
+from jaxssl.paths import is_remote, use_gcs
+
+
+def filesystem(path: str) -> Any:
+  """Returns the fsspec file system of a remote path.
+
+  Raises:
+    UserError: if its scheme is unknown or its library is not installed.
+  """
+  scheme = path.partition('://')[0]
+  if scheme == 'gs':
+    use_gcs(path)
+  fsspec = require('fsspec', extra='data')
+  try:
+    # What others have written meanwhile must be seen.
+    return fsspec.filesystem(scheme, use_listings_cache=False)
+  except ImportError as error:
+    raise UserError(f'{path}: {error}') from error
+  except ValueError as error:
+    raise UserError(
+      f'{path}: unknown scheme {scheme}://; known are those of fsspec, such as '
+      'gs://, s3://, https://'
+    ) from error
+
+
+def open_binary(path: str) -> BinaryIO:
+  """Opens a file of this machine or of a store to read its bytes.
+
+  Raises:
+    OSError: if it cannot be opened.
+  """
+  if is_remote(path):
+    return filesystem(path).open(path, 'rb')
+  return open(path, 'rb')
+
+
+def size(path: str) -> int:
+  """Returns the bytes of a file of this machine or of a store.
+
+  Raises:
+    OSError: if there is no such file.
+  """
+  if is_remote(path):
+    return filesystem(path).size(path)
+  return os.path.getsize(path)
+
+
+def state(path: str) -> str:
+  """Returns a text that changes with the content of a remote file.
+
+  Raises:
+    OSError: if there is no such file.
+  """
+  return str(filesystem(path).ukey(path))
+
+
+def read_places(
+  paths: Sequence[str],
+  starts: int | Sequence[int] | None = None,
+  ends: int | Sequence[int] | None = None,
+) -> list[bytes]:
+  """Reads many files, or places of files, at once.
+
+  Args:
+    paths: at least one, of one store.
+    starts: first byte of each, or of all; None for whole files.
+    ends: one past the last byte.
+
+  Returns:
+    Content of each; empty where it cannot be read, which is handled like any
+    other unreadable record.
+  """
+  found = filesystem(paths[0]).cat_ranges(
+    list(paths), starts, ends, on_error='return'
+  )
+  return [x if isinstance(x, bytes) else b'' for x in found]
