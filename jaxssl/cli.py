@@ -12,7 +12,7 @@ import logging
 import signal
 import sys
 
-from jaxssl import config
+from jaxssl import config, paths
 from jaxssl.errors import UserError, unknown
 
 # name -> module of jaxssl.commands, loaded when used: --help takes no JAX.
@@ -23,6 +23,7 @@ COMMANDS = {
   'plot': 'pictures of a run: training curve, map of the features',
   'visualize': 'what a run has learned: its pictures on one HTML page',
   'inspect': 'config, parameters and a picture of the augmented views',
+  'bench': 'is the input the bottleneck, or the step, and what to change',
   'plan': 'memory, FLOPs and speed of a config on a TPU slice or a GPU',
   'import': 'published weights into a workdir',
   'search': 'the pictures that fit a sentence best (image-text runs)',
@@ -58,6 +59,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     return EXIT_USAGE
   except KeyboardInterrupt:
     return _interrupted(argv[0])
+  except Exception as error:
+    if not paths.is_of_store(error):  # no network, no permission, no bucket
+      raise
+    print(f'jaxssl: {type(error).__name__}: {error}', file=sys.stderr)
+    return EXIT_USAGE
 
 
 def _run(name: str, argv: Sequence[str]) -> int:

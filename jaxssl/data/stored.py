@@ -1,0 +1,50 @@
+"""How large the pictures of a source are, without decoding them."""
+
+import io
+
+import numpy as np
+
+from jaxssl.data import decode
+from jaxssl.data.optional import require
+from jaxssl.data.source import Source
+
+_SAMPLE = 32
+
+
+def mean_size(source: Source) -> tuple[float, float] | None:
+  """Returns mean height and width of encoded pictures, from their headers.
+
+  Args:
+    source: at most 32 of its records are looked at, evenly spread.
+
+  Returns:
+    Pixels, before any EXIF rotation; None for a source of pixels, and if no
+    header can be read.
+  """
+  if source.content == 'pixels':
+    return None
+  count = min(_SAMPLE, source.num_examples)
+  indices = np.arange(count) * source.num_examples // count
+  content = source.fetch(indices).content.tolist()
+  if source.content == 'paths':
+    content = [_read(path) for path in content]
+  sizes = [size for size in map(_size, content) if size]
+  return tuple(np.mean(sizes, axis=0).tolist()) if sizes else None
+
+
+def _read(path: bytes) -> bytes:
+  try:
+    with open(path, 'rb') as file:
+      return file.read()
+  except OSError:
+    return b''
+
+
+def _size(content: bytes) -> tuple[int, int] | None:
+  pil = require('PIL.Image', extra='data')
+  try:
+    with pil.open(io.BytesIO(content), formats=decode.FORMATS) as image:
+      return image.height, image.width
+  # Whatever a parser stumbles over; training will name the record.
+  except Exception:
+    return None
