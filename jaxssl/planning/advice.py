@@ -163,8 +163,8 @@ def _idle_cores(rate: Rate, setting: Setting) -> str:
     return f'{idle}: the records are in memory and one thread gathers them'
   return (
     f'{idle}, though {setting.num_threads} threads decode: it waits for '
-    f'files; set input.num_threads={2 * setting.num_threads}, put the data '
-    'on a faster disk, or into fewer and larger files (tar, tfrecord, '
+    'files, unless other programs have the cores; set input.num_threads='
+    f'{2 * setting.num_threads}, put the data on a faster disk, or into fewer and larger files (tar, tfrecord, '
     'array_record)'
   )
 
