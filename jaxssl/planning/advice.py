@@ -164,8 +164,8 @@ def _idle_cores(rate: Rate, setting: Setting) -> str:
   return (
     f'{idle}, though {setting.num_threads} threads decode: it waits for '
     'files, unless other programs have the cores; set input.num_threads='
-    f'{2 * setting.num_threads}, put the data on a faster disk, or into fewer and larger files (tar, tfrecord, '
-    'array_record)'
+    f'{2 * setting.num_threads}, put the data on a faster disk, or '
+    'into fewer and larger files (tar, tfrecord, array_record)'
   )
 
 
