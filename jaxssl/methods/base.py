@@ -114,3 +114,56 @@ class Contrastive(Method, Protocol):
     self, params: PyTree, embeddings: PyTree, *, axis_name: str | None = None
   ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """Returns loss and metrics of all embeddings at hand."""
+
+
+class RowSums(NamedTuple):
+  """Sums over rows that do not see each other.
+
+  Attributes:
+    loss: float32 scalar, sum of each row's weight times its loss.
+    weight: float32 scalar, sum of the weights; does not depend on `params`.
+    seen: any sums that metrics and `Method.update` need, without gradient.
+  """
+
+  loss: jax.Array
+  weight: jax.Array
+  seen: PyTree = ()
+
+
+class RowWise(Method, Protocol):
+  """A method whose loss is a weighted mean over rows that are independent.
+
+  `loss` is `row_sums.mean_loss` of these two functions: all that the method
+  learns from a batch are sums over its rows. A batch can then be taken in parts
+  (`train.micro_batches`), whose sums add up.
+  """
+
+  def sums(
+    self,
+    params: PyTree,
+    state: PyTree,
+    batch: Batch,
+    *,
+    keys: jax.Array,
+    step: jax.Array,
+    axis_name: str | None = None,
+  ) -> tuple[RowSums, PyTree]:
+    """Runs the networks in training mode.
+
+    Args:
+      params: trainable variables.
+      state: what the method remembers.
+      batch: as in `loss`; any rows.
+      keys: typed PRNG keys, one a row.
+      step: as in `loss`.
+      axis_name: as in `loss`, for batch statistics only; the sums are those of
+        the rows at hand.
+
+    Returns:
+      Sums, and new batch statistics (a tree without leaves if there are none).
+    """
+
+  def summarize(
+    self, sums: RowSums, stats: PyTree
+  ) -> tuple[dict[str, jax.Array], PyTree]:
+    """Returns metrics and `Aux.carry` from the sums of the global batch."""

@@ -9,13 +9,13 @@ import jax.numpy as jnp
 import optax
 
 from jaxssl import errors, models
-from jaxssl.methods.base import Aux, Batch, PyTree
+from jaxssl.methods import row_sums
+from jaxssl.methods.base import Batch, PyTree, RowSums
 from jaxssl.models import reinitialize
 from jaxssl.models.drop_path import fold_keys
 from jaxssl.models.dvae import STRIDE, DVAEEncoder
 from jaxssl.models.vit import ViT, require_normed_tokens
 from jaxssl.ops import masking
-from jaxssl.parallel import collectives
 from jaxssl.weights.exported import ExportedEncoder, load_encoder
 
 # Deep sums decide between codes that are almost equally likely.
@@ -119,23 +119,38 @@ class BEiT:
 
   def loss(self, params, state, batch, *, key, step, axis_name=None):
     """See `Method.loss`."""
-    del step
+    return row_sums.mean_loss(
+      self, params, state, batch, key=key, step=step, axis_name=axis_name
+    )
+
+  def sums(self, params, state, batch, *, keys, step, axis_name=None):
+    """See `RowWise.sums`."""
+    del step, axis_name
     images = batch['views'][0]
-    keys = collectives.row_keys(key, len(images), axis_name)
     mask = self.draw_mask(fold_keys(keys, 0), images)
     codes = self.codes(state['tokenizer'], _pixels(batch))
     logits, places = self.predict(
       params, images, mask, train=True, keys=fold_keys(keys, 1)
     )
     target = jnp.take_along_axis(codes, places, axis=1)
+    # Rows hide different numbers of patches.
     hidden = jnp.take_along_axis(mask, places, axis=1).astype(jnp.float32)
-    # Rows hide different numbers of patches; the step averages over devices.
-    count = collectives.pmean(hidden.sum(), axis_name)
-    weight = hidden / jnp.where(count > 0, count, 1.0)
     entropy = optax.softmax_cross_entropy_with_integer_labels(logits, target)
-    right = (logits.argmax(-1) == target) * weight
-    metrics = {'masked_top1': right.sum(), 'masked_share': mask.mean()}
-    return (entropy * weight).sum(), Aux(metrics)
+    seen = {
+      'right': ((logits.argmax(-1) == target) * hidden).sum(),
+      'patches': jnp.asarray(mask.size, jnp.float32),
+    }
+    return RowSums((entropy * hidden).sum(), hidden.sum(), seen), {}
+
+  def summarize(self, sums, stats):
+    """See `RowWise.summarize`."""
+    del stats
+    hidden = jnp.where(sums.weight > 0, sums.weight, 1.0)
+    metrics = {
+      'masked_top1': sums.seen['right'] / hidden,
+      'masked_share': sums.weight / sums.seen['patches'],
+    }
+    return metrics, ()
 
   def update(self, params, state, carry, *, step):
     """See `Method.update`."""
@@ -192,7 +207,7 @@ class BEiT:
     tokens = jnp.take_along_axis(out['patches'], places[:, :, None], axis=1)
     head = self._head(params['head']['bias'].shape[0])
     logits = head.apply({'params': params['head']}, tokens)
-    return logits.astype(jnp.float32), places
+    return logits, places
 
   def codes(self, tokenizer: PyTree, pixels: jax.Array) -> jax.Array:
     """Returns the code of each patch, int32 [b, N].
@@ -217,7 +232,7 @@ class BEiT:
     return codes.reshape(len(pixels), -1).astype(jnp.int32)
 
   def _head(self, vocab_size: int) -> nn.Dense:
-    return nn.Dense(vocab_size, dtype=self.encoder.dtype)
+    return nn.Dense(vocab_size, dtype=jnp.float32)
 
 
 def _pixels(batch: Batch) -> jax.Array:

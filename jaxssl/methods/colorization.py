@@ -7,11 +7,10 @@ import jax
 import jax.numpy as jnp
 
 from jaxssl import errors
-from jaxssl.methods import variables
-from jaxssl.methods.base import Aux, PyTree
+from jaxssl.methods import row_sums, variables
+from jaxssl.methods.base import PyTree, RowSums
 from jaxssl.models.color_net import ColorNet
 from jaxssl.ops import ab_bins, lab
-from jaxssl.parallel import collectives
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -99,6 +98,12 @@ class Colorization:
 
   def loss(self, params, state, batch, *, key, step, axis_name=None):
     """See `Method.loss`."""
+    return row_sums.mean_loss(
+      self, params, state, batch, key=key, step=step, axis_name=axis_name
+    )
+
+  def sums(self, params, state, batch, *, keys, step, axis_name=None):
+    """See `RowWise.sums`."""
     del step
     image = lab.rgb_to_lab(batch['views'][0])
     logits, stats = variables.apply_train(
@@ -107,7 +112,7 @@ class Colorization:
       state['stats'],
       gray_input(image),
       axis_name=axis_name,
-      keys=collectives.row_keys(key, len(image), axis_name),
+      keys=keys,
     )
     coarse = image[:, :: self.output_stride, :: self.output_stride]
     bins, soft = ab_bins.soft_encode(coarse[..., 1:])
@@ -116,13 +121,23 @@ class Colorization:
     entropy = soft_cross_entropy(logits, bins, soft)
     colored = jnp.abs(image[..., 1:]).max((1, 2, 3)) > self.min_color
     colored = colored.astype(jnp.float32)
-    loss = jnp.mean((weight * entropy).mean((1, 2)) * colored)
-    metrics = {
-      'color_top1': jnp.mean(logits.argmax(-1) == bins[..., 0]),
-      'colored': colored.mean(),
+    right = logits.argmax(-1) == bins[..., 0]
+    seen = {
+      'right': right.mean((1, 2)).sum(),
+      'colors': _color_sum(bins, soft, colored),
+      'colored': colored.sum(),
     }
-    new = _sums(bins, soft, colored, axis_name)
-    return loss, Aux(metrics, (stats, *new))
+    loss = jnp.sum((weight * entropy).mean((1, 2)) * colored)
+    return RowSums(loss, jnp.asarray(len(image), jnp.float32), seen), stats
+
+  def summarize(self, sums, stats):
+    """See `RowWise.summarize`."""
+    seen = sums.seen
+    metrics = {
+      'color_top1': seen['right'] / sums.weight,
+      'colored': seen['colored'] / sums.weight,
+    }
+    return metrics, (stats, seen['colors'], seen['colored'])
 
   def update(self, params, state, carry, *, step):
     """See `Method.update`."""
@@ -190,13 +205,8 @@ def soft_cross_entropy(
   return -jnp.sum(chosen * weights, axis=-1)
 
 
-def _sums(bins, soft, colored, axis_name):
-  """Returns the sum of z and the number of coloured images, of all devices."""
+def _color_sum(bins, soft, colored):
+  """Returns the sum of z over coloured images, of each the mean, [313]."""
   share = colored[:, None, None, None] / (bins.shape[1] * bins.shape[2])
   zeros = jnp.zeros((len(ab_bins.bin_centers()),))
-  color_sum = zeros.at[bins].add(soft * share)
-  # A sum over devices, so that the count is one of images.
-  return jax.tree.map(
-    lambda x: x * collectives.axis_size(axis_name),
-    collectives.pmean((color_sum, colored.sum()), axis_name),
-  )
+  return zeros.at[bins].add(soft * share)

@@ -10,11 +10,11 @@ import jax.numpy as jnp
 
 from jaxssl import errors
 from jaxssl.methods import momentum as momentum_lib
-from jaxssl.methods import variables
-from jaxssl.methods.base import Aux
+from jaxssl.methods import row_sums, variables
+from jaxssl.methods.base import RowSums
 from jaxssl.models import DINOHead, Net
+from jaxssl.models.drop_path import fold_keys
 from jaxssl.ops import schedules
-from jaxssl.parallel import collectives
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -97,35 +97,48 @@ class DINO:
 
   def loss(self, params, state, batch, *, key, step, axis_name=None):
     """See `Method.loss`."""
+    return row_sums.mean_loss(
+      self, params, state, batch, key=key, step=step, axis_name=axis_name
+    )
+
+  def sums(self, params, state, batch, *, keys, step, axis_name=None):
+    """See `RowWise.sums`."""
     views = batch['views']
     _check_views(len(views), self.num_global)
     student, stats = self._logits(
-      self.encoder, params, state['stats'], views, key, axis_name
+      self.encoder, params, state['stats'], views, keys, axis_name
     )
     teacher, teacher_stats = self._logits(
       momentum_lib.without_drop_path(self.encoder),
       jax.lax.stop_gradient(state['teacher']['params']),
       state['teacher']['stats'],
       views[: self.num_global],
-      key,
+      keys,
       axis_name,
     )
     teacher = jax.lax.stop_gradient(teacher)
     temperature = schedules.value_at(self.teacher_temperature, step)
     targets = jax.nn.softmax((teacher - state['center'][None]) / temperature)
     loss = distillation(targets, student, temperature=self.student_temperature)
-    entropy = _entropy(targets).mean()
-    usage = collectives.pmean(targets.mean((0, 1)), axis_name)
+    means = {
+      'entropy': _entropy(targets).mean(),
+      'target': targets.mean((0, 1)),
+      'logits': teacher.mean((0, 1)),
+    }
+    rows = jnp.asarray(len(views[0]), jnp.float32)
+    seen = jax.tree.map(lambda mean: rows * mean, means)
+    stats = {'stats': stats, 'teacher_stats': teacher_stats}
+    return RowSums(rows * loss, rows, seen), stats
+
+  def summarize(self, sums, stats):
+    """See `RowWise.summarize`."""
+    means = jax.tree.map(lambda x: x / sums.weight, sums.seen)
+    entropy = means['entropy']
     metrics = {
       'teacher_entropy': entropy,
-      'teacher_information': _entropy(usage) - entropy,
+      'teacher_information': _entropy(means['target']) - entropy,
     }
-    carry = {
-      'stats': stats,
-      'teacher_stats': teacher_stats,
-      'mean_logits': collectives.pmean(teacher.mean((0, 1)), axis_name),
-    }
-    return loss, Aux(metrics, carry)
+    return metrics, {**stats, 'mean_logits': means['logits']}
 
   def update(self, params, state, carry, *, step):
     """See `Method.update`."""
@@ -148,13 +161,10 @@ class DINO:
       'encoder': variables.tower('encoder', teacher['params'], teacher['stats'])
     }
 
-  def _logits(self, encoder, params, stats, views, key, axis_name):
+  def _logits(self, encoder, params, stats, views, keys, axis_name):
     """Returns logits [V, b, K] of the views, and the new statistics."""
     rows = len(views[0])
-    keys = [
-      collectives.row_keys(jax.random.fold_in(key, v), rows, axis_name)
-      for v in range(len(views))
-    ]
+    keys = [fold_keys(keys, v) for v in range(len(views))]
     encoder_stats = {n: tree['encoder'] for n, tree in stats.items()}
     features = []
     for group in _same_size(views):

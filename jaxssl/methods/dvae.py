@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxssl import errors
-from jaxssl.methods.base import Aux, PyTree
+from jaxssl.methods import row_sums
+from jaxssl.methods.base import PyTree, RowSums
 from jaxssl.models.dvae import (
   STRIDE,
   DVAEDecoder,
@@ -16,7 +17,6 @@ from jaxssl.models.dvae import (
   unmap_pixels,
 )
 from jaxssl.ops import schedules
-from jaxssl.parallel import collectives
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -98,10 +98,15 @@ class DVAE:
 
   def loss(self, params, state, batch, *, key, step, axis_name=None):
     """See `Method.loss`."""
-    del state
+    return row_sums.mean_loss(
+      self, params, state, batch, key=key, step=step, axis_name=axis_name
+    )
+
+  def sums(self, params, state, batch, *, keys, step, axis_name=None):
+    """See `RowWise.sums`."""
+    del state, axis_name
     images = batch['views'][0]
     logits = self._logits(params, images)
-    keys = collectives.row_keys(key, len(images), axis_name)
     noise = jax.vmap(lambda k: jax.random.gumbel(k, logits.shape[1:]))(keys)
     temperature = schedules.value_at(self.temperature, step)
     codes = jax.nn.softmax((logits + noise) / temperature)
@@ -110,14 +115,23 @@ class DVAE:
     kl = kl_from_uniform(logits).mean()
     weight = schedules.value_at(self.kl_weight, step) / (3 * STRIDE**2)
     error = jnp.square(unmap_pixels(jax.nn.sigmoid(location)) - images)
-    metrics = {
+    seen = {
       'nll': nll,
       'kl': kl,
       'mse': error.mean(),
       'temperature': jnp.asarray(temperature, jnp.float32),
-      **code_usage(logits.argmax(-1), logits.shape[-1], axis_name),
+      'codes': code_frequencies(logits.argmax(-1), logits.shape[-1]),
     }
-    return nll + weight * kl, Aux(metrics)
+    rows = jnp.asarray(len(images), jnp.float32)
+    means = RowSums(nll + weight * kl, jnp.ones(()), seen)
+    return jax.tree.map(lambda x: rows * x, means), {}
+
+  def summarize(self, sums, stats):
+    """See `RowWise.summarize`."""
+    del stats
+    means = jax.tree.map(lambda x: x / sums.weight, sums.seen)
+    usage = code_usage(means.pop('codes'))
+    return {**means, **usage}, ()
 
   def update(self, params, state, carry, *, step):
     """See `Method.update`."""
@@ -197,22 +211,23 @@ def kl_from_uniform(logits: jax.Array) -> jax.Array:
   return (jnp.exp(log_q) * log_q).sum(-1) + math.log(logits.shape[-1])
 
 
-def code_usage(
-  codes: jax.Array, vocab_size: int, axis_name: str | None
-) -> dict[str, jax.Array]:
-  """Measures how much of a vocabulary the global batch uses.
+def code_frequencies(codes: jax.Array, vocab_size: int) -> jax.Array:
+  """Returns the share of each of K codes among int [b, ...], float32 [K]."""
+  counts = jnp.bincount(codes.reshape(-1), length=vocab_size)
+  return counts.astype(jnp.float32) / codes.size
+
+
+def code_usage(frequencies: jax.Array) -> dict[str, jax.Array]:
+  """Measures how much of a vocabulary is used.
 
   Args:
-    codes: int [b, ...].
-    vocab_size: K.
-    axis_name: mapped device axis, or None in the global view.
+    frequencies: float32 [K], summing to 1.
 
   Returns:
     `codes_used`: share of the K codes that occur, in (0, 1]; `perplexity`: exp
     of the entropy of their frequencies, in [1, K].
   """
-  counts = jnp.bincount(codes.reshape(-1), length=vocab_size)
-  p = collectives.pmean(counts.astype(jnp.float32) / codes.size, axis_name)
+  p = frequencies
   entropy = -(p * jnp.log(jnp.where(p > 0, p, 1.0))).sum()
   return {
     'codes_used': (p > 0).astype(jnp.float32).mean(),

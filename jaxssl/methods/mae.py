@@ -6,14 +6,13 @@ import jax
 import jax.numpy as jnp
 
 from jaxssl import errors
-from jaxssl.methods import variables
-from jaxssl.methods.base import Aux, PyTree
+from jaxssl.methods import row_sums, variables
+from jaxssl.methods.base import PyTree, RowSums
 from jaxssl.models import reinitialize
 from jaxssl.models.drop_path import fold_keys
 from jaxssl.models.mae_decoder import MAEDecoder
 from jaxssl.models.vit import ViT, require_normed_tokens
 from jaxssl.ops import masking, patches
-from jaxssl.parallel import collectives
 
 _EPSILON = 1e-6
 
@@ -104,9 +103,14 @@ class MAE:
 
   def loss(self, params, state, batch, *, key, step, axis_name=None):
     """See `Method.loss`."""
-    del state, step
+    return row_sums.mean_loss(
+      self, params, state, batch, key=key, step=step, axis_name=axis_name
+    )
+
+  def sums(self, params, state, batch, *, keys, step, axis_name=None):
+    """See `RowWise.sums`."""
+    del state, step, axis_name
     images = batch['views'][0]
-    keys = collectives.row_keys(key, len(images), axis_name)
     rows, columns = self.encoder.grid_of(images)
     noise = masking.row_noise(fold_keys(keys, 0), rows * columns)
     prediction, hidden = self.reconstruct(
@@ -114,7 +118,12 @@ class MAE:
     )
     error = jnp.square(prediction - self.target(images)).mean(axis=-1)
     # Every row hides the same number of patches.
-    return (error * hidden).sum() / hidden.sum(), Aux({})
+    return RowSums((error * hidden).sum(), hidden.sum(dtype=jnp.float32)), {}
+
+  def summarize(self, sums, stats):
+    """See `RowWise.summarize`."""
+    del sums, stats
+    return {}, ()
 
   def update(self, params, state, carry, *, step):
     """See `Method.update`."""

@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxssl.methods import variables
-from jaxssl.methods.base import Aux
+from jaxssl.methods import row_sums, variables
+from jaxssl.methods.base import RowSums
 from jaxssl.models import Linear, Net
-from jaxssl.parallel import collectives
+from jaxssl.models.drop_path import fold_keys
 
 NUM_ROTATIONS = 4
 
@@ -53,14 +53,17 @@ class Rotation:
 
   def loss(self, params, state, batch, *, key, step, axis_name=None):
     """See `Method.loss`."""
+    return row_sums.mean_loss(
+      self, params, state, batch, key=key, step=step, axis_name=axis_name
+    )
+
+  def sums(self, params, state, batch, *, keys, step, axis_name=None):
+    """See `RowWise.sums`."""
     del step
     images = batch['views'][0]
     turned = rotations(images)
     labels = jnp.tile(jnp.arange(NUM_ROTATIONS), len(images))
-    keys = [
-      collectives.row_keys(jax.random.fold_in(key, k), len(images), axis_name)
-      for k in range(NUM_ROTATIONS)
-    ]
+    keys = [fold_keys(keys, k) for k in range(NUM_ROTATIONS)]
     logits, stats = variables.apply_train(
       self.net,
       params,
@@ -70,8 +73,13 @@ class Rotation:
       keys=jnp.stack(keys, axis=1).reshape(-1),
     )
     entropy = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
-    top1 = jnp.mean(logits.argmax(-1) == labels)
-    return entropy.mean(), Aux({'rotation_top1': top1}, stats)
+    right = (logits.argmax(-1) == labels).sum(dtype=jnp.float32)
+    weight = jnp.asarray(len(labels), jnp.float32)
+    return RowSums(entropy.sum(), weight, right), stats
+
+  def summarize(self, sums, stats):
+    """See `RowWise.summarize`."""
+    return {'rotation_top1': sums.seen / sums.weight}, stats
 
   def update(self, params, state, carry, *, step):
     """See `Method.update`."""

@@ -10,10 +10,10 @@ import optax
 
 from jaxssl import errors
 from jaxssl.methods import momentum as momentum_lib
+from jaxssl.methods import row_sums
 from jaxssl.methods import variables as variables_lib
-from jaxssl.methods.base import Aux, Batch, PyTree
+from jaxssl.methods.base import Batch, PyTree, RowSums
 from jaxssl.models.norm import BatchNorm
-from jaxssl.parallel import collectives
 
 # Of the BatchNorm before the classifiers, MAE's.
 _NORM_EPSILON = 1e-6
@@ -139,10 +139,16 @@ class Supervised:
 
   def loss(self, params, state, batch, *, key, step, axis_name=None):
     """See `Method.loss`."""
+    return row_sums.mean_loss(
+      self, params, state, batch, key=key, step=step, axis_name=axis_name
+    )
+
+  def sums(self, params, state, batch, *, keys, step, axis_name=None):
+    """See `RowWise.sums`."""
     del step
-    features, carry = self._encode(params, state, batch, key, axis_name)
+    features, stats = self._encode(params, state, batch, keys, axis_name)
     if self.normalize:
-      features, carry['norm'] = self.norm.apply(
+      features, stats['norm'] = self.norm.apply(
         state['norm'],
         features,
         train=True,
@@ -151,15 +157,15 @@ class Supervised:
       )
     label = batch['label']
     known = (label >= 0).astype(jnp.float32)
-    # Devices can hold different numbers of labels: every device divides by the
-    # same number, so that the average over devices weighs all labels equally.
-    count = collectives.pmean(known.sum(), axis_name)
-    weight = (known / jnp.where(count > 0, count, 1.0))[None]
     logits = sweep_logits(params['head'], features)
     entropy = optax.softmax_cross_entropy(logits, self.targets(batch)[None])
-    top1 = ((logits.argmax(-1) == label[None]) * weight).sum(axis=1)
-    metrics = {n: top1[i] for i, n in enumerate(self._metric_names())}
-    return (entropy * weight).sum(), Aux(metrics, carry)
+    right = ((logits.argmax(-1) == label[None]) * known[None]).sum(axis=1)
+    return RowSums((entropy * known[None]).sum(), known.sum(), right), stats
+
+  def summarize(self, sums, stats):
+    """See `RowWise.summarize`."""
+    top1 = sums.seen / jnp.where(sums.weight > 0, sums.weight, 1.0)
+    return {n: top1[i] for i, n in enumerate(self._metric_names())}, stats
 
   def update(self, params, state, carry, *, step):
     """See `Method.update`."""
@@ -227,7 +233,7 @@ class Supervised:
       state = {**state, 'stats': stats}
     return params, {**state, 'average': params} if self.average else state
 
-  def _encode(self, params, state, batch, key, axis_name):
+  def _encode(self, params, state, batch, keys, axis_name):
     """Returns features [b, D] of the first view, and the changes of `state`."""
     images = batch['views'][0]
     if self.frozen:
@@ -239,7 +245,7 @@ class Supervised:
       state['stats'],
       images,
       axis_name=axis_name,
-      keys=collectives.row_keys(key, len(images), axis_name),
+      keys=keys,
     )
     return features, {'stats': stats}
 

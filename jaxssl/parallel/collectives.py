@@ -22,6 +22,11 @@ def pmean(tree: PyTree, axis_name: str | None) -> PyTree:
   return tree if axis_name is None else jax.lax.pmean(tree, axis_name)
 
 
+def psum(tree: PyTree, axis_name: str | None) -> PyTree:
+  """Sums every leaf over the devices of the axis."""
+  return tree if axis_name is None else jax.lax.psum(tree, axis_name)
+
+
 def axis_size(axis_name: str | None) -> int:
   """Returns the number of devices of the axis, 1 in the global view.
 

@@ -71,7 +71,7 @@ class Job:
     meta: kept with each checkpoint; `data` must not change within a run.
     encoder: variables that the encoder starts from, for a method with
       `with_encoder`.
-    micro_batches: parts that a contrastive batch is embedded in.
+    micro_batches: parts that the batch goes through the networks in.
   """
 
   method: Method

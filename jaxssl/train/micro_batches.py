@@ -1,4 +1,4 @@
-"""Contrastive gradients of batches that do not fit into memory at once."""
+"""Gradients of batches that do not fit into memory at once."""
 
 from collections.abc import Callable
 import functools
@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxssl.errors import UserError
+from jaxssl.methods import row_sums
 from jaxssl.methods.base import Aux, Method, PyTree
 from jaxssl.parallel import collectives
 
@@ -15,16 +16,21 @@ from jaxssl.parallel import collectives
 def value_and_grad(method: Method, num_parts: int = 1) -> Callable[..., Any]:
   """Returns `jax.value_and_grad(method.loss)`, with the memory of a part.
 
-  Cut into parts, a batch is embedded part by part without keeping anything for
-  a backward pass; the loss compares the embeddings of all its rows; then each
-  part is embedded once more, and its share of the loss's gradient goes through
-  the encoders. The gradient is that of the whole batch, not the mean of the
-  parts' losses, for one more forward pass.
+  The gradient is that of the whole batch, in one of two ways:
+
+  Where rows do not see each other (`methods.base.RowWise`), the sums over the
+  rows of the parts are added, and so are their gradients.
+
+  Where the loss compares all rows (`methods.base.Contrastive`), the mean of the
+  parts' losses would be another loss. The batch is embedded part by part
+  without keeping anything for a backward pass; the loss compares the embeddings
+  of all its rows; then each part is embedded once more, and its share of the
+  loss's gradient goes through the encoders: one more forward pass (GradCache).
 
   Parts take every `num_parts`-th row, so each is spread over all devices.
 
   Args:
-    method: a `methods.base.Contrastive` if `num_parts` is above 1.
+    method: one of these two kinds if `num_parts` is above 1.
     num_parts: into how many parts the rows at hand are cut.
 
   Returns:
@@ -32,8 +38,8 @@ def value_and_grad(method: Method, num_parts: int = 1) -> Callable[..., Any]:
     `((loss, aux), gradient)`.
 
   Raises:
-    UserError: a method that does not compare embeddings; when called, batch
-      statistics, which would be those of a part, or rows that do not divide.
+    UserError: a method of neither kind; when called, batch statistics, which
+      would be those of a part, or rows that do not divide.
 
   References:
     Gao et al., Scaling Deep Contrastive Learning Batch Size under Memory
@@ -41,37 +47,58 @@ def value_and_grad(method: Method, num_parts: int = 1) -> Callable[..., Any]:
   """
   if num_parts == 1:
     return jax.value_and_grad(method.loss, has_aux=True)
-  if not hasattr(method, 'compare'):
-    raise UserError(
-      f'{type(method).__name__} does not compare embeddings of a whole batch; '
-      'train.micro_batches must be 1'
+  if hasattr(method, 'compare'):
+    return functools.partial(_compared, method, num_parts)
+  if hasattr(method, 'summarize'):
+    return functools.partial(_summed, method, num_parts)
+  raise UserError(
+    f'{type(method).__name__} cannot take its batch in parts, because '
+    'BatchNorm and keys need all rows at once; set train.micro_batches=1, and '
+    'encoder.remat or more devices for memory. Contrastive methods that can '
+    '(GradCache): clip, siglip, and simclr with a head without BatchNorm'
+  )
+
+
+def _summed(
+  method, num_parts, params, state, batch, *, key, step, axis_name=None
+):
+  parts = _parts(batch, key, num_parts, axis_name)
+
+  def measure(params: PyTree, part: PyTree) -> tuple[jax.Array, PyTree]:
+    batch, keys = part
+    sums, stats = method.sums(
+      params, state, batch, keys=keys, step=step, axis_name=axis_name
     )
-  return functools.partial(_in_parts, method, num_parts)
+    return sums.loss, (sums, stats)
+
+  _, (shapes, stats) = jax.eval_shape(measure, params, _first(parts))
+  _refuse_statistics(stats)
+
+  def add(total: PyTree, part: PyTree) -> tuple[PyTree, None]:
+    grads, (sums, _) = jax.grad(measure, has_aux=True)(params, part)
+    return jax.tree.map(jnp.add, total, (grads, sums)), None
+
+  nothing = jax.tree.map(
+    lambda x: jnp.zeros(x.shape, x.dtype), (params, shapes)
+  )
+  (grads, sums), _ = jax.lax.scan(add, nothing, parts)
+  weight = row_sums.mean_weight(sums, axis_name)
+  grads = jax.tree.map(lambda g: g / weight, grads)
+  return row_sums.finish(method, sums, stats, axis_name), grads
 
 
-def _in_parts(
+def _compared(
   method, num_parts, params, state, batch, *, key, step, axis_name=None
 ):
   del step
-  rows = len(jax.tree.leaves(batch)[0])
-  if rows % num_parts:
-    raise UserError(
-      f'{rows} rows a device do not divide into {num_parts} micro-batches'
-    )
-  keys = collectives.row_keys(key, rows, axis_name)
-  parts = _cut((batch, keys), num_parts)
+  parts = _parts(batch, key, num_parts, axis_name)
 
   def embed(params: PyTree, part: PyTree) -> tuple[PyTree, PyTree]:
     batch, keys = part
     return method.embed(params, state, batch, keys=keys, axis_name=axis_name)
 
-  first = jax.tree.map(lambda x: x[0], parts)
-  _, stats = jax.eval_shape(embed, params, first)
-  if jax.tree.leaves(stats):
-    raise UserError(
-      'train.micro_batches needs towers and heads without BatchNorm, whose '
-      'statistics would be those of a part of the batch'
-    )
+  _, stats = jax.eval_shape(embed, params, _first(parts))
+  _refuse_statistics(stats)
   embeddings = jax.lax.map(lambda part: embed(params, part)[0], parts)
   (loss, metrics), (direct, cotangents) = jax.value_and_grad(
     method.compare, argnums=(0, 1), has_aux=True
@@ -84,6 +111,31 @@ def _in_parts(
 
   grads, _ = jax.lax.scan(add, direct, (parts, _cut(cotangents, num_parts)))
   return (loss, Aux(metrics, stats)), grads
+
+
+def _parts(
+  batch: PyTree, key: jax.Array, num_parts: int, axis_name: str | None
+) -> PyTree:
+  """Returns the parts of the batch, each row with the key that it has whole."""
+  rows = len(jax.tree.leaves(batch)[0])
+  if rows % num_parts:
+    raise UserError(
+      f'{rows} rows a device do not divide into {num_parts} micro-batches'
+    )
+  return _cut((batch, collectives.row_keys(key, rows, axis_name)), num_parts)
+
+
+def _refuse_statistics(stats: PyTree) -> None:
+  if jax.tree.leaves(stats):
+    raise UserError(
+      'train.micro_batches needs encoders and heads without BatchNorm, whose '
+      'statistics would be those of a part of the batch; use a vision '
+      'transformer, or encoder.remat or more devices for memory'
+    )
+
+
+def _first(parts: PyTree) -> PyTree:
+  return jax.tree.map(lambda x: x[0], parts)
 
 
 def _cut(tree: PyTree, num_parts: int) -> PyTree:

@@ -27,7 +27,7 @@ def train_step(
     method: loss and its own update.
     augment: makes `batch['views']` from per-row keys.
     tx: optimizer.
-    micro_batches: parts that a contrastive batch is embedded in.
+    micro_batches: parts that the batch goes through the networks in.
     axis_name: mapped device axis, or None in the global view.
 
   Returns:

@@ -97,8 +97,8 @@ def test_small_views_share_a_forward_pass_and_keep_their_order():
 
   @jax.jit
   def together(views):
-    key = jax.random.key(0)
-    return method._logits(encoder, params, state['stats'], views, key, None)[0]
+    keys = jax.random.split(jax.random.key(0), len(views[0]))
+    return method._logits(encoder, params, state['stats'], views, keys, None)[0]
 
   @jax.jit
   def alone(view):

@@ -140,11 +140,15 @@ def test_divergence_from_uniform_has_its_known_ends():
   np.testing.assert_allclose(kl, [0.0, np.log(8)], atol=1e-6)
 
 
+def _usage(codes):
+  return dvae_lib.code_usage(dvae_lib.code_frequencies(codes, 16))
+
+
 def test_code_usage_counts_codes_of_the_batch():
-  usage = dvae_lib.code_usage(jnp.array([[0, 1], [2, 3]]), 16, None)
+  usage = _usage(jnp.array([[0, 1], [2, 3]]))
   assert float(usage['codes_used']) == pytest.approx(4 / 16)
   assert float(usage['perplexity']) == pytest.approx(4, rel=1e-5)
-  usage = dvae_lib.code_usage(jnp.zeros((2, 2), jnp.int32), 16, None)
+  usage = _usage(jnp.zeros((2, 2), jnp.int32))
   assert float(usage['perplexity']) == pytest.approx(1, rel=1e-5)
 
 

@@ -1,6 +1,7 @@
-"""A batch embedded in parts has the gradient of the whole batch."""
+"""A batch in parts has the gradient of the whole batch."""
 
 import functools
+import os
 
 import chex
 import jax
@@ -13,20 +14,45 @@ from jaxssl import models
 from jaxssl.augment.crop_spec import CropSpec
 from jaxssl.augment.view import Augment, View
 from jaxssl.errors import UserError
-from jaxssl.methods import CLIP, Rotation, SigLIP, SimCLR
+from jaxssl.methods import (
+  CLIP,
+  DINO,
+  DVAE,
+  MAE,
+  BEiT,
+  Colorization,
+  Jigsaw,
+  MoCo,
+  MoCoV3,
+  RelativePatch,
+  Rotation,
+  SigLIP,
+  SimCLR,
+  Supervised,
+)
 from jaxssl.parallel import modes
 from jaxssl.train import micro_batches
 from jaxssl.train.state import init_state
 from jaxssl.train.step import train_step
 from tests.tiny import TinyEncoder
+from tests.tiny_tokenizer import tiny_tokenizer
 
-ROWS, SIZE = 16, 8
+ROWS, SIZE = 16, 16
+# Each compiles the step twice; the rest runs with FULL=1.
+FULL = os.environ.get('FULL') == '1'
 
 
-def _vit():
+def _vit(**fields):
   # Drops paths, so that rows must keep their keys.
   return models.make_encoder(
-    'vit_ti4', dim=16, depth=2, num_heads=2, drop_path=0.5
+    'vit_ti4', dim=16, depth=2, num_heads=2, drop_path=0.5, **fields
+  )
+
+
+def _beit():
+  encoder = _vit(position='relative', use_mask_token=True)
+  return BEiT(
+    encoder=encoder, tokenizer=tiny_tokenizer(), num_masked=6, min_block=2
   )
 
 
@@ -39,15 +65,38 @@ def _towers(encoder):
 
 
 METHODS = {
-  'clip': CLIP(**_towers(_vit())),
-  'siglip': SigLIP(**_towers(_vit()), chunk=3),
-  'simclr': SimCLR(encoder=_vit(), head=models.MoCoHead(out_dim=8)),
+  'clip': lambda: CLIP(**_towers(_vit())),
+  'siglip': lambda: SigLIP(**_towers(_vit()), chunk=3),
+  'simclr': lambda: SimCLR(encoder=_vit(), head=models.MoCoHead(out_dim=8)),
+  'mae': lambda: MAE(
+    encoder=_vit(position='sincos_mae'),
+    decoder_dim=16,
+    decoder_depth=1,
+    decoder_heads=2,
+  ),
+  'dino': lambda: DINO(
+    encoder=_vit(),
+    head=models.DINOHead(hidden_dim=32, bottleneck_dim=256, out_dim=24),
+  ),
+  # Rows hide different numbers of patches.
+  'beit': _beit,
+  'dvae': lambda: DVAE(
+    encoder=models.make_encoder(
+      'dvae', width=8, blocks_per_group=1, vocab_size=16
+    ),
+    decoder_init_width=8,
+  ),
+  'rotation': lambda: Rotation(encoder=_vit()),
+  'colorization': lambda: Colorization(encoder=_vit(), decoder_dim=8),
+  # Some rows have no label.
+  'supervised': lambda: Supervised(encoder=_vit(), num_classes=4),
 }
 
 
 def _augment(method):
-  views = 2 if isinstance(method, SimCLR) else 1
-  return Augment(views=(View(crop=CropSpec(size=SIZE)),) * views)
+  views = 2 if isinstance(method, SimCLR | DINO | MoCo | MoCoV3) else 1
+  view = View(crop=CropSpec(size=SIZE, scale=(0.5, 1.0)))
+  return Augment(views=(view,) * views, keep_pixels=isinstance(method, BEiT))
 
 
 def _batch():
@@ -55,6 +104,7 @@ def _batch():
   return {
     'image': rng.integers(0, 255, (ROWS, SIZE, SIZE, 3), np.uint8),
     'text': rng.integers(1, 32, (ROWS, 6), np.int32),
+    'label': rng.integers(-1, 4, ROWS, np.int32),
   }
 
 
@@ -66,39 +116,53 @@ def _shared(method):
 
 @functools.lru_cache
 def _initial(name):
-  init = functools.partial(init_state, **_shared(METHODS[name]))
+  init = functools.partial(init_state, **_shared(METHODS[name]()))
   state = jax.jit(lambda: init(jax.random.key(0), _batch()).replace(key=()))()
   return jax.device_get(state)
 
 
-def _after_a_step(name, mode_name, num_devices, parts):
-  """Parameters and metrics after a step of plain gradient descent."""
+def _after_steps(name, mode_name, num_devices, parts):
+  """Parameters, state and metrics after steps of plain gradient descent."""
   mode = modes.make_mode(mode_name, num_devices=num_devices)
   state = mode.put_state(_initial(name).replace(key=jax.random.key(1)))
   step = mode.compile(
-    functools.partial(train_step, micro_batches=parts, **_shared(METHODS[name]))
+    functools.partial(
+      train_step, micro_batches=parts, **_shared(METHODS[name]())
+    )
   )
-  state, metrics = step(state, mode.put_batch(_batch()))
-  return jax.device_get(mode.get_state(state).params), mode.fetch(metrics)
+  # Whoever is next to whom may flip by rounding after a step.
+  for _ in range(1 if hasattr(METHODS[name](), 'compare') else 3):
+    state, metrics = step(state, mode.put_batch(_batch()))
+  state = mode.get_state(state)
+  return jax.device_get((state.params, state.method_state)), mode.fetch(metrics)
 
 
 @functools.lru_cache
 def _expected(name):
-  return _after_a_step(name, 'jit', 1, 1)
+  return _after_steps(name, 'jit', 1, 1)
 
 
-@pytest.mark.parametrize(
-  ('name', 'mode', 'devices', 'parts'),
-  [
-    ('clip', 'jit', 4, 2),
-    ('siglip', 'pmap', 2, 2),
-    ('simclr', 'jit', 1, 8),
-  ],
-)
-def test_step_equals_that_of_the_whole_batch(name, mode, devices, parts):
+CASES = [
+  ('clip', 'jit', 4, 2),
+  ('siglip', 'pmap', 2, 2),
+  ('simclr', 'jit', 1, 8),
+  ('dino', 'pmap', 2, 2),
+  ('beit', 'jit', 4, 2),
+  ('supervised', 'pmap', 4, 2),
+]
+if FULL:
+  CASES += [
+    (name, mode, devices, parts)
+    for name in METHODS
+    for mode, devices, parts in (('jit', 2, 4), ('pmap', 2, 4))
+  ]
+
+
+@pytest.mark.parametrize(('name', 'mode', 'devices', 'parts'), CASES)
+def test_steps_equal_those_of_the_whole_batch(name, mode, devices, parts):
   # Sums of float32 in another order.
   chex.assert_trees_all_close(
-    _after_a_step(name, mode, devices, parts),
+    _after_steps(name, mode, devices, parts),
     _expected(name),
     atol=1e-5,
     rtol=1e-5,
@@ -106,6 +170,7 @@ def test_step_equals_that_of_the_whole_batch(name, mode, devices, parts):
 
 
 def _trace(method, parts):
+  micro_batches.value_and_grad(method, parts)  # most are refused here
   init = functools.partial(init_state, **_shared(method))
   state = jax.eval_shape(init, jax.random.key(0), _batch())
   step = functools.partial(train_step, micro_batches=parts, **_shared(method))
@@ -136,13 +201,20 @@ def test_activations_are_those_of_a_part():
 
 
 @pytest.mark.parametrize(
-  ('method', 'parts', 'message'),
+  ('make', 'parts', 'message'),
   [
-    (CLIP(**_towers(TinyEncoder())), 2, 'without BatchNorm'),
-    (Rotation(encoder=_vit()), 2, 'Rotation does not compare embeddings'),
+    (lambda: CLIP(**_towers(TinyEncoder())), 2, 'without BatchNorm'),
+    (lambda: Rotation(encoder=TinyEncoder()), 2, 'without BatchNorm'),
+    (lambda: SimCLR(encoder=_vit()), 2, 'without BatchNorm'),
+    (lambda: MoCo(encoder=_vit(), queue_size=16), 2, 'MoCo cannot .*GradCache'),
+    (lambda: MoCoV3(encoder=_vit()), 2, 'MoCoV3 cannot take its batch'),
+    (lambda: Jigsaw(encoder=TinyEncoder(), patch_size=4), 2, 'Jigsaw cannot'),
+    (lambda: RelativePatch(encoder=TinyEncoder(), patch_size=4), 2, 'cannot'),
     (METHODS['clip'], 3, 'do not divide into 3 micro-batches'),
+    (METHODS['rotation'], 3, 'do not divide into 3 micro-batches'),
   ],
 )
-def test_what_cannot_be_cut_is_a_user_error(method, parts, message):
+def test_what_cannot_be_cut_is_a_user_error(make, parts, message):
+  method = make()
   with pytest.raises(UserError, match=message):
     _trace(method, parts)
