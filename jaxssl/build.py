@@ -47,6 +47,8 @@ _OF_TOKENIZER = {
   'length': 'length',
   'eot_id': 'end_id',
 }
+# Keys of a text encoder that follow the image encoder where they are None.
+_OF_ENCODER = ('dtype', 'remat')
 LR_SCALINGS = ('none', 'linear', 'sqrt')
 SECTIONS = (
   'encoder',
@@ -92,9 +94,10 @@ class Train:
     steps: optimizer steps; wins over `epochs`.
     epochs: passes over the data.
     batch_size: images in the global batch, over all devices and hosts.
-    micro_batches: parts that the batch of a contrastive method is embedded in,
-      for batches that do not fit into memory; the gradient stays that of the
-      whole batch, a step takes about a third longer.
+    micro_batches: parts that the batch goes through the networks in, where it
+      does not fit into memory; the gradient stays that of the whole batch. A
+      step of a contrastive method takes about a third longer. Refused where
+      the rows of a batch meet on the way (BatchNorm; MoCo).
     mode: `'jit'` or `'pmap'`.
     num_devices: how many devices; all by default.
     fsdp: how many devices share one copy of the state (parameters, optimizer,
@@ -305,7 +308,8 @@ def build_text_encoder(
   """Builds the section `text_encoder`, where there is one.
 
   Args:
-    config: complete, or at least that section of one.
+    config: complete, or at least that section of one; `dtype` and `remat` of
+      None are those of section `encoder`.
     tokenizer: gives vocabulary, length and end of text where the section has
       None; not needed if it has all three.
 
@@ -315,6 +319,11 @@ def build_text_encoder(
   section = dict(config.get('text_encoder') or {})
   if not section:
     return None
+  followed = config.get('encoder') or {}
+  for key in _OF_ENCODER:
+    if section.get(key) is None:
+      section.pop(key, None)
+      section |= {key: followed[key]} if key in followed else {}
   for key, attribute in _OF_TOKENIZER.items():
     if section.get(key) is None and tokenizer is not None:
       section[key] = getattr(tokenizer, attribute)
@@ -374,7 +383,7 @@ def accepted(section: str, name: str | None = None) -> dict[str, Any]:
     return _module_fields(models.make_encoder(name))
   if section == 'text_encoder':
     fields = _module_fields(models.make_text_encoder(name))
-    return fields | dict.fromkeys(_OF_TOKENIZER)
+    return fields | dict.fromkeys((*_OF_TOKENIZER, *_OF_ENCODER))
   if section == 'text':
     return _parameters(make_tokenizer)
   if section == 'data':

@@ -176,6 +176,8 @@ def same_type(key: str, value: Any, old: Any) -> Any:
   """
   if old is None or value is None:
     return value
+  if key.endswith('.remat') and isinstance(value, bool | str):
+    return value  # a switch, or the name of a policy
   if isinstance(old, bool) or isinstance(value, bool):
     wanted = type(old)
   elif isinstance(old, float) or key.endswith('epochs'):

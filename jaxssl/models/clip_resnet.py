@@ -9,9 +9,10 @@ import jax
 import jax.numpy as jnp
 
 from jaxssl import errors
-from jaxssl.models import positions
+from jaxssl.models import positions, remat
 from jaxssl.models.attention import attend
 from jaxssl.models.conv import Conv
+from jaxssl.models.dense import Dense, add
 from jaxssl.models.norm import BatchNorm
 
 
@@ -88,7 +89,7 @@ class AttentionPool2D(nn.Module):
     mean = x.astype(jnp.float32).mean(1, keepdims=True).astype(x.dtype)
     x = jnp.concatenate([mean, x], axis=1)
     table = self._positions((rows, columns), dim)
-    x = x + jnp.broadcast_to(table.astype(x.dtype), x.shape)
+    x = add(x, table)
     heads = (self.num_heads, dim // self.num_heads)
     q = self._dense(dim, 'q_proj')(x[:, :1]).reshape(b, 1, *heads)
     k = self._dense(dim, 'k_proj')(x).reshape(b, -1, *heads)
@@ -111,11 +112,11 @@ class AttentionPool2D(nn.Module):
     pixels = positions.interpolate(table[1:], (side, side), grid)
     return jnp.concatenate([table[:1], pixels])[None]
 
-  def _dense(self, features: int, name: str) -> nn.Dense:
-    return nn.Dense(
+  def _dense(self, features: int, name: str) -> Dense:
+    return Dense(
       features,
-      dtype=self.dtype,
-      kernel_init=nn.initializers.variance_scaling(1.0, 'fan_in', 'normal'),
+      self.dtype,
+      nn.initializers.variance_scaling(1.0, 'fan_in', 'normal'),
       name=name,
     )
 
@@ -139,17 +140,19 @@ class CLIPResNet(nn.Module):
     width: channels of the stem; the last stage has 32 times as many.
     out_dim: K, width of the features.
     dtype: type of the computation; parameters and statistics are float32.
-    remat: recompute each residual block in the backward pass.
+    remat: what each residual block computes again in the backward pass: False,
+      True ('full') or 'dots', see `models.remat`.
   """
 
   blocks: tuple[int, int, int, int] = (3, 4, 6, 3)
   width: int = 64
   out_dim: int = 1024
   dtype: Dtype = jnp.float32
-  remat: bool = False
+  remat: bool | str = False
 
   def __post_init__(self):
     """Raises `UserError` for a width whose last stage has no whole heads."""
+    remat.check(self.remat)
     if self.width < 2 or self.width % 2 or len(self.blocks) != 4:
       raise errors.UserError(
         'CLIPResNet needs an even width and the blocks of 4 stages, got width '
@@ -188,9 +191,7 @@ class CLIPResNet(nn.Module):
       )
     out = {}
     x = out['stem'] = self._stem(images, train, axis_name)
-    block_class = (
-      nn.remat(Bottleneck, static_argnums=(2, 3)) if self.remat else Bottleneck
-    )
+    block_class = remat.block(Bottleneck, self.remat, static_argnums=(2, 3))
     for stage, count in enumerate(self.blocks):
       for i in range(count):
         x = block_class(

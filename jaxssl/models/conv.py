@@ -3,8 +3,10 @@
 from flax import linen as nn
 from flax.typing import Dtype
 import jax
+from jax.ad_checkpoint import checkpoint_name
 import jax.numpy as jnp
 
+from jaxssl.models.remat import CONVOLUTION
 from jaxssl.ops.convolution import conv2d
 
 # torchvision's `kaiming_normal_(mode='fan_out', nonlinearity='relu')`.
@@ -46,4 +48,4 @@ class Conv(nn.Module):
     x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
     if k == 1:
       return x[:, ::stride, ::stride] @ kernel[0, 0]
-    return conv2d(x, kernel, stride)
+    return checkpoint_name(conv2d(x, kernel, stride), CONVOLUTION)

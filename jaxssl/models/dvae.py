@@ -5,9 +5,12 @@ from typing import Any
 from flax import linen as nn
 from flax.typing import Dtype
 import jax
+from jax.ad_checkpoint import checkpoint_name
 import jax.numpy as jnp
 
 from jaxssl import errors
+from jaxssl.models import remat
+from jaxssl.models.dense import add
 from jaxssl.ops.convolution import conv2d
 
 STRIDE = 8  # pixels between two codes
@@ -52,8 +55,10 @@ class BiasedConv(nn.Module):
       'bias', nn.initializers.zeros, (self.features,), jnp.float32
     )
     x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
-    x = x @ kernel[0, 0] if k == 1 else conv2d(x, kernel)
-    return x + jnp.broadcast_to(bias.astype(self.dtype), x.shape)
+    if k == 1:
+      return add(x @ kernel[0, 0], bias)
+    x = checkpoint_name(conv2d(x, kernel), remat.CONVOLUTION)
+    return add(x, bias)
 
 
 class ResidualBlock(nn.Module):
@@ -103,18 +108,20 @@ class DVAEEncoder(nn.Module):
     blocks_per_group: residual blocks in each group.
     vocab_size: number of codes.
     dtype: type of the computation but for the logits, which are float32.
-    remat: recompute each block in the backward pass.
+    remat: what each block computes again in the backward pass: False, True
+      ('full') or 'dots', see `models.remat`.
   """
 
   width: int = 256
   blocks_per_group: int = 2
   vocab_size: int = 8192
   dtype: Dtype = jnp.float32
-  remat: bool = False
+  remat: bool | str = False
 
   def __post_init__(self):
     """Raises `UserError` for numbers out of range."""
     check_width(self.width, self.blocks_per_group)
+    remat.check(self.remat)
     if self.vocab_size < 2:
       raise errors.UserError(
         f'encoder.vocab_size is {self.vocab_size}; it must be at least 2'
@@ -178,14 +185,15 @@ class DVAEDecoder(nn.Module):
     blocks_per_group: residual blocks in each group.
     init_width: channels that a code becomes first.
     dtype: type of the computation but for both ends, which are float32.
-    remat: recompute each block in the backward pass.
+    remat: what each block computes again in the backward pass: False, True
+      ('full') or 'dots', see `models.remat`.
   """
 
   width: int = 256
   blocks_per_group: int = 2
   init_width: int = 128
   dtype: Dtype = jnp.float32
-  remat: bool = False
+  remat: bool | str = False
 
   @nn.compact
   def __call__(self, codes: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -223,7 +231,7 @@ def check_width(width: int, blocks_per_group: int) -> None:
 
 def _run_group(module, x, group, features, kernel_sizes):
   """Runs the residual blocks of a group, named `group_1_block_1` and so on."""
-  block_class = nn.remat(ResidualBlock) if module.remat else ResidualBlock
+  block_class = remat.block(ResidualBlock, module.remat)
   gain = (_GROUPS * module.blocks_per_group) ** -2
   for block in range(1, module.blocks_per_group + 1):
     x = block_class(

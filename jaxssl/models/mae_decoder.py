@@ -5,7 +5,7 @@ from flax.typing import Dtype
 import jax
 import jax.numpy as jnp
 
-from jaxssl.models import positions
+from jaxssl.models import positions, remat
 from jaxssl.models.layer_norm import LayerNorm
 from jaxssl.models.mlp import dense
 from jaxssl.models.vit import Block
@@ -27,8 +27,9 @@ class MAEDecoder(nn.Module):
     depth: number of blocks.
     num_heads: attention heads.
     mlp_ratio: width of the MLPs over `dim`.
-    dtype: type of the computation; parameters and pixels are float32.
-    remat: recompute each block in the backward pass.
+    dtype: type of the computation but for the last layer, which is float32.
+    remat: what each block computes again in the backward pass: False, True
+      ('full') or 'dots', see `models.remat`.
   """
 
   patch_size: int
@@ -37,7 +38,7 @@ class MAEDecoder(nn.Module):
   num_heads: int = 16
   mlp_ratio: float = 4.0
   dtype: Dtype = jnp.float32
-  remat: bool = False
+  remat: bool | str = False
 
   @nn.compact
   def __call__(
@@ -65,7 +66,7 @@ class MAEDecoder(nn.Module):
     table = positions.sincos_mae(*grid, self.dim)
     patches = patches + jnp.asarray(table, self.dtype)[None]
     x = jnp.concatenate([x[:, :count], patches], axis=1)
-    block_class = nn.remat(Block) if self.remat else Block
+    block_class = remat.block(Block, self.remat)
     for i in range(self.depth):
       x = block_class(
         num_heads=self.num_heads,
@@ -76,8 +77,7 @@ class MAEDecoder(nn.Module):
         name=f'blocks_{i}',
       )(x, None)
     x = LayerNorm(dtype=self.dtype, name='norm')(x[:, count:])
-    x = dense(3 * self.patch_size**2, self.dtype, 'pred')(x)
-    return x.astype(jnp.float32)
+    return dense(3 * self.patch_size**2, jnp.float32, 'pred')(x)
 
   def _unshuffle(self, visible: jax.Array, restore: jax.Array) -> jax.Array:
     """Returns all patches [b, N, dim] in order, mask tokens where hidden."""
@@ -85,6 +85,6 @@ class MAEDecoder(nn.Module):
     init = nn.initializers.normal(0.02)
     token = self.param('mask_token', init, (1, 1, dim), jnp.float32)
     hidden = (b, restore.shape[1] - num_visible, dim)
-    masks = jnp.broadcast_to(token.astype(visible.dtype), hidden)
+    masks = jnp.broadcast_to(token, hidden).astype(visible.dtype)
     x = jnp.concatenate([visible, masks], axis=1)
     return jnp.take_along_axis(x, restore[:, :, None], axis=1)

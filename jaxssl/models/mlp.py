@@ -7,6 +7,8 @@ from flax.typing import Dtype
 import jax
 import jax.numpy as jnp
 
+from jaxssl.models.dense import Dense
+
 
 class Deviations(NamedTuple):
   """Standard deviations that the kernels of a transformer block start from.
@@ -26,17 +28,12 @@ class Deviations(NamedTuple):
 
 def dense(
   features: int, dtype: Dtype, name: str, *, std: float = 0.02
-) -> nn.Dense:
+) -> Dense:
   """Returns a Dense layer that starts from normal(std), bias 0.
 
   timm's ViT truncates this normal at +-2, that is at 100 standard deviations.
   """
-  return nn.Dense(
-    features,
-    dtype=dtype,
-    kernel_init=nn.initializers.normal(std),
-    name=name,
-  )
+  return Dense(features, dtype, nn.initializers.normal(std), name=name)
 
 
 def gelu(x: jax.Array) -> jax.Array:

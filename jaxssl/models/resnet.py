@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxssl import errors
+from jaxssl.models import remat
 from jaxssl.models.conv import Conv
 from jaxssl.models.norm import BatchNorm
 from jaxssl.ops.pooling import max_pool
@@ -102,7 +103,8 @@ class ResNet(nn.Module):
       treats on their own; 1 is synchronised BatchNorm, 8 repeats 8 devices
       without it (MoCo v1 and v2).
     dtype: type of the computation; parameters and statistics are float32.
-    remat: recompute each residual block in the backward pass.
+    remat: what each residual block computes again in the backward pass: False,
+      True ('full') or 'dots', see `models.remat`.
   """
 
   depth: int = 50
@@ -111,7 +113,7 @@ class ResNet(nn.Module):
   zero_init_residual: bool = False
   bn_groups: int = 1
   dtype: Dtype = jnp.float32
-  remat: bool = False
+  remat: bool | str = False
 
   def __post_init__(self):
     """Raises `UserError` for a depth, stem or width that does not exist."""
@@ -119,6 +121,7 @@ class ResNet(nn.Module):
       raise errors.unknown('ResNet depth', self.depth, map(str, _DEPTHS))
     if self.stem not in _STEMS:
       raise errors.unknown('ResNet stem', self.stem, _STEMS)
+    remat.check(self.remat)
     if self._planes(0) < 1:
       raise errors.UserError(
         f'width {self.width} leaves no channels; it must be at least 1/64'
@@ -150,11 +153,7 @@ class ResNet(nn.Module):
     out = {}
     x = out['stem'] = self._stem(images, train, axis_name)
     branch, blocks = _DEPTHS[self.depth]
-    block_class = (
-      nn.remat(ResidualBlock, static_argnums=(2, 3))
-      if self.remat
-      else ResidualBlock
-    )
+    block_class = remat.block(ResidualBlock, self.remat, static_argnums=(2, 3))
     for stage, count in enumerate(blocks):
       for i in range(count):
         x = block_class(

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxssl import errors
+from jaxssl.models import remat
 from jaxssl.models.layer_norm import LayerNorm
 from jaxssl.models.mlp import ACTIVATIONS, Deviations
 from jaxssl.models.vit import Block
@@ -55,7 +56,8 @@ class TextEncoder(nn.Module):
     act: activation of the MLPs.
     epsilon: of the LayerNorms.
     dtype: type of the computation; parameters and features are float32.
-    remat: recompute each block in the backward pass.
+    remat: what each block computes again in the backward pass: False, True
+      ('full') or 'dots', see `models.remat`.
 
   References:
     Radford et al., Learning Transferable Visual Models From Natural Language
@@ -80,7 +82,7 @@ class TextEncoder(nn.Module):
   act: Literal['gelu', 'gelu_tanh', 'quick_gelu'] = 'quick_gelu'
   epsilon: float = 1e-5
   dtype: Dtype = jnp.float32
-  remat: bool = False
+  remat: bool | str = False
 
   def __post_init__(self):
     """Raises `UserError` for values that do not go together."""
@@ -149,7 +151,7 @@ class TextEncoder(nn.Module):
   def _run_blocks(
     self, x: jax.Array, mask: jax.Array | None, out: dict[str, Any]
   ) -> jax.Array:
-    block_class = nn.remat(Block) if self.remat else Block
+    block_class = remat.block(Block, self.remat)
     visible = None if mask is None else mask[:, None, None, :]
     for i in range(self.depth):
       x = out[f'block{i:02d}'] = block_class(
@@ -200,6 +202,7 @@ def _check(encoder: TextEncoder) -> None:
     raise errors.unknown('text encoder pool', encoder.pool, _POOLS)
   if encoder.act not in ACTIVATIONS:
     raise errors.unknown('text encoder act', encoder.act, ACTIVATIONS)
+  remat.check(encoder.remat)
   if encoder.dim % encoder.num_heads:
     raise errors.UserError(
       f'text encoder width {encoder.dim} is not divisible by num_heads '

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxssl import errors
-from jaxssl.models import initializers, positions
+from jaxssl.models import dense, initializers, positions, remat
 from jaxssl.models.attention import AttentionPool, SelfAttention
 from jaxssl.models.conv_stem import ConvStem
 from jaxssl.models.drop_path import drop_path, fold_keys
@@ -61,7 +61,7 @@ class PatchProjection(nn.Module):
     if not self.use_bias:
       return x
     bias = self.param('bias', initializers.uniform(fan_in**-0.5), (self.dim,))
-    return x + jnp.broadcast_to(bias.astype(self.dtype), x.shape)
+    return dense.add(x, bias)
 
 
 class PatchEmbed(nn.Module):
@@ -101,7 +101,7 @@ class LayerScale(nn.Module):
     """Scales [..., D]."""
     init = nn.initializers.constant(self.init)
     gamma = self.param('gamma', init, x.shape[-1:], jnp.float32)
-    return x * jnp.broadcast_to(gamma.astype(x.dtype), x.shape)
+    return dense.scale(x, gamma)
 
 
 class Block(nn.Module):
@@ -209,7 +209,8 @@ class ViT(nn.Module):
     epsilon: of the LayerNorms.
     patch_bias: have a bias in the projection of patches.
     dtype: type of the computation; parameters and features are float32.
-    remat: recompute each block in the backward pass.
+    remat: what each block computes again in the backward pass: False, True
+      ('full') or 'dots', see `models.remat`.
   """
 
   patch_size: int = 16
@@ -240,7 +241,7 @@ class ViT(nn.Module):
   epsilon: float = 1e-6
   patch_bias: bool = True
   dtype: Dtype = jnp.float32
-  remat: bool = False
+  remat: bool | str = False
 
   def __post_init__(self):
     """Raises `UserError` for values that do not go together."""
@@ -319,7 +320,8 @@ class ViT(nn.Module):
     if self.use_mask_token:
       token = self._token('mask_token', 1, nn.initializers.normal(0.02))
       if mask is not None:
-        x = jnp.where(mask[:, :, None], token.astype(x.dtype), x)
+        tokens = jnp.broadcast_to(token, x.shape).astype(x.dtype)
+        x = jnp.where(mask[:, :, None], tokens, x)
     elif mask is not None:
       raise errors.UserError('`mask` needs an encoder with use_mask_token=True')
     return x
@@ -331,12 +333,12 @@ class ViT(nn.Module):
     prefix, table = self._prefix(), self._positions(grid)
     if table is not None:
       count = table.shape[0] - x.shape[1]
-      x = x + table[None, count:].astype(x.dtype)
+      x = dense.add(x, table[None, count:])
       prefix = [prefix[0] + table[None, :count]] if count else prefix
     if keep is not None:
       x = jnp.take_along_axis(x, keep[:, :, None], axis=1)
     shape = (len(x), self._num_prefix(), self.dim)
-    tokens = [jnp.broadcast_to(p.astype(x.dtype), shape) for p in prefix]
+    tokens = [jnp.broadcast_to(p, shape).astype(x.dtype) for p in prefix]
     return jnp.concatenate([*tokens, x], axis=1)
 
   def _prefix(self) -> list[jax.Array]:
@@ -392,7 +394,7 @@ class ViT(nn.Module):
     bias: jax.Array | None,
     out: dict[str, Any],
   ) -> jax.Array:
-    block_class = nn.remat(Block) if self.remat else Block
+    block_class = remat.block(Block, self.remat)
     rates = np.linspace(0.0, self.drop_path, self.depth)
     for i in range(self.depth):
       x = out[f'block{i:02d}'] = block_class(
@@ -482,6 +484,7 @@ def _check(vit):
     raise errors.unknown('ViT position', vit.position, _POSITIONS)
   if vit.act not in ACTIVATIONS:
     raise errors.unknown('ViT act', vit.act, ACTIVATIONS)
+  remat.check(vit.remat)
   if vit.patch_size < 1 or vit.depth < 1:
     raise errors.UserError('ViT patch_size and depth must be at least 1')
   if vit.dim % vit.num_heads:
