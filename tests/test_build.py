@@ -369,9 +369,8 @@ class TestPairs:
     with pytest.raises(UserError, match="'simclr' has no text tower"):
       job.make_job(run)
 
-  def test_a_method_that_compares_nothing_cannot_be_cut(self):
-    section = {**SMALL, 'method': {'name': 'rotation'}}
-    section['augment'] = {'name': 'crop_flip', 'size': 16}
+  def test_a_method_whose_rows_meet_on_the_way_cannot_be_cut(self):
+    section = {**SMALL, 'method': {'name': 'moco_v2'}}
     section['train'] = {**SMALL['train'], 'micro_batches': 2}
-    with pytest.raises(UserError, match='Rotation does not compare'):
+    with pytest.raises(UserError, match='MoCo cannot take its batch in parts'):
       build.build(build.complete(section))
