@@ -1,0 +1,90 @@
+"""Harm that needs no process of its own; signals: `test_interruptions.py`."""
+
+import itertools
+import shutil
+import time
+
+import chex
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from benchmarks import faults
+from jaxssl.train import loop
+from tests.commands import runs
+
+
+@pytest.fixture
+def stopped(finished_run, tmp_path):
+  """A run of four steps that stopped after the second."""
+  run = tmp_path / 'run'
+  shutil.copytree(finished_run, run)
+  shutil.rmtree(run / 'checkpoints' / '4')
+  shutil.rmtree(run / 'export')
+  return run
+
+
+def _ends_like(run, finished_run):
+  chex.assert_trees_all_equal(
+    faults.arrays(run, 4), faults.arrays(finished_run, 4)
+  )
+  exports = [
+    (each / 'export' / 'encoder.safetensors').read_bytes()
+    for each in (run, finished_run)
+  ]
+  assert exports[0] == exports[1]
+  assert faults.metrics(run) == faults.metrics(finished_run)
+
+
+def _with_nan(at):
+  """A training step whose views are not numbers in the step after `at`."""
+  train_step = loop.train_step
+
+  def step(state, batch, *, augment, **kwargs):
+    def views(key, batch, axis_name):
+      batch = augment(key, batch, axis_name)
+      bad = jnp.where(state.step == at, jnp.nan, 0.0)
+      return {**batch, 'views': tuple(view + bad for view in batch['views'])}
+
+    return train_step(state, batch, augment=views, **kwargs)
+
+  return step
+
+
+def test_not_a_number_ends_the_run_and_the_same_command_goes_on(
+  stopped, finished_run, capsys
+):
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(loop, 'train_step', _with_nan(2))
+    assert runs.train(stopped) == 2
+  line = capsys.readouterr().err.splitlines()[-1]
+  assert 'is nan at step 3' in line
+  assert 'last good checkpoint: step 2' in line
+  assert {p.name for p in (stopped / 'checkpoints').iterdir()} == {'2'}
+  assert runs.train(stopped) == 0
+  _ends_like(stopped, finished_run)
+
+
+def test_machine_that_slept(finished_run, tmp_path, monkeypatch):
+  """Hours between two looks at the clock are slow steps, nothing worse."""
+  hours, now = itertools.count(), time.perf_counter
+  monkeypatch.setattr(
+    time, 'perf_counter', lambda: now() + 3600.0 * next(hours)
+  )
+  run = tmp_path / 'run'
+  assert runs.train(run) == 0
+  _ends_like(run, finished_run)
+  for record in runs.metrics(run):
+    assert np.isfinite(list(record.values())).all()
+    assert 0 <= record['input_wait'] <= 1
+
+
+@pytest.mark.parametrize('left', ['nothing', 'half a checkpoint'])
+def test_checkpoints_deleted(left, stopped, finished_run):
+  if left == 'nothing':
+    shutil.rmtree(stopped / 'checkpoints')
+  else:
+    two = stopped / 'checkpoints' / '2'
+    two.rename(two.with_name('2.orbax-checkpoint-tmp'))
+  assert runs.train(stopped) == 0
+  _ends_like(stopped, finished_run)
