@@ -24,13 +24,13 @@ def get_config() -> ConfigDict:
         'exclude': 'ndim<=1',
       },
       'train': {
-        'steps': 200,
-        'batch_size': 128,
-        'log_steps': 10,
-        'checkpoint_steps': 100,
+        'steps': 640,
+        'batch_size': 64,
+        'log_steps': 20,
+        'checkpoint_steps': 320,
       },
       'eval': {
-        'steps': 50,
+        'steps': 160,
         'data': {'crop': 64, 'size': 32},
         'image_size': 32,
       },

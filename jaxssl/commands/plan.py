@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable, Sequence
+import functools
 import json
 import pathlib
 from typing import Any
@@ -99,12 +100,16 @@ def _found(
     chip = chips.tpu_of(arguments.topology)
     devices = compiled.devices_of(arguments.topology)
     planned, count = plan(), len(devices)
-    measured = _of_report(compiled.compile_step(planned, devices), chip)
+
+    @functools.cache
+    def report(rows: int) -> compiled.Report:
+      return compiled.compile_step(plan(rows), devices)
+
+    start = planned.run.train.batch_size
+    measured = _of_report(report(start), chip)
     if arguments.largest_batch:
       measured['largest batch'] = largest(
-        lambda rows: compiled.compile_step(plan(rows), devices).fits,
-        start=planned.run.train.batch_size,
-        smallest=count,
+        lambda rows: report(rows).fits, start=start, smallest=count
       )
   rows = planned.run.train.batch_size
   per_image = _model_flops(config, planned, arguments.num_examples) / rows

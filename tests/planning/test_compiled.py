@@ -54,12 +54,21 @@ def test_recomputation_is_switched_off_everywhere():
   importlib.util.find_spec('libtpu') is None,
   reason='libtpu is not installed: pip install "jaxssl[tpu]"',
 )
-@pytest.mark.parametrize(('mode', 'fsdp'), [('jit', 2), ('pmap', 1)])
-def test_small_configs_compile_for_a_slice(mode, fsdp):
+@pytest.mark.parametrize(
+  ('mode', 'fsdp', 'chunk', 'collective'),
+  [
+    ('jit', 2, 'none', 'all-gather'),
+    ('pmap', 1, 'none', 'all-reduce'),
+    # The logits in blocks, around the ring of chips.
+    ('pmap', 1, '4', 'collective-permute'),
+  ],
+)
+def test_small_configs_compile_for_a_slice(mode, fsdp, chunk, collective):
   plan = make_plan(
     'quickstart',
     f'--config.train.mode={mode}',
     f'--config.train.fsdp={fsdp}',
+    f'--config.method.chunk={chunk}',
     '--config.encoder.width=0.125',
     '--config.head.out_dim=8192',
     '--config.train.batch_size=16',
@@ -70,6 +79,7 @@ def test_small_configs_compile_for_a_slice(mode, fsdp):
   assert report.fits
   assert 0 < report.needed < 2**30
   assert report.collectives['all-reduce'] > 0
+  assert report.collectives[collective] > 0
   # Half of it is the padding of narrow layers; the head is most of the rest.
   held = compiled.state_bytes(plan, 4)
   assert held < report.memory['state and batch'] < 2 * held
