@@ -1,14 +1,16 @@
 """Does the whole pipeline learn as well as PyTorch's? kNN over three seeds.
 
-Each method of `quality_recipes` on a fixed part of CIFAR-10 (JPEG), trained
-twice from the same weights: by jaxssl (index-driven batches, augmentation under
-`jit`, `train_step`), and by a PyTorch loop with torchvision's transforms,
-timm's encoders, the heads and losses of lightly and PyTorch's optimizers. Both
-sides have the same encoder, the same distribution of views, optimizer,
-schedule, batch and number of steps; they draw batches and views independently.
-`evals.knn` judges both sets of features.
+Each method of `quality_recipes` on 4,864 crops of the photographs that ship
+with scikit-image, or on 5,000 pictures of CIFAR-10 (JPEG), all of 32 pixels,
+trained twice from the same weights: by jaxssl (index-driven batches,
+augmentation under `jit`, `train_step`), and by a PyTorch loop with the
+transforms of torchvision, timm's encoders, the heads and losses of lightly and
+PyTorch's optimizers. Both sides have the same encoder, the same distribution of
+views, optimizer, schedule, batch and number of steps; they draw batches and
+views independently. `evals.knn` judges both sets of features.
 
-  python -m benchmarks.quality --data_dir DIR --out rows.jsonl
+  python -m benchmarks.quality --out rows.jsonl
+  python -m benchmarks.quality --data_dir DIR --methods simclr
 
 DIR is a folder of prepared TFDS data sets with `cifar10_jpeg`.
 
@@ -35,21 +37,29 @@ import scipy.stats
 from benchmarks import quality_jaxssl, rows
 from benchmarks.quality_recipes import RECIPES, SIZE
 from jaxssl import data
+from jaxssl.data import source as source_lib
 from jaxssl.evals.features import Features
 from jaxssl.evals.knn import knn_eval
 
 Images = dict[str, tuple[np.ndarray, np.ndarray]]
 
-NAME = 'cifar10_jpeg'
+PHOTOS, CIFAR10 = 'photos', 'cifar10_jpeg'
 SPLITS = {'train': 'train[:10%]', 'test': 'test[:20%]'}
 CHUNK = 500
 
 
-def load(data_dir: str) -> Images:
+def make_source(split: str, data_dir: str | None) -> source_lib.Source:
+  """Returns crops of photographs, or CIFAR-10 from a folder."""
+  if data_dir is None:
+    return data.make_source(PHOTOS, split=split, crop=2 * SIZE, size=SIZE)
+  return data.Tfds(CIFAR10, data_dir=data_dir, split=SPLITS[split])
+
+
+def load(data_dir: str | None) -> Images:
   """Decodes the images once, for both sides: split -> (images, labels)."""
   images = {}
-  for split, part in SPLITS.items():
-    source = data.Tfds(NAME, data_dir=data_dir, split=part)
+  for split in SPLITS:
+    source = make_source(split, data_dir)
     batches = list(data.eval_batches(source, batch_size=CHUNK, image_size=SIZE))
     mask = np.concatenate([batch['mask'] for batch in batches])
     images[split] = tuple(
@@ -102,7 +112,7 @@ def tolerance(a: list[float], b: list[float]) -> float:
   return float(quantile * pooled * math.sqrt(2 / n))
 
 
-def summary(name: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
+def summary(name: str, on: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
   """Returns the row of all seeds."""
   ours, theirs, untrained = (
     [100 * run[key] for run in runs] for key in ('ours', 'theirs', 'untrained')
@@ -111,7 +121,7 @@ def summary(name: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
   noise = tolerance(ours, theirs) if len(runs) > 1 else math.nan
   verdict = 'within' if abs(difference) <= noise else 'NOT within'
   return rows.row(
-    f'quality/{name}_{NAME}_{SIZE}',
+    f'quality/{name}_{on}_{SIZE}',
     ours=statistics.mean(ours),
     theirs=statistics.mean(theirs),
     unit='% kNN top-1, k = 20',
@@ -137,18 +147,19 @@ def all_rows(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
     for seed in range(args.seeds):
       runs.append(run_seed(ours, name, images, seed))
       print(f'{name}, seed {seed}: {runs[-1]}', flush=True)
-    yield summary(name, runs)
+    yield summary(name, CIFAR10 if args.data_dir else PHOTOS, runs)
 
 
 def main() -> None:
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  parser.add_argument('--data_dir', required=True)
+  parser.add_argument('--data_dir', help='of CIFAR-10; without: photographs')
   parser.add_argument('--seeds', type=int, default=3)
   parser.add_argument('--methods', nargs='+', choices=RECIPES)
   parser.add_argument('--out', help='file to write the rows to, JSON lines')
   args = parser.parse_args()
-  if not (pathlib.Path(args.data_dir) / NAME).is_dir():
-    parser.exit(message=f'not run: there is no {NAME} in {args.data_dir}\n')
+  folder = args.data_dir
+  if folder and not (pathlib.Path(folder) / CIFAR10).is_dir():
+    parser.exit(message=f'not run: there is no {CIFAR10} in {folder}\n')
   rows.report(all_rows(args), args.out)
 
 
