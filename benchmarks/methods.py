@@ -33,8 +33,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks import rows
-from benchmarks.step import PEAK_FLOPS
+from benchmarks import peaks, rows
 from jaxssl import build, config, models
 from jaxssl.planning.abstract import Plan, plan, without_recomputation
 from jaxssl.planning.flops import matmul_flops
@@ -191,8 +190,7 @@ def model_flops(sections: config.Config, batch_size: int | None) -> float:
 
 def peak_flops() -> float | None:
   """Returns the peak of this accelerator, if it is known."""
-  device = jax.devices()[0].device_kind
-  return next((p for card, p in PEAK_FLOPS.items() if card in device), None)
+  return peaks.peak_flops(jax.devices()[0].device_kind)
 
 
 def train_cost(encoder, views, args, **options) -> tuple[Seconds, float]:
