@@ -52,7 +52,7 @@ class Recipe:
   learning_rate: float = 1e-3
   warmup: int = 50
   weight_decay: float = 0.2
-  steps: int = 500
+  steps: int = 1000
   batch: int = 128
 
 

@@ -146,6 +146,7 @@ def method_row(name: str, args: argparse.Namespace) -> dict[str, Any]:
   """Measures the step of one config."""
   with tempfile.TemporaryDirectory() as folder:
     planned = make_plan(name, args.batch_size, folder)
+    flops = model_flops(planned.run.config, args.batch_size)
     run = planned.run
     batch = run.mode.put_batch(jax.tree.map(noise, planned.batch))
     parts = {'method': run.method, 'augment': run.augment, 'tx': run.tx}
@@ -163,7 +164,6 @@ def method_row(name: str, args: argparse.Namespace) -> dict[str, Any]:
     return metrics
 
   whole = seconds_of(one_step, args.steps)
-  flops = model_flops(run.config, args.batch_size)
   images, peak = run.train.batch_size, peak_flops()
   return rows.row(
     f'methods/{name}',

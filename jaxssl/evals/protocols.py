@@ -109,6 +109,26 @@ class Logistic:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class ClipLogistic:
+  """CLIP's linear probe, see `logistic.clip_logistic_eval`.
+
+  Attributes:
+    validation_share: part of the training rows to choose on.
+    seed: seed of the held-out rows.
+    max_iterations: limit of each fit.
+  """
+
+  name: ClassVar[str] = 'logistic_clip-v1'
+  validation_share: float = 0.2
+  seed: int = 0
+  max_iterations: int = logistic.MAX_ITERATIONS
+
+  def run(self, train: Features, test: Features) -> dict[str, float]:
+    """See `Evaluation.run`."""
+    return logistic.clip_logistic_eval(train, test, **settings_of(self))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class FewShot:
   """Logistic regression on a few images a class, see `few_shot.few_shot_eval`.
 
@@ -146,6 +166,7 @@ PROTOCOLS: dict[str, Evaluation] = {
   'linear': Linear(),
   'linear_mae': _LINEAR_MAE,
   'logistic': Logistic(),
+  'logistic_clip': ClipLogistic(),
   'fewshot': FewShot(),
 }
 # Protocols that train the encoder itself: `run(encoder, train, test, folder)`.

@@ -82,10 +82,11 @@ class Method(Protocol):
 
 
 class Contrastive(Method, Protocol):
-  """A method whose loss compares the embeddings of all rows of a batch.
+  """A method whose loss compares all rows of a batch.
 
-  `loss` is `compare` of `embed` of the whole batch. Apart, a batch can be
-  embedded in parts (`train.micro_batches`).
+  `loss` is `contrast.loss` of these two functions: first what a network makes
+  of each row, then what needs all rows. A batch can then be embedded in parts
+  (`train.micro_batches`).
   """
 
   def embed(
@@ -95,25 +96,47 @@ class Contrastive(Method, Protocol):
     batch: Batch,
     *,
     keys: jax.Array,
+    step: jax.Array,
     axis_name: str | None = None,
   ) -> tuple[PyTree, PyTree]:
-    """Runs the networks in training mode.
+    """Runs the encoders in training mode.
 
     Args:
       params: trainable variables.
       state: what the method remembers.
       batch: as in `loss`; any rows.
       keys: typed PRNG keys, one a row.
-      axis_name: as in `loss`.
+      step: as in `loss`.
+      axis_name: as in `loss`, for batch statistics only.
 
     Returns:
-      Embeddings, arrays [b, K], and `Aux.carry`.
+      Arrays [b, ...], and the encoders' new batch statistics (a tree without
+      leaves if there are none).
     """
 
   def compare(
-    self, params: PyTree, embeddings: PyTree, *, axis_name: str | None = None
-  ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """Returns loss and metrics of all embeddings at hand."""
+    self,
+    params: PyTree,
+    state: PyTree,
+    embeddings: PyTree,
+    stats: PyTree,
+    *,
+    step: jax.Array,
+    axis_name: str | None = None,
+  ) -> tuple[jax.Array, Aux]:
+    """Runs what sees all rows: heads with BatchNorm, and the loss.
+
+    Args:
+      params: trainable variables.
+      state: what the method remembers.
+      embeddings: of all rows at hand.
+      stats: the encoders' new batch statistics.
+      step: as in `loss`.
+      axis_name: as in `loss`.
+
+    Returns:
+      What `loss` returns.
+    """
 
 
 class RowSums(NamedTuple):

@@ -7,11 +7,11 @@ from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxssl.methods import contrast
 from jaxssl.methods.base import Aux
 from jaxssl.methods.two_towers import TwoTowers
 from jaxssl.models import Projection, TextEncoder
 from jaxssl.ops import contrastive
-from jaxssl.parallel import collectives
 
 _MAX_SCALE = 100.0
 
@@ -73,22 +73,20 @@ class CLIP:
 
   def loss(self, params, state, batch, *, key, step, axis_name=None):
     """See `Method.loss`."""
-    del step
-    keys = collectives.row_keys(key, len(batch['text']), axis_name)
-    embeddings, carry = self.embed(
-      params, state, batch, keys=keys, axis_name=axis_name
+    return contrast.loss(
+      self, params, state, batch, key=key, step=step, axis_name=axis_name
     )
-    loss, metrics = self.compare(params, embeddings, axis_name=axis_name)
-    return loss, Aux(metrics, carry)
 
-  def embed(self, params, state, batch, *, keys, axis_name=None):
+  def embed(self, params, state, batch, *, keys, step, axis_name=None):
     """See `Contrastive.embed`."""
+    del step
     return self.towers.embed(
       params, state['stats'], batch, keys=keys, axis_name=axis_name
     )
 
-  def compare(self, params, embeddings, *, axis_name=None):
+  def compare(self, params, state, embeddings, stats, *, step, axis_name=None):
     """See `Contrastive.compare`."""
+    del state, step
     scale = jnp.exp(params['logit_scale'])
     loss, top1 = contrastive.clip(
       embeddings['image'],
@@ -97,7 +95,8 @@ class CLIP:
       chunk=self.chunk,
       axis_name=axis_name,
     )
-    return loss, {'contrastive_top1': top1, 'logit_scale': scale}
+    metrics = {'contrastive_top1': top1, 'logit_scale': scale}
+    return loss, Aux(metrics, stats)
 
   def update(self, params, state, carry, *, step):
     """See `Method.update`; clamps the temperature."""

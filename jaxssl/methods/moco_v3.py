@@ -5,12 +5,14 @@ import dataclasses
 from flax import linen as nn
 import jax
 
+from jaxssl.methods import contrast, variables
 from jaxssl.methods import momentum as momentum_lib
-from jaxssl.methods import variables
 from jaxssl.methods.base import Aux
 from jaxssl.models import MoCoV3Head, Net, ViT, reinitialize
+from jaxssl.models.drop_path import fold_keys
 from jaxssl.ops import contrastive, schedules
-from jaxssl.parallel import collectives
+
+_NETWORKS = ('fast', 'slow')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -94,19 +96,48 @@ class MoCoV3:
 
   def loss(self, params, state, batch, *, key, step, axis_name=None):
     """See `Method.loss`."""
-    momentum = schedules.value_at(self.momentum, step)
-    slow = momentum_lib.move(state['slow']['params'], params['net'], momentum)
-    stats, slow_stats = state['stats'], state['slow']['stats']
-    queries, keys = [], []
-    for v, view in enumerate(batch['views']):
-      q_key, k_key = jax.random.split(jax.random.fold_in(key, v))
-      q, stats = self._queries(params, stats, view, q_key, axis_name)
-      k, slow_stats = self._project(slow, slow_stats, view, k_key, axis_name)
-      queries.append(q)
-      keys.append(jax.lax.stop_gradient(k))
+    return contrast.loss(
+      self, params, state, batch, key=key, step=step, axis_name=axis_name
+    )
+
+  def embed(self, params, state, batch, *, keys, step, axis_name=None):
+    """See `Contrastive.embed`."""
+    features, stats = {}, {}
+    for n, name in enumerate(_NETWORKS):
+      features[name], stats[name] = _each_view(
+        'encoder',
+        self.encoder,
+        *self._network(name, params, state, step),
+        batch['views'],
+        axis_name=axis_name,
+        keys=[fold_keys(keys, 2 * v + n) for v in range(2)],
+      )
+    features = {name: [f for f, _ in views] for name, views in features.items()}
+    return {**features, 'slow': jax.lax.stop_gradient(features['slow'])}, stats
+
+  def compare(self, params, state, embeddings, stats, *, step, axis_name=None):
+    """See `Contrastive.compare`."""
+    z, networks = {}, {}
+    for name in _NETWORKS:
+      network, old = self._network(name, params, state, step)
+      z[name], new = _each_view(
+        'head', self.head, network, old, embeddings[name], axis_name=axis_name
+      )
+      new = variables.replace(variables.replace(old, stats[name]), new)
+      networks[name] = {'params': network, 'stats': new}
+    queries, predictor_stats = self._predict(
+      params, state, z['fast'], axis_name
+    )
+    keys = jax.lax.stop_gradient(z['slow'])
     loss1, top1 = self._contrast(queries[0], keys[1], axis_name)
     loss2, top2 = self._contrast(queries[1], keys[0], axis_name)
-    carry = {'stats': stats, 'slow': {'params': slow, 'stats': slow_stats}}
+    carry = {
+      'stats': {
+        'net': networks['fast']['stats'],
+        'predictor': predictor_stats,
+      },
+      'slow': networks['slow'],
+    }
     metrics = {'contrastive_top1': (top1 + top2) / 2}
     return 2 * self.temperature * (loss1 + loss2), Aux(metrics, carry)
 
@@ -123,28 +154,23 @@ class MoCoV3:
       )
     }
 
-  def _queries(self, params, stats, view, key, axis_name):
-    z, net_stats = self._project(
-      params['net'], stats['net'], view, key, axis_name
-    )
-    q, predictor_stats = self.predictor.apply(
-      {'params': params['predictor'], **stats['predictor']},
-      z,
-      train=True,
-      axis_name=axis_name,
-      mutable=list(stats['predictor']),
-    )
-    return q, {'net': net_stats, 'predictor': predictor_stats}
+  def _network(self, name, params, state, step):
+    """Returns parameters and statistics of encoder and projector."""
+    if name == 'fast':
+      return params['net'], state['stats']['net']
+    momentum = schedules.value_at(self.momentum, step)
+    slow = momentum_lib.move(state['slow']['params'], params['net'], momentum)
+    return slow, state['slow']['stats']
 
-  def _project(self, params, stats, view, key, axis_name):
-    return variables.apply_train(
-      self.net,
-      params,
-      stats,
-      view,
-      axis_name=axis_name,
-      keys=collectives.row_keys(key, len(view), axis_name),
-    )
+  def _predict(self, params, state, projections, axis_name):
+    """Returns queries of each view, and the predictor's new statistics."""
+    queries, stats = [], state['stats']['predictor']
+    for z in projections:
+      q, stats = variables.apply_train(
+        self.predictor, params['predictor'], stats, z, axis_name=axis_name
+      )
+      queries.append(q)
+    return queries, stats
 
   def _contrast(self, queries, keys, axis_name):
     return contrastive.info_nce(
@@ -154,3 +180,21 @@ class MoCoV3:
       chunk=self.chunk,
       axis_name=axis_name,
     )
+
+
+def _each_view(name, module, params, stats, views, *, axis_name, keys=None):
+  """Runs a part of a network on one view after the other."""
+  outputs, new = [], {}
+  for v, view in enumerate(views):
+    options = {} if keys is None else {'keys': keys[v]}
+    output, new = variables.apply_part(
+      name,
+      module,
+      params,
+      variables.replace(stats, new),
+      view,
+      axis_name=axis_name,
+      **options,
+    )
+    outputs.append(output)
+  return outputs, new

@@ -8,11 +8,11 @@ from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxssl.methods import contrast
 from jaxssl.methods.base import Aux
 from jaxssl.methods.two_towers import TwoTowers
 from jaxssl.models import Projection, make_text_encoder
 from jaxssl.ops import contrastive
-from jaxssl.parallel import collectives
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -78,22 +78,20 @@ class SigLIP:
 
   def loss(self, params, state, batch, *, key, step, axis_name=None):
     """See `Method.loss`."""
-    del step
-    keys = collectives.row_keys(key, len(batch['text']), axis_name)
-    embeddings, carry = self.embed(
-      params, state, batch, keys=keys, axis_name=axis_name
+    return contrast.loss(
+      self, params, state, batch, key=key, step=step, axis_name=axis_name
     )
-    loss, metrics = self.compare(params, embeddings, axis_name=axis_name)
-    return loss, Aux(metrics, carry)
 
-  def embed(self, params, state, batch, *, keys, axis_name=None):
+  def embed(self, params, state, batch, *, keys, step, axis_name=None):
     """See `Contrastive.embed`."""
+    del step
     return self.towers.embed(
       params, state['stats'], batch, keys=keys, axis_name=axis_name
     )
 
-  def compare(self, params, embeddings, *, axis_name=None):
+  def compare(self, params, state, embeddings, stats, *, step, axis_name=None):
     """See `Contrastive.compare`."""
+    del state, step
     scale = jnp.exp(params['logit_scale'])
     loss, top1 = contrastive.sigmoid(
       embeddings['image'],
@@ -103,11 +101,12 @@ class SigLIP:
       chunk=self.chunk,
       axis_name=axis_name,
     )
-    return loss, {
+    metrics = {
       'contrastive_top1': top1,
       'logit_scale': scale,
       'logit_bias': params['logit_bias'],
     }
+    return loss, Aux(metrics, stats)
 
   def update(self, params, state, carry, *, step):
     """See `Method.update`."""

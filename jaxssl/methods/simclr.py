@@ -5,12 +5,11 @@ import dataclasses
 from flax import linen as nn
 import jax.numpy as jnp
 
-from jaxssl.methods import variables
+from jaxssl.methods import contrast, variables
 from jaxssl.methods.base import Aux
 from jaxssl.models import Net, SimCLRHead
 from jaxssl.models.drop_path import fold_keys
 from jaxssl.ops import contrastive
-from jaxssl.parallel import collectives
 
 # The authors' code returns this many times the loss of the paper, which is the
 # loss here: it sums the two directions where equation 1 averages them. To
@@ -67,36 +66,43 @@ class SimCLR:
 
   def loss(self, params, state, batch, *, key, step, axis_name=None):
     """See `Method.loss`."""
-    del step
-    keys = collectives.row_keys(key, len(batch['views'][0]), axis_name)
-    embeddings, carry = self.embed(
-      params, state, batch, keys=keys, axis_name=axis_name
+    return contrast.loss(
+      self, params, state, batch, key=key, step=step, axis_name=axis_name
     )
-    loss, metrics = self.compare(params, embeddings, axis_name=axis_name)
-    return loss, Aux(metrics, carry)
 
-  def embed(self, params, state, batch, *, keys, axis_name=None):
+  def embed(self, params, state, batch, *, keys, step, axis_name=None):
     """See `Contrastive.embed`."""
-    z, stats = variables.apply_train(
-      self.net,
+    del step
+    (features, _), stats = variables.apply_part(
+      'encoder',
+      self.encoder,
       params,
       state,
       jnp.concatenate(batch['views']),
       axis_name=axis_name,
       keys=jnp.concatenate([fold_keys(keys, v) for v in range(2)]),
     )
-    return jnp.split(z, 2), stats
+    return jnp.split(features, 2), stats
 
-  def compare(self, params, embeddings, *, axis_name=None):
+  def compare(self, params, state, embeddings, stats, *, step, axis_name=None):
     """See `Contrastive.compare`."""
-    del params
+    del step
+    z, head_stats = variables.apply_part(
+      'head',
+      self.head,
+      params,
+      state,
+      jnp.concatenate(embeddings),
+      axis_name=axis_name,
+    )
     loss, top1 = contrastive.nt_xent(
-      *embeddings,
+      *jnp.split(z, 2),
       temperature=self.temperature,
       chunk=self.chunk,
       axis_name=axis_name,
     )
-    return loss, {'contrastive_top1': top1}
+    stats = variables.replace(variables.replace(state, stats), head_stats)
+    return loss, Aux({'contrastive_top1': top1}, stats)
 
   def update(self, params, state, carry, *, step):
     """See `Method.update`."""

@@ -3,7 +3,6 @@
 from typing import Any
 
 from flax import linen as nn
-import jax
 
 PyTree = Any
 
@@ -19,18 +18,17 @@ def apply_train(
   params: PyTree,
   stats: PyTree,
   *inputs: Any,
-  axis_name: str | None = None,
-  keys: jax.Array | None = None,
+  **options: Any,
 ) -> tuple[Any, PyTree]:
   """Runs a module in training mode.
 
   Args:
-    module: takes `train`, `axis_name` and `keys`.
+    module: takes `train` and the options.
     params: its trainable variables.
     stats: its other collections (batch statistics); may be empty.
     *inputs: positional arguments.
-    axis_name: mapped device axis, or None in the global view.
-    keys: typed PRNG keys, one a row, for drop path.
+    **options: `axis_name`: mapped device axis, or None in the global view;
+      `keys`: typed PRNG keys, one a row, for drop path.
 
   Returns:
     The module's result and the new `stats`.
@@ -39,10 +37,41 @@ def apply_train(
     {'params': params, **stats},
     *inputs,
     train=True,
-    axis_name=axis_name,
-    keys=keys,
     mutable=list(stats),
+    **options,
   )
+
+
+def apply_part(
+  name: str,
+  module: nn.Module,
+  params: PyTree,
+  stats: PyTree,
+  *inputs: Any,
+  **options: Any,
+) -> tuple[Any, PyTree]:
+  """Runs the submodule `name` of a larger module in training mode.
+
+  Args:
+    name: of the submodule.
+    module: the submodule.
+    params: trainable variables of the larger module.
+    stats: its other collections.
+    *inputs: positional arguments.
+    **options: as in `apply_train`.
+
+  Returns:
+    The submodule's result, and its new statistics where the larger module has
+    them (`replace`).
+  """
+  own_params, own_stats = split(tower(name, params, stats))
+  result, new = apply_train(module, own_params, own_stats, *inputs, **options)
+  return result, {kind: {name: tree} for kind, tree in new.items()}
+
+
+def replace(stats: PyTree, new: PyTree) -> PyTree:
+  """Returns `stats` with the new ones of some submodules."""
+  return {kind: {**tree, **new.get(kind, {})} for kind, tree in stats.items()}
 
 
 def join(**towers: PyTree) -> PyTree:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from jaxssl.errors import UserError
 from jaxssl.methods import row_sums
-from jaxssl.methods.base import Aux, Method, PyTree
+from jaxssl.methods.base import Method, PyTree
 from jaxssl.parallel import collectives
 
 
@@ -55,7 +55,7 @@ def value_and_grad(method: Method, num_parts: int = 1) -> Callable[..., Any]:
     f'{type(method).__name__} cannot take its batch in parts, because '
     'BatchNorm and keys need all rows at once; set train.micro_batches=1, and '
     'encoder.remat or more devices for memory. Contrastive methods that can '
-    '(GradCache): clip, siglip, and simclr with a head without BatchNorm'
+    '(GradCache), with a vision transformer: clip, siglip, simclr, moco_v3'
   )
 
 
@@ -90,19 +90,20 @@ def _summed(
 def _compared(
   method, num_parts, params, state, batch, *, key, step, axis_name=None
 ):
-  del step
   parts = _parts(batch, key, num_parts, axis_name)
 
   def embed(params: PyTree, part: PyTree) -> tuple[PyTree, PyTree]:
     batch, keys = part
-    return method.embed(params, state, batch, keys=keys, axis_name=axis_name)
+    return method.embed(
+      params, state, batch, keys=keys, step=step, axis_name=axis_name
+    )
 
   _, stats = jax.eval_shape(embed, params, _first(parts))
   _refuse_statistics(stats)
   embeddings = jax.lax.map(lambda part: embed(params, part)[0], parts)
-  (loss, metrics), (direct, cotangents) = jax.value_and_grad(
-    method.compare, argnums=(0, 1), has_aux=True
-  )(params, _join(embeddings), axis_name=axis_name)
+  result, (direct, cotangents) = jax.value_and_grad(
+    method.compare, argnums=(0, 2), has_aux=True
+  )(params, state, _join(embeddings), stats, step=step, axis_name=axis_name)
 
   def add(grads: PyTree, xs: PyTree) -> tuple[PyTree, None]:
     part, cotangent = xs
@@ -110,7 +111,7 @@ def _compared(
     return jax.tree.map(jnp.add, grads, *pull_back(cotangent)), None
 
   grads, _ = jax.lax.scan(add, direct, (parts, _cut(cotangents, num_parts)))
-  return (loss, Aux(metrics, stats)), grads
+  return result, grads
 
 
 def _parts(
@@ -128,7 +129,7 @@ def _parts(
 def _refuse_statistics(stats: PyTree) -> None:
   if jax.tree.leaves(stats):
     raise UserError(
-      'train.micro_batches needs encoders and heads without BatchNorm, whose '
+      'train.micro_batches needs an encoder without BatchNorm, whose '
       'statistics would be those of a part of the batch; use a vision '
       'transformer, or encoder.remat or more devices for memory'
     )

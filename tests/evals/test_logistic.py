@@ -167,3 +167,30 @@ def test_sweep_ends_after_three_penalties_without_gain(digits, monkeypatch):
   monkeypatch.setattr(logistic, 'fit', lambda *_, **__: None)
   scores = logistic._sweep(*digits, logistic.PENALTIES, 10)
   assert scores == {1e5: 0.1, 1e4: 0.5, 1e3: 0.4, 1e2: 0.5, 1e1: 0.3}
+
+
+def test_clip_sweep_finds_the_peak_of_a_hill_with_few_fits():
+  peak = 53
+  scores = logistic.halving_search(lambda index: -abs(index - peak))
+  assert logistic.best_of(scores) == peak
+  assert len(scores) == 7 + 4 * 2
+
+
+def test_clip_sweep_stays_on_the_grid_and_takes_the_first_of_equals():
+  scores = logistic.halving_search(lambda index: 0.0)
+  assert logistic.best_of(scores) == 0
+  assert min(scores) == 0
+  scores = logistic.halving_search(float)
+  assert max(scores) == logistic.best_of(scores) == logistic.CLIP_STEPS
+
+
+def test_clip_probe_equals_scikit_learn_with_the_c_it_chose(digits):
+  train, test = digits
+  found = logistic.clip_logistic_eval(train, test)
+  theirs = LogisticRegression(C=found['c'], max_iter=1000).fit(
+    train.features, train.labels
+  )
+  # The last fits stop at the same tolerance, along other paths.
+  wanted = theirs.score(test.features, test.labels)
+  assert found['top1'] == pytest.approx(wanted, abs=0.005)
+  assert 9 <= found['fits'] <= 15

@@ -70,6 +70,11 @@ def test_defaults_of_the_versions():
       'seed': 0,
       'max_iterations': 1000,
     },
+    'logistic_clip-v1': {
+      'validation_share': 0.2,
+      'seed': 0,
+      'max_iterations': 1000,
+    },
     'fewshot-v1': {
       'shots': (1, 2, 4, 8, 16),
       'draws': 5,

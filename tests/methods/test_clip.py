@@ -144,7 +144,8 @@ def test_initial_loss_is_what_theory_says(method):
   params, _ = _init(method)
   rows = 8
   x, y = np.random.default_rng(0).normal(size=(2, rows, 65536))
-  loss, _ = method.compare(params, {'image': x, 'text': y})
+  embeddings = {'image': x, 'text': y}
+  loss, _ = method.compare(params, (), embeddings, {}, step=0)
   # The cosines of random vectors of 65536 numbers are about 1/256.
   expected = {
     CLIP: math.log(rows),
