@@ -144,7 +144,7 @@ GPU = {
   'clip': Family(
     method='clip',
     work=_clip(
-      224, 1024, dim=768, depth=12, num_heads=12, mlp_ratio=4.0, patch_size=32
+      224, 512, dim=768, depth=12, num_heads=12, mlp_ratio=4.0, patch_size=32
     ),
     views=(224,),
     head={'out_dim': 512},
