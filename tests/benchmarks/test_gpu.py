@@ -40,8 +40,8 @@ def test_both_tables_have_the_same_families():
   [
     # Four turns; forward and twice as much backward of torchvision's 4.09 GMAC.
     ('rotation', 4 * 3 * 8.18),
-    # Three times 8.8 for 50 tokens of ViT-B and 10.7 for the decoder, 197 tokens
-    # through 8 blocks of width 512.
+    # Three times 8.8 for 50 tokens of ViT-B and 10.7 for 197 tokens in the
+    # decoder, 8 blocks of width 512.
     ('mae', 58.5),
   ],
 )
