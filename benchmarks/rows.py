@@ -1,8 +1,8 @@
 """How every benchmark reports: one JSON object a row."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+import contextlib
 import json
-import pathlib
 from typing import Any
 
 
@@ -44,18 +44,33 @@ def row(
   }
 
 
-def report(rows: Iterable[dict[str, Any]], out: str | None) -> None:
-  """Prints each row as it comes and writes all of them to the file `out`."""
-  lines = list(_printed(rows))
-  if out:
-    pathlib.Path(out).write_text(''.join(lines), encoding='utf-8')
+def failed(row: dict[str, Any], reason: str) -> dict[str, Any]:
+  """Returns the row of a measurement of which a side failed, with the reason.
+
+  What was measured nevertheless stays in it.
+  """
+  return {**row, 'failed': reason}
 
 
-def _printed(rows) -> Iterator[str]:
-  for each in rows:
-    line = json.dumps(each)
-    print(line, flush=True)
-    yield line + '\n'
+def report(rows: Iterable[dict[str, Any]], out: str | None) -> int:
+  """Prints each row as it comes, and writes it to the file `out` at once.
+
+  Returns:
+    1 if a row has failed, otherwise 0: the exit code of a benchmark.
+  """
+  code = 0
+  with contextlib.ExitStack() as stack:
+    file = None
+    if out:
+      file = stack.enter_context(open(out, 'w', encoding='utf-8'))
+    for each in rows:
+      line = json.dumps(each)
+      print(line, flush=True)
+      if file:
+        file.write(line + '\n')
+        file.flush()
+      code = 1 if 'failed' in each else code
+  return code
 
 
 def _rounded(value: float | None) -> float | None:

@@ -26,26 +26,35 @@ import subprocess
 import sys
 from typing import Any
 
-from benchmarks import rows, workloads
-
-# Dense bfloat16, from the data sheet of the SXM card.
-PEAK_FLOPS = {'H100': 989e12, 'H200': 989e12}
+from benchmarks import peaks, rows, workloads
 
 
-def measure(module: str, *arguments: str, platform: str) -> dict[str, Any]:
+def measure(
+  module: str, *arguments: str, platform: str, timeout: float | None = None
+) -> dict[str, Any]:
   """Runs a worker in a fresh process and returns what it printed.
 
+  Args:
+    module: of this package.
+    *arguments: of its command line.
+    platform: `JAX_PLATFORMS`.
+    timeout: seconds after which it is given up.
+
   Raises:
-    subprocess.CalledProcessError: if the worker failed.
+    subprocess.CalledProcessError: if the worker failed; with its `stderr`.
+    subprocess.TimeoutExpired: if it took too long.
   """
   command = [sys.executable, '-W', 'ignore', '-m', f'benchmarks.{module}']
   done = subprocess.run(
     [*command, *arguments],
-    stdout=subprocess.PIPE,
-    check=True,
+    capture_output=True,
+    check=False,
     text=True,
+    timeout=timeout,
     env=os.environ | {'JAX_PLATFORMS': platform},
   )
+  sys.stderr.write(done.stderr)
+  done.check_returncode()
   return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -121,7 +130,7 @@ def gpu_row(name: str, args: argparse.Namespace) -> dict[str, Any]:
     for _ in range(args.repeats)
   ]
   device, batch = runs[0]['device'], workloads.GPU[name].batch
-  peak = next((p for card, p in PEAK_FLOPS.items() if card in device), None)
+  peak = peaks.peak_flops(device)
   flops, seconds = runs[0]['flops'], median(runs)
   return rows.row(
     f'step/gpu/{name}',

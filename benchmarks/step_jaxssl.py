@@ -19,6 +19,7 @@ import numpy as np
 from benchmarks import workloads
 from benchmarks.workloads import Workload
 from jaxssl import models
+from jaxssl.methods.base import Method
 from jaxssl.methods.simclr import SimCLR
 from jaxssl.ops import schedules
 from jaxssl.parallel import modes
@@ -54,19 +55,32 @@ def make_batch(work: Workload) -> dict[str, Any]:
   return {'views': views}
 
 
-def seconds_a_step(work: Workload, steps: int, dtype: str) -> dict[str, Any]:
-  """Compiles, warms up and times each of `steps` steps."""
-  parts = {
-    'method': make_method(work, dtype),
+def make_parts(method: Method, optimizer: str) -> dict[str, Any]:
+  """Returns what `train_step` takes besides the state and a batch of views."""
+  return {
+    'method': method,
     'augment': keep_views,
     'tx': optim.make_optimizer(
-      name=work.optimizer,
+      name=optimizer,
       learning_rate=schedules.constant(start=LEARNING_RATE),
-      weight_decay=DECAY[work.optimizer],
+      weight_decay=DECAY[optimizer],
     ),
   }
+
+
+def seconds_a_step(
+  parts: dict[str, Any], batch: dict[str, Any], steps: int, *, warm_up: int = 1
+) -> dict[str, Any]:
+  """Compiles, warms up and times each of `steps` steps.
+
+  Args:
+    parts: of `make_parts`.
+    batch: with `views`, on the host.
+    steps: that are timed.
+    warm_up: steps before them.
+  """
   mode = modes.make_mode('jit', num_devices=1)
-  batch = mode.put_batch(make_batch(work))
+  batch = mode.put_batch(batch)
   init = functools.partial(init_state, **parts)
   state = mode.init(init, jax.random.key(0), batch)
   parameters = num_parameters(state.params)
@@ -74,7 +88,8 @@ def seconds_a_step(work: Workload, steps: int, dtype: str) -> dict[str, Any]:
   step = mode.compile(functools.partial(train_step, **parts))
   step = step.lower(state, batch).compile()
   compile_seconds = time.perf_counter() - start
-  state, _ = jax.block_until_ready(step(state, batch))
+  for _ in range(warm_up):
+    state, _ = jax.block_until_ready(step(state, batch))
   seconds, cpu_seconds = [], []
   for _ in range(steps):
     start, cpu_start = time.perf_counter(), time.process_time()
@@ -87,7 +102,14 @@ def seconds_a_step(work: Workload, steps: int, dtype: str) -> dict[str, Any]:
     'compile_seconds': compile_seconds,
     'parameters': parameters,
     'loss': float(metrics['loss']),
+    'peak_bytes': peak_bytes(),
   }
+
+
+def peak_bytes() -> int | None:
+  """Returns the most memory that arrays had; None where nobody counts."""
+  stats = jax.devices()[0].memory_stats() or {}
+  return stats.get('peak_bytes_in_use')
 
 
 def forward_flops(work: Workload) -> int:
@@ -141,7 +163,8 @@ def main() -> None:
   parser.add_argument('--dtype', default='float32')
   args = parser.parse_args()
   work = (workloads.CPU | workloads.GPU)[args.workload]
-  result = seconds_a_step(work, args.steps, args.dtype)
+  parts = make_parts(make_method(work, args.dtype), work.optimizer)
+  result = seconds_a_step(parts, make_batch(work), args.steps)
   # Forward, and two products as large for each in the backward pass.
   result['flops'] = 3 * forward_flops(work) * 2 * work.batch
   result['matmul_gflops'] = matmul_rate()

@@ -6,6 +6,7 @@ Prints one JSON object; `benchmarks.step` runs it beside the step of jaxssl.
 """
 
 import argparse
+from collections.abc import Callable, Iterable
 import json
 import time
 from typing import Any
@@ -24,15 +25,12 @@ from benchmarks.workloads import Workload
 VARIANTS = ('eager', 'channels_last', 'compile')
 
 
-def make_optimizer(work: Workload, net) -> torch.optim.Optimizer:
-  """Returns the optimizer in its fastest implementation on a CPU."""
-  parameters = [p for p in net.parameters() if p.requires_grad]
-  options = {
-    'lr': LEARNING_RATE,
-    'weight_decay': DECAY[work.optimizer],
-    'fused': True,
-  }
-  if work.optimizer == 'sgd':
+def make_optimizer(
+  name: str, parameters: Iterable[torch.nn.Parameter]
+) -> torch.optim.Optimizer:
+  """Returns the optimizer in its fastest implementation."""
+  options = {'lr': LEARNING_RATE, 'weight_decay': DECAY[name], 'fused': True}
+  if name == 'sgd':
     return torch.optim.SGD(parameters, momentum=0.9, **options)
   return torch.optim.AdamW(parameters, **options)
 
@@ -49,7 +47,8 @@ def seconds_a_step(work: Workload, steps: int, variant: str) -> dict[str, Any]:
   ):
     net = net.to(memory_format=torch.channels_last)
     views = views.contiguous(memory_format=torch.channels_last)
-  optimizer = make_optimizer(work, net)
+  trained = [p for p in net.parameters() if p.requires_grad]
+  optimizer = make_optimizer(work.optimizer, trained)
 
   def loss_fn(images):
     return torch_simclr.nt_xent(net(images), TEMPERATURE)
@@ -57,24 +56,51 @@ def seconds_a_step(work: Workload, steps: int, variant: str) -> dict[str, Any]:
   if variant == 'compile':
     loss_fn = torch.compile(loss_fn)
 
-  def step() -> tuple[float, float]:
-    start, cpu_start = time.perf_counter(), time.process_time()
+  def step() -> torch.Tensor:
     optimizer.zero_grad(set_to_none=True)
     loss = loss_fn(views)
     loss.backward()
     optimizer.step()
-    step.loss = loss.item()
-    return time.perf_counter() - start, time.process_time() - cpu_start
+    return loss
 
-  warm_up, _ = step()
-  seconds, cpu_seconds = zip(*(step() for _ in range(steps)), strict=True)
+  parameters = torch_simclr.num_parameters(net)
+  return {**time_steps(step, steps), 'parameters': parameters}
+
+
+def time_steps(
+  step: Callable[[], torch.Tensor], steps: int, *, warm_up: int = 1
+) -> dict[str, Any]:
+  """Times each of `steps` steps until the device has finished it.
+
+  Args:
+    step: changes a network; returns the loss.
+    steps: that are timed.
+    warm_up: steps before them; the first compiles.
+  """
+  seconds, cpu_seconds = [], []
+  for number in range(warm_up + steps):
+    if number == warm_up and torch.cuda.is_available():
+      torch.cuda.reset_peak_memory_stats()
+    start, cpu_start = time.perf_counter(), time.process_time()
+    loss = step()
+    if torch.cuda.is_available():
+      torch.cuda.synchronize()
+    seconds.append(time.perf_counter() - start)
+    cpu_seconds.append(time.process_time() - cpu_start)
   return {
-    'seconds': seconds,
-    'cpu_seconds': cpu_seconds,
-    'compile_seconds': warm_up,
-    'parameters': torch_simclr.num_parameters(net),
-    'loss': step.loss,
+    'seconds': seconds[warm_up:],
+    'cpu_seconds': cpu_seconds[warm_up:],
+    'compile_seconds': seconds[0],
+    'loss': loss.item(),
+    'peak_bytes': peak_bytes(),
   }
+
+
+def peak_bytes() -> int | None:
+  """Returns the most memory that tensors had; None where nobody counts."""
+  if not torch.cuda.is_available():
+    return None
+  return torch.cuda.max_memory_allocated()
 
 
 def matmul_rate(size: int = 2048, repeats: int = 5) -> float:

@@ -5,7 +5,9 @@ changes), `loss(views)`, which the gradient is taken of, and `after_step()`,
 which runs after the optimizer. Networks start with weights of jaxssl.
 """
 
+from collections.abc import Callable
 import copy
+import math
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from benchmarks import torch_simclr
 
 torch_simclr.libraries()
 
+NUM_ROTATIONS = 4
 PyTree = Any
 Views = list[torch.Tensor]
 
@@ -24,11 +27,19 @@ Views = list[torch.Tensor]
 class SimCLR:
   """NT-Xent of two views in one forward pass."""
 
-  def __init__(self, net: nn.Sequential, *, temperature: float):
+  def __init__(
+    self,
+    net: nn.Sequential,
+    *,
+    temperature: float,
+    criterion: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    | None = None,
+  ):
     from lightly.loss import NTXentLoss
 
     self.net, self.encoder = net, net[0]
-    self._criterion = NTXentLoss(temperature=temperature)
+    # lightly's selects by a mask, for which a GPU has to be waited for.
+    self._criterion = criterion or NTXentLoss(temperature=temperature)
 
   def parameters(self) -> list[nn.Parameter]:
     """Returns what the optimizer changes."""
@@ -53,12 +64,16 @@ class MoCo:
     self.net, self.encoder, self.momentum = net, net[0], momentum
     self.slow = copy.deepcopy(net)
     self._criterion = NTXentLoss(temperature, memory_bank_size=queue.shape)
+    self.set_queue(queue)
+
+  def set_queue(self, queue: Any) -> None:
+    """Replaces the keys by others [K, D]."""
     self._criterion.memory_bank.bank = torch.tensor(np.array(queue))
 
   @property
   def queue(self) -> np.ndarray:
     """Keys [K, D], as lightly keeps them."""
-    return self._criterion.memory_bank.bank.numpy()
+    return self._criterion.memory_bank.bank.cpu().numpy()
 
   def parameters(self) -> list[nn.Parameter]:
     """Returns what the optimizer changes."""
@@ -69,7 +84,7 @@ class MoCo:
     move(self.slow, self.net, self.momentum)
     with torch.no_grad():
       keys = self.slow(views[1])
-    return self._criterion(self.net(views[0]), keys)
+    return as_it_is(self._criterion, self.net(views[0]), keys)
 
   def after_step(self) -> None:
     """The slow network moves before its keys are computed."""
@@ -109,7 +124,7 @@ class MoCoV3:
 
   def _contrast(self, queries, keys):
     logits = F.normalize(queries) @ F.normalize(keys).T / self.temperature
-    labels = torch.arange(len(logits))
+    labels = torch.arange(len(logits), device=logits.device)
     return 2 * self.temperature * F.cross_entropy(logits, labels)
 
 
@@ -200,9 +215,13 @@ class MAE:
 
     (images,) = views
     size = (len(images), self._masked.sequence_length)
-    keep, hidden = utils.random_token_mask(size, mask_ratio=self._ratio)
+    keep, hidden = utils.random_token_mask(
+      size, mask_ratio=self._ratio, device=images.device
+    )
     seen = self._embed(self._masked.encode(images, idx_keep=keep))
-    tokens = utils.repeat_token(self._decoder.mask_token, size)
+    # Under autocast, tokens come in half precision and the parameter does not.
+    empty = self._decoder.mask_token.to(seen.dtype)
+    tokens = utils.repeat_token(empty, size)
     tokens = utils.set_at_index(tokens, keep, seen)
     decoded = utils.get_at_index(self._decoder(tokens), hidden)
     # Places count the class token, patches do not.
@@ -213,10 +232,68 @@ class MAE:
     """There is only one network."""
 
 
+class Rotation:
+  """Four quarter turns of an image, told apart by a linear classifier."""
+
+  def __init__(self, net: nn.Sequential):
+    self.net, self.encoder = net, net[0]
+
+  def parameters(self) -> list[nn.Parameter]:
+    """Returns what the optimizer changes."""
+    return trainable(self.net)
+
+  def loss(self, views: Views) -> torch.Tensor:
+    """Returns the loss of views [b, 3, H, H]."""
+    turned = [torch.rot90(views[0], k, (2, 3)) for k in range(NUM_ROTATIONS)]
+    images = torch.stack(turned, 1).flatten(0, 1)
+    images = images.contiguous(memory_format=torch.channels_last)
+    labels = torch.arange(NUM_ROTATIONS, device=images.device)
+    return F.cross_entropy(self.net(images), labels.repeat(len(views[0])))
+
+  def after_step(self) -> None:
+    """There is only one network."""
+
+
+class CLIP:
+  """open_clip's model, and its loss on one device."""
+
+  def __init__(self, model: nn.Module):
+    self.model, self.encoder = model, model.visual
+
+  def parameters(self) -> list[nn.Parameter]:
+    """Returns what the optimizer changes."""
+    return trainable(self.model)
+
+  def loss(self, views: Views) -> torch.Tensor:
+    """Returns the loss of images [b, 3, H, W] and token ids [b, L]."""
+    x, y, scale = self.model(*views)
+    logits = scale * x @ y.T
+    labels = torch.arange(len(logits), device=logits.device)
+    return (
+      F.cross_entropy(logits, labels) + F.cross_entropy(logits.T, labels)
+    ) / 2
+
+  def after_step(self) -> None:
+    """Keeps the temperature in the bounds of CLIP."""
+    with torch.no_grad():
+      self.model.logit_scale.clamp_(0.0, math.log(100.0))
+
+
 def trainable(module: nn.Module) -> list[nn.Parameter]:
   return [p for p in module.parameters() if p.requires_grad]
 
 
+@torch.compiler.disable
+def as_it_is(module: nn.Module, *args: torch.Tensor) -> torch.Tensor:
+  """Calls a module that `torch.compile` shall leave alone.
+
+  The place in lightly's memory bank is a number that changes every step, and
+  each would be compiled anew.
+  """
+  return module(*args)
+
+
+@torch.compiler.disable
 def move(slow: nn.Module, fast: nn.Module, momentum: float) -> None:
   """Moves the parameters; buffers are those of each network."""
   from lightly.models import utils

@@ -5,9 +5,12 @@ import sys
 
 import pytest
 
-LAUNCH = pathlib.Path(__file__).parents[2] / 'launch'
+ROOT = pathlib.Path(__file__).parents[2]
 SCRIPTS = sorted(
-  path for path in LAUNCH.iterdir() if path.suffix in ('.sh', '.sbatch')
+  path
+  for folder in ('launch', 'benchmarks')
+  for path in (ROOT / folder).iterdir()
+  if path.suffix in ('.sh', '.sbatch')
 )
 
 
@@ -21,7 +24,7 @@ def test_shellcheck_has_nothing_to_say(path):
     pytest.skip('shellcheck is not installed')
   done = subprocess.run(
     [program, '--shell=bash', '--external-sources', str(path)],
-    cwd=LAUNCH.parent,
+    cwd=ROOT,
     capture_output=True,
     text=True,
     check=False,
