@@ -15,6 +15,7 @@ import logging
 import os
 import pathlib
 import re
+import signal
 import sys
 import threading
 import traceback
@@ -99,6 +100,7 @@ def start(
       f'the processes do not find each other (detected: {cluster or "nothing"}'
       f'; given: {given}): {why}'
     ) from error
+  _put_back_sigterm()
 
 
 @contextlib.contextmanager
@@ -159,6 +161,16 @@ def _initialize(*args: Any, **kwargs: Any) -> None:
 
   threading.Thread(target=connect, daemon=True).start()
   done.result(CONNECT)
+
+
+def _put_back_sigterm() -> None:
+  """Undoes what JAX has done to SIGTERM, behind Python's back.
+
+  Its handler only takes a note for whoever asks it, which nobody does here.
+  """
+  if threading.current_thread() is threading.main_thread():
+    before = signal.getsignal(signal.SIGTERM)
+    signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def _count() -> int:
