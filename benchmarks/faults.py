@@ -23,6 +23,7 @@ takes seconds less; `tests/commands/test_interruptions.py` starts real commands.
 """
 
 import argparse
+import atexit
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
@@ -64,6 +65,7 @@ PRELOAD = (
 ENVIRONMENT = {
   'JAX_PLATFORMS': 'cpu',
   'JAX_NUM_CPU_DEVICES': '1',
+  'JAX_ENABLE_COMPILATION_CACHE': 'true',
   'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0',
   'TF_CPP_MIN_LOG_LEVEL': '3',
   # Runs compile much and compute little.
@@ -106,6 +108,16 @@ class Command:
     return self._process.exitcode
 
 
+def prepare(compiled: pathlib.Path) -> None:
+  """Says how commands run, before the first is started.
+
+  Args:
+    compiled: folder of compiled programs, for all of them.
+  """
+  os.environ.update(ENVIRONMENT, JAX_COMPILATION_CACHE_DIR=str(compiled))
+  multiprocessing.get_context('forkserver').set_forkserver_preload(PRELOAD)
+
+
 # Several threads start commands, which `multiprocessing` does not expect.
 _STARTING = threading.Lock()
 
@@ -117,7 +129,10 @@ def _run(arguments: list[str], log: str) -> None:
     os.dup2(file, stream)
   from jaxssl import cli
 
-  sys.exit(cli.main(arguments))
+  code = cli.main(arguments)
+  # Left out in forked processes: several that are joined leave each other here.
+  atexit._run_exitfuncs()
+  sys.exit(code)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -429,9 +444,7 @@ def campaign(
     workers: runs at a time.
   """
   with tempfile.TemporaryDirectory() as folder:
-    os.environ.update(ENVIRONMENT)
-    os.environ['JAX_COMPILATION_CACHE_DIR'] = f'{folder}/compiled'
-    multiprocessing.get_context('forkserver').set_forkserver_preload(PRELOAD)
+    prepare(pathlib.Path(folder) / 'compiled')
     shares = [
       Campaign(
         method,

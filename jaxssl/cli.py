@@ -1,7 +1,8 @@
 """The command line: `jaxssl COMMAND ...`.
 
-Exit codes: 0 done; 2 bad usage, config or data, told in one line; 42 stopped
-on request after saving (start the same command again).
+Exit codes: 0 done; 1 another process of the run was lost; 2 bad usage, config
+or data; 42 stopped on request after saving. All but 0 are told in one line;
+after 1 and 42 the same command goes on.
 """
 
 import argparse
@@ -13,7 +14,7 @@ import signal
 import sys
 
 from jaxssl import config, paths
-from jaxssl.errors import UserError, unknown
+from jaxssl.errors import LostProcessError, UserError, unknown
 
 # name -> module of jaxssl.commands, loaded when used: --help takes no JAX.
 COMMANDS = {
@@ -35,6 +36,7 @@ _MODULES = {
   'import': 'import_weights',
   'export': 'export_weights',
 }
+EXIT_LOST = 1
 EXIT_USAGE = 2
 EXIT_PREEMPTED = 42
 EXIT_INTERRUPTED = 130
@@ -51,19 +53,30 @@ def main(argv: Sequence[str] | None = None) -> int:
       raise unknown('command', argv[0], COMMANDS)
     with _sigterm_as_ctrl_c():
       return _run(argv[0], argv[1:])
-  except UserError as error:
+  except (Exception, KeyboardInterrupt) as error:
+    return tell(error, argv[0])
+
+
+def tell(error: BaseException, command: str) -> int:
+  """Prints in one line what ended a command; returns the exit code.
+
+  Args:
+    error: what was raised.
+    command: key of `COMMANDS`.
+
+  Raises:
+    BaseException: the error itself, if it is not a foreseen one.
+  """
+  if isinstance(error, KeyboardInterrupt):
+    return _interrupted(command)
+  # An `OSError` is a full disk, a file system that is gone, no permission.
+  if isinstance(error, UserError | OSError):
     print(f'jaxssl: {" ".join(str(error).split())}', file=sys.stderr)
-    return EXIT_USAGE
-  except OSError as error:  # disk full, file system gone, no permission
-    print(f'jaxssl: {" ".join(str(error).split())}', file=sys.stderr)
-    return EXIT_USAGE
-  except KeyboardInterrupt:
-    return _interrupted(argv[0])
-  except Exception as error:
-    if not paths.is_of_store(error):  # no network, no permission, no bucket
-      raise
-    print(f'jaxssl: {type(error).__name__}: {error}', file=sys.stderr)
-    return EXIT_USAGE
+    return EXIT_LOST if isinstance(error, LostProcessError) else EXIT_USAGE
+  if not paths.is_of_store(error):  # no network, no permission, no bucket
+    raise error
+  print(f'jaxssl: {type(error).__name__}: {error}', file=sys.stderr)
+  return EXIT_USAGE
 
 
 def _run(name: str, argv: Sequence[str]) -> int:
@@ -77,10 +90,9 @@ def _run(name: str, argv: Sequence[str]) -> int:
   config.parse_overrides(overrides)
   arguments = parser.parse_args([a for a in argv if a not in overrides])
   _start_logging()
-  if hasattr(command, 'start'):
-    command.start(arguments)
-  _prepare_jax()
-  return command.run(arguments, overrides)
+  with getattr(command, 'joined', contextlib.nullcontext)(arguments):
+    _prepare_jax()
+    return command.run(arguments, overrides)
 
 
 @contextlib.contextmanager

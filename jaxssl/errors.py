@@ -15,6 +15,14 @@ class UserError(ValueError):
   """
 
 
+class LostProcessError(UserError):
+  """Another process of the run has ended, or is out of reach.
+
+  Nothing that was given need be wrong: the command line exits with code 1, not
+  2, and the same commands go on.
+  """
+
+
 def unknown(kind: str, name: object, options: Iterable[str]) -> UserError:
   """Returns the error for a name that is not one of `options`.
 

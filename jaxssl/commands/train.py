@@ -1,14 +1,15 @@
 """`jaxssl train`: pre-trains an encoder, or goes on with it."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 import contextlib
+import functools
 import logging
 
 import jax
 
 from jaxssl.build import Run, build
-from jaxssl.cli import EXIT_PREEMPTED
+from jaxssl.cli import EXIT_PREEMPTED, tell
 from jaxssl.commands import configs
 from jaxssl.config import config_hash
 from jaxssl.errors import UserError
@@ -23,6 +24,7 @@ from jaxssl.train.writers import JsonLines, TensorBoard
 from jaxssl.weights.exported import save_encoder
 
 _log = logging.getLogger(__name__)
+_tell = functools.partial(tell, command='train')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,13 +40,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument('--process_id', type=int, help='this one, from 0')
 
 
-def start(arguments: argparse.Namespace) -> None:
+@contextlib.contextmanager
+def joined(arguments: argparse.Namespace) -> Iterator[None]:
   """Joins the other processes, if there are; before any device is used."""
-  processes.start(
-    coordinator=arguments.coordinator,
-    num_processes=arguments.num_processes,
-    process_id=arguments.process_id,
-  )
+  with processes.ending_together(_tell):
+    processes.start(
+      coordinator=arguments.coordinator,
+      num_processes=arguments.num_processes,
+      process_id=arguments.process_id,
+    )
+    yield
 
 
 def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
@@ -104,7 +109,8 @@ def train_in_workdir(run_: Run, workdir: Workdir) -> TrainState:
       writers.append(TensorBoard(workdir.path / 'tensorboard'))
     return writers
 
-  with contextlib.closing(checkpoints):
+  # Closing waits for the others, so whether they live is found out before.
+  with contextlib.closing(checkpoints), processes.ending_together(_tell):
     state = train(job, checkpoints=checkpoints, make_writers=make_writers)
   towers = run_.method.export(state.params, state.method_state)
   exported = exported_encoder(run_, towers, run_.num_steps)

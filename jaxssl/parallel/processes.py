@@ -2,22 +2,32 @@
 
 Every process runs the same program on its own devices. Files are written by
 process 0 alone; the checkpoints' arrays are Orbax's affair. Whatever makes a
-process stop must be known to all of them, or the rest would wait for it.
+process stop must be known to all of them, or the rest would wait for it: they
+ask each other, or it ends so that they notice (`ending_together`).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent import futures
+import contextlib
 import hashlib
+import itertools
 import logging
 import os
 import pathlib
+import re
+import signal
+import sys
+import threading
+import traceback
+from typing import Any, NoReturn
 
 import jax
-from jax._src import clusters
+from jax._src import clusters, distributed
 from jax.experimental import multihost_utils
 import numpy as np
 
 import jaxssl
-from jaxssl.errors import UserError
+from jaxssl.errors import LostProcessError, UserError
 from jaxssl.parallel import slurm
 
 _log = logging.getLogger(__name__)
@@ -26,6 +36,20 @@ _ENVIRONMENT = (
   'JAX_NUM_PROCESSES',
   'JAX_PROCESS_ID',
 )
+# Seconds. JAX ends all processes of which one was silent for `SILENCE`; it is
+# the only thing that ends a wait for a machine that is frozen or cut off.
+CONNECT = 300
+SILENCE = 100
+# Processes that are done wait for each other. What they do after their last
+# common act takes seconds.
+SHUTDOWN = 60
+# What all raise, all raise at the same place.
+TOGETHER = 10
+# Said by XLA's collectives, JAX's coordinator, and Orbax's barriers of it.
+_LOST = re.compile(
+  'Gloo|NCCL|coordination|[Bb]arrier|heartbeat|UNAVAILABLE|DEADLINE_EXCEEDED'
+)
+_failures = itertools.count()
 
 
 def start(
@@ -46,8 +70,8 @@ def start(
     process_id: which one this is, from 0.
 
   Raises:
-    UserError: if only some are known, they make no sense, or the others are
-      not reached within five minutes.
+    UserError: if only some are known, or they make no sense.
+    LostProcessError: if the others are not reached within five minutes.
   """
   given = {
     'coordinator': coordinator or os.environ.get(_ENVIRONMENT[0]),
@@ -69,17 +93,123 @@ def start(
   _check(given)
   own = slurm.local_device_ids(os.environ) if cluster == 'slurm' else None
   try:
-    jax.distributed.initialize(
-      given['coordinator'],
-      given['num_processes'],
-      given['process_id'],
-      local_device_ids=own,
-    )
+    _initialize(*given.values(), local_device_ids=own)
   except (RuntimeError, ValueError, OSError) as error:
-    raise UserError(
+    why = str(error) or f'not within {CONNECT} s'
+    raise LostProcessError(
       f'the processes do not find each other (detected: {cluster or "nothing"}'
-      f'; given: {given}): {error}'
+      f'; given: {given}): {why}'
     ) from error
+  _put_back_sigterm()
+
+
+@contextlib.contextmanager
+def ending_together(tell: Callable[[BaseException], int]) -> Iterator[None]:
+  """Within it, a process that fails alone takes no others with it into a wait.
+
+  What all processes raise (a disagreement, a loss that is not finite) unwinds
+  as in one process. A process that fails alone would wait while it unwinds, to
+  end a save or to shut down, for others that wait for it in a step. So it tells
+  why, and ends without tidying up. The others notice, and do the same.
+
+  Args:
+    tell: prints an error in one line and returns the exit code, or raises it.
+  """
+  try:
+    yield
+  except (Exception, KeyboardInterrupt) as error:
+    if distributed.global_state.client is None or _count() == 1:
+      raise
+    reason = _lost(error)
+    if isinstance(error, LostProcessError):
+      _leave(error, tell)
+    if reason is not None:
+      message = (
+        f'another process of the run has ended or is out of reach ({reason}); '
+        'it has told why, if it could; start all again to go on from the last '
+        'checkpoint'
+      )
+      _leave(LostProcessError(message), tell)
+    if not _all_fail():
+      _leave(error, tell)
+    raise
+
+
+def _initialize(*args: Any, **kwargs: Any) -> None:
+  """Calls `jax.distributed.initialize`, and waits only for so long.
+
+  JAX's own time-out is no error but aborts the process, and no signal is looked
+  at before it.
+
+  Raises:
+    TimeoutError: after `CONNECT` seconds.
+  """
+  done = futures.Future()
+
+  def connect() -> None:
+    try:
+      jax.distributed.initialize(
+        *args,
+        **kwargs,
+        initialization_timeout=CONNECT + 60,
+        heartbeat_timeout_seconds=SILENCE,
+        shutdown_timeout_seconds=SHUTDOWN,
+      )
+      done.set_result(None)
+    except Exception as error:
+      done.set_exception(error)
+
+  threading.Thread(target=connect, daemon=True).start()
+  done.result(CONNECT)
+
+
+def _put_back_sigterm() -> None:
+  """Undoes what JAX has done to SIGTERM, behind Python's back.
+
+  Its handler only takes a note for whoever asks it, which nobody does here.
+  """
+  if threading.current_thread() is threading.main_thread():
+    before = signal.getsignal(signal.SIGTERM)
+    signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+def _count() -> int:
+  # `jax.process_count` would look for devices, and so for the others.
+  return distributed.global_state.num_processes
+
+
+def _lost(error: BaseException | None) -> str | None:
+  """What an error says of a lost process; None if it is something else."""
+  while error is not None:
+    text = str(error)
+    if not isinstance(error, UserError) and _LOST.search(text):
+      return text.strip().splitlines()[0][:200]
+    error = error.__cause__
+  return None
+
+
+def _all_fail() -> bool:
+  """Whether all processes come here, and soon."""
+  name = f'jaxssl_failed_{next(_failures)}'
+  try:
+    distributed.global_state.client.wait_at_barrier(name, 1000 * TOGETHER)
+  except RuntimeError:  # of JAX
+    return False
+  return True
+
+
+def _leave(
+  error: BaseException, tell: Callable[[BaseException], int]
+) -> NoReturn:
+  """Ends this process without what Python does at its end."""
+  try:
+    code = tell(error)
+  except BaseException:
+    traceback.print_exc()
+    code = 1
+  for stream in (sys.stdout, sys.stderr):
+    stream.flush()
+  os._exit(code)
 
 
 def is_first() -> bool:

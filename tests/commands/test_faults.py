@@ -11,14 +11,18 @@ import pytest
 
 from benchmarks import faults
 from jaxssl.train import loop
+from jaxssl.train.writers import JsonLines
 from tests.commands import runs
 
 
 @pytest.fixture
 def stopped(finished_run, tmp_path):
   """A run of four steps that stopped after the second."""
-  run = tmp_path / 'run'
-  shutil.copytree(finished_run, run)
+  return _stopped(finished_run, tmp_path / 'run')
+
+
+def _stopped(finished, run):
+  shutil.copytree(finished, run)
   shutil.rmtree(run / 'checkpoints' / '4')
   shutil.rmtree(run / 'export')
   return run
@@ -88,3 +92,65 @@ def test_checkpoints_deleted(left, stopped, finished_run):
     two.rename(two.with_name('2.orbax-checkpoint-tmp'))
   assert runs.train(stopped) == 0
   _ends_like(stopped, finished_run)
+
+
+def test_second_process_is_refused_and_the_first_is_not_disturbed(
+  finished_run, tmp_path, monkeypatch, capsys
+):
+  run, write, codes = tmp_path / 'run', JsonLines.write, []
+
+  def and_start_another(self, step, scalars):
+    write(self, step, scalars)
+    if step == 3:
+      codes.append(runs.train(run))
+
+  monkeypatch.setattr(JsonLines, 'write', and_start_another)
+  assert runs.train(run) == 0
+  assert codes == [2]
+  assert 'another process is training in' in capsys.readouterr().err
+  _ends_like(run, finished_run)
+
+
+class TestCorruptPicture:
+  """One file of forty; every step reads all of them."""
+
+  @pytest.fixture
+  def folder(self, picture_folder, tmp_path):
+    folder = tmp_path / 'pictures'
+    shutil.copytree(picture_folder, folder)
+    return folder
+
+  def _train(self, run, folder, strict):
+    return runs.train(
+      run,
+      f'--data={folder}',
+      '--config.input.image_size=32',
+      '--config.augment.size=32',
+      '--config.train.batch_size=40',
+      f'--config.input.strict={strict}',
+    )
+
+  def _damage(self, picture):
+    picture.write_bytes(bytes(picture.stat().st_size))
+
+  def test_is_replaced_by_the_same_after_a_stop(self, folder, tmp_path):
+    self._damage(folder / '07.png')
+    undisturbed = tmp_path / 'undisturbed'
+    assert self._train(undisturbed, folder, strict=False) == 0
+    run = _stopped(undisturbed, tmp_path / 'run')
+    assert self._train(run, folder, strict=False) == 0
+    _ends_like(run, undisturbed)
+
+  def test_ends_a_strict_run_which_goes_on_once_it_is_mended(
+    self, folder, tmp_path, capsys
+  ):
+    undisturbed = tmp_path / 'undisturbed'
+    assert self._train(undisturbed, folder, strict=True) == 0
+    run = _stopped(undisturbed, tmp_path / 'run')
+    sound = (folder / '07.png').read_bytes()
+    self._damage(folder / '07.png')
+    assert self._train(run, folder, strict=True) == 2
+    assert '07.png cannot be read' in capsys.readouterr().err.splitlines()[-1]
+    (folder / '07.png').write_bytes(sound)
+    assert self._train(run, folder, strict=True) == 0
+    _ends_like(run, undisturbed)

@@ -12,7 +12,8 @@ import chex
 import numpy as np
 import pytest
 
-from jaxssl.errors import UserError
+from jaxssl import cli
+from jaxssl.errors import LostProcessError, UserError
 from jaxssl.parallel import processes
 from jaxssl.weights import safetensors_file
 from tests.commands import runs
@@ -189,3 +190,13 @@ def test_one_process_agrees_with_itself_and_does_all():
   assert processes.any_process(True)
   assert not processes.any_process(False)
   processes.check_agreement({'the code': processes.code_version()})
+
+
+def test_alone_an_error_is_raised_as_it_is():
+  with pytest.raises(KeyError), processes.ending_together(cli.tell):
+    raise KeyError
+
+
+def test_a_lost_process_is_no_mistake(capsys):
+  assert cli.tell(LostProcessError('gone'), 'train') == 1
+  assert capsys.readouterr().err == 'jaxssl: gone\n'
