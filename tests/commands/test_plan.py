@@ -13,7 +13,7 @@ def test_gpu_needs_no_compiler(tmp_path, capsys):
   arguments = ['plan', CONFIG, '--gpu', 'h100', '--num_gpus=8', f'--out={out}']
   assert cli.main(arguments) == 0
   found = json.loads(out.read_text())
-  assert found['batch'] == 128
+  assert found['batch'] == 64
   per_image = found['model GFLOP an image, forward and backward'] * 1e9
   rate = found['images/s at 40% of the peak']
   assert rate == pytest.approx(0.4 * 8 * 989e12 / per_image)

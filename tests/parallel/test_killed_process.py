@@ -189,9 +189,13 @@ def test_a_frozen_process_ends_the_other(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize('index', [0, 1])
 def test_nobody_else_comes(index, tmp_path):
+  # Of this test alone: two tests at a time would find each other.
+  with socket.socket() as free:
+    free.bind(('127.0.0.1', 0))
+    port = free.getsockname()[1]
   arguments = [
     *runs.train_arguments(tmp_path / 'run'),
-    '--coordinator=127.0.0.1:9',
+    f'--coordinator=127.0.0.1:{port}',
     '--num_processes=2',
     f'--process_id={index}',
   ]
