@@ -200,13 +200,9 @@ def logistic_eval(
   best = max(scores, key=scores.get)
   classifier = fit(train.features, train.labels, penalty=best, **limits)
   return {
-    'top1': _top1(classifier, test),
+    **_judged(classifier, train, test),
     'validation_top1': scores[best],
     'penalty': best,
-    'converged': int(classifier.converged),
-    'iterations': classifier.iterations,
-    'num_train': len(train.labels),
-    'num_test': len(test.labels),
   }
 
 
@@ -268,10 +264,19 @@ def clip_logistic_eval(
   best = best_of(scores)
   classifier = fitted(train, best)
   return {
-    'top1': _top1(classifier, test),
+    **_judged(classifier, train, test),
     'validation_top1': scores[best],
     'c': _clip_c(best),
     'fits': len(scores),
+  }
+
+
+def _judged(
+  classifier: Classifier, train: Features, test: Features
+) -> dict[str, float]:
+  """Returns what both protocols say of the last fit."""
+  return {
+    'top1': _top1(classifier, test),
     'converged': int(classifier.converged),
     'iterations': classifier.iterations,
     'num_train': len(train.labels),
@@ -283,29 +288,25 @@ def _clip_c(step: int) -> float:
   return 10.0 ** (-6 + step / 8)
 
 
-def halving_search(
-  score: Callable[[int], float],
-  *,
-  last: int = CLIP_STEPS,
-  stride: int = CLIP_STRIDE,
-) -> dict[int, float]:
-  """Looks for the largest score on a grid without trying all of it.
+def halving_search(score: Callable[[int], float]) -> dict[int, float]:
+  """Looks for the largest score on CLIP's grid without trying all of it.
+
+  The stride of the first tries is halved until it is 1, with both neighbours of
+  the best so far tried each time.
 
   Args:
-    score: of an index from 0 to `last`.
-    last: index at the end of the grid.
-    stride: of the first tries, a power of two that divides `last`; halved until
-      it is 1, with both neighbours of the best so far tried each time.
+    score: of an index from 0 to `CLIP_STEPS`.
 
   Returns:
     The scores of what was tried.
   """
-  scores = {index: score(index) for index in range(0, last + 1, stride)}
+  stride = CLIP_STRIDE
+  scores = {index: score(index) for index in range(0, CLIP_STEPS + 1, stride)}
   while stride > 1:
     stride //= 2
     best = best_of(scores)
     for index in (best - stride, best + stride):
-      if 0 <= index <= last:
+      if 0 <= index <= CLIP_STEPS:
         scores[index] = score(index)
   return scores
 

@@ -165,17 +165,18 @@ class DINO:
     """Returns logits [V, b, K] of the views, and the new statistics."""
     rows = len(views[0])
     keys = [fold_keys(keys, v) for v in range(len(views))]
-    encoder_stats = {n: tree['encoder'] for n, tree in stats.items()}
     features = []
     for group in _same_size(views):
-      (f, _), encoder_stats = variables.apply_train(
+      (f, _), new = variables.apply_part(
+        'encoder',
         encoder,
-        params['encoder'],
-        encoder_stats,
+        params,
+        stats,
         jnp.concatenate([views[v] for v in group]),
         axis_name=axis_name,
         keys=jnp.concatenate([keys[v] for v in group]),
       )
+      stats = variables.replace(stats, new)
       features.append(f)
     logits = self.head.apply(
       {'params': params['head']},
@@ -183,10 +184,6 @@ class DINO:
       train=True,
       axis_name=axis_name,
     )
-    stats = {
-      name: {**stats[name], 'encoder': tree}
-      for name, tree in encoder_stats.items()
-    }
     return logits.reshape(len(views), rows, -1), stats
 
 

@@ -123,7 +123,7 @@ class MoCoV3:
       z[name], new = _each_view(
         'head', self.head, network, old, embeddings[name], axis_name=axis_name
       )
-      new = variables.replace(variables.replace(old, stats[name]), new)
+      new = variables.replace(old, stats[name], new)
       networks[name] = {'params': network, 'stats': new}
     queries, predictor_stats = self._predict(
       params, state, z['fast'], axis_name

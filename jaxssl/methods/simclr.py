@@ -101,7 +101,7 @@ class SimCLR:
       chunk=self.chunk,
       axis_name=axis_name,
     )
-    stats = variables.replace(variables.replace(state, stats), head_stats)
+    stats = variables.replace(state, stats, head_stats)
     return loss, Aux({'contrastive_top1': top1}, stats)
 
   def update(self, params, state, carry, *, step):

@@ -93,21 +93,19 @@ class TwoTowers:
       {'image': [b, K], 'text': [b, K]}, not normalised, and new statistics.
     """
     inputs = {'image': batch['views'][0], 'text': batch['text']}
-    embeddings, new = {}, {kind: dict(tree) for kind, tree in stats.items()}
+    embeddings = {}
     for number, (name, net) in enumerate(self._nets().items()):
-      own = variables_lib.tower(name, params, stats)
-      own_params, own_stats = variables_lib.split(own)
-      embeddings[name], own_stats = variables_lib.apply_train(
+      embeddings[name], new = variables_lib.apply_part(
+        name,
         net,
-        own_params,
-        own_stats,
+        params,
+        stats,
         inputs[name],
         axis_name=axis_name,
         keys=fold_keys(keys, number),
       )
-      for kind, tree in own_stats.items():
-        new[kind][name] = tree
-    return embeddings, new
+      stats = variables_lib.replace(stats, new)
+    return embeddings, stats
 
   def export(self, params: PyTree, stats: PyTree) -> dict[str, PyTree]:
     """Returns variables: `encoder`, `image_head` if it has any, `text`."""
@@ -183,5 +181,5 @@ def _put(
 ) -> tuple[PyTree, PyTree]:
   """Returns parameters and statistics with another tower."""
   own, rest = variables_lib.split(tower)
-  changed = {kind: {**stats[kind], name: tree} for kind, tree in rest.items()}
-  return {**params, name: own}, {**stats, **changed}
+  new = {kind: {name: tree} for kind, tree in rest.items()}
+  return {**params, name: own}, variables_lib.replace(stats, new)

@@ -69,9 +69,11 @@ def apply_part(
   return result, {kind: {name: tree} for kind, tree in new.items()}
 
 
-def replace(stats: PyTree, new: PyTree) -> PyTree:
+def replace(stats: PyTree, *changes: PyTree) -> PyTree:
   """Returns `stats` with the new ones of some submodules."""
-  return {kind: {**tree, **new.get(kind, {})} for kind, tree in stats.items()}
+  for new in changes:
+    stats = {k: {**tree, **new.get(k, {})} for k, tree in stats.items()}
+  return stats
 
 
 def join(**towers: PyTree) -> PyTree:
