@@ -62,10 +62,10 @@ def _clip(name: str, act: str = 'quick_gelu') -> CLIP:
   )
 
 
-def _siglip() -> SigLIP:
+def _siglip(act: str = 'gelu_tanh') -> SigLIP:
   return SigLIP(
-    encoder=models.make_encoder('siglip_vit_b16'),
-    text_encoder=models.make_text_encoder('siglip_b'),
+    encoder=models.make_encoder('siglip_vit_b16', act=act),
+    text_encoder=models.make_text_encoder('siglip_b', act=act),
     head=models.Projection(out_dim=768, use_bias=True),
     project_images=False,
   )
@@ -139,6 +139,13 @@ CASES = (
     'transformers SiglipModel',
     _transformers_siglip,
     _siglip(),
+  ),
+  Case(
+    'SigLIP ViT-B/16, GELU',
+    'open_clip ViT-B-16-SigLIP',
+    functools.partial(torch_open_clip.published, 'ViT-B-16-SigLIP'),
+    _siglip(act='gelu'),
+    open_clip.to_huggingface,
   ),
   Case(
     'on purpose wrong: GELU for QuickGELU',

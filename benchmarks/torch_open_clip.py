@@ -55,11 +55,58 @@ def resnet(
   return _clip(vision, text, vocab_size, length, out_dim)
 
 
+def siglip(
+  *,
+  image_size: int,
+  patch_size: int,
+  image: dict[str, Any],
+  text: dict[str, Any],
+  vocab_size: int,
+  length: int,
+) -> nn.Module:
+  """Returns a SigLIP with timm's tower; towers have our attributes."""
+  torch_simclr.libraries()
+  from open_clip import CustomTextCLIP
+  import timm
+
+  width = text['dim']
+  tower = 'vit_base_patch16_siglip_224'
+  model = CustomTextCLIP(
+    width,
+    {'timm_model_name': tower, 'timm_pool': 'map', 'timm_proj': 'none'},
+    {
+      **_text_config(text, vocab_size, length),
+      'no_causal_mask': True,
+      'proj_bias': True,
+      'pool_type': 'last',
+      'norm_kwargs': {'eps': 1e-6},
+    },
+    init_logit_bias=-10,
+  )
+  # Its description has no room for sizes of that tower.
+  model.visual.trunk = timm.create_model(
+    tower,
+    img_size=image_size,
+    patch_size=patch_size,
+    embed_dim=image['dim'],
+    depth=image['depth'],
+    num_heads=image['num_heads'],
+    mlp_ratio=image['mlp_ratio'],
+    num_classes=0,
+  )
+  return randomize(model)
+
+
 def _clip(vision, text, vocab_size, length, out_dim, quick_gelu=True):
   torch_simclr.libraries()
   from open_clip import CLIP
 
-  text_cfg = {
+  text_cfg = _text_config(text, vocab_size, length)
+  return randomize(CLIP(out_dim, vision, text_cfg, quick_gelu=quick_gelu))
+
+
+def _text_config(text, vocab_size, length):
+  return {
     'context_length': length,
     'vocab_size': vocab_size,
     'width': text['dim'],
@@ -67,7 +114,6 @@ def _clip(vision, text, vocab_size, length, out_dim, quick_gelu=True):
     'layers': text['depth'],
     'mlp_ratio': text['mlp_ratio'],
   }
-  return randomize(CLIP(out_dim, vision, text_cfg, quick_gelu=quick_gelu))
 
 
 def published(name: str) -> nn.Module:
@@ -84,15 +130,16 @@ def run(
   """Returns unit vectors of images, of texts, and logits [images, texts].
 
   Args:
-    model: of `vit` or `resnet`.
+    model: of `vit`, `resnet` or `siglip`.
     images: normalised, [b, H, W, 3].
     text: token ids [n, L].
   """
   with torch.no_grad():
-    x, y, scale = model(
+    x, y, scale, *bias = model(
       torch_simclr.to_torch(images), torch.from_numpy(text).long()
     )
-  return x.numpy(), y.numpy(), (scale * x @ y.T).numpy()
+    logits = scale * x @ y.T + sum(bias)
+  return x.numpy(), y.numpy(), logits.numpy()
 
 
 def randomize(model: nn.Module, seed: int = 0) -> nn.Module:

@@ -1,6 +1,8 @@
 """SimCLR in PyTorch from the parts of timm and lightly, for comparison."""
 
 import functools
+import importlib.util
+import pathlib
 from typing import Any
 
 import jax
@@ -14,21 +16,26 @@ PyTree = Any
 
 @functools.cache
 def libraries() -> Any:
-  """Defines what torchvision misses on a CPU; keep the result alive.
+  """Defines what torchvision may miss on a CPU; keep the result alive.
 
   torchvision's wheel is built for CUDA. Beside a CPU build of PyTorch its
   compiled operators do not load, and importing it, timm or lightly fails
-  unless the schemas of two of them exist.
+  unless the schemas of two of them exist. Beside PyTorch for CUDA they do load,
+  and must not exist before.
   """
   import torch
 
-  library = torch.library.Library('torchvision', 'FRAGMENT')
-  for name in ('nms', 'qnms'):
-    if not hasattr(torch.ops.torchvision, name):
+  spec = importlib.util.find_spec('torchvision')
+  try:
+    torch.ops.load_library(str(pathlib.Path(spec.origin).parent / '_C.so'))
+  except OSError:
+    library = torch.library.Library('torchvision', 'FRAGMENT')
+    for name in ('nms', 'qnms'):
       library.define(
         f'{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor'
       )
-  return library
+    return library
+  return None
 
 
 def encoder(work: Workload):

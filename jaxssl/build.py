@@ -20,7 +20,7 @@ import optax
 
 from jaxssl import data, models
 from jaxssl.augment.recipes import RECIPES
-from jaxssl.config import Config, same_type
+from jaxssl.config import Config, same_type, to_plain
 from jaxssl.errors import UserError, unknown
 from jaxssl.methods import METHODS
 from jaxssl.methods.base import Method
@@ -206,7 +206,7 @@ def complete(config: Config) -> Config:
 
   Args:
     config: sections with the values that differ from the defaults; `method`,
-      `encoder` and `data` need a `name`.
+      `encoder` and `data` need a `name`. A list is as good as a tuple.
 
   Returns:
     A config in which every valid key exists.
@@ -215,7 +215,7 @@ def complete(config: Config) -> Config:
     UserError: unknown section, key or name (with the closest one); a missing
       value.
   """
-  config = {'seed': 0, **{s: {} for s in SECTIONS}, **config}
+  config = {'seed': 0, **{s: {} for s in SECTIONS}, **to_plain(config)}
   for name in config:
     if name not in ('seed', *SECTIONS):
       raise unknown('config section', name, ('seed', *SECTIONS))

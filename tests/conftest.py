@@ -37,27 +37,17 @@ REFERENCES = (
 )
 
 
-def _define_missing_torchvision_operators():
-  # torchvision's wheel is built for CUDA; on a CPU torch its compiled
-  # operators do not load and the import fails unless their schemas exist.
-  import torch
-
-  library = torch.library.Library('torchvision', 'DEF')
-  for name in ('nms', 'qnms'):
-    library.define(
-      f'{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor'
-    )
-  return library
-
-
 def pytest_configure(config):
+  del config
   if importlib.util.find_spec('torch') and importlib.util.find_spec(
     'torchvision'
   ):
     import torch
 
+    from benchmarks import torch_simclr
+
     torch.set_num_threads(1)
-    config.torchvision_operators = _define_missing_torchvision_operators()
+    torch_simclr.libraries()
 
 
 @pytest.hookimpl(tryfirst=True)

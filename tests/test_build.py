@@ -128,6 +128,17 @@ class TestComplete:
     assert complete == build.complete(SMALL)
 
   @pytest.mark.parametrize(
+    'rules', [[], [{'match': 'head', 'freeze_steps': 1}]]
+  )
+  def test_a_list_is_as_good_as_a_tuple(self, rules):
+    found, wanted = (
+      build.complete({**SMALL, 'optim': {**SMALL['optim'], 'rules': value}})
+      for value in (rules, tuple(rules))
+    )
+    assert found == wanted
+    assert found['optim']['rules'] == tuple(rules)
+
+  @pytest.mark.parametrize(
     ('changes', 'message'),
     [
       ({'method__name': 'simcler'}, "unknown method 'simcler'.*'simclr'"),

@@ -25,6 +25,12 @@ _ACTS = {
 }
 # Of open_clip's vision towers, unless the description says otherwise.
 _HEAD_WIDTH = 64
+# timm's towers for SigLIP have the exact GELU, but for these, whose weights
+# came later (timm 1.0.31, vision_transformer.py).
+_TANH_TOWER = re.compile(
+  r'vit_(base_patch32|so400m_patch16|giantopt_patch16)_siglip_.*'
+  r'|vit_large_patch16_siglip_512'
+)
 
 
 def find(given: str, library: str) -> pathlib.Path:
@@ -132,8 +138,15 @@ def _of_open_clip(config: Mapping[str, Any]) -> Options:
   vision, text = model.get('vision_cfg', {}), model.get('text_cfg', {})
   act = {'act': 'quick_gelu' if model.get('quick_gelu') else 'gelu'}
   towers: Options = {'encoder': {}, 'text_encoder': dict(act)}
+  if text.get('act_kwargs', {}).get('approximate') == 'tanh':
+    towers['text_encoder']['act'] = 'gelu_tanh'
+  if 'eps' in text.get('norm_kwargs', {}):
+    towers['text_encoder']['epsilon'] = text['norm_kwargs']['eps']
   if 'heads' in text:
     towers['text_encoder']['num_heads'] = text['heads']
+  if 'timm_model_name' in vision:
+    is_tanh = _TANH_TOWER.fullmatch(vision['timm_model_name'])
+    towers['encoder'] = {'act': 'gelu_tanh' if is_tanh else 'gelu'}
   # Of a modified ResNet the layers are a list, and it has none of these.
   if isinstance(vision.get('layers'), int) and 'width' in vision:
     heads = vision['width'] // vision.get('head_width', _HEAD_WIDTH)

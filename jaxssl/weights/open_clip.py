@@ -1,11 +1,15 @@
-"""Weights of CLIP by the names of openai/CLIP and open_clip.
+"""Weights of CLIP and SigLIP by the names of openai/CLIP and open_clip.
 
-Both name the tensors alike (model.py and transformer.py of mlfoundations/
-open_clip; clip/model.py of openai/CLIP): the image tower behind `visual.`, the
-text tower without a prefix, query, key and value as `attn.in_proj_weight`
-[3D, D], projections as matrices [D, K]. They get the names of transformers'
-CLIPModel, and go in as `huggingface_pairs` does. CLIP's modified ResNet, which
-transformers lacks, keeps its names behind `vision_model.`.
+Both name the tensors of CLIP alike (model.py and transformer.py of
+mlfoundations/open_clip; clip/model.py of openai/CLIP): the image tower behind
+`visual.`, the text tower without a prefix, query, key and value as
+`attn.in_proj_weight` [3D, D], projections as matrices [D, K]. They get the
+names of transformers' CLIPModel, and go in as `huggingface_pairs` does. CLIP's
+modified ResNet, which transformers lacks, keeps its names behind
+`vision_model.`.
+
+open_clip's SigLIP has the image tower of timm behind `visual.trunk.`, whose
+names stay, and the text tower behind `text.`, its projection a layer.
 """
 
 from collections.abc import Mapping
@@ -16,7 +20,7 @@ import numpy as np
 from jaxssl import errors
 
 Tensors = Mapping[str, np.ndarray]
-_VISUAL = 'visual.'
+_VISUAL, _TRUNK, _TEXT = 'visual.', 'visual.trunk.', 'text.'
 # Applied in this order to the whole name, without the tower's prefix.
 _RENAMES = (
   (r'^positional_embedding$', 'embeddings.position_embedding.weight'),
@@ -38,16 +42,39 @@ _IGNORED = ('attn_mask', 'input_resolution', 'context_length', 'vocab_size')
 
 
 def to_huggingface(tensors: Tensors) -> dict[str, np.ndarray]:
-  """Returns the tensors by the names of transformers' CLIPModel.
+  """Returns the tensors by the names of transformers' CLIPModel, SiglipModel.
 
   Args:
     tensors: by open_clip's names, for example of `safetensors_file.read`.
 
   Raises:
-    UserError: no such model in it, or one of the sigmoid loss; a tensor of a
-      shape that cannot be.
+    UserError: no such model in it, or one of the sigmoid loss with another
+      image tower than timm's; a tensor of a shape that cannot be.
   """
-  _check(tensors)
+  if 'logit_bias' in tensors:
+    return _of_siglip(tensors)
+  return _of_clip(tensors)
+
+
+def _of_siglip(tensors: Tensors) -> dict[str, np.ndarray]:
+  _check(
+    tensors, f'{_TRUNK}patch_embed.proj.weight', 'text.text_projection.weight'
+  )
+  named: dict[str, np.ndarray] = {}
+  for name, tensor in tensors.items():
+    if name in ('logit_scale', 'logit_bias'):
+      named[name] = tensor
+    elif name.startswith(_TRUNK):
+      named['vision_model.' + name.removeprefix(_TRUNK)] = tensor
+    else:
+      own = name.removeprefix(_TEXT)
+      own = re.sub(r'^text_projection\.', 'head.', own)
+      named |= _renamed('text_model.', own, tensor)
+  return named
+
+
+def _of_clip(tensors: Tensors) -> dict[str, np.ndarray]:
+  _check(tensors, 'text_projection', 'logit_scale', f'{_VISUAL}conv1.weight')
   is_vit = f'{_VISUAL}class_embedding' in tensors
   named = {'logit_scale': tensors['logit_scale']}
   named['text_projection.weight'] = _transposed(tensors, 'text_projection')
@@ -69,18 +96,14 @@ def to_huggingface(tensors: Tensors) -> dict[str, np.ndarray]:
   return named
 
 
-def _check(tensors: Tensors) -> None:
-  for name in ('text_projection', 'logit_scale', f'{_VISUAL}conv1.weight'):
+def _check(tensors: Tensors, *names: str) -> None:
+  model = 'SigLIP' if 'logit_bias' in tensors else 'CLIP'
+  for name in names:
     if name not in tensors:
       raise errors.UserError(
-        f'no tensor is called {name!r}, as in the CLIP models of open_clip; '
+        f'no tensor is called {name!r}, as in the {model} models of open_clip; '
         "for a file in transformers' names use `jaxssl import huggingface`"
       )
-  if 'logit_bias' in tensors:
-    raise errors.UserError(
-      'the weights have a logit_bias, so they are of the sigmoid loss; of '
-      "open_clip's files only those of CLIP are read"
-    )
 
 
 def _renamed(prefix: str, name: str, tensor: np.ndarray) -> Tensors:

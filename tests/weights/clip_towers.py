@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxssl import models
-from jaxssl.methods import CLIP
+from jaxssl.methods import CLIP, SigLIP
 from jaxssl.text import make_tokenizer
 
 SIZE, LENGTH = 32, 9
@@ -39,6 +39,22 @@ def clip_resnet():
     encoder=encoder,
     text_encoder=method.text_encoder,
     head=method.head,
+    project_images=False,
+  )
+
+
+def siglip():
+  """Returns the method of the sigmoid loss, as open_clip has it."""
+  return SigLIP(
+    encoder=models.make_encoder('siglip_vit_b8', **SMALL, act='gelu'),
+    text_encoder=models.make_text_encoder(
+      'siglip_b',
+      **SMALL,
+      vocab_size=TOKENIZER.vocab_size,
+      length=LENGTH,
+      act='gelu',
+    ),
+    head=models.Projection(out_dim=SMALL['dim'], use_bias=True),
     project_images=False,
   )
 

@@ -126,6 +126,16 @@ def test_description_of_transformers(config, expected, tmp_path):
       },
     ),
     (
+      {
+        'vision_cfg': {'timm_model_name': 'vit_base_patch16_siglip_224'},
+        'text_cfg': {'heads': 12, 'norm_kwargs': {'eps': 1e-6}},
+      },
+      {
+        'encoder': {'act': 'gelu'},
+        'text_encoder': {'act': 'gelu', 'num_heads': 12, 'epsilon': 1e-6},
+      },
+    ),
+    (
       {'vision_cfg': {'layers': [3, 4, 6, 3], 'width': 64}},
       {'encoder': {}, 'text_encoder': {'act': 'gelu'}},
     ),
@@ -161,3 +171,30 @@ def test_an_impossible_description_of_open_clip(tmp_path):
   content = {'model_cfg': {'vision_cfg': vision}}
   with pytest.raises(UserError, match='is damaged'):
     _options(tmp_path, 'open_clip', 'open_clip_config.json', content)
+
+
+@pytest.mark.reference
+def test_activations_of_every_siglip_of_open_clip(tmp_path):
+  import open_clip
+  import torch
+
+  names = [n for n in open_clip.list_models() if 'SigLIP' in n]
+  assert len(names) > 20
+  for name in names:
+    model = open_clip.get_model_config(name)
+    found = _options(
+      tmp_path, 'open_clip', 'open_clip_config.json', {'model_cfg': model}
+    )
+    with torch.device('meta'):
+      theirs = open_clip.CustomTextCLIP(
+        **{k: v for k, v in model.items() if k != 'custom_text'}
+      )
+    text = theirs.text.transformer.resblocks[0].mlp.gelu
+    image = theirs.visual.trunk.blocks[0].mlp.act
+    x = torch.linspace(-3, 3, 50)
+    for tower, act in (('encoder', image), ('text_encoder', text)):
+      wanted = torch.nn.functional.gelu(
+        x, approximate='tanh' if found[tower]['act'] == 'gelu_tanh' else 'none'
+      )
+      assert torch.equal(act(x), wanted), (name, tower)
+    assert found['text_encoder']['epsilon'] == theirs.text.ln_final.eps

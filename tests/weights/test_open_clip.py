@@ -29,12 +29,19 @@ def _resnet():
   return torch_open_clip.resnet(**sizes | _JOINT)
 
 
-_JOINT = {
+def _siglip():
+  from benchmarks import torch_open_clip
+
+  sizes = {'image_size': clip_towers.SIZE, 'patch_size': 8}
+  return torch_open_clip.siglip(image=clip_towers.SMALL, **sizes, **_TEXT)
+
+
+_TEXT = {
   'text': clip_towers.SMALL,
   'vocab_size': clip_towers.TOKENIZER.vocab_size,
   'length': clip_towers.LENGTH,
-  'out_dim': 24,
 }
+_JOINT = _TEXT | {'out_dim': 24}
 MODELS = {
   'vit': (_vit, clip_towers.clip),
   # open_clip's own weights have the other activation.
@@ -45,6 +52,7 @@ MODELS = {
     ),
   ),
   'resnet': (_resnet, clip_towers.clip_resnet),
+  'siglip': (_siglip, clip_towers.siglip),
 }
 
 
@@ -65,10 +73,28 @@ def test_features_and_logits_equal_open_clip(name):
       method.encode_text(towers, text),
     )
   )(towers, images, text)
-  logits = np.exp(towers['logits']['params']['scale']) * x @ y.T
+  scalars = towers['logits']['params']
+  logits = np.exp(scalars['scale']) * x @ y.T + scalars.get('bias', 0.0)
   # float32 on both sides, two blocks or 17 convolutions.
   for ours, wanted in zip((x, y, logits), theirs, strict=True):
     np.testing.assert_allclose(ours, wanted, atol=1e-5)
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize(
+  ('change', 'message'),
+  [
+    ({'text.text_projection.weight': None}, 'text_projection.weight.*SigLIP'),
+    ({'visual.head.proj.weight': np.zeros((2, 2))}, 'proj.weight is not used'),
+    ({'visual.trunk.attn_pool.q.bias': None}, 'attn_pool.q.bias is missing'),
+    ({'logit_scale': None}, "no scalar 'logit_scale'"),
+  ],
+)
+def test_a_damaged_siglip_is_a_user_error(change, message):
+  tensors = {n: t.numpy() for n, t in _siglip().state_dict().items()} | change
+  tensors = {n: t for n, t in tensors.items() if t is not None}
+  with pytest.raises(UserError, match=message):
+    _load(tensors, clip_towers.siglip())
 
 
 def _resnet_tensors(towers):
@@ -173,7 +199,10 @@ def test_the_same_of_a_clip_model(shape):
   ('change', 'message'),
   [
     ({'text_projection': None}, "no tensor is called 'text_projection'"),
-    ({'logit_bias': np.zeros(())}, 'of the sigmoid loss'),
+    (
+      {'logit_bias': np.zeros(())},
+      "'visual.trunk.patch_embed.proj.weight', as in the SigLIP models",
+    ),
     ({'visual.extra': np.zeros(1)}, 'extra is not used'),
     ({'extra': np.zeros(1)}, 'extra is not used'),
     ({'visual.conv2.weight': None}, 'conv2.weight is missing'),
