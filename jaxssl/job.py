@@ -13,7 +13,7 @@ from jaxssl.config import config_hash
 from jaxssl.errors import UserError
 from jaxssl.evals.online import OnlineEvaluation
 from jaxssl.parallel.modes import to_host
-from jaxssl.train.loop import Job, abstract_state
+from jaxssl.train.loop import Job, abstract_state, example_batch, step_fn
 from jaxssl.weights.exported import (
   ExportedEncoder,
   abstract_variables,
@@ -62,9 +62,17 @@ def check_shapes(run: Run) -> None:
   """Finds out whether data, views, encoder and head fit, without computing.
 
   Raises:
-    UserError: if they do not (patches that do not divide the image, ...).
+    UserError: if they do not (patches that do not divide the image, ...), or if
+      the networks cannot take the batch in parts.
   """
-  abstract_state(make_job(run, dry=True))
+  job = make_job(run, dry=True)
+  state = abstract_state(job)
+  if job.micro_batches > 1:
+    batch = jax.tree.map(
+      lambda x: jax.ShapeDtypeStruct((job.batch_size, *x.shape[1:]), x.dtype),
+      example_batch(job),
+    )
+    jax.eval_shape(step_fn(job), state, batch)
   abstract_variables(run.encoder, run.eval_image_size)
 
 

@@ -87,6 +87,10 @@ CASES = {
     (*DIGITS, '--config.train.batch_size=many'),
     ('config.train.batch_size takes an integer', "'many'"),
   ),
+  'parts_of_a_batch_with_batch_norm': (
+    (*DIGITS, '--config.train.micro_batches=2'),
+    ('train.micro_batches needs an encoder without BatchNorm', 'transformer'),
+  ),
   'type_of_optional': (
     (*DIGITS, '--config.train.steps=many'),
     ('config.train.steps', "'many'", 'int'),
