@@ -25,7 +25,7 @@ import sys
 import tempfile
 from typing import Any
 
-from benchmarks import rows
+from benchmarks import rows, table
 
 CONFIGS = pathlib.Path(__file__).parent.parent / 'configs'
 SLICES = {'v5e:4x4': 'v5e-16', 'v5e:16x16': 'v5e-256'}
@@ -196,8 +196,7 @@ def markdown(found: Sequence[dict[str, Any]]) -> str:
   """Returns the table of these rows."""
   head = ('recipe', 'slice', 'batch', 'how', 'needed, GiB', 'fits')
   head += ('all-reduce', 'all-gather', 'ring', 'compiling, s', 'images/s')
-  lines = [head, ('---',) * len(head), *map(_cells, found)]
-  return ''.join(f'| {" | ".join(line)} |\n' for line in lines)
+  return table.grid(head, map(_cells, found))
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
@@ -241,7 +240,11 @@ def main() -> None:
   parser.add_argument('--variants', nargs='+', help='instead of the usual')
   parser.add_argument('--out', help='file to write the rows to, JSON lines')
   parser.add_argument(
-    '--table', nargs='+', help='print the table of these files instead'
+    '--table',
+    nargs='+',
+    type=pathlib.Path,
+    metavar='FILE',
+    help='print the table of these files instead',
   )
   args = parser.parse_args()
   for variant in args.variants or ():
@@ -250,12 +253,8 @@ def main() -> None:
     except ValueError as error:
       parser.error(str(error))
   if args.table:
-    lines = [
-      line
-      for path in args.table
-      for line in pathlib.Path(path).read_text().splitlines()
-    ]
-    print(markdown([json.loads(line) for line in lines]), end='')
+    found = [row for path in args.table for row in table.read(path)]
+    print(markdown(found), end='')
     return
   rows.report(all_rows(args), args.out)
 

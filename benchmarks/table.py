@@ -42,7 +42,12 @@ def read(path: pathlib.Path) -> list[dict[str, Any]]:
 
 def markdown(rows: Iterable[dict[str, Any]]) -> str:
   """Returns a table; what has no number says why."""
-  lines = [COLUMNS, ('---',) * len(COLUMNS), *map(cells, rows)]
+  return grid(COLUMNS, map(cells, rows))
+
+
+def grid(columns: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+  """Returns cells under their columns."""
+  lines = [columns, ('---',) * len(columns), *lines]
   return ''.join(f'| {" | ".join(line)} |\n' for line in lines)
 
 
