@@ -1,9 +1,10 @@
 """A stand-in for Google Cloud Storage, as its clients see it.
 
-One dictionary of objects with the rules of a store: an object appears whole
-when it is closed; there is no append, no rename and no folder without an object
-in it. fsspec reaches it as `gs://`, TensorStore (which writes the arrays of
-Orbax) by the JSON interface of Cloud Storage, over HTTP.
+A table of objects with the rules of a store: an object appears whole when it is
+closed; there is no append, no rename and no folder without an object in it.
+fsspec reaches it as `gs://`, TensorStore (which writes the arrays of Orbax) by
+the JSON interface of Cloud Storage, over HTTP. Processes that are given the
+same file see the same objects.
 """
 
 import base64
@@ -13,6 +14,9 @@ import http.server
 import io
 import json
 import os
+import pathlib
+import sqlite3
+import tempfile
 import threading
 from unittest import mock
 import urllib.parse
@@ -21,25 +25,77 @@ import fsspec
 from fsspec.spec import AbstractFileSystem
 from orbax.checkpoint._src.path import gcs_utils
 
-# bucket/name -> (content, generation)
-_OBJECTS: dict[str, tuple[bytes, int]] = {}
-_LOCK = threading.Lock()
+_TABLE = (
+  'CREATE TABLE IF NOT EXISTS objects '
+  '(name TEXT PRIMARY KEY, content BLOB, generation INTEGER)'
+)
+# The file of the store that runs.
+_FILE: list[pathlib.Path] = []
 
 
-def put(name: str, content: bytes) -> None:
-  with _LOCK:
-    generation = _OBJECTS.get(name, (b'', 1000))[1] + 1
-    _OBJECTS[name] = (bytes(content), generation)
+@contextlib.contextmanager
+def _table():
+  """The objects, locked against all others."""
+  with contextlib.closing(
+    sqlite3.connect(_FILE[-1], timeout=60, isolation_level=None)
+  ) as table:
+    table.execute('PRAGMA synchronous = OFF')
+    table.execute('PRAGMA journal_mode = MEMORY')
+    table.execute('BEGIN IMMEDIATE')
+    try:
+      yield table
+    finally:
+      table.execute('COMMIT')
+
+
+def get(name: str) -> tuple[bytes, int] | None:
+  """Returns content and generation of an object, if there is such a one."""
+  with _table() as table:
+    return table.execute(
+      'SELECT content, generation FROM objects WHERE name = ?', (name,)
+    ).fetchone()
+
+
+def put(name: str, content: bytes, instead_of: int | None = None) -> int | None:
+  """Writes an object; returns its generation.
+
+  None, and nothing is written, if it has not the generation `instead_of`; that
+  of no object is 0.
+  """
+  with _table() as table:
+    found = table.execute(
+      'SELECT generation FROM objects WHERE name = ?', (name,)
+    ).fetchone()
+    if instead_of not in (None, found[0] if found else 0):
+      return None
+    generation = found[0] + 1 if found else 1001
+    table.execute(
+      'INSERT OR REPLACE INTO objects VALUES (?, ?, ?)',
+      (name, bytes(content), generation),
+    )
+    return generation
 
 
 def remove(name: str) -> None:
-  with _LOCK:
-    del _OBJECTS[name]
+  """Removes an object.
+
+  Raises:
+    FileNotFoundError: if there is none.
+  """
+  with _table() as table:
+    done = table.execute('DELETE FROM objects WHERE name = ?', (name,))
+    if not done.rowcount:
+      raise FileNotFoundError(name)
 
 
 def names(prefix: str = '') -> list[str]:
-  with _LOCK:
-    return sorted(name for name in _OBJECTS if name.startswith(prefix))
+  """Returns the names of the objects that begin so."""
+  with _table() as table:
+    found = table.execute(
+      'SELECT name FROM objects WHERE substr(name, 1, ?) = ? ORDER BY name',
+      (len(prefix), prefix),
+    ).fetchall()
+  return [name for (name,) in found]
 
 
 def upload(folder, target: str) -> str:
@@ -59,15 +115,14 @@ class Store(AbstractFileSystem):
   def info(self, path, **kwargs):
     del kwargs
     path = self._strip_protocol(path)
-    with _LOCK:
-      if path in _OBJECTS:
-        content, generation = _OBJECTS[path]
-        return {
-          'name': path,
-          'size': len(content),
-          'type': 'file',
-          'generation': generation,
-        }
+    found = get(path)
+    if found:
+      return {
+        'name': path,
+        'size': len(found[0]),
+        'type': 'file',
+        'generation': found[1],
+      }
     if names(f'{path}/'):
       return {'name': path, 'size': 0, 'type': 'directory'}
     raise FileNotFoundError(path)
@@ -88,10 +143,10 @@ class Store(AbstractFileSystem):
     del kwargs
     path = self._strip_protocol(path)
     if mode == 'rb':
-      with _LOCK:
-        if path not in _OBJECTS:
-          raise FileNotFoundError(path)
-        return io.BytesIO(_OBJECTS[path][0])
+      found = get(path)
+      if not found:
+        raise FileNotFoundError(path)
+      return io.BytesIO(found[0])
     if mode != 'wb':
       raise NotImplementedError(f'a store has no mode {mode!r}')
     return _Upload(path)
@@ -103,14 +158,13 @@ class Store(AbstractFileSystem):
     """A store has no folders to make."""
 
   def _rm(self, path):
-    with _LOCK:
-      del _OBJECTS[self._strip_protocol(path)]
+    remove(self._strip_protocol(path))
 
   def rm(self, path, recursive=False, maxdepth=None):
     del maxdepth
     path = self._strip_protocol(path)
     found = names(f'{path}/') if recursive else []
-    if path in _OBJECTS:
+    if get(path):
       found.append(path)
     if not found:
       raise FileNotFoundError(path)
@@ -173,10 +227,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     bucket, name, query = self._parts()
     if not name:
       return self._list(bucket, query)
-    with _LOCK:
-      content, generation = _OBJECTS.get(bucket + name, (None, 0))
-    if content is None:
+    found = get(bucket + name)
+    if not found:
       return self._answer(404)
+    content, generation = found
     if query.get('ifGenerationNotMatch') == str(generation):
       return self._answer(304)
     if query.get('ifGenerationMatch', str(generation)) != str(generation):
@@ -200,38 +254,57 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     last = query.get('endOffset')
     found = [n.removeprefix(bucket) for n in names(bucket + prefix)]
     found = [n for n in found if n >= first and (last is None or n < last)]
-    items = [
-      {'name': n, 'size': str(len(_OBJECTS[bucket + n][0]))} for n in found
-    ]
+    sizes = {n: len(get(bucket + n)[0]) for n in found}
+    items = [{'name': n, 'size': str(size)} for n, size in sizes.items()]
     self._json({'kind': 'storage#objects', 'items': items})
 
   def do_POST(self):
     bucket, _, query = self._parts()
     content = self.rfile.read(int(self.headers['Content-Length']))
-    name = bucket + query['name']
-    with _LOCK:
-      generation = _OBJECTS.get(name, (b'', 0))[1]
-    if query.get('ifGenerationMatch', str(generation)) != str(generation):
+    wanted = query.get('ifGenerationMatch')
+    generation = put(
+      bucket + query['name'], content, None if wanted is None else int(wanted)
+    )
+    if generation is None:
       return self._answer(412)
-    put(name, content)
     return self._json(
       {
         'name': query['name'],
         'bucket': bucket[:-1],
-        'generation': str(_OBJECTS[name][1]),
+        'generation': str(generation),
       }
     )
 
   def do_DELETE(self):
     bucket, name, _ = self._parts()
-    with _LOCK:
-      found = _OBJECTS.pop(bucket + name, None)
-    self._answer(204 if found else 404)
+    try:
+      remove(bucket + name)
+    except FileNotFoundError:
+      return self._answer(404)
+    return self._answer(204)
 
 
 @contextlib.contextmanager
-def running():
-  """Makes `gs://` mean this store, for all libraries of this process."""
+def running(file: str | os.PathLike[str] | None = None):
+  """Makes `gs://` mean this store, for all libraries of this process.
+
+  Args:
+    file: where its objects are, and stay; None for those of a new store.
+  """
+  with contextlib.ExitStack() as stack:
+    if file is None:
+      folder = stack.enter_context(tempfile.TemporaryDirectory())
+      file = pathlib.Path(folder) / 'objects.sqlite'
+    _FILE.append(pathlib.Path(file))
+    stack.callback(_FILE.pop)
+    with _table() as table:
+      table.execute(_TABLE)
+    stack.enter_context(_served())
+    yield
+
+
+@contextlib.contextmanager
+def _served():
   server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), _Handler)
   thread = threading.Thread(target=server.serve_forever, daemon=True)
   thread.start()
@@ -250,4 +323,3 @@ def running():
   server.shutdown()
   server.server_close()
   thread.join()
-  _OBJECTS.clear()
