@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from jaxssl import errors
 from jaxssl.methods import momentum as momentum_lib
-from jaxssl.methods import row_sums, variables
+from jaxssl.methods import row_sums, variables, view_rows
 from jaxssl.methods.base import RowSums
 from jaxssl.models import DINOHead, Net
 from jaxssl.models.drop_path import fold_keys
@@ -163,7 +163,6 @@ class DINO:
 
   def _logits(self, encoder, params, stats, views, keys, axis_name):
     """Returns logits [V, b, K] of the views, and the new statistics."""
-    rows = len(views[0])
     keys = [fold_keys(keys, v) for v in range(len(views))]
     features = []
     for group in _same_size(views):
@@ -172,19 +171,19 @@ class DINO:
         encoder,
         params,
         stats,
-        jnp.concatenate([views[v] for v in group]),
+        view_rows.interleave([views[v] for v in group]),
         axis_name=axis_name,
-        keys=jnp.concatenate([keys[v] for v in group]),
+        keys=view_rows.interleave([keys[v] for v in group]),
       )
       stats = variables.replace(stats, new)
-      features.append(f)
+      features.append(view_rows.separate(f, len(group)))
     logits = self.head.apply(
       {'params': params['head']},
       jnp.concatenate(features),
       train=True,
       axis_name=axis_name,
     )
-    return logits.reshape(len(views), rows, -1), stats
+    return logits, stats
 
 
 def distillation(

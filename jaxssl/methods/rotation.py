@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxssl.methods import row_sums, variables
+from jaxssl.methods import row_sums, variables, view_rows
 from jaxssl.methods.base import RowSums
 from jaxssl.models import Linear, Net
 from jaxssl.models.drop_path import fold_keys
@@ -61,16 +61,15 @@ class Rotation:
     """See `RowWise.sums`."""
     del step
     images = batch['views'][0]
-    turned = rotations(images)
     labels = jnp.tile(jnp.arange(NUM_ROTATIONS), len(images))
     keys = [fold_keys(keys, k) for k in range(NUM_ROTATIONS)]
     logits, stats = variables.apply_train(
       self.net,
       params,
       state,
-      turned.reshape(-1, *images.shape[1:]),
+      view_rows.interleave(rotations(images)),
       axis_name=axis_name,
-      keys=jnp.stack(keys, axis=1).reshape(-1),
+      keys=view_rows.interleave(keys),
     )
     entropy = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
     right = (logits.argmax(-1) == labels).sum(dtype=jnp.float32)
@@ -91,11 +90,10 @@ class Rotation:
     return {'encoder': variables.tower('encoder', params, state)}
 
 
-def rotations(images: jax.Array) -> jax.Array:
+def rotations(images: jax.Array) -> list[jax.Array]:
   """Returns images [b, H, H, 3] turned by 0, 90, 180, 270 degrees.
 
   Returns:
-    [b, 4, H, H, 3]; entry k is turned k times against the clock.
+    Four [b, H, H, 3]; those of entry k are turned k times against the clock.
   """
-  turned = [jnp.rot90(images, k, axes=(1, 2)) for k in range(NUM_ROTATIONS)]
-  return jnp.stack(turned, axis=1)
+  return [jnp.rot90(images, k, axes=(1, 2)) for k in range(NUM_ROTATIONS)]

@@ -3,9 +3,8 @@
 import dataclasses
 
 from flax import linen as nn
-import jax.numpy as jnp
 
-from jaxssl.methods import contrast, variables
+from jaxssl.methods import contrast, variables, view_rows
 from jaxssl.methods.base import Aux
 from jaxssl.models import Net, SimCLRHead
 from jaxssl.models.drop_path import fold_keys
@@ -78,11 +77,11 @@ class SimCLR:
       self.encoder,
       params,
       state,
-      jnp.concatenate(batch['views']),
+      view_rows.interleave(batch['views']),
       axis_name=axis_name,
-      keys=jnp.concatenate([fold_keys(keys, v) for v in range(2)]),
+      keys=view_rows.interleave([fold_keys(keys, v) for v in range(2)]),
     )
-    return jnp.split(features, 2), stats
+    return list(view_rows.separate(features, 2)), stats
 
   def compare(self, params, state, embeddings, stats, *, step, axis_name=None):
     """See `Contrastive.compare`."""
@@ -92,11 +91,11 @@ class SimCLR:
       self.head,
       params,
       state,
-      jnp.concatenate(embeddings),
+      view_rows.interleave(embeddings),
       axis_name=axis_name,
     )
     loss, top1 = contrastive.nt_xent(
-      *jnp.split(z, 2),
+      *view_rows.separate(z, 2),
       temperature=self.temperature,
       chunk=self.chunk,
       axis_name=axis_name,

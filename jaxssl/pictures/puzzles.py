@@ -42,7 +42,7 @@ def rotation_panel(
     images: uint8 [n, H, H, 3].
     augment: of the run; its mean and deviation are used.
   """
-  turned = np.asarray(rotations(jnp.asarray(images)))
+  turned = np.stack(rotations(jnp.asarray(images)), axis=1)
 
   @jax.jit
   def answer(params, state, turned):
