@@ -323,7 +323,9 @@ def moco_v3_mlp(
   return nn.Sequential(*layers)
 
 
-def dino_head(dim: int, hidden: int, bottleneck: int, out_dim: int):
+def dino_head(
+  dim: int, hidden: int, bottleneck: int, out_dim: int, use_bn: bool = False
+):
   from lightly.models.modules import DINOProjectionHead
 
-  return DINOProjectionHead(dim, hidden, bottleneck, out_dim)
+  return DINOProjectionHead(dim, hidden, bottleneck, out_dim, batch_norm=use_bn)

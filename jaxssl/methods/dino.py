@@ -177,13 +177,15 @@ class DINO:
       )
       stats = variables.replace(stats, new)
       features.append(view_rows.separate(f, len(group)))
-    logits = self.head.apply(
-      {'params': params['head']},
+    logits, new = variables.apply_part(
+      'head',
+      self.head,
+      params,
+      stats,
       jnp.concatenate(features),
-      train=True,
       axis_name=axis_name,
     )
-    return logits, stats
+    return logits, variables.replace(stats, new)
 
 
 def distillation(

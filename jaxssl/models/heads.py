@@ -253,8 +253,8 @@ class DINOHead(nn.Module):
     y_k = g_k (v_k / |v_k|) . z / |z|
 
   (vision_transformer.py of facebookresearch/dino, `DINOHead`, whose defaults
-  these are; without its option of BatchNorm.) The layers start from a normal
-  of deviation 0.02, v from PyTorch's default U(+-1 / sqrt(bottleneck_dim)).
+  these are.) The layers start from a normal of deviation 0.02, v from PyTorch's
+  default U(+-1 / sqrt(bottleneck_dim)).
 
   Attributes:
     num_layers: layers before the prototypes.
@@ -262,6 +262,7 @@ class DINOHead(nn.Module):
     bottleneck_dim: width of the normalised vector.
     out_dim: K, number of prototypes.
     norm_last_layer: keep g at 1; otherwise it is the parameter `scale`.
+    use_bn: a BatchNorm, over all views of the global batch, before each GELU.
     dtype: type of the Dense layers; norms and the prototypes are float32.
   """
 
@@ -270,20 +271,20 @@ class DINOHead(nn.Module):
   bottleneck_dim: int = 256
   out_dim: int = 65536
   norm_last_layer: bool = True
+  use_bn: bool = False
   dtype: Dtype = jnp.float32
 
   @nn.compact
   def __call__(
     self, features: jax.Array, *, train: bool, axis_name: str | None = None
   ) -> jax.Array:
-    """Maps features [b, D] to logits float32 [b, K].
+    """Maps features [..., D] to logits float32 [..., K].
 
     Args:
       features: of the encoder.
-      train: unused; part of every head's signature.
-      axis_name: unused; part of every head's signature.
+      train: use batch statistics in BatchNorm.
+      axis_name: mapped device axis, or None in the global view.
     """
-    del train, axis_name
     x = features
     for i in range(self.num_layers):
       last = i == self.num_layers - 1
@@ -293,7 +294,12 @@ class DINOHead(nn.Module):
         kernel_init=nn.initializers.normal(0.02),
         name=f'dense_{i}',
       )(x)
-      x = x if last else nn.gelu(x, approximate=False)
+      if last:
+        break
+      if self.use_bn:
+        norm = BatchNorm(dtype=self.dtype, name=f'bn_{i}')
+        x = norm(x, train=train, axis_name=axis_name)
+      x = nn.gelu(x, approximate=False)
     x = x.astype(jnp.float32)
     # PyTorch's `F.normalize`: a lower bound on the norm, not on its square.
     x = x / jnp.maximum(jnp.linalg.norm(x, axis=-1, keepdims=True), 1e-12)

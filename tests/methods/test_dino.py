@@ -144,6 +144,39 @@ def test_scale_of_the_prototypes_is_a_parameter_only_if_asked():
   assert float(jnp.abs(logits).max()) <= 1.0 + 1e-6
 
 
+def test_batch_norm_of_the_head_sees_all_views_of_its_network():
+  head = models.DINOHead(2, 12, 6, PROTOTYPES, use_bn=True)
+  method = DINO(encoder=TinyEncoder(), head=head)
+  batch = _batch()
+  params, state = jax.jit(method.init)(jax.random.key(0), batch)
+  _, aux = _loss(method, params, state, batch)
+  _, new = method.update(params, state, aux.carry, step=0)
+
+  def expected(views):
+    # The encoder normalises by resolution.
+    groups = [v for v in (views[:2], views[2:]) if v]
+    features = [
+      TinyEncoder().apply(
+        {'params': params['encoder'], 'batch_stats': first['encoder']},
+        jnp.concatenate(group),
+        train=True,
+        mutable=['batch_stats'],
+      )[0][0]
+      for group in groups
+    ]
+    layer = params['head']['dense_0']
+    x = jnp.concatenate(features) @ layer['kernel'] + layer['bias'][None]
+    return 0.1 * x.mean(0)
+
+  first = state['stats']['batch_stats']
+  for stats, views in (
+    (new['stats'], batch['views']),
+    (new['teacher']['stats'], batch['views'][:2]),
+  ):
+    mean = stats['batch_stats']['head']['bn_0']['mean']
+    np.testing.assert_allclose(mean, expected(views), atol=1e-6)
+
+
 def test_one_view_is_not_enough():
   method = _method()
   params, state = jax.jit(method.init)(jax.random.key(0), _batch())

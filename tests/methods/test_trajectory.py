@@ -140,6 +140,17 @@ def _assert_equal_heads(params, head):
     )
 
 
+def _assert_equal_statistics(stats, head):
+  from torch import nn
+
+  norms = [m for m in head.modules() if isinstance(m, nn.BatchNorm1d)]
+  assert len(stats) == len(norms)
+  for i, norm in enumerate(norms):
+    ours = stats[f'bn_{i}']
+    np.testing.assert_allclose(ours['mean'], norm.running_mean, atol=2e-4)
+    np.testing.assert_allclose(ours['var'], norm.running_var, rtol=1e-3)
+
+
 @pytest.mark.reference
 def test_moco_v2():
   from benchmarks import torch_methods
@@ -201,20 +212,25 @@ def test_moco_v3():
 
 
 @pytest.mark.reference
-def test_dino():
+@pytest.mark.parametrize('use_bn', [False, True])
+def test_dino(use_bn):
   from benchmarks import torch_methods
 
   out_dim = 32
   method = DINO(
     encoder=_encoder(),
-    head=models.DINOHead(hidden_dim=24, bottleneck_dim=12, out_dim=out_dim),
+    head=models.DINOHead(
+      hidden_dim=24, bottleneck_dim=12, out_dim=out_dim, use_bn=use_bn
+    ),
     momentum=MOMENTUM,
   )
   batches = _batches((SIZE, SIZE, 8, 8))
   params, state = _start(method, batches)
   net, slow = (
     _torch_net(
-      torch_methods.dino_head(64, 24, 12, out_dim), params, state['stats']
+      torch_methods.dino_head(64, 24, 12, out_dim, use_bn),
+      params,
+      state['stats'],
     )
     for _ in range(2)
   )
@@ -230,5 +246,10 @@ def test_dino():
   _assert_equal_nets(teacher['params'], teacher['stats'], peer.slow)
   _assert_equal_heads(train.params['head'], peer.net[1])
   _assert_equal_heads(teacher['params']['head'], peer.slow[1])
+  for stats, head in (
+    (end['stats'], peer.net[1]),
+    (teacher['stats'], peer.slow[1]),
+  ):
+    _assert_equal_statistics(stats['batch_stats'].get('head', {}), head)
   center = peer.criterion.center.numpy().reshape(end['center'].shape)
   np.testing.assert_allclose(end['center'], center, atol=2e-4)
