@@ -67,6 +67,8 @@ RUNS: dict[str, config_lib.Config] = {
       'local_scale': (0.1, 0.4),
     },
     'encoder': RESNET,
+    # Without it the head of a ResNet gives all images the same answer here.
+    'head': {'use_bn': True},
   },
   'mae': {'augment': VIEWS, 'encoder': VIT},
   'dvae': {'augment': VIEWS, 'encoder': {'width': 16}},

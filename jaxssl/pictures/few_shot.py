@@ -49,7 +49,8 @@ def few_shot_curve(
   axes.set_ylabel('top-1 accuracy (%)')
   axes.grid(alpha=0.3)
   axes.spines[['top', 'right']].set_visible(False)
-  axes.legend(frameon=False, loc='lower right')
+  # Above: a line may be anywhere below.
+  axes.legend(frameon=False, loc='lower left', bbox_to_anchor=(0, 1), ncols=2)
   canvas.save(figure, path)
 
 
