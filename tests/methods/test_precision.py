@@ -236,17 +236,19 @@ def _relative(found, expected):
 
 # A product of bfloat16 has 8 bits: errors of 1/512 an operation, which a few
 # layers and their way back add up. A wrong term would be off by a half or more.
-# Twenty layers of BatchNorm and ReLU that have learned nothing make more of it
-# under a contrastive loss: PyTorch's autocast is 0.32 off its own float32 for
-# SimCLR with the same weights.
-FAR = {'moco': 0.4, 'simclr': 0.4}
+# BatchNorm before unit vectors makes more of it while nothing is learned: in
+# float32, rounding no more than weights and images to bfloat16 moves SimCLR's
+# gradient by 0.27 of its norm and MoCo v3's by 0.10 (CLIP's by 0.008).
+FAR = {'moco': 0.4, 'moco_v3': 0.4, 'simclr': 0.4}
+
+
 @pytest.mark.parametrize('case', MEASURED)
 def test_loss_and_gradient_are_close_to_float32(case):
   loss, grads = _measured(case, 'bfloat16')
   expected_loss, expected = _measured(case, 'float32')
   error = _relative(grads, expected)
   print(f'{case}: {abs(loss / expected_loss - 1):.1e} {error:.1e}')
-  np.testing.assert_allclose(loss, expected_loss, rtol=0.01)
+  np.testing.assert_allclose(loss, expected_loss, rtol=0.02)
   assert 0 < error < FAR.get(case, 0.1)
 
 
