@@ -95,7 +95,8 @@ def _assert_rows(notes, one):
   first, second = notes
   halves = zip(first['order'][:STEPS], second['order'][:STEPS], strict=True)
   assert [a + b for a, b in halves] == one['order'][:STEPS]
-  assert not set(first['reads']) & set(second['reads'])
+  # Both ask the first record how large records are.
+  assert set(first['reads']) & set(second['reads']) <= {0}
   assert set(first['reads']) >= set(itertools.chain(*first['order']))
 
 
