@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 
 from tests.commands import runs
@@ -69,9 +70,12 @@ def test_other_data_gets_a_file_of_its_own(run, picture_folder, tmp_path):
 
 
 def test_features_of_another_step_are_not_reused(run):
-  values = []
+  kept = []
   for step in (2, 4):
     arguments = (f'--workdir={run}', f'--step={step}', '--limit=64')
     assert runs.jaxssl('eval', 'logistic', *arguments) == 0
-    values.append(_result(run, 'logistic-v1-digits')['metrics'])
-  assert values[0] != values[1]
+    (path,) = (run / 'features').glob('*-test-trained_encoder.npz')
+    with np.load(path) as file:
+      kept.append(file['features'])
+  # Accuracies of so few images can be equal.
+  assert np.abs(kept[0] - kept[1]).max() > 0
