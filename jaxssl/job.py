@@ -13,7 +13,8 @@ from jaxssl.config import config_hash
 from jaxssl.errors import UserError
 from jaxssl.evals.online import OnlineEvaluation
 from jaxssl.parallel.modes import to_host
-from jaxssl.train.loop import Job, abstract_state, example_batch, step_fn
+from jaxssl.planning.abstract import batch_shapes
+from jaxssl.train.loop import Job, abstract_state, step_fn
 from jaxssl.weights.exported import (
   ExportedEncoder,
   abstract_variables,
@@ -68,10 +69,7 @@ def check_shapes(run: Run) -> None:
   job = make_job(run, dry=True)
   state = abstract_state(job)
   if job.micro_batches > 1:
-    batch = jax.tree.map(
-      lambda x: jax.ShapeDtypeStruct((job.batch_size, *x.shape[1:]), x.dtype),
-      example_batch(job),
-    )
+    batch = batch_shapes(run, job.batch_size)
     jax.eval_shape(step_fn(job), state, batch)
   abstract_variables(run.encoder, run.eval_image_size)
 

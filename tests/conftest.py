@@ -37,8 +37,7 @@ REFERENCES = (
 )
 
 
-def pytest_configure(config):
-  del config
+def pytest_configure():
   if importlib.util.find_spec('torch') and importlib.util.find_spec(
     'torchvision'
   ):

@@ -5,7 +5,7 @@ wise-ft. Between zero-shot and fine-tuned weights, accuracy under shift is often
 above both ends.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 import dataclasses
 from typing import Any, ClassVar
 
@@ -78,16 +78,22 @@ def metrics(found: Mapping[float, Mapping[str, float]]) -> dict[str, float]:
 
   Returns:
     `<column>_<α>` for each column and α; `top1`, the mean accuracy under shift
-    at the α nearest to 0.5, which the authors recommend where nothing is known
-    to choose it by.
+    at the `middle`.
   """
-  middle = min(found, key=lambda alpha: abs(alpha - 0.5))
   kept = {
     f'{column}_{alpha:g}': value
     for alpha, row in found.items()
     for column, value in row.items()
   }
-  return {'top1': found[middle][SHIFTED], **kept}
+  return {'top1': found[middle(found)][SHIFTED], **kept}
+
+
+def middle(alphas: Iterable[float]) -> float:
+  """Returns the α nearest to 0.5.
+
+  The authors recommend 0.5 where nothing is known to choose it by.
+  """
+  return min(alphas, key=lambda alpha: abs(alpha - 0.5))
 
 
 def interpolate(start: PyTree, end: PyTree, alpha: float) -> PyTree:

@@ -3,10 +3,8 @@
 from collections.abc import Mapping
 import os
 
-from jaxssl.evals.wise_ft import REFERENCE, SHIFTED
+from jaxssl.evals.wise_ft import REFERENCE, SHIFTED, middle
 from jaxssl.pictures import canvas, palette
-
-_RECOMMENDED = 0.5  # by the authors, where nothing is known to choose it by
 
 
 def wise_ft_curve(
@@ -30,7 +28,7 @@ def wise_ft_curve(
   (style,) = palette.class_styles(1)
   axes.plot(x, y, **style)
   # Neighbours can be too close for a name each.
-  named = {min(found), _RECOMMENDED, max(found)}
+  named = {min(found), middle(found), max(found)}
   for alpha, *place in zip(found, x, y, strict=True):
     if alpha in named:
       axes.annotate(

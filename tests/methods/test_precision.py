@@ -248,7 +248,8 @@ def test_loss_and_gradient_are_close_to_float32(case):
   expected_loss, expected = _measured(case, 'float32')
   error = _relative(grads, expected)
   print(f'{case}: {abs(loss / expected_loss - 1):.1e} {error:.1e}')
-  np.testing.assert_allclose(loss, expected_loss, rtol=0.02)
+  bound = 0.02 if case == 'moco_v3' else 0.01
+  np.testing.assert_allclose(loss, expected_loss, rtol=bound)
   assert 0 < error < FAR.get(case, 0.1)
 
 
