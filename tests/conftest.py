@@ -13,8 +13,10 @@ os.environ['JAX_ENABLE_COMPILATION_CACHE'] = 'false'
 # fusions and into splitting small programs among threads.
 os.environ.setdefault(
   'XLA_FLAGS',
-  '--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true '
-  '--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1',
+  '--xla_backend_optimization_level=0 '
+  '--xla_llvm_disable_expensive_passes=true '
+  '--xla_cpu_use_fusion_emitters=false '
+  '--xla_cpu_parallel_codegen_split_count=1',
 )
 
 import importlib.util

@@ -28,9 +28,9 @@ RESNET = Workload(
   batch=BATCH,
   optimizer='sgd',
 )
-# Smooth. Below a head with BatchNorms a ResNet of this size is chaotic: rounding
-# that moves an activation across the kink of a ReLU moves the loss by 1e-3 ten
-# steps later, in PyTorch too.
+# Smooth. Below a head with BatchNorms a ResNet of this size is chaotic: an
+# activation that rounding moves across the kink of a ReLU moves the loss by
+# 1e-3 ten steps later, in PyTorch too.
 VIT = Workload(
   encoder='vit_ti8',
   options={'dim': 32, 'depth': 2, 'num_heads': 4},
