@@ -1,12 +1,8 @@
 """Real processes, joined by gloo, against one process."""
 
 import os
-import pathlib
 import re
 import shutil
-import socket
-import subprocess
-import sys
 
 import chex
 import numpy as np
@@ -17,13 +13,13 @@ from jaxssl.errors import LostProcessError, UserError
 from jaxssl.parallel import processes
 from jaxssl.weights import safetensors_file
 from tests.commands import runs
+from tests.parallel.joined import Pair
 
 OPTIONS = (
   '--config.train.num_devices=None',
   '--config.eval.steps=2',
 )
 MODES = ('jit', 'pmap')
-PATIENCE = 240
 
 # Each pair of processes loads and compiles all for itself.
 with_processes = pytest.mark.skipif(
@@ -31,45 +27,10 @@ with_processes = pytest.mark.skipif(
 )
 
 
-def _environment(devices):
-  return {
-    **os.environ,
-    'JAX_PLATFORMS': 'cpu',
-    'JAX_NUM_CPU_DEVICES': str(devices),
-    'TF_CPP_MIN_LOG_LEVEL': '3',
-  }
-
-
 def _together(workdir, *more, change=()):
-  """Runs two processes with two devices each; `change` is for the second."""
-  with socket.socket() as free:
-    free.bind(('127.0.0.1', 0))
-    address = f'127.0.0.1:{free.getsockname()[1]}'
-  children = []
-  for index in range(2):
-    join = (
-      f'--coordinator={address}',
-      '--num_processes=2',
-      f'--process_id={index}',
-    )
-    own = change if index else ()
-    arguments = runs.train_arguments(workdir, *OPTIONS, *more)
-    children.append(
-      subprocess.Popen(
-        [sys.executable, '-m', 'jaxssl', *arguments, *join, *own],
-        cwd=pathlib.Path(__file__).parents[2],
-        env=_environment(2),
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-      )
-    )
-  try:
-    errors = [child.communicate(timeout=PATIENCE)[1] for child in children]
-  finally:
-    for child in children:
-      child.kill()
-  return [child.returncode for child in children], errors
+  """Two processes with two devices each; `change` is for the second."""
+  arguments = runs.train_arguments(workdir, *OPTIONS, *more)
+  return Pair(arguments, change=change).end()
 
 
 def _weights(workdir):
