@@ -19,11 +19,11 @@ from tests.commands import runs
 from tests.parallel.joined import Pair
 
 FULL = os.environ.get('FULL') == '1'
-STEPS = 4
+STEPS, IMAGES = 4, 64
 # method -> learning rate: as large as leaves rounding small
 FAMILIES = {
   'simclr': 0.001,  # its first gradient has norm 280
-  'moco_v2': 0.01,
+  'moco_v2': 0.001,  # ReLUs: activations that rounding moves across a kink
   'dino': 0.02,
   'mae': 0.02,
   'clip': 0.02,
@@ -46,6 +46,7 @@ def _arguments(method, workdir, *more):
     '--config.optim.lr_scaling=none',
     '--config.optim.weight_decay=0',
     '--config.eval.steps=2',
+    f'--config.eval.limit={IMAGES}',
     *more,
   ]
 
@@ -81,10 +82,11 @@ def _assert_alike(workdir, other):
     np.testing.assert_allclose(
       _column(workdir, name), _column(other, name), rtol=1e-4, err_msg=name
     )
-  for name in ('knn/top1', 'effective_rank'):
-    np.testing.assert_allclose(
-      _column(workdir, name), _column(other, name), rtol=1e-3, err_msg=name
-    )
+  ranks = (_column(each, 'effective_rank') for each in (workdir, other))
+  np.testing.assert_allclose(*ranks, rtol=1e-3)
+  # Neighbours as near as each other can change places for one image.
+  scores = (_column(each, 'knn/top1') for each in (workdir, other))
+  np.testing.assert_allclose(*scores, atol=1.01 / IMAGES)
   ours, theirs = (faults.arrays(each, STEPS) for each in (workdir, other))
   assert 'params' in ' '.join(ours)
   chex.assert_trees_all_close(ours, theirs, rtol=TOLERANCE, atol=TOLERANCE)
@@ -121,7 +123,8 @@ def _drop_last(workdir: pathlib.Path) -> None:
 
 
 def _evaluated(workdir):
-  assert runs.jaxssl('eval', 'knn', f'--workdir={workdir}', '--limit=64') == 0
+  limit = f'--limit={IMAGES}'
+  assert runs.jaxssl('eval', 'knn', f'--workdir={workdir}', limit) == 0
   (path,) = (workdir / 'results').glob('knn*.json')
   return json.loads(path.read_text())['metrics']
 
@@ -140,7 +143,7 @@ def test_processes_train_as_one_and_take_over(method, tmp_path, monkeypatch):
   ours, theirs = _evaluated(pair), _evaluated(eight)
   assert ours.keys() == theirs.keys()
   for name, value in ours.items():
-    assert value == pytest.approx(theirs[name], rel=1e-3), name
+    assert value == pytest.approx(theirs[name], abs=1.01 / IMAGES), name
   # One goes on with what two began, and two with what one began.
   _drop_last(pair)
   _assert_alike(_alone(method, pair, 8), eight)
