@@ -23,7 +23,7 @@ STEPS, IMAGES = 4, 64
 # method -> learning rate: as large as leaves rounding small
 FAMILIES = {
   'simclr': 0.001,  # its first gradient has norm 280
-  'moco_v2': 0.001,  # ReLUs: activations that rounding moves across a kink
+  'moco_v2': 1e-4,  # rounding moves activations of its ResNet across kinks
   'dino': 0.02,
   'mae': 0.02,
   'clip': 0.02,
