@@ -33,13 +33,14 @@ TOLERANCE = 2e-5
 
 
 def _arguments(method, workdir, *more):
-  data = 'photos' if method == 'clip' else 'digits'
+  # More images than the steps read, so that none comes twice.
+  photos = ('--data=photos', '--config.data.crops_per_picture=8')
   return [
     'train',
     f'--workdir={workdir}',
     f'--method={method}',
-    f'--data={data}',
     *fault_runs.METHODS[method],
+    *(photos if method == 'clip' else ('--data=digits',)),
     *runs.LENGTH,
     '--config.optim.name=sgd',
     f'--config.optim.learning_rate.start={FAMILIES[method]}',
