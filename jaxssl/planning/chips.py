@@ -18,16 +18,18 @@ class Chip:
   Attributes:
     memory: bytes of its own memory.
     flops: peak rate in bfloat16, a second.
+    cores: of a TPU; two work as one device ("megacore").
   """
 
   memory: float
   flops: float
+  cores: int = 1
 
 
 TPUS = {
-  'v4': Chip(32 * GIB, 275e12),
+  'v4': Chip(32 * GIB, 275e12, cores=2),
   'v5e': Chip(16 * GIB, 197e12),
-  'v5p': Chip(95 * GIB, 459e12),
+  'v5p': Chip(95 * GIB, 459e12, cores=2),
   'v6e': Chip(32 * GIB, 918e12),
 }
 GPUS = {

@@ -18,7 +18,7 @@ from jax.sharding import PartitionSpec as P
 
 from jaxssl.errors import UserError
 from jaxssl.parallel import modes, rules
-from jaxssl.planning import traffic
+from jaxssl.planning import chips, traffic
 from jaxssl.planning.abstract import Plan
 
 _SIZE = r'([0-9.]+)([KMGT]?)'
@@ -64,12 +64,17 @@ def devices_of(topology: str) -> list[Any]:
   Raises:
     UserError: without libtpu, or for a shape that there is not.
   """
+  # A TPU that is there does so by itself; here v4 would be a device a core.
+  megacore = {'chip_config_name': 'megacore'}
+  options = megacore if chips.tpu_of(topology).cores == 2 else {}
   # Else it looks for the metadata of a machine that has TPUs, for minutes.
   os.environ.setdefault('TPU_SKIP_MDS_QUERY', '1')
   # Nor does it need a chip, of which else one process at a time is allowed.
   os.environ.setdefault('ALLOW_MULTIPLE_LIBTPU_LOAD', '1')
   try:
-    found = topologies.get_topology_desc(platform='tpu', topology_name=topology)
+    found = topologies.get_topology_desc(
+      platform='tpu', topology_name=topology, **options
+    )
   except Exception as error:  # of many types
     raise UserError(
       f'no compiler for {topology}: {str(error).splitlines()[0]}; the compiler '

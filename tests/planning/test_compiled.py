@@ -50,10 +50,21 @@ def test_recomputation_is_switched_off_everywhere():
   assert found == {**config, 'encoder': {'name': 'x', 'remat': False}}
 
 
-@pytest.mark.skipif(
+with_libtpu = pytest.mark.skipif(
   importlib.util.find_spec('libtpu') is None,
   reason='libtpu is not installed: pip install "jaxssl[tpu]"',
 )
+
+
+@with_libtpu
+@pytest.mark.parametrize(
+  'topology', ['v4:2x2x1', 'v5e:2x2', 'v5p:2x2x1', 'v6e:2x2']
+)
+def test_a_device_is_a_chip(topology):
+  assert len(compiled.devices_of(topology)) == 4
+
+
+@with_libtpu
 @pytest.mark.parametrize(
   ('mode', 'fsdp', 'chunk', 'collective'),
   [
