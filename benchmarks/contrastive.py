@@ -18,7 +18,6 @@ import time
 import jax
 import jax.numpy as jnp
 from jax.sharding import NamedSharding
-from jax.sharding import PartitionSpec as P
 import numpy as np
 
 from jaxssl.ops import contrastive
@@ -48,13 +47,16 @@ def value_and_grad(name, chunk, axis_name=None):
 def scratch(name, batch, chunk, mode):
   """Returns megabytes of scratch memory of one of the devices."""
   if mode == 'jit':
-    sharding = NamedSharding(modes.make_mesh(), P(modes.AXIS))
+    mesh = modes.make_mesh()
+    sharding = NamedSharding(mesh, modes.ROWS)
     z = jax.ShapeDtypeStruct((batch, DIM), jnp.float32, sharding=sharding)
-    compiled = (
-      jax.jit(value_and_grad(name, chunk), out_shardings=None)
-      .lower(z, z)
-      .compile()
-    )
+
+    def in_a_step(x, y):
+      # As `modes.Jit.compile` traces a step.
+      with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+        return value_and_grad(name, chunk)(x, y)
+
+    compiled = jax.jit(in_a_step).lower(z, z).compile()
   else:
     z = jax.ShapeDtypeStruct((DEVICES, batch // DEVICES, DIM), jnp.float32)
     fn = jax.pmap(value_and_grad(name, chunk, 'd'), axis_name='d')

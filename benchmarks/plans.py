@@ -34,7 +34,7 @@ PAIRS = 400_000_000
 PARTS = {
   'plain': (),
   'full': ('--config.method.chunk=none',),
-  'ring': ('--config.method.chunk=1024', '--config.train.mode=pmap'),
+  'ring': ('--config.method.chunk=1024',),
   'remat': ('--config.encoder.remat=true',),
   'parts4': ('--config.train.micro_batches=4',),
   'parts16': ('--config.train.micro_batches=16',),

@@ -69,13 +69,15 @@ def nt_xent(
   chex.assert_equal_shape([z1, z2])
   z1, z2 = l2_normalize(z1), l2_normalize(z2)
   positive = jnp.sum(z1 * z2, axis=1) / temperature
-  z = jnp.concatenate([z1, z2])
+  # The views of an image are neighbours: one view behind the other, the rows of
+  # a device would have to move before they can go around the ring.
+  z = jnp.stack([z1, z2], axis=1).reshape(-1, z1.shape[1])
   # Both views have the number of their image and are not each other's negative.
-  rows = jnp.tile(collectives.row_ids(len(z1), axis_name), 2)
+  rows = jnp.repeat(collectives.row_ids(len(z1), axis_name), 2)
   others = negatives.logsumexp(
     z / temperature, z, rows, chunk=chunk, axis_name=axis_name
   )
-  return _cross_entropy(jnp.tile(positive, 2), others)
+  return _cross_entropy(jnp.repeat(positive, 2), others)
 
 
 def info_nce(

@@ -7,12 +7,11 @@ negatives is one number a row: `logsumexp` of their logits, or the sum of their
 block, with the same numbers.
 
 Block by block, no more than `chunk` columns of the matrix exist at a time, in
-the forward and in the backward pass, which computes them again. Mapped over
-devices, the columns travel around the ring of devices, and their gradients
-with them, so no device ever holds the rows of all: memory is O(b (chunk + D))
-instead of O(b B + B D) for b rows at hand of B. In the global view the compiler
-shares out the rows of each block; a device then holds the columns of all, which
-makes O(b chunk + B D).
+the forward and in the backward pass, which computes them again. The columns
+travel around the ring of devices, and their gradients with them, so no device
+ever holds the rows of all: memory is O(b (chunk + D)) instead of O(b B + B D)
+for b rows at hand of B. That holds in the device view and in the global view of
+a step that is compiled for several devices (`collectives.device_view`).
 
 References:
   The ring: Zhai et al., Sigmoid Loss for Language Image Pre-Training, 2023,
@@ -143,7 +142,8 @@ def _negatives(reduction, x, y, bias, rows, chunk, axis_name) -> Negatives:
     return Negatives(reduction.block(logits), largest)
   if chunk < 1:
     raise errors.UserError(f'chunk is {chunk}; it must be at least 1')
-  total, largest = _in_blocks(reduction, chunk, axis_name, x, y, bias, rows)
+  blocks = functools.partial(_blocks, reduction, chunk)
+  total, largest = collectives.device_view(blocks, axis_name)(x, y, bias, rows)
   return Negatives(total, jax.lax.stop_gradient(largest))
 
 
@@ -166,6 +166,11 @@ class _Columns(NamedTuple):
 
 
 _NO_ROW = -1
+
+
+def _blocks(reduction, chunk, x, y, bias, rows, *, axis_name):
+  # A custom_vjp takes no keywords.
+  return _in_blocks(reduction, chunk, axis_name, x, y, bias, rows)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))

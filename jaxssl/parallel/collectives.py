@@ -8,13 +8,17 @@ rows (`jax.jit` over sharded arrays) and XLA inserts the communication.
 This is the only file of the package that names `jax.lax` collectives.
 """
 
+from collections.abc import Callable
 import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import PartitionSpec as P
 
 PyTree = Any
+# A mapped axis, or several that count as one, the first varying slowest.
+AxisName = str | tuple[str, ...]
 
 
 def pmean(tree: PyTree, axis_name: str | None) -> PyTree:
@@ -27,12 +31,53 @@ def psum(tree: PyTree, axis_name: str | None) -> PyTree:
   return tree if axis_name is None else jax.lax.psum(tree, axis_name)
 
 
-def axis_size(axis_name: str | None) -> int:
+def axis_size(axis_name: AxisName | None) -> int:
   """Returns the number of devices of the axis, 1 in the global view.
 
   A static number, not communication.
   """
   return 1 if axis_name is None else jax.lax.axis_size(axis_name)
+
+
+def device_view(
+  fn: Callable[..., PyTree], axis_name: AxisName | None
+) -> Callable[..., PyTree]:
+  """Lets a function of rows see one device's rows at a time, in any mode.
+
+  Communication that follows the devices, such as a ring, cannot be written in
+  the global view. In the device view this is `fn` itself. In the global view of
+  a step that is compiled for a mesh of devices (`modes.Jit.compile`), it is
+  `fn` under `jax.shard_map` over all axes of the mesh. Without a mesh, or with
+  one device, `fn` sees all rows and no axis.
+
+  Args:
+    fn: `fn(*arrays, axis_name=)` -> arrays with the rows at hand. It must do
+      the same on every device but for the rows.
+    axis_name: mapped device axis, or None in the global view.
+
+  Returns:
+    A function of the same arrays without `axis_name`. Scalars are equal on all
+    devices; of other arrays, the first side is rows and divides by the number
+    of devices. It can be differentiated.
+  """
+  if axis_name is not None:
+    return functools.partial(fn, axis_name=axis_name)
+  mesh = jax.sharding.get_abstract_mesh()
+  if mesh.empty or mesh.size == 1:
+    return functools.partial(fn, axis_name=None)
+  axes = mesh.axis_names
+
+  def mapped(*arrays: jax.Array) -> PyTree:
+    return jax.shard_map(
+      functools.partial(fn, axis_name=axes),
+      in_specs=tuple(P(axes) if x.ndim else P() for x in arrays),
+      out_specs=P(axes),
+      # What varies over devices is not tracked: loops that start from constants
+      # would have to be told.
+      check_vma=False,
+    )(*arrays)
+
+  return mapped
 
 
 def gather(x: jax.Array, axis_name: str | None) -> jax.Array:
@@ -66,7 +111,7 @@ def _all_gather_bwd(axis_name, rows, cotangent):
 _all_gather.defvjp(_all_gather_fwd, _all_gather_bwd)
 
 
-def rotate(tree: PyTree, axis_name: str | None) -> PyTree:
+def rotate(tree: PyTree, axis_name: AxisName | None) -> PyTree:
   """Passes every leaf to the next device of the ring, itself in global view.
 
   After as many calls as the axis has devices, all are home again.

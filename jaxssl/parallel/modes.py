@@ -108,7 +108,9 @@ class Jit:
     """See `Mode.compile`."""
 
     def pinned(state, batch):
-      state, metrics = step(state, batch)
+      # For what must see the devices in the global view (`device_view`).
+      with jax.sharding.use_abstract_mesh(self.mesh.abstract_mesh):
+        state, metrics = step(state, batch)
       # Or the compiler chooses where the next state lives.
       return jax.lax.with_sharding_constraint(
         (state, metrics),

@@ -97,23 +97,87 @@ def test_gathered_columns_equal_the_full_matrix(name):
   )
 
 
-@pytest.mark.parametrize('name', ['clip', 'sigmoid'])
-def test_blocks_of_the_global_view_equal_one_device(name):
-  mode = modes.make_mode('jit', num_devices=8)
-  sharded = _value_and_grad(*mode.put_batch(_embeddings()), name=name, chunk=4)
-  expected = _value_and_grad(*_embeddings(), name=name)
+# Devices that share a state make a second axis, which the ring goes along too.
+@pytest.mark.parametrize('fsdp', [1, 2, None])
+@pytest.mark.parametrize('name', LOSSES)
+def test_the_ring_of_a_compiled_step_equals_one_device(name, fsdp):
+  mode = modes.make_mode('jit', num_devices=8, fsdp=fsdp)
   chex.assert_trees_all_close(
-    jax.device_get(sharded), expected, atol=1e-6, rtol=1e-6
+    _gradients_in_a_step(mode, name, chunk=3),
+    _value_and_grad(*_embeddings(), name=name),
+    atol=1e-6,
+    rtol=1e-6,
   )
+
+
+def _gradients_in_a_step(mode, name, chunk):
+  """Loss, top-1 and gradients of a step, as its state and its metrics."""
+  z1, z2 = _embeddings()
+  state, metrics = _compiled(mode, name, chunk)(
+    mode.put_state({'z1': jnp.asarray(z1), 'z2': jnp.asarray(z2)}),
+    mode.put_batch({'rows': np.arange(ROWS)}),
+  )
+  return mode.fetch((metrics, (state['z1'], state['z2'])))
+
+
+def _compiled(mode, name, chunk):
+  def step(state, batch):
+    z1, z2 = (state[view][batch['rows']] for view in ('z1', 'z2'))
+    metrics, grads = _value_and_grad(z1, z2, name=name, chunk=chunk)
+    return dict(zip(('z1', 'z2'), grads, strict=True)), metrics
+
+  return mode.compile(step)
+
+
+@pytest.mark.parametrize('name', ['clip', 'nt_xent'])
+def test_no_device_of_a_compiled_step_holds_the_columns_of_all(name):
+  mode = modes.make_mode('jit', num_devices=8)
+  z = jax.ShapeDtypeStruct((ROWS, DIM), jnp.float32)
+
+  def text(chunk):
+    rows = mode.put_batch({'z1': np.zeros(z.shape), 'z2': np.zeros(z.shape)})
+
+    def step(state, batch):
+      metrics, _ = _value_and_grad(
+        batch['z1'], batch['z2'], name=name, chunk=chunk
+      )
+      return state, metrics
+
+    return mode.compile(step).lower({}, rows).compile().as_text()
+
+  assert 'collective-permute(' in text(chunk=2)
+  assert 'all-gather(' not in text(chunk=2)
+  # Without blocks there is no ring to find.
+  assert 'all-gather(' in text(chunk=None)
+
+
+def test_scalars_have_the_gradients_of_the_full_matrix_on_several_devices():
+  mode = modes.make_mode('jit', num_devices=8, fsdp=2)
+
+  def step(state, batch):
+    grads = jax.grad(_sigmoid_of, (0, 1))(
+      state['scale'], state['bias'], batch['z1'], batch['z2'], 5
+    )
+    return state, grads
+
+  z1, z2 = _embeddings()
+  _, grads = mode.compile(step)(
+    mode.put_state({'scale': jnp.asarray(10.0), 'bias': jnp.asarray(-3.0)}),
+    mode.put_batch({'z1': z1, 'z2': z2}),
+  )
+  chex.assert_trees_all_close(
+    mode.fetch(grads), _scalars_gradient(None), rtol=1e-5
+  )
+
+
+def _sigmoid_of(scale, bias, z1, z2, chunk):
+  return contrastive.sigmoid(z1, z2, scale=scale, bias=bias, chunk=chunk)[0]
 
 
 def _scalars_gradient(chunk):
   z1, z2 = _embeddings()
-
-  def loss(scale, bias):
-    return contrastive.sigmoid(z1, z2, scale=scale, bias=bias, chunk=chunk)[0]
-
-  return jax.grad(loss, (0, 1))(jnp.asarray(10.0), jnp.asarray(-3.0))
+  scalars = jnp.asarray(10.0), jnp.asarray(-3.0)
+  return jax.grad(_sigmoid_of, (0, 1))(*scalars, z1, z2, chunk)
 
 
 def test_scale_and_bias_have_the_gradients_of_the_full_matrix():
