@@ -38,7 +38,9 @@ def make_method(family: Family, dtype: str) -> Method:
   encoder = models.make_encoder(
     work.encoder, dtype=dtype, **work.options, **position
   )
-  return METHODS[family.method](encoder=encoder, **modules, **family.settings)
+  return METHODS[family.method].make(
+    encoder=encoder, **modules, **family.settings
+  )
 
 
 def make_batch(family: Family) -> dict[str, Any]:

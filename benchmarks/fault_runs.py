@@ -1,25 +1,22 @@
 """Tiny runs of every method, as arguments of `jaxssl train`."""
 
+from collections.abc import Mapping
 import pathlib
+from typing import Any
 
-_VIT = (
-  '--encoder=vit_ti8',
-  '--config.encoder.dim=16',
-  '--config.encoder.depth=1',
-  '--config.encoder.num_heads=2',
-)
-_RESNET = ('--encoder=resnet18', '--config.encoder.width=0.0625')
-_HEAD = ('--config.head.num_layers=2', '--config.head.out_dim=8')
-_MOCO = ('--config.method.queue_size=64', '--config.head.out_dim=8')
-_PAIRS = (
-  *_VIT,
-  '--config.text_encoder.dim=16',
-  '--config.text_encoder.depth=1',
-  '--config.text_encoder.num_heads=2',
-  '--config.head.out_dim=8',
-  '--config.text.length=16',
-  '--config.data.crops_per_picture=2',
-)
+from jaxssl import methods
+
+# What a run has that does not ask for another encoder; patches of 4 pixels, so
+# that tiles hold some.
+_VIT = {'name': 'vit_ti4', 'dim': 16, 'depth': 1, 'num_heads': 2}
+_RESNET = {'name': 'resnet18', 'width': 0.0625}
+# Two with BatchNorm.
+_ON_RESNETS = ('colorization', 'moco_v2')
+_TEXTS = {
+  'text_encoder': {'dim': 16, 'depth': 1, 'num_heads': 2},
+  'text': {'length': 16},
+  'data': {'crops_per_picture': 2},
+}
 STEPS = 12
 CHECKPOINT_STEPS = 3
 _LENGTH = (
@@ -35,52 +32,33 @@ _LENGTH = (
   '--config.eval.limit=32',
 )
 
+
+def _sections(name: str) -> dict[str, Mapping[str, Any]]:
+  row = methods.METHODS[name]
+  encoder = _RESNET if name in _ON_RESNETS else _VIT
+  return {
+    'encoder': row.tiny.encoder or encoder,
+    'method': row.tiny.method,
+    'head': row.tiny.head,
+    **(_TEXTS if row.text_encoder else {}),
+  }
+
+
+def _settings(name: str) -> tuple[str, ...]:
+  """Returns what makes a run of a method tiny, as arguments."""
+  return tuple(
+    f'--config.{section}.{key}={value}'
+    if key != 'name'
+    else f'--{section}={value}'
+    for section, keys in _sections(name).items()
+    for key, value in keys.items()
+  )
+
+
+# The dVAE first: BEiT needs what it exports.
 METHODS = {
-  # First: BEiT needs what it exports.
-  'dvae': (
-    '--encoder=dvae',
-    '--config.encoder.width=8',
-    '--config.encoder.blocks_per_group=1',
-    '--config.encoder.vocab_size=16',
-    '--config.method.decoder_init_width=8',
-  ),
-  'simclr': (*_VIT, *_HEAD),
-  'moco_v1': (*_VIT, *_MOCO),
-  'moco_v2': (*_RESNET, *_MOCO),
-  'moco_v3': (*_VIT, *_HEAD, '--config.head.hidden_dim=32'),
-  'dino': (
-    *_VIT,
-    '--config.head.hidden_dim=32',
-    '--config.head.bottleneck_dim=16',
-    '--config.head.out_dim=64',
-  ),
-  'mae': (
-    *_VIT,
-    '--config.method.decoder_dim=16',
-    '--config.method.decoder_depth=1',
-    '--config.method.decoder_heads=2',
-  ),
-  'beit': (
-    *_VIT,
-    '--config.augment.size=32',
-    '--config.input.image_size=64',
-    '--config.data.size=64',
-    '--config.method.num_masked=6',
-    '--config.method.min_block=2',
-  ),
-  'rotation': _VIT,
-  'jigsaw': _VIT,
-  # Patches of 8 pixels, as the encoder's.
-  'relative_patch': (
-    *_VIT,
-    '--config.method.patch_size=8',
-    '--config.method.gap=2',
-    '--config.method.jitter=1',
-  ),
-  'colorization': _RESNET,
-  'supervised': (*_VIT, '--config.method.num_classes=10'),
-  'clip': _PAIRS,
-  'siglip': _PAIRS,
+  name: _settings(name)
+  for name in sorted(methods.METHODS, key=lambda name: name != 'dvae')
 }
 
 
@@ -94,7 +72,8 @@ def arguments(
     workdir: of the run.
     tokenizer: the `export` folder of a dVAE run, for BEiT.
   """
-  data = 'photos' if method in ('clip', 'siglip') else 'digits'
+  takes_text = methods.METHODS[method].text_encoder is not None
+  data = 'photos' if takes_text else 'digits'
   codes = [f'--config.method.tokenizer={tokenizer}'] if method == 'beit' else []
   return [
     'train',

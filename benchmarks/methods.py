@@ -35,6 +35,7 @@ import numpy as np
 
 from benchmarks import peaks, rows
 from jaxssl import build, config, models
+from jaxssl.methods import METHODS
 from jaxssl.planning.abstract import Plan, plan, without_recomputation
 from jaxssl.planning.flops import matmul_flops
 from jaxssl.train.state import init_state
@@ -42,39 +43,8 @@ from jaxssl.weights.exported import ExportedEncoder, save_encoder
 
 CONFIGS = pathlib.Path(__file__).parent.parent / 'configs'
 NAMES = {
-  'cpu': (
-    'supervised_photos',
-    'quickstart',
-    'moco_v1_photos',
-    'moco_v2_photos',
-    'moco_v3_photos',
-    'dino_photos',
-    'mae_photos',
-    'dvae_photos',
-    'beit_photos',
-    'rotation_photos',
-    'relative_patch_photos',
-    'jigsaw_photos',
-    'colorization_photos',
-    'clip_photos',
-    'siglip_photos',
-  ),
-  'gpu': (
-    'simclr_resnet50_imagenet',
-    'moco_v1_resnet50_imagenet',
-    'moco_v2_resnet50_imagenet',
-    'moco_v3_resnet50_imagenet',
-    'moco_v3_vit_s16_imagenet',
-    'dino_resnet50_imagenet',
-    'dino_vit_s16_imagenet',
-    'mae_vit_b16_imagenet',
-    'dvae_imagenet',
-    'beit_vit_b16_imagenet',
-    'rotation_resnet50_imagenet',
-    'relative_patch_resnet50_imagenet',
-    'jigsaw_resnet50_imagenet',
-    'colorization_resnet50_imagenet',
-  ),
+  'cpu': tuple(row.config for row in METHODS.values()),
+  'gpu': tuple(sorted(file.stem for file in CONFIGS.glob('*_imagenet.py'))),
 }
 # Only the schedules depend on it.
 NUM_EXAMPLES = 1_281_167

@@ -33,6 +33,7 @@ from jaxssl import build, data
 from jaxssl import config as config_lib
 from jaxssl.commands.train import train_in_workdir
 from jaxssl.evals import features, protocols
+from jaxssl.methods import METHODS
 from jaxssl.train.workdir import Workdir
 from jaxssl.weights.exported import ExportedEncoder, load_encoder
 
@@ -48,57 +49,56 @@ PATCHES = {'size': SIZE, 'scale': (0.6, 1.0)}
 RESNET = {'stem': 'imagenet'}
 VIT = {'dim': 96, 'depth': 4, 'num_heads': 3}
 
-# What differs from the config for photographs, besides the data.
-RUNS: dict[str, config_lib.Config] = {
-  'supervised': {
-    'augment': VIEWS,
-    'encoder': RESNET,
-    'method': {'num_classes': 10},
-  },
-  'simclr': {'augment': VIEWS, 'encoder': RESNET},
-  'moco_v1': {'augment': VIEWS, 'encoder': RESNET},
-  'moco_v2': {'augment': VIEWS, 'encoder': RESNET},
-  'moco_v3': {'augment': VIEWS, 'encoder': RESNET},
+# What else differs from the config for photographs, besides the data.
+CHANGES: dict[str, config_lib.Config] = {
+  'supervised': {'method': {'num_classes': 10}},
   'dino': {
     'augment': {
-      'size': SIZE,
       'scale': (0.4, 1.0),
       'local_size': SIZE // 2,
       'local_scale': (0.1, 0.4),
     },
-    'encoder': RESNET,
     # Without it the head of a ResNet gives all images the same answer here.
     'head': {'use_bn': True},
   },
-  'mae': {'augment': VIEWS, 'encoder': VIT},
-  'dvae': {'augment': VIEWS, 'encoder': {'width': 16}},
+  'dvae': {'encoder': {'width': 16}},
   # As many patches as codes: 4x4 of 8 pixels.
   'beit': {
-    'augment': VIEWS,
-    'encoder': VIT | {'patch_size': 8},
+    'encoder': {'patch_size': 8},
     'method': {'num_masked': 6, 'min_block': 2},
   },
-  'rotation': {'augment': VIEWS, 'encoder': RESNET},
   'relative_patch': {
     'augment': PATCHES,
-    'encoder': RESNET,
     'method': {'patch_size': 12, 'gap': 4, 'jitter': 1},
   },
-  'jigsaw': {
-    'augment': PATCHES,
-    'encoder': RESNET,
-    'method': {'patch_size': 8},
-  },
+  'jigsaw': {'augment': PATCHES, 'method': {'patch_size': 8}},
   # Colours need a map of the features, which the other stem leaves none of.
-  'colorization': {'augment': VIEWS | {'size': SIZE // 2}},
+  'colorization': {
+    'augment': {'size': SIZE // 2},
+    'encoder': {'stem': 'cifar'},
+  },
 }
+# Methods that take no texts; the dVAE before BEiT, which needs its codes.
+RUNS = sorted(
+  (name for name, row in METHODS.items() if row.text_encoder is None),
+  key=lambda name: name != 'dvae',
+)
+
+
+def changes_of(name: str, encoder: str) -> config_lib.Config:
+  """Returns what differs from a method's config, besides the data."""
+  kinds = {'resnet': RESNET, 'vit': VIT}
+  smaller = [keys for kind, keys in kinds.items() if encoder.startswith(kind)]
+  changes = {'augment': VIEWS, 'encoder': dict(*smaller)}
+  for section, keys in CHANGES.get(name, {}).items():
+    changes[section] = {**changes.get(section, {}), **keys}
+  return changes
 
 
 def config_of(name: str, args: argparse.Namespace) -> config_lib.Config:
   """Returns the config of a run."""
-  file = 'quickstart' if name == 'simclr' else f'{name}_photos'
-  config = config_lib.load_file(CONFIGS / f'{file}.py')
-  changes = RUNS[name] | {
+  config = config_lib.load_file(CONFIGS / f'{METHODS[name].config}.py')
+  changes = changes_of(name, config['encoder']['name']) | {
     'train': {
       'steps': args.steps,
       'batch_size': BATCH,
@@ -107,7 +107,7 @@ def config_of(name: str, args: argparse.Namespace) -> config_lib.Config:
     },
   }
   for section, values in changes.items():
-    config[section] = config[section] | values
+    config[section] = config.get(section, {}) | values
   config |= {
     'seed': args.seed,
     'data': {

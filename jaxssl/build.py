@@ -30,17 +30,8 @@ from jaxssl.text import Tokenizer, make_tokenizer
 from jaxssl.train import optim
 from jaxssl.train.micro_batches import value_and_grad
 
-HEADS = {
-  'clip': models.Projection,
-  'dino': models.DINOHead,
-  'moco_v1': functools.partial(models.MoCoHead, num_layers=1),
-  'moco_v2': models.MoCoHead,
-  'moco_v3': models.MoCoV3Head,
-  'siglip': functools.partial(models.Projection, use_bias=True),
-  'simclr': models.SimCLRHead,
-}
-# What a method with a text tower has where the config names none.
-_TEXT_ENCODERS = {'clip': 'clip_512', 'siglip': 'siglip_b'}
+HEADS = {name: row.head for name, row in METHODS.items() if row.head}
+CONSTRUCTORS = {name: row.make for name, row in METHODS.items()}
 # Sizes of a text encoder that follow from the tokenizer where they are None.
 _OF_TOKENIZER = {
   'vocab_size': 'vocab_size',
@@ -229,8 +220,8 @@ def complete(config: Config) -> Config:
   config = {name: {} if v is None else v for name, v in config.items()}
   method = config['method'].get('name')
   config['head'] = config['head'] or _default_head(method)
-  if method in _TEXT_ENCODERS and not config['text_encoder'].get('name'):
-    name = {'name': _TEXT_ENCODERS[method]}
+  if _text_encoder(method) and not config['text_encoder'].get('name'):
+    name = {'name': _text_encoder(method)}
     config['text_encoder'] = {**config['text_encoder'], **name}
   return {'seed': config['seed']} | {
     section: _complete_section(section, config[section])
@@ -397,7 +388,7 @@ def accepted(section: str, name: str | None = None) -> dict[str, Any]:
     return (
       keys | _keyword_only(optim.OPTIMIZERS[name]) | {'lr_scaling': 'linear'}
     )
-  table = {'head': HEADS, 'method': METHODS, 'augment': RECIPES}[section]
+  table = {'head': HEADS, 'method': CONSTRUCTORS, 'augment': RECIPES}[section]
   if name not in table:
     raise unknown(section, name, table)
   keys = _parameters(table[name])
@@ -456,14 +447,18 @@ def _takes_text(config: Config) -> bool:
     UserError: if it has none, but the config has sections for it.
   """
   name = config['method'].get('name')
-  method = METHODS.get(name)
-  takes = method and 'text_encoder' in inspect.signature(method).parameters
+  takes = _text_encoder(name) is not None
   for section in ('text', 'text_encoder'):
     if config[section] and not takes:
       raise UserError(
         f'method {name!r} takes no text; leave config.{section} out'
       )
-  return bool(takes)
+  return takes
+
+
+def _text_encoder(method: str | None) -> str | None:
+  """Returns the name of a method's text tower, None if it takes no text."""
+  return METHODS[method].text_encoder if method in METHODS else None
 
 
 def _complete_section(section: str, values: Mapping[str, Any]) -> Config:
@@ -549,7 +544,7 @@ def _epochs_to_steps(
 
 def _build_method(config, encoder, tokenizer, resolve) -> Method:
   section = dict(config['method'])
-  constructor = METHODS[section.pop('name')]
+  constructor = CONSTRUCTORS[section.pop('name')]
   modules = {'encoder': encoder}
   if config['head']:
     modules['head'] = _construct('head', HEADS, config['head'])

@@ -12,6 +12,7 @@ from jaxssl.build import Run, build_eval_source
 from jaxssl.config import config_hash
 from jaxssl.errors import UserError
 from jaxssl.evals.online import OnlineEvaluation
+from jaxssl.methods import METHODS
 from jaxssl.parallel.modes import to_host
 from jaxssl.planning.abstract import batch_shapes
 from jaxssl.train.loop import Job, abstract_state, step_fn
@@ -114,16 +115,17 @@ def exported_encoder(
 def _initial_encoder(run: Run) -> Any:
   """Returns variables that the run starts from, None for random ones."""
   settings, name = run.train, run.config['method']['name']
+  row = METHODS[name]
   variables: dict[str, Any] = {}
   if settings.init_encoder is not None:
-    if not hasattr(run.method, 'with_encoder'):
+    if not row.starts_trained:
       raise UserError(
         f'method {name!r} cannot start from a trained encoder; leave '
         'config.train.init_encoder out'
       )
     variables |= load_encoder(settings.init_encoder).variables
   if settings.init_text_encoder is not None:
-    if not hasattr(run.method, 'encode_text'):
+    if row.text_encoder is None:
       raise UserError(
         f'method {name!r} has no text tower; leave '
         'config.train.init_text_encoder out'

@@ -10,6 +10,11 @@ from jaxssl import config as config_lib
 from jaxssl.errors import UserError
 from jaxssl.train.workdir import Workdir
 
+_WARMUPS = (
+  'optim.learning_rate.warmup_epochs',
+  'optim.learning_rate.warmup_steps',
+)
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   """Adds `--config`, or `--method`, `--encoder`, `--data` in its place."""
@@ -37,15 +42,13 @@ def resolve(
   changes = config_lib.parse_overrides(overrides)
   if arguments.config and arguments.method:
     raise UserError('give either --config or --method, not both')
-  config = _base(arguments)
+  config = _base(arguments, changes)
   # Names first: they decide which other keys there are.
   names = {k: v for k, v in changes.items() if _is_name(k)}
   for key, value in names.items():
     section, *schedule, _ = key.split('.')
     if schedule:
-      config[section] = _with_schedule(
-        config.get(section, {}), schedule[0], value
-      )
+      config[section] = _with_schedule(section, config, schedule[0], value)
     elif value != config.get(section, {}).get('name'):
       config[section] = {**_kept(section, config, value), 'name': value}
   config = build.complete(_with_required(config, changes))
@@ -68,7 +71,9 @@ def _with_required(
   return config
 
 
-def _base(arguments: argparse.Namespace) -> config_lib.Config:
+def _base(
+  arguments: argparse.Namespace, changes: Mapping[str, Any]
+) -> config_lib.Config:
   if arguments.config:
     _refuse(arguments, '--config', ('encoder', 'data'))
     return config_lib.load_file(arguments.config)
@@ -78,7 +83,10 @@ def _base(arguments: argparse.Namespace) -> config_lib.Config:
         '--method needs --data: photos, digits, a TFDS name, or a folder'
       )
     return defaults.default_config(
-      arguments.method, arguments.encoder or 'resnet18', arguments.data
+      arguments.method,
+      arguments.encoder or 'resnet18',
+      arguments.data,
+      _length(changes),
     )
   for given in ('encoder', 'data'):
     if getattr(arguments, given):
@@ -89,6 +97,23 @@ def _base(arguments: argparse.Namespace) -> config_lib.Config:
   raise UserError(
     'give --config FILE, or --method NAME --encoder NAME --data NAME'
   )
+
+
+def _length(changes: Mapping[str, Any]) -> dict[str, Any]:
+  """Returns the length of the run that a default warm-up is to fit into.
+
+  A warm-up that is given stays as it is, and so does the default beside it,
+  since `warmup_steps` wins over `warmup_epochs`.
+  """
+  if not changes.keys().isdisjoint(_WARMUPS):
+    return {}
+  given = {key: changes.get(f'train.{key}') for key in ('steps', 'epochs')}
+  # What is no number is refused later, by name.
+  return {
+    key: value
+    for key, value in given.items()
+    if type(value) in (int, float) and value > 0
+  }
 
 
 def _refuse(arguments, flag, others):
@@ -106,14 +131,19 @@ def _is_name(key: str) -> bool:
   return section in build.SECTIONS and rest[-1:] == ['name'] and len(rest) < 3
 
 
-def _with_schedule(section: dict, key: str, name: str) -> dict:
+def _with_schedule(
+  section: str, config: config_lib.Config, key: str, name: str
+) -> dict[str, Any]:
   """Another schedule for a value; it starts where the old one does."""
-  old = section.get(key)
+  values = config.get(section, {})
+  old = values.get(key)
+  if old is None and 'name' in values:
+    old = build.accepted(section, values['name']).get(key)
   if not isinstance(old, Mapping):
-    old = {} if old is None else {'start': old}
+    old = {'start': old} if isinstance(old, int | float) else {}
   keys = build.schedule_keys(name)
   kept = {k: v for k, v in old.items() if k in keys}
-  return {**section, key: {**kept, 'name': name}}
+  return {**values, key: {**kept, 'name': name}}
 
 
 def _kept(section: str, config: config_lib.Config, name: str) -> dict:

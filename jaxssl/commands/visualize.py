@@ -21,7 +21,7 @@ from jaxssl.paths import is_remote
 from jaxssl.pictures import neighbours, page, panel
 from jaxssl.pictures.attention import attention_panel
 from jaxssl.pictures.curve import training_curve
-from jaxssl.pictures.method_panels import METHOD_PANELS
+from jaxssl.pictures.method_panels import method_panel
 from jaxssl.pictures.panel import Panel
 from jaxssl.train.state import TrainState
 from jaxssl.train.workdir import Workdir
@@ -108,7 +108,8 @@ def _method_panel(
 ) -> Iterator[Panel]:
   """Yields the picture of the method, if it has one."""
   run_ = trained.run
-  if run_ is None or run_.config['method']['name'] not in METHOD_PANELS:
+  draw = run_ and method_panel(run_.config['method']['name'])
+  if not (run_ and draw):
     return
   section = run_.config['data']
   if arguments.data or arguments.data_dir:
@@ -124,7 +125,7 @@ def _method_panel(
     )
   )
   state = jax.device_get(trained.state)
-  yield METHOD_PANELS[run_.config['method']['name']](
+  yield draw(
     run_.method, state.params, state.method_state, images, run_.augment
   )
 

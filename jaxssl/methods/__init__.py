@@ -1,58 +1,269 @@
 """Pre-training methods: one file each, one table."""
 
 import functools
+import math
 
-from jaxssl.methods.base import Aux, Batch, Method
-from jaxssl.methods.beit import BEiT
-from jaxssl.methods.clip import CLIP
-from jaxssl.methods.colorization import Colorization
-from jaxssl.methods.dino import DINO
-from jaxssl.methods.dvae import DVAE
-from jaxssl.methods.jigsaw import Jigsaw
-from jaxssl.methods.mae import MAE
-from jaxssl.methods.moco import MoCo
-from jaxssl.methods.moco_v3 import MoCoV3
-from jaxssl.methods.relative_patch import RelativePatch
-from jaxssl.methods.rotation import Rotation
-from jaxssl.methods.siglip import SigLIP
-from jaxssl.methods.simclr import SimCLR
-from jaxssl.methods.supervised import Supervised
+from jaxssl import models
+from jaxssl.methods.base import Aux as Aux
+from jaxssl.methods.base import Batch as Batch
+from jaxssl.methods.base import Method as Method
+from jaxssl.methods.beit import BEiT as BEiT
+from jaxssl.methods.clip import CLIP as CLIP
+from jaxssl.methods.colorization import Colorization as Colorization
+from jaxssl.methods.dino import DINO as DINO
+from jaxssl.methods.dvae import DVAE as DVAE
+from jaxssl.methods.entry import Entry, Tiny
+from jaxssl.methods.jigsaw import Jigsaw as Jigsaw
+from jaxssl.methods.mae import MAE as MAE
+from jaxssl.methods.moco import MoCo as MoCo
+from jaxssl.methods.moco_v3 import MoCoV3 as MoCoV3
+from jaxssl.methods.relative_patch import RelativePatch as RelativePatch
+from jaxssl.methods.rotation import Rotation as Rotation
+from jaxssl.methods.siglip import SigLIP as SigLIP
+from jaxssl.methods.simclr import SimCLR as SimCLR
+from jaxssl.methods.supervised import Supervised as Supervised
 
-METHODS = {
-  'beit': BEiT,
-  'clip': CLIP,
-  'colorization': Colorization,
-  'dino': DINO,
-  'dvae': DVAE,
-  'jigsaw': Jigsaw,
-  'mae': MAE,
-  'moco_v1': functools.partial(MoCo, temperature=0.07),
-  'moco_v2': MoCo,
-  'moco_v3': MoCoV3,
-  'relative_patch': RelativePatch,
-  'rotation': Rotation,
-  'siglip': SigLIP,
-  'simclr': SimCLR,
-  'supervised': Supervised,
+# The slow network comes to rest at the end of the run.
+_TO_ONE = {'name': 'cosine', 'end': 1.0}
+# A tower of texts for small pictures, with a token per byte.
+_SMALL_TEXT = {'dim': 128, 'depth': 4, 'num_heads': 4}
+_SMALL_SIMCLR = {'augment': {'name': 'simclr_cifar'}}
+# A queue for few pictures.
+_SMALL_QUEUE = {'method': {'queue_size': 1024, 'momentum': 0.99}}
+_TINY_QUEUE = {'temperature': 1.0, 'momentum': 0.9, 'queue_size': 48}
+_TINY_VIT = {'name': 'vit_ti4', 'dim': 16, 'depth': 2, 'num_heads': 2}
+
+METHODS: dict[str, Entry] = {
+  'beit': Entry(
+    make=BEiT,
+    recipe='beit',
+    config='beit_photos',
+    vit={'position': 'relative', 'layer_scale': 0.1, 'use_mask_token': True},
+    needs_pixels=True,
+    panel='reconstruction.beit_panel',
+    tiny=Tiny(
+      # The tokenizer of the tests has 16 codes.
+      initial_loss=math.log(16),
+      tolerance=0.05,
+      learning_rate=0.1,
+      method={'num_masked': 6, 'min_block': 2},
+      encoder={**_TINY_VIT, 'drop_path': 0.2},
+    ),
+  ),
+  'clip': Entry(
+    make=CLIP,
+    head=models.Projection,
+    text_encoder='clip_512',
+    starts_trained=True,
+    recipe='clip',
+    config='clip_photos',
+    small={'text_encoder': {'name': 'clip_512', **_SMALL_TEXT}},
+    tiny=Tiny(
+      # Warm, so that the logits of random features are small.
+      initial_loss=math.log(16),
+      method={'temperature': 1.0},
+      head={'out_dim': 8},
+      encoder={**_TINY_VIT, 'drop_path': 0.2},
+    ),
+  ),
+  'colorization': Entry(
+    make=Colorization,
+    recipe='colorization',
+    config='colorization_photos',
+    panel='reconstruction.colorization_panel',
+    tiny=Tiny(
+      initial_loss=math.log(313),
+      tolerance=0.05,
+      learning_rate=0.05,
+      method={'decoder_dim': 8},
+    ),
+  ),
+  'dino': Entry(
+    make=DINO,
+    head=models.DINOHead,
+    recipe='dino',
+    config='dino_photos',
+    num_views=2,
+    defaults={'method': {'momentum': {**_TO_ONE, 'start': 0.996}}},
+    small={
+      'head': {'name': 'dino', 'out_dim': 4096},
+      'augment': {'local_size': 16, 'num_local': 4, 'use_blur': False},
+    },
+    tiny=Tiny(
+      initial_loss=math.log(64),
+      learning_rate=0.1,
+      # Wide, so that the logits of random features are small.
+      head={'hidden_dim': 32, 'bottleneck_dim': 256, 'out_dim': 64},
+    ),
+  ),
+  'dvae': Entry(
+    make=DVAE,
+    recipe='dvae',
+    config='dvae_photos',
+    panel='reconstruction.dvae_panel',
+    tiny=Tiny(
+      initial_loss=0.15,
+      tolerance=0.5,
+      method={'decoder_init_width': 8},
+      encoder={
+        'name': 'dvae',
+        'width': 8,
+        'blocks_per_group': 1,
+        'vocab_size': 16,
+      },
+    ),
+  ),
+  'jigsaw': Entry(
+    make=Jigsaw,
+    recipe='patches',
+    config='jigsaw_photos',
+    # Positions that serve tiles and whole images.
+    vit={'position': 'sincos_mae'},
+    small={'method': {'patch_size': 8, 'channel_shift': 1}},
+    panel='puzzles.jigsaw_panel',
+    tiny=Tiny(
+      initial_loss=math.log(6),
+      tolerance=0.05,
+      learning_rate=0.05,
+      method={
+        'num_permutations': 6,
+        'permutations_per_image': 2,
+        'patch_size': 4,
+        'channel_shift': 0,
+        'embed_dim': 8,
+        'hidden_dim': 16,
+      },
+    ),
+  ),
+  'mae': Entry(
+    make=MAE,
+    recipe='mae',
+    config='mae_photos',
+    vit={'position': 'sincos_mae'},
+    panel='reconstruction.mae_panel',
+    tiny=Tiny(
+      # 48 values per patch, decoder width 16: 1 - 1/48 + 2 16 / (16 + 48).
+      initial_loss=1.479,
+      method={'decoder_dim': 16, 'decoder_depth': 1, 'decoder_heads': 2},
+      encoder={**_TINY_VIT, 'dim': 32},
+    ),
+  ),
+  'moco_v1': Entry(
+    make=functools.partial(MoCo, temperature=0.07),
+    head=functools.partial(models.MoCoHead, num_layers=1),
+    recipe='simclr',
+    config='moco_v1_photos',
+    num_views=2,
+    # Without groups of BatchNorm a query knows its key by the batch.
+    resnet={'bn_groups': 8},
+    small={**_SMALL_SIMCLR, **_SMALL_QUEUE},
+    tiny=Tiny(
+      initial_loss=math.log(49),
+      tolerance=0.25,
+      method=_TINY_QUEUE,
+      head={'out_dim': 16},
+    ),
+  ),
+  'moco_v2': Entry(
+    make=MoCo,
+    head=models.MoCoHead,
+    recipe='simclr',
+    config='moco_v2_photos',
+    num_views=2,
+    resnet={'bn_groups': 8},
+    small={**_SMALL_SIMCLR, **_SMALL_QUEUE},
+    tiny=Tiny(
+      initial_loss=math.log(49),
+      tolerance=0.25,
+      method=_TINY_QUEUE,
+      head={'out_dim': 16},
+    ),
+  ),
+  'moco_v3': Entry(
+    make=MoCoV3,
+    head=models.MoCoV3Head,
+    recipe='simclr',
+    config='moco_v3_photos',
+    num_views=2,
+    vit={'position': 'sincos_moco'},
+    defaults={'method': {'momentum': {**_TO_ONE, 'start': 0.99}}},
+    small=_SMALL_SIMCLR,
+    tiny=Tiny(
+      initial_loss=4 * math.log(16),
+      learning_rate=0.01,
+      method={'temperature': 1.0, 'momentum': 0.9},
+      head={'num_layers': 2, 'hidden_dim': 32, 'out_dim': 16},
+    ),
+  ),
+  'relative_patch': Entry(
+    make=RelativePatch,
+    recipe='patches',
+    config='relative_patch_photos',
+    vit={'position': 'sincos_mae'},
+    small={'method': {'patch_size': 12, 'gap': 4, 'jitter': 1}},
+    panel='puzzles.relative_patch_panel',
+    tiny=Tiny(
+      initial_loss=math.log(8),
+      tolerance=0.05,
+      learning_rate=0.05,
+      method={
+        'patch_size': 4,
+        'gap': 2,
+        'jitter': 1,
+        'embed_dim': 8,
+        'hidden_dim': 16,
+      },
+    ),
+  ),
+  'rotation': Entry(
+    make=Rotation,
+    recipe='crop_flip',
+    config='rotation_photos',
+    panel='puzzles.rotation_panel',
+    tiny=Tiny(initial_loss=math.log(4), tolerance=0.05, learning_rate=0.05),
+  ),
+  'siglip': Entry(
+    make=SigLIP,
+    head=functools.partial(models.Projection, use_bias=True),
+    text_encoder='siglip_b',
+    starts_trained=True,
+    recipe='siglip',
+    config='siglip_photos',
+    small={'text_encoder': {'name': 'siglip_b', **_SMALL_TEXT}},
+    tiny=Tiny(
+      # 10 + 4.5e-5 (B - 1), and up to 1 for a cosine of the pairs.
+      initial_loss=10.0,
+      tolerance=0.1,
+      learning_rate=0.002,
+      method={'chunk': 3, 'scale': 1.0},
+      head={'out_dim': 8},
+    ),
+  ),
+  'simclr': Entry(
+    make=SimCLR,
+    head=models.SimCLRHead,
+    recipe='simclr',
+    config='quickstart',
+    num_views=2,
+    small=_SMALL_SIMCLR,
+    tiny=Tiny(
+      initial_loss=math.log(31),
+      learning_rate=0.2,
+      method={'temperature': 1.0},
+      head={'num_layers': 2, 'out_dim': 16},
+    ),
+  ),
+  'supervised': Entry(
+    make=Supervised,
+    starts_trained=True,
+    recipe='simclr',
+    config='supervised_photos',
+    small=_SMALL_SIMCLR,
+    tiny=Tiny(
+      initial_loss=math.log(10),
+      tolerance=0.01,
+      learning_rate=0.05,
+      method={'num_classes': 10},
+    ),
+  ),
 }
-
-__all__ = [
-  'CLIP',
-  'DINO',
-  'DVAE',
-  'MAE',
-  'METHODS',
-  'Aux',
-  'BEiT',
-  'Batch',
-  'Colorization',
-  'Jigsaw',
-  'Method',
-  'MoCo',
-  'MoCoV3',
-  'RelativePatch',
-  'Rotation',
-  'SigLIP',
-  'SimCLR',
-  'Supervised',
-]

@@ -1,17 +1,23 @@
 """Which picture shows what a method has learned to do."""
 
 from collections.abc import Callable
+import importlib
 
-from jaxssl.pictures import puzzles, reconstruction
+from jaxssl.methods import METHODS
 from jaxssl.pictures.panel import Panel
 
-# Name of the method -> (method, params, state, images, augment) -> its picture.
-METHOD_PANELS: dict[str, Callable[..., Panel]] = {
-  'beit': reconstruction.beit_panel,
-  'colorization': reconstruction.colorization_panel,
-  'dvae': reconstruction.dvae_panel,
-  'jigsaw': puzzles.jigsaw_panel,
-  'mae': reconstruction.mae_panel,
-  'relative_patch': puzzles.relative_patch_panel,
-  'rotation': puzzles.rotation_panel,
-}
+
+def method_panel(name: str) -> Callable[..., Panel] | None:
+  """Returns what draws a method's panel, None for a method without one.
+
+  Args:
+    name: key of `METHODS`.
+
+  Returns:
+    A function (method, params, state, images, augment) -> picture.
+  """
+  place = METHODS[name].panel
+  if place is None:
+    return None
+  module, _, function = place.partition('.')
+  return getattr(importlib.import_module(f'jaxssl.pictures.{module}'), function)

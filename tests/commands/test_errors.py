@@ -153,7 +153,11 @@ CASES = {
     ('config.train.epochs is inf',),
   ),
   'warmup_longer_than_run': (
-    (*DIGITS, '--config.train.steps=5'),
+    (
+      *DIGITS,
+      '--config.train.steps=5',
+      '--config.optim.learning_rate.warmup_epochs=10',
+    ),
     ('warm-up', 'run of 5', 'warmup_epochs'),
   ),
   'patch_does_not_divide': (

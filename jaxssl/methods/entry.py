@@ -1,0 +1,84 @@
+"""What the rest of the package knows about a method: one row of a table."""
+
+from collections.abc import Callable, Mapping
+import dataclasses
+from typing import Any
+
+from flax import linen as nn
+
+from jaxssl.methods.base import Method
+
+# Keys of a section of a config, and sections by name.
+Keys = Mapping[str, Any]
+Sections = Mapping[str, Keys]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Tiny:
+  """The smallest instance of a method that still learns, in numbers.
+
+  Trial runs and tests of all methods use it. Tests give it 16 rows of 16x16
+  pixels, four labels, and texts of six out of 32 tokens.
+
+  Attributes:
+    initial_loss: the loss that theory expects of it at random weights.
+    tolerance: how far the first loss may be from that, as a share of it;
+      features at initialisation are not independent.
+    learning_rate: a rate of plain SGD that is small enough for two orders of
+      summation to give the same parameters after four steps.
+    method: keys of section `method`.
+    head: keys of section `head`.
+    encoder: keys of section `encoder`, with its name, for a method that does
+      not take every encoder.
+  """
+
+  initial_loss: float
+  tolerance: float = 0.15
+  learning_rate: float = 0.02
+  method: Keys = dataclasses.field(default_factory=dict)
+  head: Keys = dataclasses.field(default_factory=dict)
+  encoder: Keys = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Entry:
+  """Names and numbers of a method; nothing else needs to be told of it.
+
+  A layer above `methods` (the command line, pictures, benchmarks, tests) finds
+  here what it must know, by name, so that a method never imports it.
+
+  Attributes:
+    make: its constructor, whose fields are the keys of section `method`.
+    recipe: its augmentation, a key of `augment.recipes.RECIPES`.
+    config: name of its small config in `configs/`.
+    tiny: its smallest instance.
+    head: constructor of its head, whose fields are the keys of section `head`;
+      None for a method that has none, or makes it itself.
+    text_encoder: name of its text tower where a config names none; None for a
+      method that takes no text.
+    starts_trained: whether it has `with_encoder`, so that a run can start from
+      trained weights.
+    resnet: keys of section `encoder` that it wants of a ResNet.
+    vit: keys of section `encoder` that it wants of a vision transformer.
+    defaults: keys of other sections that differ from the constructors'
+      defaults where the user names only method, encoder and data.
+    small: the same for pictures of 32x32 pixels, and few of them.
+    num_views: views of an image that it needs at least.
+    needs_pixels: whether it also needs the view before normalisation.
+    panel: `module.function` in `pictures/` that shows what it has learned.
+  """
+
+  make: Callable[..., Method]
+  recipe: str
+  config: str
+  tiny: Tiny
+  head: Callable[..., nn.Module] | None = None
+  text_encoder: str | None = None
+  starts_trained: bool = False
+  resnet: Keys = dataclasses.field(default_factory=dict)
+  vit: Keys = dataclasses.field(default_factory=dict)
+  defaults: Sections = dataclasses.field(default_factory=dict)
+  small: Sections = dataclasses.field(default_factory=dict)
+  num_views: int = 1
+  needs_pixels: bool = False
+  panel: str | None = None

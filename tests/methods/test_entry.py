@@ -1,0 +1,42 @@
+import pathlib
+
+import pytest
+
+from jaxssl import build, config
+from jaxssl.augment.recipes import RECIPES
+from jaxssl.methods import METHODS
+from jaxssl.pictures.method_panels import method_panel
+
+CONFIGS = pathlib.Path(__file__).resolve().parents[2] / 'configs'
+
+
+@pytest.mark.parametrize('name', METHODS)
+class TestEntry:
+  def test_names_exist(self, name):
+    row = METHODS[name]
+    assert row.recipe in RECIPES
+    assert row.panel is None or callable(method_panel(name))
+    if row.text_encoder:
+      assert build.accepted('text_encoder', row.text_encoder)
+
+  def test_small_config_is_of_the_method(self, name):
+    sections = config.load_file(CONFIGS / f'{METHODS[name].config}.py')
+    assert sections['method']['name'] == name
+
+  def test_keys_are_those_of_the_constructors(self, name):
+    row = METHODS[name]
+    sections = [row.defaults, row.small, vars(row.tiny)]
+    for keys in (each.get('method', {}) for each in sections):
+      assert keys.keys() <= build.accepted('method', name).keys()
+    for keys in (each.get('head', {}) for each in sections):
+      head = build.accepted('head', name) if row.head else {}
+      assert keys.keys() <= {'name', *head}
+
+  def test_what_takes_text_has_both_towers(self, name):
+    row = METHODS[name]
+    takes_text = row.text_encoder is not None
+    assert hasattr(row.make, 'encode_text') == takes_text
+
+  def test_what_starts_trained_can_take_weights(self, name):
+    row = METHODS[name]
+    assert hasattr(row.make, 'with_encoder') == row.starts_trained
