@@ -5,6 +5,7 @@ from typing import Literal
 
 import numpy as np
 
+from jaxssl.data import labels as labels_lib
 from jaxssl.data import order
 from jaxssl.data.captions import Captions
 from jaxssl.data.source import Records, fingerprint
@@ -16,7 +17,7 @@ class Arrays:
 
   Args:
     images: uint8 [n, H, W, 3], or [n, H, W] and [n, H, W, 1] for gray.
-    labels: integers [n], -1 where unknown; None if there are none.
+    labels: whole numbers [n], -1 where unknown; None if there are none.
     class_names: name of each label.
     captions: one or more texts for each picture; None if there are none.
     name: what messages call the source.
@@ -38,12 +39,13 @@ class Arrays:
   ):
     self._images = _to_rgb(np.asarray(images))
     count = len(self._images)
-    labels = np.full(count, -1) if labels is None else np.asarray(labels)
-    if labels.shape != (count,):
+    if labels is None:
+      labels = np.full(count, labels_lib.UNKNOWN)
+    self._labels = labels_lib.of_array(labels, source=name)
+    if self._labels.shape != (count,):
       raise UserError(
-        f'{name}: labels have shape {labels.shape}, expected ({count},)'
+        f'{name}: labels have shape {self._labels.shape}, expected ({count},)'
       )
-    self._labels = labels.astype(np.int32)
     self.name = name
     self.num_examples = count
     self.class_names = None if class_names is None else tuple(class_names)

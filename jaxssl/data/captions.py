@@ -2,10 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 import logging
+import math
+from typing import Any
 
 import numpy as np
 
 from jaxssl.data import order
+from jaxssl.data.text_bytes import decoded
 
 _log = logging.getLogger(__name__)
 _NAMED = 3
@@ -113,6 +116,29 @@ class Captions:
   def _text(self, number: int) -> str:
     start, end = self._bounds[number : number + 2].tolist()
     return self._blob[start:end].tobytes().decode(errors='replace')
+
+
+def as_texts(value: Any) -> list[str]:
+  """Returns the captions that a value of a source stands for.
+
+  Args:
+    value: a text, bytes in UTF-8, a number, or a list of them.
+
+  Returns:
+    Texts without blanks around them; nothing for None, NaN, empty texts and
+    whatever is no text.
+  """
+  values = value if isinstance(value, list | tuple) else [value]
+  texts = (_as_text(value).strip() for value in values)
+  return [text for text in texts if text]
+
+
+def _as_text(value: Any) -> str:
+  if isinstance(value, bytes):
+    return decoded(value)
+  if isinstance(value, float) and math.isnan(value):
+    return ''
+  return str(value) if isinstance(value, str | int | float) else ''
 
 
 def warn_skipped(source: str, skipped: Mapping[str, Sequence[str]]) -> None:

@@ -6,7 +6,9 @@ from typing import Literal
 import numpy as np
 
 from jaxssl.data import decode, hold_out, order, places, sidecar
+from jaxssl.data import labels as labels_lib
 from jaxssl.data.captions import Captions
+from jaxssl.data.labels import UNKNOWN
 from jaxssl.data.source import Records, fingerprint
 from jaxssl.errors import UserError
 
@@ -25,8 +27,8 @@ class Folder:
   entered once. Files are sorted by path, so that the order does not depend on
   the file system.
 
-  If every picture lies in a first-level subfolder, the subfolders are classes;
-  otherwise no picture has a label.
+  If every picture lies in a first-level subfolder, the subfolders are classes,
+  numbered as `labels.number` does it; otherwise no picture has a label.
 
   Splits: if the folder has subfolders `train` and `test` (or `val`,
   `validation`), they are the splits and class folders lie inside them. If not,
@@ -71,7 +73,7 @@ class Folder:
       raise UserError(
         f'{self._root} has no pictures; known endings: {" ".join(EXTENSIONS)}'
       )
-    self.class_names = _class_names(files)
+    labels, self.class_names = _classes(files, source=str(path))
     texts = self._read_captions(files, captions)
     files = list(texts or files)
     if inner is None:
@@ -81,7 +83,7 @@ class Folder:
       files = [files[i] for i in kept.tolist()]
     self.name = str(path)
     self.captions = texts and Captions.from_texts(texts[f] for f in files)
-    self._set_files(files)
+    self._set_files(files, labels)
     self._check_readable()
 
   def _read_captions(
@@ -93,14 +95,12 @@ class Folder:
     sidecars = set(self._root.files((ending,)))
     return sidecar.read(self._root, files, sidecars, ending=ending)
 
-  def _set_files(self, files: list[str]):
+  def _set_files(self, files: list[str], labels: dict[str, int]):
     self.num_examples = len(files)
     # Bytes of a fixed width: one object for a hundred million names.
     self._files = np.array([os.fsencode(name) for name in files])
-    self._labels = np.full(len(files), -1, np.int32)
-    if self.class_names is not None:
-      numbers = {name: i for i, name in enumerate(self.class_names)}
-      self._labels[:] = [numbers[_first_folder(name)] for name in files]
+    found = (labels.get(_first_folder(name), UNKNOWN) for name in files)
+    self._labels = np.fromiter(found, np.int32, len(files))
     self.fingerprint = fingerprint(
       '\n'.join(files).encode(errors='surrogateescape'),
       self._root.sizes(files),
@@ -147,7 +147,12 @@ def _first_folder(name: str) -> str:
   return name.split(os.sep, 1)[0]
 
 
-def _class_names(files: list[str]) -> tuple[str, ...] | None:
+def _classes(
+  files: list[str], *, source: str
+) -> tuple[dict[str, int], tuple[str, ...] | None]:
+  """Returns the label of each first-level subfolder, and the classes' names."""
   if any(os.sep not in name for name in files):
-    return None
-  return tuple(sorted({_first_folder(name) for name in files}))
+    return {}, None
+  folders = sorted({_first_folder(name) for name in files})
+  numbers, names = labels_lib.number(folders, source=source)
+  return dict(zip(folders, numbers.tolist(), strict=True)), names

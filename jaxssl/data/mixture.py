@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 import concurrent.futures
 from fractions import Fraction
+import logging
 import math
 from typing import Literal
 
@@ -13,6 +14,7 @@ from jaxssl.data.captions import Captions
 from jaxssl.data.source import Records, Source, fingerprint
 from jaxssl.errors import UserError
 
+_log = logging.getLogger(__name__)
 _LARGEST_BLOCK = 1000
 _READERS = 16
 
@@ -29,9 +31,10 @@ class Mixture:
   K is the least common denominator of the shares if that is at most 1000;
   otherwise 1000, with the shares rounded (largest remainder, at least one row).
 
-  Labels are kept if all sources have the same class names; otherwise they are
-  -1. Captions are kept if all sources have some. Record i of source s has the
-  index i + the number of records before s.
+  Labels are kept if all sources have the same class names, or the first ones of
+  a longer list; otherwise they are -1, which a warning says. Captions are kept
+  if all sources have some. Record i of source s has the index i + the number of
+  records before s.
 
   Args:
     sources: at least one.
@@ -60,15 +63,28 @@ class Mixture:
     # source's rows in the block it is.
     self._owner = np.repeat(np.arange(len(sources)), self.counts)
     self._rank = np.concatenate([np.arange(count) for count in self.counts])
-    names = {source.class_names for source in sources}
-    self.class_names = names.pop() if len(names) == 1 else None
     self.name = 'mixture(' + ', '.join(s.name for s in sources) + ')'
+    self.class_names = self._shared_classes()
     self.num_examples = int(self._starts[-1])
     captions = [source.captions for source in sources]
     self.captions = None if None in captions else Captions.joined(captions)
     self.fingerprint = fingerprint(
       str(self.counts), *(source.fingerprint for source in sources)
     )
+
+  def _shared_classes(self) -> tuple[str, ...] | None:
+    """Returns the class names if a label means the same in all sources."""
+    names = [source.class_names for source in self._sources]
+    known = [each for each in names if each]
+    if not known:
+      return None
+    longest = max(known, key=len)
+    if all(each == longest[: len(each or ())] for each in names):
+      return longest
+    _log.warning(
+      '%s: no labels, as not all sources have the same classes', self.name
+    )
+    return None
 
   def locate(
     self, positions: np.ndarray, *, seed: int

@@ -22,6 +22,7 @@ import numpy as np
 
 from jaxssl import atomic_file
 from jaxssl.data import hold_out, order, remote
+from jaxssl.data import labels as labels_lib
 from jaxssl.data.captions import Captions, warn_skipped
 from jaxssl.data.source import Records, fingerprint
 from jaxssl.errors import UserError
@@ -29,7 +30,7 @@ from jaxssl.paths import is_remote
 
 _log = logging.getLogger(__name__)
 # In the name of every kept index: a change of what is indexed is a new number.
-_VERSION = 1
+_VERSION = 2
 _RANGE = re.compile(r'\{(\d+)\.\.(\d+)\}')
 _DAMAGE = (
   OSError,
@@ -39,8 +40,6 @@ _DAMAGE = (
   EOFError,
   zipfile.BadZipFile,
 )
-# Larger numbers are names (of products, say), not places in a list.
-_MOST_CLASSES = 1_000_000
 NO_CAPTION = 'pictures without a caption'
 NO_PICTURE = 'captions without a picture'
 TOO_LARGE = 'too large'
@@ -54,7 +53,7 @@ class ShardIndex:
     names: name of each record.
     places: offset and size of each record, int64 [n, 2].
     captions: of each record.
-    labels: label of each record as text, empty where unknown.
+    labels: label of each record as `labels.as_text` has it.
     skipped: what is wrong -> names of records that are left out.
   """
 
@@ -127,8 +126,7 @@ class Shards:
     self._report(shards)
     if not names:
       raise UserError(f'{self.name}: no picture with a caption in it')
-    labels, classes = _classes([l for shard in shards for l in shard.labels])
-    self.class_names = classes if has_labels else None
+    labels, self.class_names = self._numbered(shards, has_labels)
     kept = hold_out.chosen(
       names, split, test_fraction=test_fraction, source=self.name
     )
@@ -145,6 +143,15 @@ class Shards:
       self._labels,
       *self.captions.arrays.values(),
     )
+
+  def _numbered(
+    self, shards: Sequence[ShardIndex], has_labels: bool
+  ) -> tuple[np.ndarray, tuple[str, ...] | None]:
+    """Returns the label of each record, and the names of the classes."""
+    texts = [text for shard in shards for text in shard.labels]
+    if not has_labels:
+      return np.full(len(texts), labels_lib.UNKNOWN, np.int32), None
+    return labels_lib.number(texts, source=self.name)
 
   def _report(self, shards: Sequence[ShardIndex]):
     """Sums up over the files what is left out, and says so."""
@@ -278,26 +285,3 @@ def _read_file(path: str, places: np.ndarray) -> list[bytes]:
   except OSError:
     # An empty record is unreadable and is handled like any other such record.
     return [b''] * len(places)
-
-
-def _classes(labels: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
-  """Returns the number of each label, -1 where empty, and the classes' names.
-
-  Whole numbers stay as they are, other labels are sorted.
-  """
-  known = {label for label in labels if label}
-  if known and all(label.isdecimal() for label in known):
-    most = max(map(int, known))
-    if most < _MOST_CLASSES:
-      numbers = {label: int(label) for label in known}
-      names = tuple(map(str, range(most + 1)))
-      return _numbered_labels(labels, numbers), names
-  names = tuple(sorted(known))
-  numbers = {name: number for number, name in enumerate(names)}
-  return _numbered_labels(labels, numbers), names
-
-
-def _numbered_labels(
-  labels: Sequence[str], numbers: dict[str, int]
-) -> np.ndarray:
-  return np.array([numbers.get(label, -1) for label in labels], np.int32)

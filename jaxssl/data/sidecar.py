@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 import os
 
-from jaxssl.data.captions import warn_skipped
+from jaxssl.data.captions import as_texts, warn_skipped
 from jaxssl.data.places import Place
+from jaxssl.data.text_bytes import decoded
 from jaxssl.errors import UserError
 
 
@@ -48,5 +49,4 @@ def read(
 
 
 def _lines(content: bytes) -> tuple[str, ...]:
-  text = content.decode(errors='replace')
-  return tuple(line.strip() for line in text.splitlines() if line.strip())
+  return tuple(as_texts(decoded(content).splitlines()))

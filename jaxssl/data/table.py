@@ -10,7 +10,9 @@ from typing import Any, Literal
 import numpy as np
 
 from jaxssl.data import hold_out, order, places, remote
-from jaxssl.data.captions import Captions, warn_skipped
+from jaxssl.data import labels as labels_lib
+from jaxssl.data.captions import Captions, as_texts, warn_skipped
+from jaxssl.data.labels import as_text
 from jaxssl.data.shards import NO_CAPTION, NO_PICTURE
 from jaxssl.data.source import Records, fingerprint
 from jaxssl.errors import UserError, unknown
@@ -34,7 +36,8 @@ class Table:
       folder of the table. In a store, pictures lie where the table does, or
       are named whole (`gs://...`).
     captions: columns with captions; in JSON the value may be a list.
-    label: column with the name of the class; None for no labels.
+    label: column with the name or number of the class, see `labels`; None for
+      no labels.
     split: `'train'`, `'test'` or `'all'`.
     test_fraction: share of the pictures that is held out by a hash of the path.
 
@@ -68,21 +71,21 @@ class Table:
     kept = hold_out.chosen(
       names, split, test_fraction=test_fraction, source=self.name
     )
-    self.class_names = tuple(sorted({*labels.values()})) if label else None
+    self._labels = np.full(len(names), labels_lib.UNKNOWN, np.int32)
+    self.class_names = None
+    if label:
+      texts = [labels.get(name, '') for name in names]
+      self._labels, self.class_names = labels_lib.number(
+        texts, source=self.name
+      )
+    self._labels = self._labels[kept]
     names = [names[i] for i in kept.tolist()]
-    self._set_rows(names, labels)
+    self.num_examples = len(names)
+    self._files = np.array([os.fsencode(name) for name in names])
     self.captions = Captions.from_texts(pairs[name] for name in names)
     self.fingerprint = fingerprint(
       '\n'.join(names), self._labels, *self.captions.arrays.values()
     )
-
-  def _set_rows(self, names: list[str], labels: dict[str, str]):
-    self.num_examples = len(names)
-    self._files = np.array([os.fsencode(name) for name in names])
-    self._labels = np.full(len(names), -1, np.int32)
-    if self.class_names is not None:
-      numbers = {name: i for i, name in enumerate(self.class_names)}
-      self._labels[:] = [numbers.get(labels.get(n, ''), -1) for n in names]
 
   def _read(
     self,
@@ -96,10 +99,10 @@ class Table:
     labels: dict[str, str] = {}
     for row in _rows(file, (image, *columns, *([label] if label else []))):
       name = str(row[image] or '').strip()
-      found = [text for column in columns for text in _texts(row[column])]
+      found = [text for column in columns for text in as_texts(row[column])]
       pairs.setdefault(name, []).extend(found)
-      if label and row[label]:
-        labels[name] = str(row[label])
+      if label:
+        _set_label(labels, name, row[label], self.name)
     exist = self._existing(pairs)
     skipped = {
       NO_CAPTION: [n for n in exist if not pairs[n]],
@@ -192,7 +195,13 @@ def _json_lines(lines: Any, file: str) -> Iterator[tuple[int, dict]]:
     yield number, row
 
 
-def _texts(value: Any) -> list[str]:
-  values = value if isinstance(value, list) else [value]
-  texts = (value.strip() for value in values if isinstance(value, str))
-  return [text for text in texts if text]
+def _set_label(
+  labels: dict[str, str], name: str, value: Any, table: str
+) -> None:
+  """Notes the label of a picture, which all its lines agree on."""
+  text = as_text(value, where=f'{table}: {name}')
+  if text and labels.setdefault(name, text) != text:
+    raise UserError(
+      f'{table}: {name} has the labels {labels[name]!r} and {text!r}; a '
+      'picture is of one class'
+    )

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from jaxssl.data import remote, shards
-from jaxssl.data.captions import Captions
+from jaxssl.data.captions import Captions, as_texts
 from jaxssl.data.folder import EXTENSIONS
+from jaxssl.data.labels import as_text
 from jaxssl.errors import UserError
 
 MAX_PICTURE_BYTES = 1 << 26
@@ -47,8 +48,8 @@ def tar(
     captions: where captions are: endings of text members (`'txt'`; the whole
       text is one caption) and keys of JSON members (`'json.tags'`; a text, or a
       list of texts). All that a record has count.
-    label: the same for the label: `'cls'`, `'json.group'`. Whole numbers are
-      labels as they are; other texts are sorted and numbered.
+    label: the same for the label, `'cls'` or `'json.group'`; the module
+      `labels` says how labels are numbered.
     split: `'train'`, `'test'` or `'all'`.
     test_fraction: share of the records that is held out for test.
 
@@ -89,7 +90,7 @@ def _scan(
   kept, texts, labels = [], [], []
   without_caption, without_picture = [], []
   for name, record in records.items():
-    found = [text for field in captions for text in _texts(record, field)]
+    found = [t for field in captions for t in as_texts(_value(record, field))]
     if 'picture' not in record:
       without_picture += [name] if found else []
     elif not found:
@@ -97,7 +98,8 @@ def _scan(
     else:
       kept.append(name)
       texts.append(found)
-      labels.append(next(iter(_texts(record, label or '')), ''))
+      where = f'{path}:{name}'
+      labels.append(as_text(_value(record, label or ''), where=where))
   places = [records[name]['picture'] for name in kept]
   return shards.ShardIndex(
     names=kept,
@@ -150,24 +152,14 @@ def _check_name(name: str, path: str) -> None:
     )
 
 
-def _texts(record: dict[str, Any], field: str) -> list[str]:
-  """Returns the texts that a record has in a field; empty ones do not count."""
+def _value(record: dict[str, Any], field: str) -> Any:
+  """Returns what a record has in a field, None if nothing."""
   ending, _, key = field.partition('.')
   content = record.get(ending)
-  if content is None:
-    return []
-  if not key:
-    found = [content.decode(errors='replace')]
-  else:
-    found = _values(content, key)
-  return [text.strip() for text in found if text.strip()]
-
-
-def _values(content: bytes, key: str) -> list[str]:
+  if content is None or not key:
+    return content
   try:
     # RecursionError: brackets nested without end.
-    value = json.loads(content)[key]
+    return json.loads(content)[key]
   except (ValueError, LookupError, TypeError, RecursionError):
-    return []
-  values = value if isinstance(value, list) else [value]
-  return [str(value) for value in values if isinstance(value, str | int)]
+    return None

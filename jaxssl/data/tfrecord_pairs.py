@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from jaxssl.data import remote, shards
-from jaxssl.data.captions import Captions
+from jaxssl.data.captions import Captions, as_texts
 from jaxssl.data.folder import EXTENSIONS
+from jaxssl.data.labels import as_text
 from jaxssl.data.optional import tensorflow
 from jaxssl.data.tfrecord import record_places
 from jaxssl.errors import UserError
@@ -65,8 +68,8 @@ def _scan(
     for number, (offset, size) in enumerate(places.tolist()):
       file.seek(offset)
       features = _features(file.read(size), path)
-      name = next(iter(_texts(features, 'key')), str(number))
-      found = [text for field in captions for text in _texts(features, field)]
+      name = next(iter(as_texts(_values(features, 'key'))), str(number))
+      found = [t for f in captions for t in as_texts(_values(features, f))]
       if not _content(features):
         without_picture.append(name)
       elif not found:
@@ -75,7 +78,8 @@ def _scan(
         kept.append(number)
         names.append(name)
         texts.append(found)
-        labels.append(next(iter(_texts(features, label or '')), ''))
+        value = _values(features, label or '')
+        labels.append(as_text(value, where=f'{path}:{name}'))
   return shards.ShardIndex(
     names=names,
     places=places[kept],
@@ -109,10 +113,11 @@ def _content(features: Any) -> bytes:
   return b''
 
 
-def _texts(features: Any, field: str) -> list[str]:
+def _values(features: Any, field: str) -> list[Any]:
+  """Returns what a record has in a feature, which is of one type."""
   if field not in features:
     return []
   values = features[field]
-  found = [v.decode(errors='replace') for v in values.bytes_list.value]
-  found += map(str, values.int64_list.value)
-  return [text.strip() for text in found if text.strip()]
+  # They have 32 bits, and 0.1 is written 0.1.
+  floats = [float(str(np.float32(v))) for v in values.float_list.value]
+  return [*values.bytes_list.value, *values.int64_list.value, *floats]

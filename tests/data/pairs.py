@@ -58,11 +58,15 @@ def record(number: int) -> list[tuple[str, bytes]]:
 
 
 def write_tfrecord(path, records):
-  """Records: dicts from feature to bytes or lists of them."""
+  """Records: dicts from feature to bytes, integers, floats, or lists of one."""
   import tensorflow as tf
 
   def feature(value):
     values = value if isinstance(value, list) else [value]
+    if any(isinstance(value, float) for value in values):
+      return tf.train.Feature(float_list=tf.train.FloatList(value=values))
+    if any(isinstance(value, int) for value in values):
+      return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
     return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
 
   with tf.io.TFRecordWriter(str(path)) as writer:
