@@ -22,7 +22,8 @@ class SigLIP:
   The loss is `ops.contrastive.sigmoid` of x = head(encoder(view)) and
   y = head'(text_encoder(text)) with a learned factor exp(t) of the cosines and
   a learned bias, which starts where nearly all pairs are told apart. At random
-  embeddings and the initial values loss = 10 + 4.5e-5 (B - 1).
+  embeddings of D numbers and the initial values the expected loss is about
+  10 + 4.5e-5 exp(50 / D) (B - 1).
 
   State: `stats`, the batch statistics of the towers, if they have any.
 

@@ -4,6 +4,15 @@ With p_i the logit of a row with its positive and N_i = log sum exp of those
 with its negatives, cross entropy is -log(e^p / (e^p + e^N)) = softplus(N - p).
 The negatives come from `ops.negatives`: as a full matrix, or with `chunk` in
 blocks of so many columns, which large batches need.
+
+Embeddings that say nothing are random directions of R^D. Among N choices their
+expected loss is then more than ln N, because exp is convex. For large N it is
+
+  chance(N) = ln N + ln E exp(c / T) = ln N + 1 / (2 D T^2) + O(1 / (D^3 T^4))
+
+where c is the cosine of two random directions and E exp(c / T) is
+Gamma(D/2) (2 T)^(D/2 - 1) I_{D/2 - 1}(1 / T), with the modified Bessel function
+I. At N = 511, D = 128 and T = 0.1 it is 6.63, and ln N is 6.24.
 """
 
 import chex
@@ -46,7 +55,8 @@ def nt_xent(
                               / sum_{k != i} exp(sim(i, k) / T) )
 
   where j(i) is the other view of the same image. The sum in the denominator
-  goes over 2B - 1 terms. At random embeddings loss = ln(2B - 1).
+  goes over 2B - 1 terms. At random embeddings the expected loss is about
+  chance(2B - 1), see the top of this file.
 
   Args:
     z1: [b, D], embeddings of the first view (any norm).
@@ -92,7 +102,8 @@ def info_nce(
 
     loss = 1/B sum_i -log( exp(q_i . k_i / T) / sum_j exp(q_i . k_j / T) )
 
-  for unit vectors q and k. At random embeddings loss is about ln B.
+  for unit vectors q and k. At random embeddings the expected loss is about
+  chance(B), see the top of this file.
 
   Args:
     queries: [b, D] (any norm).
@@ -134,7 +145,8 @@ def clip(
 
     loss = 1/2 (info_nce(x, y) + info_nce(y, x)),  T = 1 / scale
 
-  At random embeddings loss is about ln B.
+  At random embeddings the expected loss is about chance(B) at T = 1 / scale,
+  see the top of this file.
 
   Args:
     images: [b, D] (any norm).
@@ -218,7 +230,8 @@ def queue_nce(
     loss = 1/b sum_i -log( exp(q_i . k_i / T)
                            / (exp(q_i . k_i / T) + sum_j exp(q_i . n_j / T)) )
 
-  for unit vectors q, k and n. At random embeddings loss is about ln(K + 1).
+  for unit vectors q, k and n. At random embeddings the expected loss is about
+  chance(K + 1), see the top of this file.
 
   Args:
     queries: [b, D] (any norm).

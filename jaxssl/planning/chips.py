@@ -13,7 +13,7 @@ GIB = 2**30
 
 @dataclasses.dataclass(frozen=True)
 class Chip:
-  """One accelerator.
+  """One accelerator, as JAX sees it: one device.
 
   Attributes:
     memory: bytes of its own memory.
@@ -31,6 +31,9 @@ TPUS = {
   'v5e': Chip(16 * GIB, 197e12),
   'v5p': Chip(95 * GIB, 459e12, cores=2),
   'v6e': Chip(32 * GIB, 918e12),
+  # Half of a chip of 192 GiB and 2307 TFLOP/s: each of its two cores is a
+  # device with a memory of its own.
+  'tpu7x': Chip(96 * GIB, 1153.5e12),
 }
 GPUS = {
   'a100': Chip(80 * GIB, 312e12),

@@ -6,6 +6,7 @@ known from it.
 """
 
 import dataclasses
+import importlib.util
 import os
 import re
 import time
@@ -62,11 +63,12 @@ def devices_of(topology: str) -> list[Any]:
   """Returns compile-only devices of a slice such as `'v5e:4x4'`.
 
   Raises:
-    UserError: without libtpu, or for a shape that there is not.
+    UserError: if libtpu is not installed, or if it knows no such slice.
   """
-  # A TPU that is there does so by itself; here v4 would be a device a core.
-  megacore = {'chip_config_name': 'megacore'}
-  options = megacore if chips.tpu_of(topology).cores == 2 else {}
+  options: dict[str, Any] = {'chips_per_host_bounds': _host_bounds(topology)}
+  if chips.tpu_of(topology).cores == 2:
+    # A TPU that is there does so by itself; here v4 would be a device a core.
+    options['chip_config_name'] = 'megacore'
   # Else it looks for the metadata of a machine that has TPUs, for minutes.
   os.environ.setdefault('TPU_SKIP_MDS_QUERY', '1')
   # Nor does it need a chip, of which else one process at a time is allowed.
@@ -76,11 +78,25 @@ def devices_of(topology: str) -> list[Any]:
       platform='tpu', topology_name=topology, **options
     )
   except Exception as error:  # of many types
-    raise UserError(
-      f'no compiler for {topology}: {str(error).splitlines()[0]}; the compiler '
-      'comes with pip install "jaxssl[tpu]"'
-    ) from error
+    raise UserError(f'{topology}: {_why_not(error)}') from error
   return list(found.devices)
+
+
+def _host_bounds(topology: str) -> list[int]:
+  """Returns the chips of a host along each side of the slice.
+
+  Left to itself, the compiler of some releases takes 2 x 2 chips for a host of
+  any slice, and refuses those that have only one chip along a side.
+  """
+  sides = [int(side) for side in topology.partition(':')[2].split('x')]
+  return [min(side, 2) for side in sides[:2]] + [1]
+
+
+def _why_not(error: Exception) -> str:
+  if importlib.util.find_spec('libtpu') is None:
+    return 'there is no compiler for TPUs; pip install "jaxssl[tpu]"'
+  first = str(error).splitlines()[0]
+  return f'libtpu refuses it ({first}); give a slice that exists'
 
 
 def compile_step(plan: Plan, devices: list[Any]) -> Report:

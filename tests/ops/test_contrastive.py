@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import special
 
 from jaxssl.methods import simclr
 from jaxssl.ops import contrastive
@@ -117,6 +118,66 @@ def test_authors_factor_is_the_sum_of_the_two_directions():
 def test_loss_is_ln_of_the_choices_at_high_temperature():
   (loss, _), _ = _value_and_grad(*_embeddings(33), 1e6)
   np.testing.assert_allclose(loss, math.log(2 * 33 - 1), rtol=1e-6)
+
+
+def _log_mean_exp_of_cosines(dim, temperature):
+  """ln E exp(c / T), c the cosine of two random directions, in float64."""
+  order, kappa = dim / 2 - 1, 1 / temperature
+  return (
+    special.gammaln(dim / 2)
+    + order * math.log(2 / kappa)
+    + math.log(special.ive(order, kappa))
+    + kappa
+  )
+
+
+CHANCE = {  # loss of random z1, z2, number of choices among `rows`
+  'nt_xent': lambda x, y, t: contrastive.nt_xent(x, y, temperature=t),
+  'info_nce': lambda x, y, t: contrastive.info_nce(x, y, temperature=t),
+  'clip': lambda x, y, t: contrastive.clip(x, y, scale=1 / t),
+  'queue_nce': lambda x, y, t: contrastive.queue_nce(
+    x[:64], y[:64], contrastive.l2_normalize(y[64:]), temperature=t
+  ),
+}
+
+
+@pytest.mark.parametrize(
+  ('dim', 'temperature'), [(128, 0.1), (64, 0.2), (512, 0.07)]
+)
+@pytest.mark.parametrize('name', CHANCE)
+def test_loss_of_random_embeddings_is_chance(name, dim, temperature):
+  rows, draws = 256, 20
+  z = np.random.default_rng(0).normal(size=(draws, 2, rows, dim))
+  z = (z / np.linalg.norm(z, axis=-1, keepdims=True)).astype(np.float32)
+  loss = jax.jit(lambda x, y: CHANCE[name](x, y, temperature)[0])
+  pairs = 64 if name == 'queue_nce' else rows
+  # The positive logit has mean 0: adding what it is here takes its noise away.
+  positive = np.mean(np.sum(z[:, 0] * z[:, 1], -1)[:, :pairs]) / temperature
+  found = np.mean([loss(*pair) for pair in z]) + positive
+  choices = {'nt_xent': 2 * rows - 1, 'queue_nce': rows - 64 + 1}
+  more = _log_mean_exp_of_cosines(dim, temperature)
+  expected = math.log(choices.get(name, rows)) + more
+  # With N choices it is smaller by var(exp(c / T)) / (2 N mean^2) < 0.006.
+  np.testing.assert_allclose(found, expected, atol=0.01)
+  approximate = 1 / (2 * dim * temperature**2)
+  np.testing.assert_allclose(more, approximate, rtol=0.05)
+  assert more > 0.15  # what the tolerance could not hide
+
+
+def test_sigmoid_loss_of_random_embeddings_is_chance():
+  rows, dim = 512, 128
+  x, y = np.random.default_rng(0).normal(size=(2, rows, dim))
+  x, y = x.astype(np.float32), y.astype(np.float32)
+  loss, _ = contrastive.sigmoid(x, y, scale=10.0, bias=-10.0)
+  cosines = np.sum(x * y, 1) / np.linalg.norm(x, axis=1)
+  cosines /= np.linalg.norm(y, axis=1)
+  # The negatives' part alone; the pairs' own is 10 - 10 c to 5e-5.
+  negatives = float(loss) - np.mean(np.logaddexp(0, 10 - 10 * cosines))
+  expected = math.exp(-10 + _log_mean_exp_of_cosines(dim, 0.1)) * (rows - 1)
+  np.testing.assert_allclose(negatives, expected, rtol=0.02)
+  np.testing.assert_allclose(
+    expected, 4.54e-5 * math.exp(50 / dim) * (rows - 1), rtol=0.01
+  )
 
 
 def test_top1_is_the_share_of_rows_next_to_their_other_view():

@@ -66,6 +66,42 @@ def test_a_device_is_a_chip(topology):
 
 @with_libtpu
 @pytest.mark.parametrize(
+  ('topology', 'devices'),
+  [
+    ('v4:1x1x1', 1),
+    ('v5e:1x1', 1),
+    ('v5e:1x4', 4),
+    ('v5e:2x4', 8),
+    ('v5p:1x1x1', 1),
+    ('v6e:1x1', 1),
+    ('tpu7x:1x1x1', 2),
+    ('tpu7x:2x2x1', 8),
+    ('tpu7x:2x2x2', 16),
+  ],
+)
+def test_slices_of_one_chip_and_devices_of_half_a_chip(topology, devices):
+  assert len(compiled.devices_of(topology)) == devices
+
+
+@with_libtpu
+def test_a_slice_that_is_none_is_refused_without_blaming_the_installation():
+  with pytest.raises(errors.UserError, match=r'v5e:3x1: libtpu refuses') as e:
+    compiled.devices_of('v5e:3x1')
+  assert 'pip install' not in str(e.value)
+
+
+def test_a_missing_compiler_is_named(monkeypatch):
+  def fail(**options):
+    raise RuntimeError('no plugin')
+
+  monkeypatch.setattr(compiled.topologies, 'get_topology_desc', fail)
+  monkeypatch.setattr(compiled.importlib.util, 'find_spec', lambda name: None)
+  with pytest.raises(errors.UserError, match=r'pip install "jaxssl\[tpu\]"'):
+    compiled.devices_of('v5e:2x2')
+
+
+@with_libtpu
+@pytest.mark.parametrize(
   ('mode', 'fsdp', 'chunk', 'collective'),
   [
     ('jit', 2, 'none', 'all-gather'),
