@@ -1,13 +1,16 @@
 """Eight CPU devices, strict shapes, and the reference libraries if present."""
 
 import os
+import pathlib
+
+from tests import kept_programs
 
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
 os.environ.setdefault('CUDA_VISIBLE_DEVICES', '')
-# No test depends on what an earlier one, or the user, has compiled.
-os.environ['JAX_ENABLE_COMPILATION_CACHE'] = 'false'
+# No test depends on what the user has compiled.
+os.environ.update(kept_programs.settings(kept_programs.folder()))
 # Tests compile much and compute little. Without optimisation 48 s instead of
 # 80 s for a method; of the rest two thirds went into the newer emitters of
 # fusions and into splitting small programs among threads.
@@ -20,7 +23,6 @@ os.environ.setdefault(
 )
 
 import importlib.util
-import pathlib
 
 import jax
 import pytest
@@ -43,6 +45,8 @@ REFERENCES = (
 
 
 def pytest_configure():
+  if (kept := kept_programs.folder()) is not None:
+    kept_programs.prepare(kept)
   if importlib.util.find_spec('torch') and importlib.util.find_spec(
     'torchvision'
   ):

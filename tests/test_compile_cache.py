@@ -70,7 +70,7 @@ def test_it_can_be_switched_off(tmp_path):
   assert not list(tmp_path.iterdir())
 
 
-def test_tests_have_no_cache(tmp_path, monkeypatch):
+def test_tests_leave_the_users_cache_alone(tmp_path, monkeypatch):
   monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
   compile_cache.enable()
   assert not list(tmp_path.iterdir())

@@ -4,31 +4,11 @@ import logging
 import os
 import pathlib
 
-import jax
-from jax.experimental.compilation_cache import compilation_cache
 import numpy as np
 from PIL import Image
 import pytest
 
 from tests.commands import runs
-
-
-@pytest.fixture(scope='package', autouse=True)
-def _compile_once(tmp_path_factory):
-  # The same tiny step is compiled in nearly every test here.
-  changes = {
-    'jax_compilation_cache_dir': str(tmp_path_factory.mktemp('in_process')),
-    'jax_persistent_cache_min_compile_time_secs': 0,
-    'jax_persistent_cache_min_entry_size_bytes': -1,
-  }
-  before = {name: getattr(jax.config, name) for name in changes}
-  for name, value in changes.items():
-    jax.config.update(name, value)
-  compilation_cache.reset_cache()
-  yield
-  for name, value in before.items():
-    jax.config.update(name, value)
-  compilation_cache.reset_cache()
 
 
 @pytest.fixture(scope='session')
@@ -73,13 +53,10 @@ def in_tmp(tmp_path, monkeypatch) -> pathlib.Path:
 
 
 @pytest.fixture(scope='session')
-def child_environment(tmp_path_factory) -> dict[str, str]:
-  """For commands in a process of their own: one device, compiled once."""
+def child_environment() -> dict[str, str]:
+  """For commands in a process of their own: one device."""
   return os.environ | {
     'JAX_PLATFORMS': 'cpu',
     'JAX_NUM_CPU_DEVICES': '1',
-    'JAX_ENABLE_COMPILATION_CACHE': 'true',
-    'JAX_COMPILATION_CACHE_DIR': str(tmp_path_factory.mktemp('compiled')),
-    'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0',
     'TF_CPP_MIN_LOG_LEVEL': '3',
   }
