@@ -16,6 +16,8 @@ from jaxssl.data.optional import require, tensorflow
 Interpolation = Literal['bilinear', 'bicubic']
 
 _ATTEMPTS = 10
+# So many times taller than wide, a picture is a strip.
+_STRIP = 16
 
 
 def random_box(spec: CropSpec, size: Any, key: Any) -> Any:
@@ -108,6 +110,11 @@ def resize(
   Returns:
     uint8 [S, S, 3], what torchvision makes of a Pillow image bit for bit.
   """
+  if image.shape[0] > _STRIP * image.shape[1]:
+    # Of a tall strip, rows first would make S columns of all its height. (Newer
+    # versions of Pillow take the cheaper order by themselves, here as well.)
+    turned = _resize(image.swapaxes(0, 1), (size, size), interpolation)
+    return turned.swapaxes(0, 1)
   return _resize(image, (size, size), interpolation)
 
 

@@ -6,6 +6,7 @@ CMYK, 16 bits, palettes, WebP, GIF, BMP) goes through Pillow. The header of each
 record decides, and both ways look at the size before they decode.
 """
 
+import functools
 import io
 from typing import Any
 
@@ -20,6 +21,9 @@ FORMATS = ('JPEG', 'PNG', 'WEBP', 'GIF', 'BMP', 'DIB', 'PPM')
 
 _JFIF = b'\xff\xd8\xff\xe0\x00\x10JFIF\x00'
 _HEADER_BYTES = 1 << 16
+# Start of frame: baseline, extended, progressive. Others are not read by all.
+_FRAMES = (0xC0, 0xC1, 0xC2)
+_SCAN = 0xDA
 
 
 class UnreadableError(ValueError):
@@ -91,21 +95,25 @@ def is_plain_jpeg(header: bytes) -> bool:
 
   Returns:
     True if the frame header was found, has 1 or 3 components of 8 bits, and
-    there is neither an EXIF rotation nor an Adobe colour transform before it.
+    no EXIF rotation, no Adobe colour transform and no damage stands before the
+    pixels.
   """
-  place = 2
-  while place + 10 <= len(header) and header[place] == 0xFF:
+  place, plain = 2, False
+  while place + 4 <= len(header) and header[place] == 0xFF:
     marker = header[place + 1]
+    if marker == _SCAN:
+      return plain
     size = int.from_bytes(header[place + 2 : place + 4], 'big')
     body = header[place + 4 : place + 2 + size]
-    if marker in (0xC0, 0xC1, 0xC2):
-      return body[0] == 8 and body[5] in (1, 3)
+    if marker in _FRAMES:
+      plain = len(body) > 5 and body[0] == 8 and body[5] in (1, 3)
     if marker == 0xEE and body.startswith(b'Adobe'):
       return False
     if marker == 0xE1 and body.startswith(b'Exif') and _is_rotated(body[6:]):
       return False
     place += 2 + size
-  return False
+  # The pixels begin beyond what was given.
+  return plain
 
 
 def _is_rotated(tiff: bytes) -> bool:
@@ -122,17 +130,16 @@ def _is_rotated(tiff: bytes) -> bool:
 def plain_jpeg(content: Any) -> Any:
   """Returns a bool tensor: `is_plain_jpeg` in a TensorFlow graph.
 
-  A JFIF header followed by a quantization table is decided without Python; it
-  is what libjpeg and most cameras' converters write. (The JFIF standard admits
-  only gray and YCbCr, and EXIF would stand in between.)
+  The headers that libjpeg writes are recognized without Python; all others are
+  walked through.
 
   Args:
     content: string tensor, the encoded picture.
   """
   tf = tensorflow()
-  head = tf.strings.substr(content, 0, 22)
-  jfif = tf.strings.substr(head, 0, 11) == _JFIF
-  table = tf.strings.substr(head, 20, 2) == b'\xff\xdb'
+  known, counts = _known_headers()
+  header = tf.io.decode_raw(content, tf.uint8, fixed_length=known.shape[1])
+  is_known = tf.reduce_any(tf.reduce_all((header == known) | ~counts, axis=1))
 
   def walk():
     return tf.numpy_function(
@@ -142,11 +149,34 @@ def plain_jpeg(content: Any) -> Any:
       stateful=False,
     )
 
-  is_jpeg = tf.strings.substr(head, 0, 3) == b'\xff\xd8\xff'
+  is_jpeg = tf.reduce_all(header[:3] == np.frombuffer(_JFIF[:3], np.uint8))
   return tf.case(
-    [(jfif & table, lambda: tf.constant(True)), (is_jpeg, walk)],
+    [(is_known, lambda: tf.constant(True)), (is_jpeg, walk)],
     default=lambda: tf.constant(False),
   )
+
+
+@functools.cache
+def _known_headers() -> tuple[np.ndarray, np.ndarray]:
+  """Returns the headers that libjpeg writes, and which bytes count, [k, n].
+
+  JFIF, the quantization tables in one segment or two, the frame, and nothing
+  else before the Huffman tables: no room for EXIF or another colour space.
+  (The JFIF standard admits only gray and YCbCr, but CMYK files say JFIF too.)
+  """
+  headers = []
+  for frame in _FRAMES:
+    for tables, components in (((65,), 1), ((65, 65), 3), ((130,), 3)):
+      header = [*_JFIF, *[None] * 9]
+      for size in tables:
+        header += [0xFF, 0xDB, 0, size + 2, *[None] * size]
+      header += [0xFF, frame, 0, 8 + 3 * components, 8, *[None] * 4, components]
+      header += [*[None] * 3 * components, 0xFF, 0xC4]
+      headers.append(header)
+  most = max(map(len, headers))
+  padded = [[*header, *[None] * (most - len(header))] for header in headers]
+  known = np.array([[byte or 0 for byte in h] for h in padded], np.uint8)
+  return known, np.array([[byte is not None for byte in h] for h in padded])
 
 
 def jpeg_size(content: Any, *, max_pixels: int) -> Any:

@@ -5,16 +5,17 @@ from typing import Literal
 
 import numpy as np
 
-from jaxssl.data import decode, hold_out, order, places, sidecar
+from jaxssl.data import decode, hold_out, layout, order, places, sidecar
 from jaxssl.data import labels as labels_lib
-from jaxssl.data.captions import Captions
+from jaxssl.data.captions import Captions, warn_skipped
 from jaxssl.data.labels import UNKNOWN
 from jaxssl.data.source import Records, fingerprint
 from jaxssl.errors import UserError
 
 EXTENSIONS = ('.jpg', '.jpeg', '.jpe', '.jfif', '.png', '.webp', '.gif', '.bmp')
 
-_SUBFOLDERS = {'train': ('train',), 'test': ('test', 'val', 'validation')}
+OTHER_SPLIT = 'pictures in the folder of neither split'
+
 _TRIED = 8
 _HEADER_BYTES = 1 << 16
 
@@ -27,13 +28,15 @@ class Folder:
   entered once. Files are sorted by path, so that the order does not depend on
   the file system.
 
-  If every picture lies in a first-level subfolder, the subfolders are classes,
-  numbered as `labels.number` does it; otherwise no picture has a label.
+  Folders that hold all pictures (`images/...`) mean nothing. Below them, the
+  first level of folders are the classes, if every picture lies in one of at
+  least two, numbered as `labels.number` does it; otherwise no picture has a
+  label.
 
-  Splits: if the folder has subfolders `train` and `test` (or `val`,
-  `validation`), they are the splits and class folders lie inside them. If not,
-  `test_fraction` of the pictures, chosen by a hash of the path below the
-  folder, are for test; adding files moves no other file.
+  Splits: if that level has `train` and `test` (or `val`, `validation`), they
+  are the splits, and the level below are the classes: one list for all splits.
+  If not, `test_fraction` of the pictures, chosen by a hash of the path below
+  the folder, are for test; adding files moves no other file.
 
   Captions: with `captions='txt'`, `cat.jpg` is described by the file `cat.txt`
   beside it, one caption a line. Pictures without one are left out, as are
@@ -45,6 +48,9 @@ class Folder:
     test_fraction: share of the pictures that is held out, where there are no
       subfolders for the splits.
     captions: ending of the files with captions; None for no captions.
+
+  Attributes:
+    skipped: what is wrong -> how many files are left out for it.
 
   Raises:
     UserError: if the folder is missing or empty, no picture among the first few
@@ -62,50 +68,88 @@ class Folder:
     captions: str | None = None,
   ):
     hold_out.check_split(split, test_fraction)
-    root = places.place(path)
-    if not root.is_dir():
-      raise UserError(f'{root} is not a folder')
-    inner = _split_folder(root, split)
-    self._root = inner or root
+    self._root = places.place(path)
+    if not self._root.is_dir():
+      raise UserError(f'{self._root} is not a folder')
     self.content = self._root.content
+    self.name = str(path)
+    self.skipped: dict[str, int] = {}
     files = sorted(self._root.files(EXTENSIONS))
     if not files:
       raise UserError(
         f'{self._root} has no pictures; known endings: {" ".join(EXTENSIONS)}'
       )
-    labels, self.class_names = _classes(files, source=str(path))
-    texts = self._read_captions(files, captions)
+    meaning = layout.read({os.path.dirname(name) for name in files})
+    has_splits = any(m.split for m in meaning.values())
+    if has_splits and split != 'all':
+      files = self._of_split(files, meaning, split)
+    texts = self._read_captions(files, captions, meaning)
     files = list(texts or files)
-    if inner is None:
+    if not has_splits:
       kept = hold_out.chosen(
-        files, split, test_fraction=test_fraction, source=str(root)
+        files, split, test_fraction=test_fraction, source=str(self._root)
       )
       files = [files[i] for i in kept.tolist()]
-    self.name = str(path)
     self.captions = texts and Captions.from_texts(texts[f] for f in files)
-    self._set_files(files, labels)
+    self._set_files(files)
+    self._set_labels(files, meaning)
     self._check_readable()
 
+  def _of_split(
+    self, files: list[str], meaning: dict[str, layout.Meaning], split: str
+  ) -> list[str]:
+    splits = [meaning[os.path.dirname(name)].split for name in files]
+    pairs = list(zip(files, splits, strict=True))
+    others = {OTHER_SPLIT: [name for name, own in pairs if own is None]}
+    self._leave_out(others)
+    return [name for name, own in pairs if own == split]
+
+  def _leave_out(self, found: dict[str, list[str]]):
+    """Counts and names what is not read."""
+    self.skipped |= {fault: len(names) for fault, names in found.items()}
+    warn_skipped(self.name, found)
+
   def _read_captions(
-    self, files: list[str], ending: str | None
+    self,
+    files: list[str],
+    ending: str | None,
+    meaning: dict[str, layout.Meaning],
   ) -> dict[str, tuple[str, ...]] | None:
     if ending is None:
       return None
     ending = '.' + ending.lstrip('.')
-    sidecars = set(self._root.files((ending,)))
-    return sidecar.read(self._root, files, sidecars, ending=ending)
+    folders = {os.path.dirname(name) for name in files}
+    others = meaning.keys() - folders  # the other split, which has its own
+    sidecars = {
+      name
+      for name in self._root.files((ending,))
+      if os.path.dirname(name) not in others
+    }
+    texts, skipped = sidecar.read(self._root, files, sidecars, ending=ending)
+    self._leave_out(skipped)
+    return texts
 
   def _set_files(self, files: list[str], labels: dict[str, int]):
     self.num_examples = len(files)
     # Bytes of a fixed width: one object for a hundred million names.
     self._files = np.array([os.fsencode(name) for name in files])
-    found = (labels.get(_first_folder(name), UNKNOWN) for name in files)
-    self._labels = np.fromiter(found, np.int32, len(files))
+    sizes = self._root.sizes(files)
+    self._is_file = sizes >= 0
     self.fingerprint = fingerprint(
       '\n'.join(files).encode(errors='surrogateescape'),
-      self._root.sizes(files),
+      sizes,
       *(self.captions.arrays.values() if self.captions else ()),
     )
+
+  def _set_labels(self, files: list[str], meaning: dict[str, layout.Meaning]):
+    names = sorted({m.label for m in meaning.values() if m.label is not None})
+    numbers, classes = labels_lib.number(names, source=self.name)
+    label_of = dict(zip(names, numbers.tolist(), strict=True))
+    found = (meaning[os.path.dirname(name)].label for name in files)
+    labels = (label_of.get(name or '', UNKNOWN) for name in found)
+    self._labels = np.fromiter(labels, np.int32, len(files))
+    # The other split may have labels where this one has none.
+    self.class_names = classes if (self._labels != UNKNOWN).any() else None
 
   def _check_readable(self):
     names = [os.fsdecode(name) for name in self._files[:_TRIED].tolist()]
@@ -117,10 +161,10 @@ class Folder:
 
   def fetch(self, indices: np.ndarray) -> Records:
     """Returns records; see `source.Source`."""
-    return Records(
-      content=self._root.records(self._files[indices].tolist()),
-      label=self._labels[indices],
-    )
+    content = self._root.records(self._files[indices].tolist())
+    # Pipes, devices and links to nothing are not opened.
+    content[~self._is_file[indices]] = b''
+    return Records(content=content, label=self._labels[indices])
 
   def locate(
     self, positions: np.ndarray, *, seed: int
@@ -131,28 +175,3 @@ class Folder:
   def describe(self, index: int) -> str:
     """Returns the name of a file."""
     return self._root.describe(os.fsdecode(self._files[index]))
-
-
-def _split_folder(root: places.Place, split: str) -> places.Place | None:
-  found = {
-    key: [root / name for name in names if (root / name).is_dir()]
-    for key, names in _SUBFOLDERS.items()
-  }
-  if split == 'all' or not all(found.values()):
-    return None
-  return found[split][0]
-
-
-def _first_folder(name: str) -> str:
-  return name.split(os.sep, 1)[0]
-
-
-def _classes(
-  files: list[str], *, source: str
-) -> tuple[dict[str, int], tuple[str, ...] | None]:
-  """Returns the label of each first-level subfolder, and the classes' names."""
-  if any(os.sep not in name for name in files):
-    return {}, None
-  folders = sorted({_first_folder(name) for name in files})
-  numbers, names = labels_lib.number(folders, source=source)
-  return dict(zip(folders, numbers.tolist(), strict=True)), names

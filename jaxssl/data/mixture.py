@@ -11,6 +11,7 @@ import numpy as np
 
 from jaxssl.data import order
 from jaxssl.data.captions import Captions
+from jaxssl.data.places import read_file
 from jaxssl.data.source import Records, Source, fingerprint
 from jaxssl.errors import UserError
 
@@ -161,19 +162,10 @@ def _encoded(source: Source, content: np.ndarray) -> np.ndarray:
     # Read here and not in the graph, because a row of a mixture does not know
     # its source any more; threads hide the latency of a network disk.
     with concurrent.futures.ThreadPoolExecutor(_READERS) as pool:
-      encoded[:] = list(pool.map(_read, content.tolist()))
+      encoded[:] = list(pool.map(read_file, content.tolist()))
   return encoded
 
 
 def _portable_pixmap(pixels: np.ndarray) -> bytes:
   height, width, _ = pixels.shape
   return b'P6 %d %d 255\n' % (width, height) + pixels.tobytes()
-
-
-def _read(path: bytes) -> bytes:
-  try:
-    with open(path, 'rb') as file:
-      return file.read()
-  except OSError:
-    # An empty record is unreadable and is handled like any other such record.
-    return b''

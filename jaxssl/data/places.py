@@ -3,17 +3,23 @@
 Names are paths below the folder. Files of this machine are left to TensorFlow,
 which reads them in parallel; those of a store are read for a whole batch at
 once.
+
+Only regular files are opened: to open a pipe or a device may wait for ever.
+What is none, or cannot be read, is empty, and an empty record is handled like
+any other that is no picture.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 import os
 import pathlib
 import posixpath
+import stat
 from typing import Literal
 
 import numpy as np
 
 from jaxssl.data import remote
+from jaxssl.errors import UserError
 from jaxssl.paths import is_remote
 
 
@@ -46,7 +52,8 @@ class Local:
     """Yields visible files below it, in any order; links are followed."""
     seen = set()
     # A name that is no UTF-8 survives as surrogate escapes.
-    for folder, folders, names in os.walk(self._path, followlinks=True):
+    walk = os.walk(self._path, followlinks=True, onerror=_refuse)
+    for folder, folders, names in walk:
       real = os.path.realpath(folder)
       if real in seen:
         folders.clear()
@@ -63,15 +70,15 @@ class Local:
     return {name for name in names if name and (self._path / name).is_file()}
 
   def sizes(self, names: Sequence[str]) -> np.ndarray:
-    """Returns bytes of each file, int64 [n]."""
-    sizes = (os.path.getsize(self._path / name) for name in names)
+    """Returns bytes of each file, int64 [n]; -1 for what is no file."""
+    sizes = (_size(self._path / name) for name in names)
     return np.fromiter(sizes, np.int64, len(names))
 
   def read(
     self, names: Sequence[str], *, most: int | None = None
   ) -> list[bytes]:
     """Returns the content of files, of each at most so many bytes."""
-    return [_start(self._path / name, most) for name in names]
+    return [read_file(self._path / name, most) for name in names]
 
   def records(self, names: Sequence[bytes]) -> np.ndarray:
     """Returns what `Source.fetch` gives of some files, object [b]."""
@@ -160,6 +167,36 @@ class Remote:
 Place = Local | Remote
 
 
-def _start(path: pathlib.Path, most: int | None) -> bytes:
-  with path.open('rb') as file:
-    return file.read(-1 if most is None else most)
+def _refuse(error: OSError) -> None:
+  # Otherwise all that lies in it would be missing, and nothing would say so.
+  raise UserError(f'{error.filename} cannot be read: {error.strerror}')
+
+
+def _size(path: pathlib.Path) -> int:
+  try:
+    status = path.stat()
+  # A link to nothing, or to itself.
+  except OSError:
+    return -1
+  return status.st_size if stat.S_ISREG(status.st_mode) else -1
+
+
+def read_file(
+  path: str | bytes | os.PathLike[str], most: int | None = None
+) -> bytes:
+  """Returns the content of a file of this machine, or its first bytes.
+
+  Args:
+    path: where it lies.
+    most: number of bytes to read; None for all.
+
+  Returns:
+    The bytes; none where there is no regular file, or it cannot be read.
+  """
+  try:
+    if not os.path.isfile(path):
+      return b''
+    with open(path, 'rb') as file:
+      return file.read(-1 if most is None else most)
+  except OSError:
+    return b''

@@ -6,7 +6,9 @@ reads blocks of 64 MiB and more, which is wrong for single records.)
 """
 
 from collections.abc import Sequence
+import errno
 import os
+import stat
 from typing import Any, BinaryIO
 
 from jaxssl.data.optional import require
@@ -40,10 +42,11 @@ def open_binary(path: str) -> BinaryIO:
   """Opens a file of this machine or of a store to read its bytes.
 
   Raises:
-    OSError: if it cannot be opened.
+    OSError: if it is no regular file, or cannot be opened.
   """
   if is_remote(path):
     return filesystem(path).open(path, 'rb')
+  size(path)
   return open(path, 'rb')
 
 
@@ -51,11 +54,15 @@ def size(path: str) -> int:
   """Returns the bytes of a file of this machine or of a store.
 
   Raises:
-    OSError: if there is no such file.
+    OSError: if there is no such file, or it is no regular one: to open a pipe
+      may wait for ever.
   """
   if is_remote(path):
     return filesystem(path).size(path)
-  return os.path.getsize(path)
+  status = os.stat(path)
+  if not stat.S_ISREG(status.st_mode):
+    raise OSError(errno.EINVAL, 'no regular file', path)
+  return status.st_size
 
 
 def state(path: str) -> str:

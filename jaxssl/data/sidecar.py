@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 import os
 
-from jaxssl.data.captions import as_texts, warn_skipped
+from jaxssl.data.captions import as_texts
 from jaxssl.data.places import Place
+from jaxssl.data.shards import NO_CAPTION, NO_PICTURE
 from jaxssl.data.text_bytes import decoded
 from jaxssl.errors import UserError
 
@@ -15,11 +16,10 @@ def read(
   sidecars: set[str],
   *,
   ending: str,
-) -> dict[str, tuple[str, ...]]:
+) -> tuple[dict[str, tuple[str, ...]], dict[str, list[str]]]:
   """Reads one caption a line from the file beside each picture.
 
-  Pictures without a caption and captions without a picture are left out, and
-  counted and named in the log.
+  Pictures without a caption and captions without a picture are left out.
 
   Args:
     root: folder of all.
@@ -28,7 +28,8 @@ def read(
     ending: of those, with its dot.
 
   Returns:
-    picture -> captions, in the order of `pictures`.
+    picture -> captions, in the order of `pictures`; what is wrong -> the files
+    that are left out.
 
   Raises:
     UserError: if no picture has a caption.
@@ -38,14 +39,13 @@ def read(
   texts = root.read([beside[name] for name in described])
   captions = dict(zip(described, map(_lines, texts), strict=True))
   skipped = {
-    'pictures without a caption': [n for n in pictures if not captions.get(n)],
-    'captions without a picture': sorted(sidecars - set(beside.values())),
+    NO_CAPTION: [n for n in pictures if not captions.get(n)],
+    NO_PICTURE: sorted(sidecars - set(beside.values())),
   }
-  warn_skipped(str(root), skipped)
   captions = {name: lines for name, lines in captions.items() if lines}
   if not captions:
     raise UserError(f'{root}: no picture has a caption in a file *{ending}')
-  return captions
+  return captions, skipped
 
 
 def _lines(content: bytes) -> tuple[str, ...]:

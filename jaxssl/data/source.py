@@ -15,7 +15,8 @@ class Records:
 
   Attributes:
     content: uint8 [b, H, W, 3], or an object array [b] of bytes: encoded
-      pictures or file names, as `Source.content` says.
+      pictures or file names, as `Source.content` says; empty where there is
+      nothing to read.
     label: int32 [b], -1 where unknown.
   """
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from jaxssl.data import decode
 from jaxssl.data.optional import require
+from jaxssl.data.places import read_file
 from jaxssl.data.source import Source
 
 _SAMPLE = 32
@@ -27,17 +28,9 @@ def mean_size(source: Source) -> tuple[float, float] | None:
   indices = np.arange(count) * source.num_examples // count
   content = source.fetch(indices).content.tolist()
   if source.content == 'paths':
-    content = [_read(path) for path in content]
+    content = [read_file(path) for path in content]
   sizes = [size for size in map(_size, content) if size]
   return tuple(np.mean(sizes, axis=0).tolist()) if sizes else None
-
-
-def _read(path: bytes) -> bytes:
-  try:
-    with open(path, 'rb') as file:
-      return file.read()
-  except OSError:
-    return b''
 
 
 def _size(content: bytes) -> tuple[int, int] | None:

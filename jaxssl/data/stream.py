@@ -272,6 +272,8 @@ class _RowMaker:
   def _read(self, content: Any) -> bytes:
     if self._plan.source.content != 'paths':
       return bytes(content)
+    if not content:
+      raise UnreadableError('no regular file')
     tf = tensorflow()
     try:
       return tf.io.read_file(content).numpy()

@@ -186,3 +186,86 @@ def test_folder_without_a_readable_picture_is_refused(tmp_path):
   (tmp_path / 'a.jpg').write_bytes(b'no picture')
   with pytest.raises(UserError, match='can be read'):
     data.make_source(str(tmp_path))
+
+
+def _cmyk(marker):
+  """A CMYK JPEG that says who wrote it: Adobe, JFIF or nobody."""
+  pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 4), np.uint8)
+  content = _saved(Image.fromarray(pixels, 'CMYK'), 'JPEG')
+  place = content.index(b'\xff\xee')
+  size = int.from_bytes(content[place + 2 : place + 4], 'big')
+  rest = content[2:place] + content[place + 2 + size :]
+  header = b'\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00'
+  return {
+    'adobe': content,
+    'jfif': b'\xff\xd8' + header + rest,
+    'nobody': b'\xff\xd8' + rest,
+  }[marker]
+
+
+def _exif_behind(marker):
+  """A rotation that is said after the frame or the tables, not before."""
+  content = _saved(_picture(), 'JPEG')
+  rotated = _saved(_picture(), 'JPEG', exif=_exif(6))
+  start = rotated.index(b'\xff\xe1')
+  size = int.from_bytes(rotated[start + 2 : start + 4], 'big')
+  place = content.index(marker)
+  segment = rotated[start : start + 2 + size]
+  return content[:place] + segment + content[place:]
+
+
+HEADERS = {
+  'adobe': lambda: _cmyk('adobe'),
+  'jfif': lambda: _cmyk('jfif'),
+  'nobody': lambda: _cmyk('nobody'),
+  'exif behind the header': lambda: _exif_behind(b'\xff\xdb'),
+  'exif behind a table': lambda: _exif_behind(b'\xff\xc0'),
+  'exif behind the frame': lambda: _exif_behind(b'\xff\xc4'),
+}
+
+
+@pytest.mark.parametrize('kind', HEADERS)
+def test_a_header_with_more_in_it_gives_the_pixels_of_pillow(kind, tmp_path):
+  content = HEADERS[kind]()
+  (tmp_path / 'a.jpg').write_bytes(content)
+  with Image.open(io.BytesIO(content)) as image:
+    expected = np.asarray(ImageOps.exif_transpose(image).convert('RGB'))
+  side = min(expected.shape[:2])
+  (batch,) = data.eval_batches(
+    data.make_source(str(tmp_path)), batch_size=1, image_size=side
+  )
+  top, left = (round((s - side) / 2) for s in expected.shape[:2])
+  np.testing.assert_array_equal(
+    batch['image'][0], expected[top : top + side, left : left + side]
+  )
+
+
+def test_a_jpeg_that_is_cut_anywhere_is_unreadable(tmp_path):
+  whole = _saved(_picture(), 'JPEG')
+  # Every length of the header, and some of the pixels.
+  lengths = [*range(700), len(whole) // 2]
+  for number, length in enumerate(lengths, 1):
+    (tmp_path / f'{number:04}.jpg').write_bytes(whole[:length])
+  (tmp_path / '0000.jpg').write_bytes(whole)
+  told = []
+  batches = data.eval_batches(
+    data.make_source(str(tmp_path)),
+    batch_size=1024,
+    image_size=8,
+    on_bad=lambda name, reason: told.append(name),
+  )
+  (batch,) = batches
+  assert batch['mask'].sum() == 1
+  assert len(told) == len(set(told)) == len(lengths)
+
+
+def test_known_headers_are_told_without_python(monkeypatch):
+  import tensorflow as tf
+
+  def walk(header):
+    raise AssertionError('a header that libjpeg writes')
+
+  monkeypatch.setattr(decode, 'is_plain_jpeg', walk)
+  decide = tf.function(decode.plain_jpeg, autograph=False)
+  for kind in ('jpeg', 'jpeg_gray', 'jpeg_444_progressive'):
+    assert bool(decide(tf.constant(FORMATS[kind]())))
