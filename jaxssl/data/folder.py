@@ -129,7 +129,7 @@ class Folder:
     self._leave_out(skipped)
     return texts
 
-  def _set_files(self, files: list[str], labels: dict[str, int]):
+  def _set_files(self, files: list[str]):
     self.num_examples = len(files)
     # Bytes of a fixed width: one object for a hundred million names.
     self._files = np.array([os.fsencode(name) for name in files])
