@@ -18,8 +18,8 @@ from jaxssl.ops import schedules
 from jaxssl.parallel import modes
 from jaxssl.text.tokenizer import Tokenizer
 from jaxssl.train import optim
-from jaxssl.train.state import TrainState, init_state
-from jaxssl.train.step import train_step
+from jaxssl.train.learner import Learner
+from jaxssl.train.state import TrainState
 
 AUGMENT = Augment(
   views=(
@@ -72,11 +72,9 @@ class Ours:
       epsilon=1e-6,
       exclude='ndim<=1',
     )
-    self._parts = {'method': self.method, 'augment': AUGMENT, 'tx': tx}
+    self._learner = Learner(method=self.method, augment=AUGMENT, tx=tx)
     self._mode = modes.make_mode('jit', num_devices=1)
-    self._step = self._mode.compile(
-      functools.partial(train_step, **self._parts)
-    )
+    self._step = self._mode.compile(self._learner.step)
     self._images = jax.jit(self.method.encode_image)
     self._texts = jax.jit(self.method.encode_text)
 
@@ -86,8 +84,7 @@ class Ours:
       'image': jnp.zeros((2, SIZE, SIZE, 3), jnp.uint8),
       'text': jnp.zeros((2, RECIPE.length), jnp.int32),
     }
-    init = functools.partial(init_state, **self._parts)
-    return self._mode.init(init, jax.random.key(seed), batch)
+    return self._mode.init(self._learner.init, jax.random.key(seed), batch)
 
   def towers(self, state: TrainState) -> Any:
     """Returns the networks without the optimizer, on the host."""

@@ -6,7 +6,6 @@ Prints one JSON object; `benchmarks.gpu_step` runs it beside PyTorch's step.
 """
 
 import argparse
-import functools
 import json
 from typing import Any
 
@@ -20,8 +19,6 @@ from jaxssl.build import HEADS
 from jaxssl.methods import METHODS
 from jaxssl.methods.base import Method
 from jaxssl.planning.flops import matmul_flops
-from jaxssl.train.state import init_state
-from jaxssl.train.step import train_step
 
 
 def make_method(family: Family, dtype: str) -> Method:
@@ -66,13 +63,11 @@ def step_flops(family: Family) -> float:
   cuDNN's fused kernel would hide them.
   """
   method = make_method(family, 'float32')
-  parts = step_jaxssl.make_parts(method, family.work.optimizer)
+  learner = step_jaxssl.make_learner(method, family.work.optimizer)
   batch = jax.tree.map(
     lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), make_batch(family)
   )
-  init = functools.partial(init_state, **parts)
-  state = jax.eval_shape(init, jax.random.key(0), batch)
-  return matmul_flops(functools.partial(train_step, **parts), state, batch)
+  return matmul_flops(learner.step, learner.abstract(batch), batch)
 
 
 def run(
@@ -82,7 +77,7 @@ def run(
   method = make_method(family, dtype)
   return {
     **step_jaxssl.seconds_a_step(
-      step_jaxssl.make_parts(method, family.work.optimizer),
+      step_jaxssl.make_learner(method, family.work.optimizer),
       make_batch(family),
       steps,
       warm_up=warm_up,

@@ -38,7 +38,6 @@ from jaxssl import build, config, models
 from jaxssl.methods import METHODS
 from jaxssl.planning.abstract import Plan, plan, without_recomputation
 from jaxssl.planning.flops import matmul_flops
-from jaxssl.train.state import init_state
 from jaxssl.weights.exported import ExportedEncoder, save_encoder
 
 CONFIGS = pathlib.Path(__file__).parent.parent / 'configs'
@@ -119,13 +118,12 @@ def method_row(name: str, args: argparse.Namespace) -> dict[str, Any]:
     flops = model_flops(planned.run.config, args.batch_size)
     run = planned.run
     batch = run.mode.put_batch(jax.tree.map(noise, planned.batch))
-    parts = {'method': run.method, 'augment': run.augment, 'tx': run.tx}
-    init = functools.partial(init_state, **parts)
-    state = run.mode.init(init, jax.random.key(0), batch)
-  step = run.mode.compile(planned.step).lower(state, batch).compile()
+    learner = run.learner
+    state = run.mode.init(learner.init, jax.random.key(0), batch)
+  step = run.mode.compile(learner.step).lower(state, batch).compile()
   memory = step.memory_analysis()
   used = memory.argument_size_in_bytes + memory.temp_size_in_bytes
-  augment = jax.jit(functools.partial(run.augment, axis_name=None))
+  augment = jax.jit(functools.partial(learner.augment, axis_name=None))
   alone = seconds_of(lambda: augment(jax.random.key(1), batch), args.steps)
   held = [state]
 

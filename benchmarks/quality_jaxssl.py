@@ -18,8 +18,8 @@ from jaxssl.methods import DINO, MAE, MoCo, SimCLR
 from jaxssl.ops import schedules
 from jaxssl.parallel import modes
 from jaxssl.train import optim
-from jaxssl.train.state import TrainState, init_state
-from jaxssl.train.step import train_step
+from jaxssl.train.learner import Learner
+from jaxssl.train.state import TrainState
 
 HEADS = {
   'simclr': functools.partial(models.SimCLRHead, num_layers=2),
@@ -83,22 +83,19 @@ class Ours:
   def __init__(self, name: str, images: np.ndarray):
     self._recipe = quality_recipes.RECIPES[name]
     self.method = make_method(name)
-    self._parts = {
-      'method': self.method,
-      'augment': make_augment(self._recipe),
-      'tx': make_tx(self._recipe),
-    }
+    self._learner = Learner(
+      method=self.method,
+      augment=make_augment(self._recipe),
+      tx=make_tx(self._recipe),
+    )
     self._source = data.Arrays(images, np.full(len(images), -1))
     self._mode = modes.make_mode('jit', num_devices=1)
-    self._step = self._mode.compile(
-      functools.partial(train_step, **self._parts)
-    )
+    self._step = self._mode.compile(self._learner.step)
 
   def start(self, seed: int) -> TrainState:
     """Returns the state of step zero."""
     batch = {'image': jnp.zeros((self._recipe.batch, SIZE, SIZE, 3), jnp.uint8)}
-    init = functools.partial(init_state, **self._parts)
-    return self._mode.init(init, jax.random.key(seed), batch)
+    return self._mode.init(self._learner.init, jax.random.key(seed), batch)
 
   def train(self, state: TrainState, seed: int) -> tuple[TrainState, float]:
     """Trains a state (which is used up); returns it and the last loss."""

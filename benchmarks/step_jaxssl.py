@@ -6,7 +6,6 @@ Prints one JSON object; `benchmarks.step` runs it beside the PyTorch step.
 """
 
 import argparse
-import functools
 import json
 import time
 from typing import Any
@@ -24,8 +23,8 @@ from jaxssl.methods.simclr import SimCLR
 from jaxssl.ops import schedules
 from jaxssl.parallel import modes
 from jaxssl.train import optim
-from jaxssl.train.state import init_state, num_parameters
-from jaxssl.train.step import train_step
+from jaxssl.train.learner import Learner
+from jaxssl.train.state import num_parameters
 
 TEMPERATURE = 0.5
 LEARNING_RATE = 1e-3
@@ -55,37 +54,33 @@ def make_batch(work: Workload) -> dict[str, Any]:
   return {'views': views}
 
 
-def make_parts(method: Method, optimizer: str) -> dict[str, Any]:
-  """Returns what `train_step` takes besides the state and a batch of views."""
-  return {
-    'method': method,
-    'augment': keep_views,
-    'tx': optim.make_optimizer(
-      name=optimizer,
-      learning_rate=schedules.constant(start=LEARNING_RATE),
-      weight_decay=DECAY[optimizer],
-    ),
-  }
+def make_learner(method: Method, optimizer: str) -> Learner:
+  """Returns what trains the method on batches that are views already."""
+  tx = optim.make_optimizer(
+    name=optimizer,
+    learning_rate=schedules.constant(start=LEARNING_RATE),
+    weight_decay=DECAY[optimizer],
+  )
+  return Learner(method=method, augment=keep_views, tx=tx)
 
 
 def seconds_a_step(
-  parts: dict[str, Any], batch: dict[str, Any], steps: int, *, warm_up: int = 1
+  learner: Learner, batch: dict[str, Any], steps: int, *, warm_up: int = 1
 ) -> dict[str, Any]:
   """Compiles, warms up and times each of `steps` steps.
 
   Args:
-    parts: of `make_parts`.
+    learner: of `make_learner`.
     batch: with `views`, on the host.
     steps: that are timed.
     warm_up: steps before them.
   """
   mode = modes.make_mode('jit', num_devices=1)
   batch = mode.put_batch(batch)
-  init = functools.partial(init_state, **parts)
-  state = mode.init(init, jax.random.key(0), batch)
+  state = mode.init(learner.init, jax.random.key(0), batch)
   parameters = num_parameters(state.params)
   start = time.perf_counter()
-  step = mode.compile(functools.partial(train_step, **parts))
+  step = mode.compile(learner.step)
   step = step.lower(state, batch).compile()
   compile_seconds = time.perf_counter() - start
   for _ in range(warm_up):
@@ -163,8 +158,8 @@ def main() -> None:
   parser.add_argument('--dtype', default='float32')
   args = parser.parse_args()
   work = (workloads.CPU | workloads.GPU)[args.workload]
-  parts = make_parts(make_method(work, args.dtype), work.optimizer)
-  result = seconds_a_step(parts, make_batch(work), args.steps)
+  learner = make_learner(make_method(work, args.dtype), work.optimizer)
+  result = seconds_a_step(learner, make_batch(work), args.steps)
   # Forward, and two products as large for each in the backward pass.
   result['flops'] = 3 * forward_flops(work) * 2 * work.batch
   result['matmul_gflops'] = matmul_rate()

@@ -21,6 +21,7 @@ from jaxssl.evals.features import Features, encode_fn, extract
 from jaxssl.methods.base import Method, PyTree
 from jaxssl.parallel.modes import make_mode
 from jaxssl.train.checkpoint import Checkpoints
+from jaxssl.train.learner import Learner
 from jaxssl.train.loop import Job, train
 from jaxssl.train.workdir import Workdir
 from jaxssl.train.writers import JsonLines
@@ -86,12 +87,14 @@ def pretrain(
   make_batches = functools.partial(
     _batches, source, batch_size, seed, augment if host_crops else None, size
   )
+  shapes = data.batch_shapes(
+    batch_size, crops=augment.crops if host_crops else (), image_size=size
+  )
   job = Job(
-    method=method,
-    augment=augment,
-    tx=tx,
+    learner=Learner(method=method, augment=augment, tx=tx),
     mode=make_mode(mode, fsdp=fsdp),
     make_batches=make_batches,
+    shapes=shapes,
     seed=seed,
     num_steps=num_steps,
     batch_size=batch_size,

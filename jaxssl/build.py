@@ -16,19 +16,19 @@ from typing import Any
 from flax import linen as nn
 import jax
 import numpy as np
-import optax
 
 from jaxssl import data, models
+from jaxssl.augment.crop_spec import CropSpec
 from jaxssl.augment.recipes import RECIPES
 from jaxssl.config import Config, same_type, to_plain
 from jaxssl.errors import UserError, unknown
 from jaxssl.methods import METHODS
-from jaxssl.methods.base import Method
+from jaxssl.methods.base import Batch, Method
 from jaxssl.ops.schedules import SCHEDULES, Schedule
 from jaxssl.parallel.modes import Mode, make_mode
 from jaxssl.text import Tokenizer, make_tokenizer
 from jaxssl.train import optim
-from jaxssl.train.micro_batches import value_and_grad
+from jaxssl.train.learner import Learner
 
 HEADS = {name: row.head for name, row in METHODS.items() if row.head}
 CONSTRUCTORS = {name: row.make for name, row in METHODS.items()}
@@ -155,9 +155,7 @@ class Run:
   Attributes:
     config: the complete config.
     encoder: what evaluation sees.
-    method: what is trained.
-    augment: makes the views.
-    tx: optimizer.
+    learner: what is trained, and how.
     learning_rate: step -> value.
     mode: compile mode.
     source: what is trained on.
@@ -172,9 +170,7 @@ class Run:
 
   config: Config
   encoder: nn.Module
-  method: Method
-  augment: Any
-  tx: optax.GradientTransformation
+  learner: Learner
   learning_rate: Schedule
   mode: Mode
   source: Any
@@ -190,6 +186,20 @@ class Run:
   def eval_image_size(self) -> int:
     """Side of the pictures that the encoder is evaluated on."""
     return self.eval.image_size or self.input.image_size
+
+  @property
+  def host_crops(self) -> tuple[CropSpec, ...]:
+    """The crops that the host makes; none where the accelerator does."""
+    return self.learner.augment.crops if self.input.crop == 'host' else ()
+
+  def batch_shapes(self, rows: int) -> Batch:
+    """Returns the shapes of a training batch, see `data.batch_shapes`."""
+    return data.batch_shapes(
+      rows,
+      crops=self.host_crops,
+      image_size=self.input.image_size,
+      text_length=self.tokenizer and self.tokenizer.length,
+    )
 
 
 def complete(config: Config) -> Config:
@@ -255,17 +265,18 @@ def build(config: Config, source: Any = None) -> Run:
   )
   encoder, tokenizer = build_encoder(config), build_tokenizer(config)
   method = _build_method(config, encoder, tokenizer, resolve)
-  # Refuses a method whose batch cannot be cut.
-  value_and_grad(method, train.micro_batches)
   learning_rate, tx = _build_optimizer(
     config['optim'], resolve, train.batch_size
   )
   return Run(
     config=config,
     encoder=encoder,
-    method=method,
-    augment=build_augment(config),
-    tx=tx,
+    learner=Learner(
+      method=method,
+      augment=build_augment(config),
+      tx=tx,
+      micro_batches=train.micro_batches,
+    ),
     learning_rate=learning_rate,
     mode=mode,
     source=source,

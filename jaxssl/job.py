@@ -14,8 +14,7 @@ from jaxssl.errors import UserError
 from jaxssl.evals.online import OnlineEvaluation
 from jaxssl.methods import METHODS
 from jaxssl.parallel.modes import to_host
-from jaxssl.planning.abstract import batch_shapes
-from jaxssl.train.loop import Job, abstract_state, step_fn
+from jaxssl.train.loop import Job
 from jaxssl.weights.exported import (
   ExportedEncoder,
   abstract_variables,
@@ -41,11 +40,10 @@ def make_job(run: Run, *, dry: bool = False) -> Job:
   if run.eval.steps and not dry:
     evaluate = _online_evaluation(run, on_bad)
   return Job(
-    method=run.method,
-    augment=run.augment,
-    tx=run.tx,
+    learner=run.learner,
     mode=run.mode,
     make_batches=functools.partial(_train_batches, run, on_bad),
+    shapes=run.batch_shapes(run.train.batch_size),
     seed=run.seed,
     num_steps=run.num_steps,
     batch_size=run.train.batch_size,
@@ -55,23 +53,26 @@ def make_job(run: Run, *, dry: bool = False) -> Job:
     evaluate=evaluate,
     learning_rate=run.learning_rate,
     encoder=None if dry else _initial_encoder(run),
-    micro_batches=run.train.micro_batches,
     meta={'data': _fingerprint(run), 'config': config_hash(run.config)},
   )
 
 
 def check_shapes(run: Run) -> None:
-  """Finds out whether data, views, encoder and head fit, without computing.
+  """Finds out whether data, views, networks and first weights fit together.
+
+  Nothing is computed, and no picture is read.
 
   Raises:
-    UserError: if they do not (patches that do not divide the image, ...), or if
-      the networks cannot take the batch in parts.
+    UserError: if they do not fit (patches that do not divide the image, data
+      without captions, weights of another encoder, ...), or if the networks
+      cannot take the batch in parts.
   """
-  job = make_job(run, dry=True)
-  state = abstract_state(job)
-  if job.micro_batches > 1:
-    batch = batch_shapes(run, job.batch_size)
-    jax.eval_shape(step_fn(job), state, batch)
+  if run.tokenizer is not None:
+    data.check_captions(run.source)
+  batch = run.batch_shapes(run.train.batch_size)
+  state = run.learner.abstract(batch, _initial_encoder(run))
+  if run.learner.micro_batches > 1:
+    jax.eval_shape(run.learner.step, state, batch)
   abstract_variables(run.encoder, run.eval_image_size)
 
 
@@ -105,8 +106,8 @@ def exported_encoder(
     variables=towers.pop('encoder'),
     towers=towers,
     image_size=run.eval_image_size,
-    mean=run.augment.mean,
-    std=run.augment.std,
+    mean=run.learner.augment.mean,
+    std=run.learner.augment.std,
     step=step,
     config_hash=config_hash(run.config),
   )
@@ -148,14 +149,13 @@ def _fingerprint(run: Run) -> str:
 
 
 def _train_batches(run: Run, on_bad: OnBad, first_step: int) -> Any:
-  host = run.input.crop == 'host'
   return data.train_batches(
     run.source,
     batch_size=run.train.batch_size,
     seed=run.seed,
     first_step=first_step,
-    crops=run.augment.crops if host else None,
-    image_size=None if host else run.input.image_size,
+    crops=run.host_crops,
+    image_size=run.input.image_size,
     process_index=jax.process_index(),
     process_count=jax.process_count(),
     strict=run.input.strict,
@@ -171,7 +171,7 @@ def _online_evaluation(run: Run, on_bad: OnBad) -> OnlineEvaluation:
   bank = build_eval_source(run.config) if run.eval.data else run.source
   return OnlineEvaluation(
     encoder=run.encoder,
-    normalize=run.augment.normalize,
+    normalize=run.learner.augment.normalize,
     train_batches=functools.partial(eval_batches, run, bank, limit, on_bad),
     test_batches=(
       queries and functools.partial(eval_batches, run, queries, limit, on_bad)

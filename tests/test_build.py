@@ -1,5 +1,4 @@
 import dataclasses
-import functools
 import pathlib
 
 import jax
@@ -13,7 +12,6 @@ from jaxssl.augment.view import Augment
 from jaxssl.errors import UserError
 from jaxssl.methods import BEiT, SimCLR
 from jaxssl.models import ResNet, SimCLRHead
-from jaxssl.train.state import init_state
 from jaxssl.weights.exported import load_encoder
 from tests.tiny_tokenizer import tiny_tokenizer
 
@@ -66,7 +64,7 @@ def _batch(run):
     text = {'text': jax.ShapeDtypeStruct(shape, jnp.int32)}
   if run.input.crop == 'device':
     return {'image': image, **text}
-  sizes = [crop.size for crop in run.augment.crops]
+  sizes = [crop.size for crop in run.learner.augment.crops]
   return {
     **text,
     'crops': tuple(
@@ -83,14 +81,9 @@ def test_every_config_file_is_complete_and_builds(path):
   assert config.from_json(config.to_json(complete)) == complete
   run = build.build(complete)
   # Shapes only: rules find their parameters, views fit the encoder.
-  state = jax.eval_shape(
-    functools.partial(
-      init_state, method=run.method, augment=run.augment, tx=run.tx
-    ),
-    jax.random.key(run.seed),
-    _batch(run),
-  )
-  assert 'encoder' in run.method.export(state.params, state.method_state)
+  state = run.learner.abstract(_batch(run))
+  method = run.learner.method
+  assert 'encoder' in method.export(state.params, state.method_state)
   assert 0 < float(jnp.max(jax.vmap(run.learning_rate)(jnp.arange(64)))) < 100
 
 
@@ -188,12 +181,12 @@ class TestBuild:
     assert run.seed == 5
     assert isinstance(run.encoder, ResNet)
     assert (run.encoder.depth, run.encoder.width) == (18, 0.25)
-    assert isinstance(run.method, SimCLR)
-    assert run.method.encoder is run.encoder
-    assert run.method.temperature == 0.2
-    assert run.method.head == SimCLRHead(out_dim=32)
-    assert isinstance(run.augment, Augment)
-    assert [view.crop.size for view in run.augment.views] == [16, 16]
+    assert isinstance(run.learner.method, SimCLR)
+    assert run.learner.method.encoder is run.encoder
+    assert run.learner.method.temperature == 0.2
+    assert run.learner.method.head == SimCLRHead(out_dim=32)
+    assert isinstance(run.learner.augment, Augment)
+    assert [view.crop.size for view in run.learner.augment.views] == [16, 16]
 
   def test_epochs_become_steps(self):
     run = self._build(train__steps=None, train__epochs=1.5)
@@ -261,10 +254,10 @@ class TestBuild:
       optim__rules=({'match': '^last', 'freeze_epochs': 0.5},),
     )
     params = {'first': jnp.ones(2), 'last': jnp.ones(2)}
-    state, seen = run.tx.init(params), []
+    state, seen = run.learner.tx.init(params), []
     for _ in range(2):
       zeros = jax.tree.map(jnp.zeros_like, params)
-      updates, state = run.tx.update(zeros, state, params)
+      updates, state = run.learner.tx.update(zeros, state, params)
       seen.append({name: float(u[0]) for name, u in updates.items()})
     # Weight decay is 0, then 0.5; it alone moves the parameters.
     assert seen[0] == {'first': 0.0, 'last': 0.0}
@@ -353,7 +346,7 @@ class TestPairs:
 
   def test_sizes_of_the_text_tower_follow_from_the_tokenizer(self):
     run = build.build(self._clip())
-    tower = run.method.text_encoder
+    tower = run.learner.method.text_encoder
     assert tower.length == 12
     assert tower.vocab_size == run.tokenizer.vocab_size
     assert tower.eot_id == run.tokenizer.end_id

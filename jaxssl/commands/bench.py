@@ -82,7 +82,7 @@ def _setting(run_: Run) -> Setting:
     num_threads=run_.input.num_threads or cores,
     prefetch=run_.input.prefetch,
     crop=run_.input.crop,
-    views=tuple(spec.size for spec in run_.augment.crops),
+    views=tuple(spec.size for spec in run_.learner.augment.crops),
     image_size=run_.input.image_size,
     stored=mean_size(run_.source),
     dtype=encoder['dtype'],

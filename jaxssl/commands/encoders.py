@@ -5,10 +5,9 @@ import dataclasses
 
 from jaxssl.build import Run, build, complete
 from jaxssl.errors import UserError
-from jaxssl.job import exported_encoder, make_job
+from jaxssl.job import exported_encoder
 from jaxssl.paths import Path
 from jaxssl.train.checkpoint import Checkpoints, Restored
-from jaxssl.train.loop import abstract_state
 from jaxssl.train.workdir import Workdir
 from jaxssl.weights.exported import ExportedEncoder, load_encoder
 
@@ -59,7 +58,8 @@ def restore(
   # Whatever it was trained on, here each device holds as little as it can.
   train = {**config['train'], 'mode': 'jit', 'fsdp': None}
   run = dataclasses.replace(build({**config, 'train': train}), config=config)
-  target = run.mode.target(abstract_state(make_job(run, dry=True)))
+  shapes = run.batch_shapes(run.train.batch_size)
+  target = run.mode.target(run.learner.abstract(shapes))
   with contextlib.closing(Checkpoints(workdir.checkpoints)) as saved:
     return run, saved.restore(target, step=step)
 
@@ -67,5 +67,5 @@ def restore(
 def of_checkpoint(run: Run, restored: Restored) -> ExportedEncoder:
   """Returns the encoder of a checkpoint as `jaxssl train` would export it."""
   state = restored.state
-  towers = run.method.export(state.params, state.method_state)
+  towers = run.learner.method.export(state.params, state.method_state)
   return exported_encoder(run, towers, restored.step)

@@ -18,12 +18,7 @@ from jaxssl.errors import UserError
 from jaxssl.job import make_job
 from jaxssl.methods.base import Batch
 from jaxssl.pictures.views import view_grid
-from jaxssl.train.loop import (
-  abstract_state,
-  example_batch,
-  on_device_part,
-  step_fn,
-)
+from jaxssl.train.loop import on_device_part
 from jaxssl.train.optim import treatments
 from jaxssl.train.state import num_parameters
 
@@ -58,8 +53,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
 
 
 def _print_parameters(run_: Run) -> None:
-  job = make_job(run_, dry=True)
-  state = abstract_state(job)
+  state = run_.learner.abstract(run_.batch_shapes(run_.train.batch_size))
   optim = run_.config['optim']
   assigned = treatments(
     state.params, exclude=optim['exclude'], layer_decay=optim['layer_decay']
@@ -84,21 +78,18 @@ def _print_parameters(run_: Run) -> None:
 
 def _step_flops(run_: Run, state: object) -> float:
   """XLA's count for the whole train step before optimisation."""
-  job = make_job(run_, dry=True)
-  rows = run_.train.batch_size
-  batch = jax.tree.map(
-    lambda x: jax.ShapeDtypeStruct((rows, *x.shape[1:]), x.dtype),
-    example_batch(job),
-  )
-  return jax.jit(step_fn(job)).lower(state, batch).cost_analysis()['flops']
+  batch = run_.batch_shapes(run_.train.batch_size)
+  lowered = jax.jit(run_.learner.step).lower(state, batch)
+  return lowered.cost_analysis()['flops']
 
 
 def _views(run_: Run, rows: int) -> tuple[np.ndarray, list[np.ndarray]]:
   """Returns uint8 originals [n, H, W, 3] and, for each view, [n, S, S, 3]."""
   batch = _first_rows(run_, rows)
   key = jax.random.key(run_.seed)
-  views = jax.jit(lambda b: run_.augment(key, b)['views'])(batch)
-  pictures = [np.asarray(run_.augment.denormalize(view)) for view in views]
+  augment = run_.learner.augment
+  views = jax.jit(lambda b: augment(key, b)['views'])(batch)
+  pictures = [np.asarray(augment.denormalize(view)) for view in views]
   if 'image' not in batch:
     # The host keeps whole pictures to itself; the same ones, not cropped.
     whole = dataclasses.replace(run_.input, crop='device')

@@ -112,7 +112,7 @@ def train_in_workdir(run_: Run, workdir: Workdir) -> TrainState:
   # Closing waits for the others, so whether they live is found out before.
   with contextlib.closing(checkpoints), processes.ending_together(_tell):
     state = train(job, checkpoints=checkpoints, make_writers=make_writers)
-  towers = run_.method.export(state.params, state.method_state)
+  towers = run_.learner.method.export(state.params, state.method_state)
   exported = exported_encoder(run_, towers, run_.num_steps)
   processes.first_does(lambda: save_encoder(workdir.export, exported))
   _log.info(

@@ -120,13 +120,17 @@ def _method_panel(
     data.eval_batches(
       source,
       batch_size=arguments.num_images,
-      image_size=run_.augment.crops[0].size,
+      image_size=run_.learner.augment.crops[0].size,
       limit=arguments.num_images,
     )
   )
   state = jax.device_get(trained.state)
   yield draw(
-    run_.method, state.params, state.method_state, images, run_.augment
+    run_.learner.method,
+    state.params,
+    state.method_state,
+    images,
+    run_.learner.augment,
   )
 
 

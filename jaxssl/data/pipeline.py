@@ -118,11 +118,8 @@ def train_batches(
     raise UserError(
       f'{source.name}: pictures may differ in size; give image_size or crops'
     )
-  if encode_text is not None and source.captions is None:
-    raise UserError(
-      f'{source.name} has no captions; give image-text pairs: a tar, tfrecord '
-      'or table source, photos, or a folder with its captions'
-    )
+  if encode_text is not None:
+    check_captions(source)
   positions = functools.partial(
     order.rows_of,
     batch_size=batch_size,
@@ -151,6 +148,19 @@ def train_batches(
     num_threads=num_threads,
   )
   return TrainBatches(reader, faults, cropped=bool(crops))
+
+
+def check_captions(source: Source) -> None:
+  """Refuses a source that a method with texts cannot be trained on.
+
+  Raises:
+    UserError: if the source has no captions.
+  """
+  if source.captions is None:
+    raise UserError(
+      f'{source.name} has no captions; give image-text pairs: a tar, tfrecord '
+      'or table source, photos, or a folder with its captions'
+    )
 
 
 def eval_batches(

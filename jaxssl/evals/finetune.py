@@ -36,6 +36,7 @@ from jaxssl.ops import schedules
 from jaxssl.parallel import modes
 from jaxssl.train import optim
 from jaxssl.train.checkpoint import Checkpoints
+from jaxssl.train.learner import Learner
 from jaxssl.train.loop import Job, train
 from jaxssl.train.state import Augment as AugmentFn
 from jaxssl.train.workdir import Workdir
@@ -301,16 +302,19 @@ def _job(
     settings, size=exported.image_size, mean=exported.mean, std=exported.std
   )
   return Job(
-    method=Supervised(
-      encoder=exported.encoder,
-      num_classes=num_classes,
-      label_smoothing=settings.label_smoothing,
-      average=settings.average,
+    learner=Learner(
+      method=Supervised(
+        encoder=exported.encoder,
+        num_classes=num_classes,
+        label_smoothing=settings.label_smoothing,
+        average=settings.average,
+      ),
+      augment=augment,
+      tx=_optimizer(settings, rate),
     ),
-    augment=augment,
-    tx=_optimizer(settings, rate),
     mode=modes.Jit(modes.make_mesh()),
     make_batches=functools.partial(_batches, settings, plain, source),
+    shapes=data.batch_shapes(batch_size, **_pictures(plain)),
     seed=settings.seed,
     num_steps=num_steps,
     batch_size=batch_size,
@@ -369,18 +373,21 @@ def _optimizer(settings: FineTune, rate: schedules.Schedule):
 def _batches(
   settings: FineTune, plain: Augment, source: Source, first_step: int
 ) -> data.TrainBatches:
-  size = plain.crops[0].size
-  on_device = size <= _SMALL
   return data.train_batches(
     source,
     batch_size=settings.batch_size,
     seed=settings.seed,
     first_step=first_step,
-    crops=None if on_device else plain.crops,
-    image_size=size if on_device else None,
     process_index=jax.process_index(),
     process_count=jax.process_count(),
+    **_pictures(plain),
   )
+
+
+def _pictures(plain: Augment) -> dict[str, Any]:
+  """Returns how the pictures of a batch are cut: here, or on the device."""
+  size = plain.crops[0].size
+  return {'image_size': size} if size <= _SMALL else {'crops': plain.crops}
 
 
 def _train(
@@ -396,7 +403,7 @@ def _train(
         JsonLines(place.metrics_path, first_step=first)
       ],
     )
-  method, method_state = job.method, state.method_state
+  method, method_state = job.learner.method, state.method_state
   heads = jax.device_get(method.classifiers(state.params, method_state))
   towers = jax.device_get(method.export(state.params, method_state))
   return dataclasses.replace(

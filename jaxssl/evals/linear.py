@@ -29,7 +29,7 @@ from jaxssl.ops import schedules
 from jaxssl.parallel import modes
 from jaxssl.train import optim
 from jaxssl.train import state as state_lib
-from jaxssl.train.step import train_step
+from jaxssl.train.learner import Learner
 
 # For batch 256; the published ones of all methods lie between.
 LEARNING_RATES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
@@ -166,13 +166,12 @@ def fit(
     `kernel` [S, D, C] and `bias` [S, C], NumPy; see `Supervised.classifiers`.
   """
   mode = mode or modes.Jit(modes.make_mesh(jax.local_devices()[:1]))
-  parts = {'method': method, 'augment': augment, 'tx': tx}
+  learner = Learner(method=method, augment=augment, tx=tx)
   batches = iter(batches)
   first = next(batches)
 
-  start = functools.partial(state_lib.init_state, **parts)
-  state = mode.init(start, jax.random.key(seed), first, variables)
-  step = mode.compile(functools.partial(train_step, **parts))
+  state = mode.init(learner.init, jax.random.key(seed), first, variables)
+  step = mode.compile(learner.step)
   for batch in itertools.islice(itertools.chain([first], batches), num_steps):
     state, _ = step(state, mode.put_batch(batch))
   state = mode.get_state(state)

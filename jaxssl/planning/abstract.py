@@ -2,19 +2,12 @@
 
 from collections.abc import Mapping
 import dataclasses
-import functools
 from typing import Any
-
-import jax
-import jax.numpy as jnp
 
 from jaxssl import build
 from jaxssl.config import Config
 from jaxssl.methods.base import Batch
-from jaxssl.train.state import TrainState, init_state
-from jaxssl.train.step import train_step
-
-Shape = jax.ShapeDtypeStruct
+from jaxssl.train.state import TrainState
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,12 +35,8 @@ class Plan:
 
   @property
   def step(self) -> Any:
-    """The training step, not compiled; see `train_step`."""
-    return functools.partial(
-      train_step,
-      **_parts(self.run),
-      micro_batches=self.run.train.micro_batches,
-    )
+    """The training step, not compiled; see `Learner.step`."""
+    return self.run.learner.step
 
 
 def plan(
@@ -70,9 +59,8 @@ def plan(
   here = {'num_devices': 1, 'fsdp': 1 if fsdp == 1 else None}
   train = {**train, **here, 'batch_size': rows}
   run = build.build({**config, 'train': train}, _Records(num_examples))
-  init = functools.partial(init_state, **_parts(run))
-  state = jax.eval_shape(init, jax.random.key(0), batch_shapes(run, 2))
-  return Plan(run, state, batch_shapes(run, rows), fsdp)
+  batch = run.batch_shapes(rows)
+  return Plan(run, run.learner.abstract(batch), batch, fsdp)
 
 
 def without_recomputation(config: Config) -> Config:
@@ -83,23 +71,3 @@ def without_recomputation(config: Config) -> Config:
     else section
     for name, section in config.items()
   }
-
-
-def batch_shapes(run: build.Run, rows: int) -> Batch:
-  """Returns a batch as the input pipeline yields it, on the device."""
-
-  def pictures(side):
-    return Shape((rows, side, side, 3), jnp.uint8)
-
-  batch: dict[str, Any] = {'label': Shape((rows,), jnp.int32)}
-  if run.input.crop == 'host':
-    batch['crops'] = tuple(pictures(c.size) for c in run.augment.crops)
-  else:
-    batch['image'] = pictures(run.input.image_size)
-  if run.tokenizer:
-    batch['text'] = Shape((rows, run.tokenizer.length), jnp.int32)
-  return batch
-
-
-def _parts(run: build.Run) -> dict[str, Any]:
-  return {'method': run.method, 'augment': run.augment, 'tx': run.tx}

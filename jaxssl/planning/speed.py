@@ -17,7 +17,6 @@ from jaxssl.train.loop import (
   Job,
   initial_state,
   on_device_part,
-  step_fn,
 )
 from jaxssl.train.monitor import Monitor
 
@@ -79,7 +78,7 @@ class Stepper:
     """Initialises the state; the step is compiled when first used."""
     self.job = job
     self._mode = job.mode
-    self._compiled = job.mode.compile(step_fn(job))
+    self._compiled = job.mode.compile(job.learner.step)
     self._state = initial_state(job)
     self._steps, self._metrics = 0, None
     self._monitor = Monitor(job.mode.fetch)
@@ -137,7 +136,7 @@ def step_speed(
   first_seconds = time.perf_counter() - start
   rate = _step_rate(stepper, batch, job.batch_size, seconds)
   half, rows = None, job.batch_size // 2
-  if job.batch_size % (2 * num_devices * job.micro_batches) == 0:
+  if job.batch_size % (2 * num_devices * job.learner.micro_batches) == 0:
     part = jax.tree.map(lambda x: x[: len(x) // 2], batch)
     half = _step_rate(stepper, part, rows, seconds)
   return StepSpeed(

@@ -2,25 +2,23 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 import dataclasses
-import functools
 import logging
 from typing import Any, Protocol
 
 import jax
 import numpy as np
-import optax
 
 from jaxssl.errors import UserError
-from jaxssl.methods.base import Batch, Method, PyTree
+from jaxssl.methods.base import Batch, PyTree
 from jaxssl.ops.schedules import Schedule
 from jaxssl.parallel import processes
 from jaxssl.parallel.modes import Mode, to_host
 from jaxssl.train.checkpoint import Checkpoints
+from jaxssl.train.learner import Learner
 from jaxssl.train.monitor import DivergedError, Monitor
 from jaxssl.train.preemption import StopRequest
 from jaxssl.train.progress import Progress, Throughput
-from jaxssl.train.state import Augment, TrainState, init_state
-from jaxssl.train.step import train_step
+from jaxssl.train.state import TrainState
 from jaxssl.train.writers import Writer
 
 _log = logging.getLogger(__name__)
@@ -55,11 +53,11 @@ class Job:
   """All that the loop needs; it never sees a config.
 
   Attributes:
-    method: what is trained.
-    augment: makes the views on the device.
-    tx: optimizer.
+    learner: what is trained, and how.
     mode: compile mode.
     make_batches: first step -> input pipeline from there on.
+    shapes: those of a batch as the device sees it; the number of rows is of no
+      matter.
     seed: of the run; with the step it fixes every random number.
     num_steps: steps of the whole run.
     batch_size: images in the global batch.
@@ -71,14 +69,12 @@ class Job:
     meta: kept with each checkpoint; `data` must not change within a run.
     encoder: variables that the encoder starts from, for a method with
       `with_encoder`.
-    micro_batches: parts that the batch goes through the networks in.
   """
 
-  method: Method
-  augment: Augment
-  tx: optax.GradientTransformation
+  learner: Learner
   mode: Mode
   make_batches: Callable[[int], Batches]
+  shapes: Batch
   seed: int
   num_steps: int
   batch_size: int
@@ -89,7 +85,6 @@ class Job:
   learning_rate: Schedule | None
   meta: Mapping[str, Any]
   encoder: PyTree | None = None
-  micro_batches: int = 1
 
 
 class Preempted(Exception):
@@ -144,56 +139,30 @@ def train(
 
 def initial_state(job: Job) -> TrainState:
   """Returns the state of step 0, placed on the devices."""
-  key, example = jax.random.key(job.seed), example_batch(job)
-  return job.mode.init(_init_fn(job), key, example, job.encoder)
+  key = jax.random.key(job.seed)
+  return job.mode.init(job.learner.init, key, _example(job), job.encoder)
 
 
 def start(job: Job, checkpoints: Checkpoints) -> tuple[TrainState, int]:
   """Returns the state to go on from, placed on the devices, and its step."""
-  example = example_batch(job)
-  init, key = _init_fn(job), jax.random.key(job.seed)
   restored = checkpoints.restore_newest_readable(
-    job.mode.target(jax.eval_shape(init, key, example, job.encoder))
+    job.mode.target(job.learner.abstract(job.shapes, job.encoder))
   )
   if restored is None:
-    return job.mode.init(init, key, example, job.encoder), 0
+    return initial_state(job), 0
   _check_data(job, restored)
   _log.info('resuming from step %d of %s', restored.step, checkpoints.directory)
   return job.mode.put_state(restored.state), restored.step
 
 
-def abstract_state(job: Job) -> TrainState:
-  """Returns the shapes and dtypes of the state, without any computation."""
-  return jax.eval_shape(
-    _init_fn(job),
-    jax.random.key(job.seed),
-    example_batch(job),
-    job.encoder,
-  )
-
-
-def step_fn(job: Job) -> Callable[..., Any]:
-  """Returns the step of a job, not compiled."""
-  return functools.partial(
-    train_step,
-    method=job.method,
-    augment=job.augment,
-    tx=job.tx,
-    micro_batches=job.micro_batches,
-  )
-
-
-def example_batch(job: Job) -> Batch:
-  """Returns two black images, shaped as the pipeline's: the shapes to init.
+def _example(job: Job) -> Batch:
+  """Returns two black images, of which only the shapes matter.
 
   The same on every host, so that all initialise alike.
   """
-  batches = job.make_batches(0)
-  try:
-    batch = on_device_part(next(batches))
-  finally:
-    batches.close()
-  return jax.tree.map(lambda x: np.zeros((2, *x.shape[1:]), x.dtype), batch)
+  return jax.tree.map(
+    lambda x: np.zeros((2, *x.shape[1:]), x.dtype), job.shapes
+  )
 
 
 def on_device_part(batch: Batch) -> Batch:
@@ -215,7 +184,7 @@ class _Runner:
     self, state: TrainState, first_step: int, stop: StopRequest
   ) -> TrainState:
     job, mode = self.job, self.job.mode
-    compiled_step = mode.compile(step_fn(job))
+    compiled_step = mode.compile(job.learner.step)
     monitor, clock = Monitor(mode.fetch), Throughput(job.batch_size)
     if processes.any_process(stop.requested is not None):
       # What there is to save is saved.
@@ -283,7 +252,8 @@ class _Runner:
     if self.job.evaluate is None:
       return
     state = self.job.mode.get_state(state)
-    towers = self.job.method.export(state.params, state.method_state)
+    method = self.job.learner.method
+    towers = method.export(state.params, state.method_state)
     # Each process evaluates all, on devices and a copy of its own.
     self._write(step, self.job.evaluate(to_host(towers)))
 
@@ -300,12 +270,6 @@ class _Runner:
     self.checkpoints.save(
       step, self.job.mode.get_state(state), {'step': step, **self.job.meta}
     )
-
-
-def _init_fn(job: Job) -> Callable[..., TrainState]:
-  return functools.partial(
-    init_state, method=job.method, augment=job.augment, tx=job.tx
-  )
 
 
 def _check_data(job: Job, restored: Any) -> None:

@@ -33,6 +33,14 @@ CASES = {
   ),
   'method': ((*TRAIN, '--method=simclrr', '--data=digits'), ("'simclr'",)),
   'encoder': ((*DIGITS, '--encoder=resnet19'), ("'resnet19'", "'resnet18'")),
+  'no_captions': (
+    (*TRAIN, '--method=clip', '--encoder=vit_ti4', '--data=digits'),
+    ('has no captions', 'image-text pairs'),
+  ),
+  'cannot_start_from_an_encoder': (
+    (*DIGITS, '--config.train.init_encoder={run}/export'),
+    ("'simclr' cannot start from a trained encoder", 'leave'),
+  ),
   'config_and_method': (
     (*DIGITS, '--config=good.py'),
     ('either --config or --method',),

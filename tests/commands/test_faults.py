@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks import faults
-from jaxssl.train import loop
+from jaxssl.train import learner
 from jaxssl.train.writers import JsonLines
 from tests.commands import runs
 
@@ -42,7 +42,7 @@ def _ends_like(run, finished_run):
 
 def _with_nan(at):
   """A training step whose views are not numbers in the step after `at`."""
-  train_step = loop.train_step
+  train_step = learner.train_step
 
   def step(state, batch, *, augment, **kwargs):
     def views(key, batch, axis_name):
@@ -59,7 +59,7 @@ def test_not_a_number_ends_the_run_and_the_same_command_goes_on(
   stopped, finished_run, capsys
 ):
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(loop, 'train_step', _with_nan(2))
+    patch.setattr(learner, 'train_step', _with_nan(2))
     assert runs.train(stopped) == 2
   line = capsys.readouterr().err.splitlines()[-1]
   assert 'is nan at step 3' in line

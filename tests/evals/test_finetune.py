@@ -10,7 +10,7 @@ import pytest
 
 from jaxssl import config, data, errors, models
 from jaxssl.evals import finetune, protocols
-from jaxssl.train import loop, optim
+from jaxssl.train import learner, optim
 from jaxssl.weights.exported import ExportedEncoder, load_encoder
 
 SIZE = 8
@@ -101,7 +101,7 @@ def test_done_is_not_done_again(run, exported, monkeypatch):
   def no_step(*args, **kwargs):
     raise AssertionError('a finished run was trained on')
 
-  monkeypatch.setattr(loop, 'train_step', no_step)
+  monkeypatch.setattr(learner, 'train_step', no_step)
   again = TINY.run(exported, make_source(0), make_source(1), folder=folder)
   assert again == metrics
 

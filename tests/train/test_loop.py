@@ -12,16 +12,19 @@ import optax
 import pytest
 
 from jaxssl import models
+from jaxssl.data import batch_shapes
 from jaxssl.errors import UserError
 from jaxssl.methods import Aux, SimCLR
 from jaxssl.ops import schedules
 from jaxssl.parallel import collectives, modes
-from jaxssl.train import loop
+from jaxssl.train import learner, loop
 from jaxssl.train.checkpoint import Checkpoints
+from jaxssl.train.learner import Learner
 from jaxssl.train.monitor import DivergedError
 from jaxssl.train.writers import JsonLines, read_json_lines
 
 ROWS, SIZE = 8, 8
+SHAPES = batch_shapes(ROWS, image_size=SIZE)
 SPEEDS = ('images_per_second', 'seconds_left', 'input_wait')
 
 
@@ -90,11 +93,15 @@ def _noisy_views(key, batch, axis_name):
   return {**batch, 'views': (images + noise[:, 0], images + noise[:, 1])}
 
 
+def _learner(nan_step=1000):
+  method = Brightness(nan_step=nan_step)
+  return Learner(method=method, augment=_views, tx=optax.sgd(0.1))
+
+
 def _job(**changes):
   job = loop.Job(
-    method=Brightness(),
-    augment=_views,
-    tx=optax.sgd(0.1),
+    learner=_learner(),
+    shapes=SHAPES,
     mode=modes.make_mode('jit', num_devices=1),
     make_batches=FakeBatches,
     seed=0,
@@ -166,12 +173,14 @@ class CompiledOnce(modes.Jit):
 
 def _simclr_job(**changes):
   job = _job(
-    method=SimCLR(
-      encoder=DenseEncoder(),
-      head=models.SimCLRHead(num_layers=2, out_dim=8),
-    ),
-    augment=_noisy_views,
-    tx=optax.adamw(1e-3),
+    learner=Learner(
+      method=SimCLR(
+        encoder=DenseEncoder(),
+        head=models.SimCLRHead(num_layers=2, out_dim=8),
+      ),
+      augment=_noisy_views,
+      tx=optax.adamw(1e-3),
+    )
   )
   return dataclasses.replace(job, **changes)
 
@@ -223,7 +232,7 @@ def test_stop_saves_the_step_at_hand_and_the_run_goes_on(tmp_path):
     return FakeBatches(first_step)
 
   resumed = _plain(_train(tmp_path / 'b', _job(make_batches=make_batches)))
-  assert started == [0, 5]  # the shapes come from the first batch
+  assert started == [5]
   chex.assert_trees_all_equal(resumed, straight)
   assert _records(tmp_path / 'b') == _records(tmp_path / 'a')
 
@@ -280,7 +289,7 @@ def test_evaluation_runs_at_both_ends_and_every_so_many_steps(tmp_path):
 
 
 def test_nan_stops_and_the_last_good_checkpoint_stands(tmp_path):
-  job = _job(method=Brightness(nan_step=5))
+  job = _job(learner=_learner(nan_step=5))
   with pytest.raises(DivergedError) as diverged:
     _train(tmp_path, job)
   # The loss went bad; the gradient of its finite part did not.
@@ -291,7 +300,7 @@ def test_nan_stops_and_the_last_good_checkpoint_stands(tmp_path):
 
 def test_nan_is_found_before_its_state_is_saved(tmp_path):
   # Metrics are not due until the end; the checkpoint of step 6 looks itself.
-  job = _job(method=Brightness(nan_step=5), log_steps=100)
+  job = _job(learner=_learner(nan_step=5), log_steps=100)
   with pytest.raises(DivergedError, match='at step 5'):
     _train(tmp_path, job)
   assert _saved_steps(tmp_path) == [3]
@@ -311,8 +320,8 @@ def test_another_method_is_refused_and_nothing_is_lost(tmp_path):
 
 
 def test_the_step_is_compiled_once(tmp_path, monkeypatch):
-  counted = chex.assert_max_traces(loop.train_step, n=1)
-  monkeypatch.setattr(loop, 'train_step', counted)
+  counted = chex.assert_max_traces(learner.train_step, n=1)
+  monkeypatch.setattr(learner, 'train_step', counted)
   chex.clear_trace_counter()
   _train(tmp_path, _job(evaluate=lambda towers: {}))
 
@@ -329,12 +338,12 @@ def test_input_is_closed_whatever_happens(tmp_path):
 
   with pytest.raises(OSError, match='disk is gone'):
     _train(tmp_path, _job(make_batches=make_batches))
-  assert [batches.closed for batches in made] == [True, True]
+  assert [batches.closed for batches in made] == [True]
   assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
 def test_abstract_state_has_the_shapes_of_the_state(tmp_path):
   state = _train(tmp_path, _job(num_steps=1))
   chex.assert_trees_all_equal_shapes_and_dtypes(
-    loop.abstract_state(_job()), state
+    _job().learner.abstract(SHAPES), state
   )
