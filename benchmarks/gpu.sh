@@ -70,17 +70,17 @@ fi
 mkdir -p "$out"
 code=0
 
-measure() { # NAME ARGUMENTS ...: runs a benchmark, whatever the others did
-  local name=$1
+measure() { # MODULE ARGUMENTS ...: runs a benchmark, whatever the others did
+  local module=$1 name=${1##*.}
   shift
-  "$python" -m "benchmarks.$name" --out "$out/$name.jsonl" "$@" 2>&1 |
+  "$python" -m "benchmarks.$module" --out "$out/$name.jsonl" "$@" 2>&1 |
     tee "$out/$name.log" || code=1
 }
 
-measure gpu_step "${step[@]}"
-measure attention "${attention[@]}"
-measure cifar10 --workdir "$out/cifar10" "${cifar10[@]}"
-"$python" -m benchmarks.table "$out"/{gpu_step,attention,cifar10}.jsonl \
+measure speed.gpu_step "${step[@]}"
+measure speed.attention "${attention[@]}"
+measure quality.cifar10 --workdir "$out/cifar10" "${cifar10[@]}"
+"$python" -m benchmarks.report.table "$out"/{gpu_step,attention,cifar10}.jsonl \
   --title "$title" --command "$command" --note "$note" --out "$out/gpu.md"
 echo "wrote $out/gpu.md"
 exit "$code"

@@ -52,7 +52,7 @@ def pytest_configure():
   ):
     import torch
 
-    from benchmarks import torch_simclr
+    from benchmarks.peers import torch_simclr
 
     torch.set_num_threads(1)
     torch_simclr.libraries()

@@ -3,7 +3,8 @@ import pathlib
 
 import pytest
 
-from benchmarks import methods, small_runs
+from benchmarks.quality import small_runs
+from benchmarks.speed import methods
 from jaxssl import config
 from jaxssl.methods import METHODS
 

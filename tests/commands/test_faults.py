@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import faults
+from benchmarks.faults import campaign
 from jaxssl.train import learner
 from jaxssl.train.writers import JsonLines
 from tests.commands import runs
@@ -30,14 +30,14 @@ def _stopped(finished, run):
 
 def _ends_like(run, finished_run):
   chex.assert_trees_all_equal(
-    faults.arrays(run, 4), faults.arrays(finished_run, 4)
+    campaign.arrays(run, 4), campaign.arrays(finished_run, 4)
   )
   exports = [
     (each / 'export' / 'encoder.safetensors').read_bytes()
     for each in (run, finished_run)
   ]
   assert exports[0] == exports[1]
-  assert faults.metrics(run) == faults.metrics(finished_run)
+  assert campaign.metrics(run) == campaign.metrics(finished_run)
 
 
 def _with_nan(at):

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks.workloads import Workload
+from benchmarks.peers.workloads import Workload
 from jaxssl import models
 from jaxssl.methods import DINO, MoCo, MoCoV3, variables
 from jaxssl.ops import schedules
@@ -55,7 +55,7 @@ def _encoder(work):
 def _torch_net(work, head, params, stats):
   from torch import nn
 
-  from benchmarks import torch_simclr, torch_weights
+  from benchmarks.peers import torch_simclr, torch_weights
 
   net = nn.Sequential(torch_simclr.encoder(work), head).train()
   tower = variables.tower('encoder', params, stats)
@@ -101,7 +101,7 @@ def _ours(method, params, state, batches, rate):
 def _theirs(peer, batches, rate):
   import torch
 
-  from benchmarks.torch_simclr import to_torch
+  from benchmarks.peers.torch_simclr import to_torch
 
   optimizer = torch.optim.SGD(
     peer.parameters(), lr=1.0, momentum=0.9, weight_decay=1e-3
@@ -141,7 +141,7 @@ def _assert_equal_heads(params, head):
   """Compares a head by putting ours in the place of theirs."""
   import torch
 
-  from benchmarks import torch_weights
+  from benchmarks.peers import torch_weights
 
   # Not the lengths of DINO's prototypes, which are constants here.
   trained = {n: p for n, p in head.named_parameters() if p.requires_grad}
@@ -169,7 +169,7 @@ def _assert_equal_statistics(stats, head):
 
 @pytest.mark.reference
 def test_moco_v2():
-  from benchmarks import torch_methods
+  from benchmarks.peers import torch_methods
 
   method = MoCo(
     encoder=_encoder(RESNET),
@@ -199,7 +199,7 @@ def test_moco_v2():
 
 @pytest.mark.reference
 def test_moco_v3():
-  from benchmarks import torch_methods, torch_weights
+  from benchmarks.peers import torch_methods, torch_weights
 
   head = models.MoCoV3Head(num_layers=2, hidden_dim=24, out_dim=16)
   method = MoCoV3(
@@ -234,7 +234,7 @@ def test_moco_v3():
   ],
 )
 def test_dino(work, width, sizes, use_bn):
-  from benchmarks import torch_methods
+  from benchmarks.peers import torch_methods
 
   out_dim = 32
   method = DINO(

@@ -14,7 +14,7 @@ import chex
 import numpy as np
 import pytest
 
-from benchmarks import fault_runs, faults
+from benchmarks.faults import campaign, tiny_runs
 from tests.commands import runs
 from tests.parallel.joined import Pair
 
@@ -43,7 +43,7 @@ def _arguments(method, workdir, *more):
     f'--workdir={workdir}',
     f'--method={method}',
     f'--data={data}',
-    *fault_runs.METHODS[method],
+    *tiny_runs.METHODS[method],
     *settings,
     *runs.LENGTH,
     '--config.optim.name=sgd',
@@ -92,7 +92,7 @@ def _assert_alike(workdir, other):
   # Neighbours as near as each other can change places for one image.
   scores = (_column(each, 'knn/top1') for each in (workdir, other))
   np.testing.assert_allclose(*scores, atol=1.01 / IMAGES)
-  ours, theirs = (faults.arrays(each, STEPS) for each in (workdir, other))
+  ours, theirs = (campaign.arrays(each, STEPS) for each in (workdir, other))
   assert 'params' in ' '.join(ours)
   # Momentum sums gradients, whose rounding is relative to the largest of them.
   largest = max([1.0, *(np.abs(x).max() for x in _momentum(theirs).values())])

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from benchmarks import fault_runs, faults
+from benchmarks.faults import campaign, tiny_runs
 from tests.commands import runs
 from tests.parallel import joined
 
@@ -29,7 +29,7 @@ with_processes = pytest.mark.skipif(
 @pytest.fixture(scope='module')
 def _forked_commands(tmp_path_factory):
   before = dict(os.environ)
-  faults.prepare(tmp_path_factory.mktemp('compiled'))
+  campaign.prepare(tmp_path_factory.mktemp('compiled'))
   yield
   os.environ.clear()
   os.environ.update(before)
@@ -48,11 +48,11 @@ class Pair:
     with socket.socket() as free:
       free.bind(('127.0.0.1', 0))
       address = f'127.0.0.1:{free.getsockname()[1]}'
-    self.run = faults.Workdir(workdir)
+    self.run = campaign.Workdir(workdir)
     self.commands = [
-      faults.Command(
+      campaign.Command(
         [
-          *fault_runs.arguments('simclr', workdir, tokenizer=workdir),
+          *tiny_runs.arguments('simclr', workdir, tokenizer=workdir),
           '--config.train.num_devices=None',
           f'--coordinator={address}',
           '--num_processes=2',
@@ -124,7 +124,7 @@ def test_one_of_two_is_killed_again_and_again(tmp_path):
   draw = random.Random(0)
   undisturbed = Pair(tmp_path / 'undisturbed')
   assert undisturbed.end() == [0, 0], undisturbed.outputs
-  run = faults.Workdir(tmp_path / 'run')
+  run = campaign.Workdir(tmp_path / 'run')
   _kill(run.path, 1, _step_ended(run, draw.randint(1, 5)))
   _kill(run.path, 0, _step_ended(run, draw.randint(1, 3)))
   _kill(run.path, 1, _checkpoint_began(run))
@@ -137,7 +137,7 @@ def test_one_of_two_is_killed_again_and_again(tmp_path):
   assert 'SIGTERM: stopped after saving step' in pair.outputs[1]
   last = Pair(run.path)
   assert last.end() == [0, 0], last.outputs
-  faults.compare(run, undisturbed.run)
+  campaign.compare(run, undisturbed.run)
 
 
 @with_processes

@@ -16,21 +16,21 @@ def _load(tensors, method):
 
 
 def _vit(**options):
-  from benchmarks import torch_open_clip
+  from benchmarks.peers import torch_open_clip
 
   sizes = {'image_size': clip_towers.SIZE, 'patch_size': 8, **options}
   return torch_open_clip.vit(image=clip_towers.SMALL, **sizes, **_JOINT)
 
 
 def _resnet():
-  from benchmarks import torch_open_clip
+  from benchmarks.peers import torch_open_clip
 
   sizes = {'image_size': clip_towers.SIZE, **clip_towers.RESNET}
   return torch_open_clip.resnet(**sizes | _JOINT)
 
 
 def _siglip():
-  from benchmarks import torch_open_clip
+  from benchmarks.peers import torch_open_clip
 
   sizes = {'image_size': clip_towers.SIZE, 'patch_size': 8}
   return torch_open_clip.siglip(image=clip_towers.SMALL, **sizes, **_TEXT)
@@ -59,7 +59,7 @@ MODELS = {
 @pytest.mark.reference
 @pytest.mark.parametrize('name', MODELS)
 def test_features_and_logits_equal_open_clip(name):
-  from benchmarks import torch_open_clip
+  from benchmarks.peers import torch_open_clip
 
   make, make_ours = MODELS[name]
   model, method = make(), make_ours()

@@ -1,0 +1,1 @@
+"""Comparisons and campaigns: not installed, run from the checkout."""

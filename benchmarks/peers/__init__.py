@@ -1,0 +1,1 @@
+"""The same methods in PyTorch, for tests and benchmarks to compare with."""

@@ -1,0 +1,1 @@
+"""The published recipes, compiled for slices that are not there."""

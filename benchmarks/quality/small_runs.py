@@ -1,0 +1,232 @@
+"""Every image method on the same small part of CIFAR-10, with one budget.
+
+The small configs of the package (`configs/*_photos.py`) on 5,000 images of
+`cifar10_jpeg`, with a cheaper stem, all for the same number of steps of the
+same batch, as `jaxssl train` trains them; then the protocols `knn-v1` and
+`linear_sgd-v1`, tested on 2,000 images. Beside them raw pixels, supervised
+training, and each encoder as it was before training (`theirs`).
+
+  python -m benchmarks.quality.small_runs --data_dir DIR --workdir runs/small \
+      --out rows.jsonl
+
+DIR is a folder of prepared TFDS data sets. Each run keeps its curve, and a run
+that is there already is only evaluated. The rows say what a method learns in so
+many images, and not which method is best: their steps cost different amounts
+and none of their settings was searched for.
+"""
+
+import argparse
+from collections.abc import Iterator
+import json
+import os
+import pathlib
+from typing import Any
+
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+os.environ.setdefault('CUDA_VISIBLE_DEVICES', '')
+
+import jax
+import jax.numpy as jnp
+
+from benchmarks.report import rows
+from jaxssl import build, data
+from jaxssl import config as config_lib
+from jaxssl.commands.train import train_in_workdir
+from jaxssl.evals import features, protocols
+from jaxssl.methods import METHODS
+from jaxssl.train.workdir import Workdir
+from jaxssl.weights.exported import ExportedEncoder, load_encoder
+
+CONFIGS = pathlib.Path(__file__).parents[2] / 'configs'
+NAME = 'cifar10_jpeg'
+SPLITS = {'train': 'train[:10%]', 'test': 'test[:20%]'}
+SIZE = 32
+STEPS, BATCH = 300, 128
+
+VIEWS = {'size': SIZE, 'scale': (0.2, 1.0)}
+PATCHES = {'size': SIZE, 'scale': (0.6, 1.0)}
+# A quarter of the time of the stem for small pictures.
+RESNET = {'stem': 'imagenet'}
+VIT = {'dim': 96, 'depth': 4, 'num_heads': 3}
+
+# What else differs from the config for photographs, besides the data.
+CHANGES: dict[str, config_lib.Config] = {
+  'supervised': {'method': {'num_classes': 10}},
+  'dino': {
+    'augment': {
+      'scale': (0.4, 1.0),
+      'local_size': SIZE // 2,
+      'local_scale': (0.1, 0.4),
+    },
+    # Without it the head of a ResNet gives all images the same answer here.
+    'head': {'use_bn': True},
+  },
+  'dvae': {'encoder': {'width': 16}},
+  # As many patches as codes: 4x4 of 8 pixels.
+  'beit': {
+    'encoder': {'patch_size': 8},
+    'method': {'num_masked': 6, 'min_block': 2},
+  },
+  'relative_patch': {
+    'augment': PATCHES,
+    'method': {'patch_size': 12, 'gap': 4, 'jitter': 1},
+  },
+  'jigsaw': {'augment': PATCHES, 'method': {'patch_size': 8}},
+  # Colours need a map of the features, which the other stem leaves none of.
+  'colorization': {
+    'augment': {'size': SIZE // 2},
+    'encoder': {'stem': 'cifar'},
+  },
+}
+# Methods that take no texts; the dVAE before BEiT, which needs its codes.
+RUNS = sorted(
+  (name for name, row in METHODS.items() if row.text_encoder is None),
+  key=lambda name: name != 'dvae',
+)
+
+
+def changes_of(name: str, encoder: str) -> config_lib.Config:
+  """Returns what differs from a method's config, besides the data."""
+  kinds = {'resnet': RESNET, 'vit': VIT}
+  smaller = [keys for kind, keys in kinds.items() if encoder.startswith(kind)]
+  changes = {'augment': VIEWS, 'encoder': dict(*smaller)}
+  for section, keys in CHANGES.get(name, {}).items():
+    changes[section] = {**changes.get(section, {}), **keys}
+  return changes
+
+
+def config_of(name: str, args: argparse.Namespace) -> config_lib.Config:
+  """Returns the config of a run."""
+  config = config_lib.load_file(CONFIGS / f'{METHODS[name].config}.py')
+  changes = changes_of(name, config['encoder']['name']) | {
+    'train': {
+      'steps': args.steps,
+      'batch_size': BATCH,
+      'checkpoint_steps': args.steps,
+      'tensorboard': False,
+    },
+  }
+  for section, values in changes.items():
+    config[section] = config.get(section, {}) | values
+  config |= {
+    'seed': args.seed,
+    'data': {
+      'name': NAME,
+      'data_dir': args.data_dir,
+      'split': SPLITS['train'],
+    },
+    'input': {'image_size': SIZE},
+    'eval': {
+      'steps': max(args.steps // 4, 1),
+      'split': SPLITS['test'],
+      'image_size': config['augment']['size'],
+    },
+  }
+  if name == 'beit':
+    config['method']['tokenizer'] = str(args.workdir / 'dvae' / 'export')
+  return build.complete(config)
+
+
+def trained(name: str, args: argparse.Namespace) -> ExportedEncoder:
+  """Trains a method, or goes on with it; returns its encoder."""
+  workdir, config = Workdir(args.workdir / name), config_of(name, args)
+  workdir.claim(config)
+  try:
+    train_in_workdir(build.build(config), workdir)
+  finally:
+    workdir.release()
+  return load_encoder(workdir.export)
+
+
+def judge(
+  encode: features.Encode, size: int, data_dir: str
+) -> dict[str, float]:
+  """Returns the accuracies of features in per cent, by protocol."""
+  found = {}
+  for split, part in SPLITS.items():
+    source = data.Tfds(NAME, data_dir=data_dir, split=part)
+    batches = data.eval_batches(source, batch_size=256, image_size=size)
+    found[split] = features.extract(
+      encode, batches, class_names=source.class_names
+    )
+  return {
+    protocol.name: 100 * protocol.run(found['train'], found['test'])['top1']
+    for protocol in map(protocols.make_protocol, ('knn', 'linear'))
+  }
+
+
+def untrained(exported: ExportedEncoder) -> features.Encode:
+  """Returns an encoder with its first weights, seed 0."""
+  size = exported.image_size
+  variables = jax.jit(exported.encoder.init)(
+    jax.random.key(0), jnp.zeros((1, size, size, 3))
+  )
+  return features.encode_fn(exported.encoder, variables, exported.normalize)
+
+
+def losses(workdir: pathlib.Path) -> tuple[float, float]:
+  """Returns the first and the last loss that was logged."""
+  lines = map(json.loads, (workdir / 'metrics.jsonl').read_text().splitlines())
+  logged = [line['loss'] for line in lines if 'loss' in line]
+  return logged[0], logged[-1]
+
+
+def method_rows(
+  name: str, args: argparse.Namespace
+) -> Iterator[dict[str, Any]]:
+  """Trains and judges a method: a row for each protocol."""
+  exported = trained(name, args)
+  size = exported.image_size
+  after, before = (
+    judge(encode, size, args.data_dir)
+    for encode in (
+      features.encode_fn(
+        exported.encoder, exported.variables, exported.normalize
+      ),
+      untrained(exported),
+    )
+  )
+  first, last = losses(args.workdir / name)
+  for protocol, accuracy in after.items():
+    yield rows.row(
+      f'small_runs/{name}/{protocol}',
+      ours=accuracy,
+      theirs=before[protocol],
+      unit='% top-1',
+      peer='its encoder before training',
+      detail=f'{exported.section["name"]}, {args.steps} steps of {BATCH}, seed '
+      f'{args.seed}; loss {first:.3f} -> {last:.3f}',
+    )
+
+
+def all_rows(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
+  pixels = judge(features.raw_pixels, SIZE, args.data_dir)
+  for protocol, accuracy in pixels.items():
+    yield rows.row(
+      f'small_runs/raw_pixels/{protocol}',
+      ours=accuracy,
+      theirs=None,
+      unit='% top-1',
+      peer='none',
+      detail=f'{SIZE}x{SIZE} pixels',
+    )
+  for name in args.methods or RUNS:
+    yield from method_rows(name, args)
+
+
+def main() -> None:
+  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser.add_argument('--data_dir', required=True)
+  parser.add_argument('--workdir', type=pathlib.Path, required=True)
+  parser.add_argument('--methods', nargs='+', choices=RUNS)
+  parser.add_argument('--steps', type=int, default=STEPS)
+  parser.add_argument('--seed', type=int, default=0)
+  parser.add_argument('--out', help='file to write the rows to, JSON lines')
+  args = parser.parse_args()
+  if not (pathlib.Path(args.data_dir) / NAME).is_dir():
+    parser.exit(message=f'not run: there is no {NAME} in {args.data_dir}\n')
+  rows.report(all_rows(args), args.out)
+
+
+if __name__ == '__main__':
+  main()

@@ -1,0 +1,1 @@
+"""Time and memory: of steps, losses, augmentation and input."""
