@@ -13,7 +13,7 @@ import logging
 import signal
 import sys
 
-from jaxssl import config, paths
+from jaxssl import config, paths, printable
 from jaxssl.errors import LostProcessError, UserError, unknown
 
 # name -> module of jaxssl.commands, loaded when used: --help takes no JAX.
@@ -71,12 +71,16 @@ def tell(error: BaseException, command: str) -> int:
     return _interrupted(command)
   # An `OSError` is a full disk, a file system that is gone, no permission.
   if isinstance(error, UserError | OSError):
-    print(f'jaxssl: {" ".join(str(error).split())}', file=sys.stderr)
+    _tell(' '.join(str(error).split()))
     return EXIT_LOST if isinstance(error, LostProcessError) else EXIT_USAGE
   if not paths.is_of_store(error):  # no network, no permission, no bucket
     raise error
-  print(f'jaxssl: {type(error).__name__}: {error}', file=sys.stderr)
+  _tell(f'{type(error).__name__}: {error}')
   return EXIT_USAGE
+
+
+def _tell(text: str) -> None:
+  print(f'jaxssl: {printable.printable(text)}', file=sys.stderr)
 
 
 def _run(name: str, argv: Sequence[str]) -> int:
@@ -131,7 +135,9 @@ def _usage() -> str:
 
 
 def _start_logging() -> None:
-  logging.basicConfig(format='%(message)s', level=logging.WARNING, force=True)
+  logging.basicConfig(level=logging.WARNING, force=True)
+  for handler in logging.getLogger().handlers:
+    handler.setFormatter(printable.Formatter('%(message)s'))
   logging.getLogger('jaxssl').setLevel(logging.INFO)
   logging.raiseExceptions = False  # a log that cannot be written stops nothing
 

@@ -2,6 +2,9 @@
 
 from collections.abc import Iterable
 import difflib
+import re
+
+from jaxssl.printable import printable
 
 _MOST = 40  # names that a message lists
 
@@ -12,7 +15,14 @@ class UserError(ValueError):
   The message is one line that says what is wrong and what would be right. The
   command line prints it without a traceback and exits with code 2; code that
   uses the library catches it as a `ValueError`.
+
+  Args:
+    message: what is wrong. It may quote names from data and errors of libraries
+      as they are: line breaks become blanks, other controls are escaped.
   """
+
+  def __init__(self, message: str):
+    super().__init__(printable(re.sub(r'\s*\n\s*', ' ', message.strip())))
 
 
 class LostProcessError(UserError):

@@ -14,6 +14,7 @@ from jaxssl.commands import datasets, evaluate_pairs, targets, towers
 from jaxssl.commands.towers import Towers
 from jaxssl.errors import UserError
 from jaxssl.pictures import grid
+from jaxssl.printable import printable
 from jaxssl.train.workdir import Workdir
 
 _log = logging.getLogger(__name__)
@@ -69,7 +70,8 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     limit=arguments.limit,
   )
   for match in found:
-    print(f'{match.score:.3f}  {source.describe(match.index)}')
+    name = printable(source.describe(match.index))
+    print(f'{match.score:.3f}  {name}')
   if out:
     out.parent.mkdir(parents=True, exist_ok=True)
     grid.write_png(_row(found), out)

@@ -9,7 +9,7 @@ from jaxssl import atomic_file, data, defaults
 from jaxssl.commands import datasets, targets
 from jaxssl.errors import UserError, unknown
 from jaxssl.text import bpe
-from jaxssl.text.clean import CLEANERS
+from jaxssl.text.clean import CLEANERS, LONGEST
 
 ACTIONS = ('train',)
 _log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   if out.exists():
     raise UserError(f'{str(out)!r} exists; choose another --out')
   clean = CLEANERS[arguments.clean]
-  texts = _captions(arguments.data, overrides)
+  texts = (text[:LONGEST] for text in _captions(arguments.data, overrides))
   backend = bpe.train_bpe(map(clean, texts), vocab_size=arguments.vocab_size)
   atomic_file.write_text(out, backend.to_str(pretty=True))
   _log.info('wrote %s: %d tokens', out, backend.get_vocab_size())

@@ -4,6 +4,9 @@ import os
 from typing import Any
 
 from jaxssl import errors
+from jaxssl.printable import printable
+
+_LONGEST_NAME = 60
 
 
 def new_figure(width: float, height: float) -> Any:
@@ -24,6 +27,18 @@ def new_figure(width: float, height: float) -> Any:
     ) from error
   # Not pyplot: it keeps every figure and picks a backend for the process.
   return figure.Figure(figsize=(width, height), layout='constrained')
+
+
+def name(text: str) -> str:
+  """Returns a name from data as a label that shows it letter by letter.
+
+  To matplotlib dollars are mathematics, and a label that begins with an
+  underscore is not meant for the legend. Names of more than 60 letters are cut.
+  """
+  if len(text) > _LONGEST_NAME:
+    text = text[: _LONGEST_NAME - 3] + '...'
+  text = printable(text).replace('$', r'\$')
+  return f' {text}' if text.startswith('_') else text
 
 
 def save(figure: Any, path: str | os.PathLike[str]) -> None:

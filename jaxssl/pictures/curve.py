@@ -112,7 +112,10 @@ def _draw_knn(
   styles = ('--', ':', '-.')
   for i, (name, value) in enumerate(baselines.items()):
     ax.axhline(
-      100 * value, color='0.35', ls=styles[i % 3], label=f'{name}, {value:.1%}'
+      100 * value,
+      color='0.35',
+      ls=styles[i % 3],
+      label=canvas.name(f'{name}, {value:.1%}'),
     )
   ax.set_ylabel('online kNN accuracy (%)')
   ax.set_ylim(0, 105)

@@ -161,4 +161,5 @@ def _scatter(
     if rows.any():
       named = label < len(data.class_names)
       name = data.class_names[label] if named else f'class {label}'
+      name = canvas.name(name)
       ax.scatter(*points[rows].T, s=14, lw=0, alpha=0.8, label=name, **style)

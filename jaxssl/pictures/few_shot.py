@@ -38,9 +38,16 @@ def few_shot_curve(
   styles = palette.class_styles(len(curves))
   for style, (name, points) in zip(styles, curves.items(), strict=True):
     shots, means, deviations = zip(*points, strict=True)
-    axes.errorbar(shots, means, yerr=deviations, label=name, capsize=3, **style)
+    axes.errorbar(
+      shots,
+      means,
+      yerr=deviations,
+      label=canvas.name(name),
+      capsize=3,
+      **style,
+    )
   for name, value in (baselines or {}).items():
-    label = f'{name}, {value:.1%}'
+    label = canvas.name(f'{name}, {value:.1%}')
     axes.axhline(100 * value, color='0.35', ls='--', label=label)
   ticks = sorted({shot for points in curves.values() for shot, *_ in points})
   axes.set_xscale('log', base=2)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from jaxssl import errors
+from jaxssl.printable import printable
 
 _GAP = 2
 _SMALLEST_TILE = 96
@@ -124,6 +125,8 @@ def _write_words(
 
 
 def _cut(text: str, font: Any, width: int) -> str:
+  # No letter is narrower than a pixel; a caption may be of any length.
+  text = printable(text[: width + 1])
   if font.getlength(text) <= width:
     return text
   while text and font.getlength(text + '...') > width:

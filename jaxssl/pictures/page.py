@@ -7,6 +7,7 @@ import html
 import pathlib
 
 from jaxssl import atomic_file
+from jaxssl.printable import printable
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1b1b1b; --paper: #fff;
@@ -93,7 +94,7 @@ def write_page(
 def _table(facts: Mapping[str, str]) -> str:
   rows = (
     f'<tr><th scope="row">{html.escape(name)}</th>'
-    f'<td>{html.escape(value)}</td></tr>'
+    f'<td>{html.escape(printable(value))}</td></tr>'
     for name, value in facts.items()
   )
   return '<table>\n' + '\n'.join(rows) + '\n</table>'

@@ -43,7 +43,13 @@ def shift_plot(
       slope, intercept = np.polyfit(x, y, 1)
       ends = np.array([min(*x, _logit(point[0])), max(*x, _logit(point[0]))])
       axes.plot(ends, slope * ends + intercept, color=style['color'], lw=1)
-    axes.plot(*_logit(point), markersize=9, ls='', label=name, **_marker(style))
+    axes.plot(
+      *_logit(point),
+      markersize=9,
+      ls='',
+      label=canvas.name(name),
+      **_marker(style),
+    )
   values = [v for p in points.values() for v in p]
   values += [v for group in baselines.values() for p in group for v in p]
   low, high = _logit([min(values), max(values)]) + np.array([-0.4, 0.4])

@@ -6,6 +6,9 @@ import string
 
 from jaxssl.data.optional import require
 
+# Letters of a text that are read, where towers read some hundred tokens. The
+# rest would be mended and split into tokens first, and thrown away then.
+LONGEST = 1 << 14
 _NO_PUNCTUATION = str.maketrans('', '', string.punctuation)
 
 

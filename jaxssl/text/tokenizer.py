@@ -12,7 +12,7 @@ from jaxssl.data.optional import require
 from jaxssl.errors import UserError, unknown
 from jaxssl.paths import Path, make_path
 from jaxssl.text import bpe
-from jaxssl.text.clean import CLEANERS
+from jaxssl.text.clean import CLEANERS, LONGEST
 
 BYTES = 'bytes'
 # How the tokenizers of the field call the token that ends a text.
@@ -27,6 +27,7 @@ class Tokenizer:
   A row is the tokens of the cleaned text, with what the tokenizer's own rules
   put around them (a start token, for example), the end token, and padding. A
   text that is too long is cut; its last token is the end token all the same.
+  Of each text `clean.LONGEST` letters are read.
 
   Attributes:
     backend: a `tokenizers.Tokenizer` without truncation and padding.
@@ -70,7 +71,7 @@ class Tokenizer:
   def cleaned(self, texts: Iterable[str]) -> list[str]:
     """Returns texts as the tokenizer sees them."""
     clean = CLEANERS[self.clean]
-    return [clean(text) for text in texts]
+    return [clean(text[:LONGEST]) for text in texts]
 
   def _ended(self, tokens: list[int]) -> list[int]:
     if not tokens or tokens[-1] != self.end_id:

@@ -12,6 +12,7 @@ from jaxssl import atomic_file
 from jaxssl import config as config_lib
 from jaxssl.errors import UserError
 from jaxssl.paths import Path, is_remote, make_path
+from jaxssl.printable import Formatter
 from jaxssl.train.growing_text import GrowingText, open_text
 from jaxssl.train.lease import Lease
 
@@ -136,7 +137,7 @@ class Workdir:
   def log_to_file(self) -> logging.Handler:
     """Copies the log of this process to `train.log`; returns the handler."""
     handler = _LogFile(open_text(self.path / 'train.log'))
-    handler.setFormatter(logging.Formatter('%(asctime)s %(message)s'))
+    handler.setFormatter(Formatter('%(asctime)s %(message)s'))
     logging.getLogger().addHandler(handler)
     return handler
 

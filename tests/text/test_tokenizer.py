@@ -8,6 +8,7 @@ import pytest
 
 from jaxssl.errors import UserError
 from jaxssl.text import bpe, make_tokenizer
+from jaxssl.text import clean as clean_lib
 
 CAPTIONS = [
   'a photo of a cat',
@@ -262,3 +263,17 @@ def test_a_file_that_is_no_tokenizer_is_told(content, tmp_path):
 def test_too_small_a_vocabulary_is_told():
   with pytest.raises(UserError, match='259 or more'):
     bpe.train_bpe(CAPTIONS, vocab_size=100)
+
+
+def test_a_text_is_cut_before_it_is_cleaned(monkeypatch):
+  lengths = []
+
+  def clean(text):
+    lengths.append(len(text))
+    return text
+
+  monkeypatch.setitem(clean_lib.CLEANERS, 'none', clean)
+  made = make_tokenizer(clean='none', length=8)
+  ids = made.encode(['a' * 10_000_000, 'a' * 8])
+  assert lengths == [1 << 14, 8]
+  np.testing.assert_array_equal(ids[0], ids[1])
