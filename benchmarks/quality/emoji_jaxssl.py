@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.quality.emoji_recipe import RECIPE, SIZE, Emoji
-from jaxssl import data, models
+from jaxssl import build, data
 from jaxssl.augment import jitter
 from jaxssl.augment.crop_spec import CropSpec
 from jaxssl.augment.view import Augment, View
-from jaxssl.methods import CLIP
+from jaxssl.methods.base import Method
 from jaxssl.ops import schedules
 from jaxssl.parallel import modes
 from jaxssl.text.tokenizer import Tokenizer
@@ -40,17 +40,16 @@ AUGMENT = Augment(
 )
 
 
-def make_method(tokenizer: Tokenizer) -> CLIP:
+def make_method(tokenizer: Tokenizer) -> Method:
   """Returns CLIP with the towers of the recipe."""
-  return CLIP(
-    encoder=models.make_encoder('resnet18', width=RECIPE.width),
-    text_encoder=models.make_text_encoder(
-      'clip_512',
-      vocab_size=tokenizer.vocab_size,
-      length=RECIPE.length,
-      **RECIPE.text,
-    ),
-    head=models.Projection(out_dim=RECIPE.out_dim),
+  sizes = {'vocab_size': tokenizer.vocab_size, 'length': RECIPE.length}
+  return build.build_method(
+    {
+      'method': {'name': 'clip'},
+      'encoder': {'name': 'resnet18', 'width': RECIPE.width},
+      'text_encoder': {'name': 'clip_512', **sizes, **RECIPE.text},
+      'head': {'name': 'clip', 'out_dim': RECIPE.out_dim},
+    }
   )
 
 

@@ -9,38 +9,36 @@ import numpy as np
 
 from benchmarks.quality import pipeline_recipes
 from benchmarks.quality.pipeline_recipes import SIZE, VIT, WIDTH, Recipe
-from jaxssl import data, models
+from jaxssl import build, data
 from jaxssl.augment import color, geometry, jitter
 from jaxssl.augment.crop_spec import CropSpec
 from jaxssl.augment.view import Augment, View
 from jaxssl.evals.features import encode_fn
-from jaxssl.methods import DINO, MAE, MoCo, SimCLR
+from jaxssl.methods.base import Method
 from jaxssl.ops import schedules
 from jaxssl.parallel import modes
 from jaxssl.train import optim
 from jaxssl.train.learner import Learner
 from jaxssl.train.state import TrainState
 
-HEADS = {
-  'simclr': functools.partial(models.SimCLRHead, num_layers=2),
-  'moco_v2': models.MoCoHead,
-  'dino': models.DINOHead,
+_SIZES = {'dim' if k == 'embed_dim' else k: v for k, v in VIT.items()}
+ENCODERS = {
+  'resnet': {'name': 'resnet18', 'width': WIDTH},
+  'vit': {'name': 'vit_s4', 'position': 'sincos_mae', **_SIZES},
 }
-METHODS = {'simclr': SimCLR, 'moco_v2': MoCo, 'dino': DINO, 'mae': MAE}
 
 
-def make_method(name: str) -> Any:
+def make_method(name: str) -> Method:
   """Returns the method of a recipe."""
   recipe = pipeline_recipes.RECIPES[name]
-  head = {'head': HEADS[name](**recipe.head)} if name in HEADS else {}
-  return METHODS[name](encoder=_encoder(recipe), **head, **recipe.method)
-
-
-def _encoder(recipe: Recipe) -> Any:
-  if recipe.encoder == 'resnet':
-    return models.make_encoder('resnet18', width=WIDTH)
-  sizes = {'dim' if k == 'embed_dim' else k: v for k, v in VIT.items()}
-  return models.ViT(position='sincos_mae', **sizes)
+  return build.build_method(
+    {
+      'method': {'name': name, **recipe.method},
+      'encoder': ENCODERS[recipe.encoder],
+      'head': {'name': name, **recipe.head} if recipe.head else {},
+      'text_encoder': {},
+    }
+  )
 
 
 def make_augment(recipe: Recipe) -> Augment:
@@ -111,5 +109,5 @@ class Ours:
   def encode_fn(self, state: TrainState) -> Any:
     """Returns the exported encoder as a function of uint8 images."""
     towers = self.method.export(state.params, state.method_state)
-    normalize = self._parts['augment'].normalize
+    normalize = self._learner.augment.normalize
     return encode_fn(self.method.encoder, towers['encoder'], normalize)

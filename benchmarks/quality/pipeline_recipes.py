@@ -42,7 +42,9 @@ VIT = {'patch_size': 4, 'embed_dim': 96, 'depth': 4, 'num_heads': 3}
 ADAMW = {'optimizer': 'adamw', 'learning_rate': 2e-3, 'weight_decay': 0.05}
 
 RECIPES = {
-  'simclr': Recipe(method={'temperature': 0.2}, **ADAMW),
+  'simclr': Recipe(
+    head={'num_layers': 2}, method={'temperature': 0.2}, **ADAMW
+  ),
   'moco_v2': Recipe(
     head={'out_dim': 128},
     method={'temperature': 0.2, 'momentum': 0.99, 'queue_size': 1024},

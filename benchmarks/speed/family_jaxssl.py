@@ -15,29 +15,29 @@ import numpy as np
 
 from benchmarks.speed import families, step_jaxssl
 from benchmarks.speed.families import Family
-from jaxssl import models
-from jaxssl.build import HEADS
-from jaxssl.methods import METHODS
+from jaxssl import build
 from jaxssl.methods.base import Method
 from jaxssl.planning.flops import matmul_flops
 
 
 def make_method(family: Family, dtype: str) -> Method:
   """Returns the method, with every network in one type."""
-  work, modules = family.work, {}
-  if family.head:
-    dtype_ = np.dtype(dtype)
-    modules['head'] = HEADS[family.method](dtype=dtype_, **family.head)
-  if family.text:
-    modules['text_encoder'] = models.make_text_encoder(
-      'clip_512', dtype=dtype, **family.text
-    )
-  position = {'position': 'sincos_mae'} if family.method == 'mae' else {}
-  encoder = models.make_encoder(
-    work.encoder, dtype=dtype, **work.options, **position
-  )
-  return METHODS[family.method].make(
-    encoder=encoder, **modules, **family.settings
+  name, work = family.method, family.work
+  position = {'position': 'sincos_mae'} if name == 'mae' else {}
+  head = {'name': name, 'dtype': np.dtype(dtype), **family.head}
+  text = {'name': 'clip_512', **family.text}
+  return build.build_method(
+    {
+      'method': {'name': name, **family.settings},
+      'encoder': {
+        'name': work.encoder,
+        'dtype': dtype,
+        **work.options,
+        **position,
+      },
+      'head': head if family.head else {},
+      'text_encoder': text if family.text else {},
+    }
   )
 
 

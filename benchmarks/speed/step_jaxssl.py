@@ -17,9 +17,8 @@ import numpy as np
 
 from benchmarks.peers import workloads
 from benchmarks.peers.workloads import Workload
-from jaxssl import models
+from jaxssl import build, models
 from jaxssl.methods.base import Method
-from jaxssl.methods.simclr import SimCLR
 from jaxssl.ops import schedules
 from jaxssl.parallel import modes
 from jaxssl.train import optim
@@ -31,12 +30,15 @@ LEARNING_RATE = 1e-3
 DECAY = {'sgd': 1e-4, 'adamw': 0.05}
 
 
-def make_method(work: Workload, dtype: str = 'float32') -> SimCLR:
+def make_method(work: Workload, dtype: str = 'float32') -> Method:
   """Returns SimCLR with the head of version 1."""
-  return SimCLR(
-    encoder=models.make_encoder(work.encoder, dtype=dtype, **work.options),
-    head=models.SimCLRHead(num_layers=2),
-    temperature=TEMPERATURE,
+  return build.build_method(
+    {
+      'method': {'name': 'simclr', 'temperature': TEMPERATURE},
+      'encoder': {'name': work.encoder, 'dtype': dtype, **work.options},
+      'head': {'name': 'simclr', 'num_layers': 2},
+      'text_encoder': {},
+    }
   )
 
 
