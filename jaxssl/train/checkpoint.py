@@ -2,10 +2,13 @@
 
 The one module that knows Orbax. A checkpoint is `checkpoints/<step>/` with two
 items: `state`, a flat dict of named arrays (one copy of each, whatever the
-compile mode), and `meta`, a small JSON object.
+compile mode), and `meta`, a small JSON object. The key `proof` of `meta` holds
+the step, the checksums of all arrays, and a checksum of `meta` itself; what is
+read is compared with it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+import contextlib
 import itertools
 import json
 import logging
@@ -15,12 +18,14 @@ from typing import Any, NamedTuple
 from etils import epath
 import jax
 import jax.numpy as jnp
+import numpy as np
 import orbax.checkpoint as ocp
 import tensorstore as ts
 
 from jaxssl.errors import UserError
 from jaxssl.parallel import processes
 from jaxssl.paths import absolute, is_remote, make_path
+from jaxssl.train import checksums
 
 PyTree = Any
 _log = logging.getLogger(__name__)
@@ -33,11 +38,14 @@ class Restored(NamedTuple):
     step: its number.
     state: pytree like the abstract one that was asked for.
     meta: the JSON object that was saved with it.
+    proved: whether the checkpoint says what it is, and is that. Those of
+      earlier versions have no checksums.
   """
 
   step: int
   state: PyTree
   meta: dict[str, Any]
+  proved: bool = True
 
 
 class CheckpointError(UserError):
@@ -91,6 +99,8 @@ class Checkpoints:
     """
     if step in self._manager.all_steps():
       return
+    arrays = _named(state)
+    meta = _with_proof(meta, step, checksums.of_arrays(arrays))
     try:
       # Orbax would try for minutes, in threads that keep the process alive.
       # (In a store there is no folder before there is something in it.)
@@ -99,8 +109,8 @@ class Checkpoints:
       self._manager.save(
         step,
         args=ocp.args.Composite(
-          state=ocp.args.StandardSave(_named(state)),
-          meta=ocp.args.JsonSave(dict(meta)),
+          state=ocp.args.StandardSave(arrays),
+          meta=ocp.args.JsonSave(meta),
         ),
       )
     except Exception as error:
@@ -130,8 +140,8 @@ class Checkpoints:
       The state, of which each device has read its part.
 
     Raises:
-      CheckpointError: if there is none, it is damaged, or its arrays are not
-        those of `abstract`.
+      CheckpointError: if there is none, it is damaged or of another step, or
+        its arrays are not those of `abstract`.
     """
     step = self._manager.latest_step() if step is None else step
     if step is None or step not in self._manager.all_steps():
@@ -140,25 +150,18 @@ class Checkpoints:
         f'{self.directory}; there are: {self.steps() or "none"}'
       )
     targets = _named(abstract)
-    self._check_arrays(step, targets)
-    try:
+    meta, proof = self._read_meta(step)
+    self._check_arrays(step, targets, proof and proof['arrays'])
+    with self._told_as_damage(step):
       restored = self._manager.restore(
         step,
-        args=ocp.args.Composite(
-          state=ocp.args.StandardRestore(targets),
-          meta=ocp.args.JsonRestore(),
-        ),
+        args=ocp.args.Composite(state=ocp.args.StandardRestore(targets)),
       )
-    except Exception as error:
-      raise CheckpointError(
-        f'checkpoint {self.directory / str(step)} is damaged: '
-        f'{_first_line(error)}'
-      ) from error
     leaves = jax.tree.map(
       _like, jax.tree.leaves(abstract), [restored.state[n] for n in targets]
     )
     state = jax.tree.unflatten(jax.tree.structure(abstract), leaves)
-    return Restored(step, state, restored.meta)
+    return Restored(step, state, meta, proved=proof is not None)
 
   def restore_newest_readable(self, abstract: PyTree) -> Restored | None:
     """Like `restore`, but falls back on older checkpoints, and says so.
@@ -223,16 +226,37 @@ class Checkpoints:
         f'could not open {self.directory}: {_first_line(error)}'
       ) from error
 
-  def _check_arrays(self, step: int, targets: Mapping[str, Any]) -> None:
+  def _read_meta(
+    self, step: int
+  ) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """Returns what was saved with the arrays, and what proves them, if any."""
+    with self._told_as_damage(step):
+      args = ocp.args.Composite(meta=ocp.args.JsonRestore())
+      meta = dict(self._manager.restore(step, args=args).meta)
+      proof = meta.pop('proof', None)
+      if proof is None:
+        _log.warning(
+          '%s is of an earlier version, without checksums: whether it is whole '
+          'cannot be proved',
+          self.directory / str(step),
+        )
+      elif _with_proof(meta, proof['step'], proof['arrays'])['proof'] != proof:
+        raise ValueError('its description is not what was saved')
+      elif proof['step'] != step:
+        raise ValueError(f'it is the checkpoint of step {proof["step"]}')
+    return meta, proof
+
+  def _check_arrays(
+    self,
+    step: int,
+    targets: Mapping[str, Any],
+    sums: Mapping[str, checksums.Sums] | None,
+  ) -> None:
     path = self.directory / str(step)
-    try:
-      _read_through(path / 'state')
+    with self._told_as_damage(step):
+      _read_through(path / 'state', sums)
       metadata = self._manager.item_metadata(step).state
       saved = {name: _kind(leaf) for name, leaf in metadata.items()}
-    except Exception as error:
-      raise CheckpointError(
-        f'checkpoint {path} is damaged: {_first_line(error)}'
-      ) from error
     differing = sorted(targets.keys() ^ saved.keys())
     if differing:
       raise CheckpointMismatchError(
@@ -245,6 +269,16 @@ class Checkpoints:
           f'checkpoint {path}: array {name!r} is {saved[name]}, this config '
           f'needs {_kind(target)}'
         )
+
+  @contextlib.contextmanager
+  def _told_as_damage(self, step: int) -> Iterator[None]:
+    try:
+      yield
+    except Exception as error:  # of many types
+      raise CheckpointError(
+        f'checkpoint {self.directory / str(step)} is damaged: '
+        f'{_first_line(error)}'
+      ) from error
 
   def _set_aside(self, step: int) -> None:
     self._manager.close()
@@ -267,7 +301,18 @@ class CheckpointMismatchError(CheckpointError):
   """A sound checkpoint of something else; older ones would not help."""
 
 
-def _read_through(item: epath.Path) -> None:
+def _with_proof(
+  meta: Mapping[str, Any], step: int, arrays: Mapping[str, checksums.Sums]
+) -> dict[str, Any]:
+  """Returns `meta` with what proves it and the arrays that lie beside it."""
+  proof = {'step': step, 'arrays': dict(arrays)}
+  text = json.dumps([dict(meta), proof], sort_keys=True)
+  return {**meta, 'proof': {**proof, 'meta': checksums.of_bytes(text.encode())}}
+
+
+def _read_through(
+  item: epath.Path, sums: Mapping[str, checksums.Sums] | None
+) -> None:
   """Reads a whole item once; raises at the first thing that is damaged.
 
   Orbax finds the damage too, but by then it has many reads under way, and
@@ -282,8 +327,10 @@ def _read_through(item: epath.Path) -> None:
     raise FileNotFoundError(f'no arrays in {item}')
   for name in names:
     spec = {'driver': 'zarr', 'kvstore': (store / name).spec().to_json()}
-    array = ts.open(spec | {'fill_missing_data_reads': False}).result()
-    array.read().result()
+    store_of = ts.open(spec | {'fill_missing_data_reads': False}).result()
+    array = np.asarray(store_of.read().result())
+    if sums is not None and checksums.differ(array, sums[name.rstrip('/')]):
+      raise ValueError(f'array {name.rstrip("/")!r} is not what was saved')
 
 
 def _place(item: epath.Path) -> dict[str, str]:
