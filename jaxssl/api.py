@@ -4,7 +4,7 @@
 in parts: `train.loop.train` is the loop, `train.step.train_step` the step.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 import contextlib
 import dataclasses
 import functools
@@ -19,6 +19,7 @@ from jaxssl import data
 from jaxssl.augment.view import Augment
 from jaxssl.evals.features import Features, encode_fn, extract
 from jaxssl.methods.base import Method, PyTree
+from jaxssl.parallel import processes
 from jaxssl.parallel.modes import make_mode
 from jaxssl.train.checkpoint import Checkpoints
 from jaxssl.train.learner import Learner
@@ -80,7 +81,7 @@ def pretrain(
 
   Raises:
     UserError: if the batch does not divide, the data cannot be read, the
-      folder cannot be written, or training diverges.
+      folder cannot be written or is in use, or training diverges.
     Preempted: after saving, if SIGTERM or Ctrl-C came.
   """
   size = augment.crops[0].size
@@ -106,14 +107,15 @@ def pretrain(
     meta={'data': source.fingerprint},
   )
   place = Workdir(workdir)
-  place.path.mkdir(parents=True, exist_ok=True)
-  checkpoints = Checkpoints(place.checkpoints)
-  with contextlib.closing(checkpoints):
+  with (
+    _locked(place),
+    contextlib.closing(Checkpoints(place.checkpoints)) as checkpoints,
+  ):
     state = train(
       job,
       checkpoints=checkpoints,
       make_writers=lambda first: [
-        JsonLines(place.metrics_path, first_step=first)
+        JsonLines(place.metrics_path, first_step=first, check=place.check_lock)
       ],
     )
   towers = method.export(state.params, state.method_state)
@@ -136,6 +138,16 @@ def embed(
     source, batch_size=batch_size, image_size=pretrained.image_size
   )
   return extract(encode, batches, class_names=source.class_names or ())
+
+
+@contextlib.contextmanager
+def _locked(workdir: Workdir) -> Iterator[None]:
+  if processes.is_first():
+    workdir.lock()
+  try:
+    yield
+  finally:
+    workdir.release()
 
 
 def _batches(

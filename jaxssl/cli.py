@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
       return 0 if argv else EXIT_USAGE
     if argv[0] not in COMMANDS:
       raise unknown('command', argv[0], COMMANDS)
-    with _sigterm_as_ctrl_c():
+    with _ended_as_by_ctrl_c():
       return _run(argv[0], argv[1:])
   except (Exception, KeyboardInterrupt) as error:
     return tell(error, argv[0])
@@ -80,7 +80,8 @@ def tell(error: BaseException, command: str) -> int:
 
 
 def _tell(text: str) -> None:
-  print(f'jaxssl: {printable.printable(text)}', file=sys.stderr)
+  with contextlib.suppress(OSError):  # the terminal may be closed
+    print(f'jaxssl: {printable.printable(text)}', file=sys.stderr)
 
 
 def _run(name: str, argv: Sequence[str]) -> int:
@@ -100,20 +101,28 @@ def _run(name: str, argv: Sequence[str]) -> int:
 
 
 @contextlib.contextmanager
-def _sigterm_as_ctrl_c() -> Iterator[None]:
-  """SIGTERM unwinds as Ctrl-C does; the training loop saves on either."""
-  previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+def _ended_as_by_ctrl_c() -> Iterator[None]:
+  """SIGTERM and SIGHUP unwind as Ctrl-C does; the training loop saves on all.
+
+  SIGHUP comes when the terminal closes; under `nohup` it stays ignored.
+  """
+  previous = {
+    number: signal.signal(number, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP)
+    if signal.getsignal(number) != signal.SIG_IGN
+  }
   try:
     yield
   finally:
-    signal.signal(signal.SIGTERM, previous)
+    for number, handler in previous.items():
+      signal.signal(number, handler)
 
 
 def _interrupted(command: str) -> int:
   """Before or after the loop there is nothing to save: run it again."""
   if command != 'train':
     return EXIT_INTERRUPTED
-  print('jaxssl: stopped; the same command goes on', file=sys.stderr)
+  _tell('stopped; the same command goes on')
   return EXIT_PREEMPTED
 
 

@@ -15,6 +15,7 @@ from jaxssl.evals.online import OnlineEvaluation
 from jaxssl.methods import METHODS
 from jaxssl.parallel.modes import to_host
 from jaxssl.train.loop import Job
+from jaxssl.train.workdir import fixed_part
 from jaxssl.weights.exported import (
   ExportedEncoder,
   abstract_variables,
@@ -53,7 +54,10 @@ def make_job(run: Run, *, dry: bool = False) -> Job:
     evaluate=evaluate,
     learning_rate=run.learning_rate,
     encoder=None if dry else _initial_encoder(run),
-    meta={'data': _fingerprint(run), 'config': config_hash(run.config)},
+    meta={
+      'data': _fingerprint(run),
+      'config': config_hash(fixed_part(run.config)),
+    },
   )
 
 

@@ -54,6 +54,22 @@ def make_path(path: str | os.PathLike[str]) -> Path:
   return epath.Path(text)
 
 
+def refuse_patterns(path: Path) -> None:
+  """Makes sure that a folder for checkpoints has a name that Orbax can find.
+
+  Orbax looks for its files with patterns that begin with the folder's own name.
+
+  Raises:
+    UserError: if a part of the name would be taken for a pattern.
+  """
+  found = sorted(set(str(absolute(path))) & set('*?['))
+  if found:
+    raise UserError(
+      f'{str(path)!r}: checkpoints cannot be kept in a folder with '
+      f'{" or ".join(found)} in its path; choose another name'
+    )
+
+
 def absolute(path: Path) -> Path:
   """Returns the path from the root of its file system."""
   return path if is_remote(path) else path.absolute()

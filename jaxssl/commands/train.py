@@ -21,7 +21,7 @@ from jaxssl.train.loop import Preempted, train
 from jaxssl.train.state import TrainState, num_parameters
 from jaxssl.train.workdir import Workdir
 from jaxssl.train.writers import JsonLines, TensorBoard
-from jaxssl.weights.exported import save_encoder
+from jaxssl.weights.exported import ExportedEncoder, save_encoder
 
 _log = logging.getLogger(__name__)
 _tell = functools.partial(tell, command='train')
@@ -100,6 +100,7 @@ def train_in_workdir(run_: Run, workdir: Workdir) -> TrainState:
   def make_writers(first_step: int):
     if not processes.is_first():
       return []
+    workdir.keep_config(run_.config)  # the checkpoint, if any, is of it
     writers = [
       JsonLines(
         workdir.metrics_path, first_step=first_step, check=workdir.check_lock
@@ -114,7 +115,7 @@ def train_in_workdir(run_: Run, workdir: Workdir) -> TrainState:
     state = train(job, checkpoints=checkpoints, make_writers=make_writers)
   towers = run_.learner.method.export(state.params, state.method_state)
   exported = exported_encoder(run_, towers, run_.num_steps)
-  processes.first_does(lambda: save_encoder(workdir.export, exported))
+  processes.first_does(lambda: _export(workdir, exported))
   _log.info(
     'done: %d steps; encoder of %.2f M parameters in %s',
     run_.num_steps,
@@ -122,6 +123,11 @@ def train_in_workdir(run_: Run, workdir: Workdir) -> TrainState:
     workdir.export,
   )
   return state
+
+
+def _export(workdir: Workdir, exported: ExportedEncoder) -> None:
+  workdir.check_lock()
+  save_encoder(workdir.export, exported)
 
 
 def _log_start(run_: Run) -> None:

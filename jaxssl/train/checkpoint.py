@@ -24,7 +24,7 @@ import tensorstore as ts
 
 from jaxssl.errors import UserError
 from jaxssl.parallel import processes
-from jaxssl.paths import absolute, is_remote, make_path
+from jaxssl.paths import absolute, is_remote, make_path, refuse_patterns
 from jaxssl.train import checksums
 
 PyTree = Any
@@ -75,7 +75,9 @@ class Checkpoints:
 
     Raises:
       CheckpointError: if the directory cannot be made.
+      UserError: if its name would be taken for a pattern.
     """
+    refuse_patterns(make_path(directory))
     self.directory = epath.Path(absolute(make_path(directory)))
     self._keep = keep
     self._keep_every = keep_every

@@ -13,7 +13,7 @@ from jaxssl.methods.base import Batch, PyTree
 from jaxssl.ops.schedules import Schedule
 from jaxssl.parallel import processes
 from jaxssl.parallel.modes import Mode, to_host
-from jaxssl.train.checkpoint import Checkpoints
+from jaxssl.train.checkpoint import Checkpoints, Restored
 from jaxssl.train.learner import Learner
 from jaxssl.train.monitor import DivergedError, Monitor
 from jaxssl.train.preemption import StopRequest
@@ -66,7 +66,8 @@ class Job:
     eval_steps: `evaluate` runs every so many steps, and at both ends.
     evaluate: exported towers -> scalars, or None.
     learning_rate: to be logged, if known.
-    meta: kept with each checkpoint; `data` must not change within a run.
+    meta: kept with each checkpoint, with the seed. It identifies the run: its
+      `data` (and `config`, where there is one) must not change.
     encoder: variables that the encoder starts from, for a method with
       `with_encoder`.
   """
@@ -150,7 +151,7 @@ def start(job: Job, checkpoints: Checkpoints) -> tuple[TrainState, int]:
   )
   if restored is None:
     return initial_state(job), 0
-  _check_data(job, restored)
+  _check_same_run(job, restored)
   _log.info('resuming from step %d of %s', restored.step, checkpoints.directory)
   return job.mode.put_state(restored.state), restored.step
 
@@ -268,14 +269,33 @@ class _Runner:
     for writer in self.writers:
       writer.sync()
     self.checkpoints.save(
-      step, self.job.mode.get_state(state), {'step': step, **self.job.meta}
+      step,
+      self.job.mode.get_state(state),
+      {'step': step, **_identity(self.job)},
     )
 
 
-def _check_data(job: Job, restored: Any) -> None:
-  was, now = restored.meta.get('data'), job.meta.get('data')
-  if was != now:
+def _identity(job: Job) -> dict[str, Any]:
+  """Returns what two processes have in common that train the same run."""
+  return {'seed': job.seed, **job.meta}
+
+
+def _check_same_run(job: Job, restored: Restored) -> None:
+  now = _identity(job)
+  # A checkpoint of an earlier version knows its data alone.
+  names = sorted(now) if restored.proved else ['data']
+  for name in names:
+    was = restored.meta.get(name)
+    if was == now[name]:
+      continue
+    if name == 'data':
+      raise UserError(
+        f'the data of this run has changed since step {restored.step} '
+        f'(fingerprint {was} -> {now[name]}); restore the data, or start a new '
+        'workdir'
+      )
     raise UserError(
-      f'the data of this run has changed since step {restored.step} '
-      f'(fingerprint {was} -> {now}); restore the data, or start a new workdir'
+      f'the checkpoint of step {restored.step} is of a run with another {name} '
+      f'({was} -> {now[name]}); give the {name} of that run, or start a new '
+      'workdir'
     )

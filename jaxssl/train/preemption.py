@@ -4,11 +4,24 @@ import signal
 from types import FrameType
 
 
+def stopping() -> list[signal.Signals]:
+  """Returns the signals that ask a program to end.
+
+  SIGHUP comes when the terminal or the connection closes. Under `nohup` it is
+  ignored, and stays so.
+  """
+  signals = [signal.SIGTERM, signal.SIGINT]
+  if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+    signals.append(signal.SIGHUP)
+  return signals
+
+
 class StopRequest:
-  """Context in which SIGTERM and Ctrl-C ask for a stop instead of killing.
+  """Context in which SIGTERM, SIGHUP and Ctrl-C ask for a stop.
 
   The loop looks at `requested` between steps, saves, and leaves. A second
-  signal has its usual effect, for who does not want to wait.
+  signal has its usual effect, for who does not want to wait; but not a second
+  SIGHUP, as shell and kernel may both send one when a terminal closes.
   """
 
   def __init__(self) -> None:
@@ -18,7 +31,7 @@ class StopRequest:
 
   def __enter__(self) -> 'StopRequest':
     """Installs the handlers."""
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in stopping():
       self._previous[number] = signal.signal(number, self._handle)
     return self
 
@@ -29,7 +42,8 @@ class StopRequest:
   def _handle(self, number: int, frame: FrameType | None) -> None:
     del frame
     self.requested = signal.Signals(number).name
-    self._restore()
+    if number != signal.SIGHUP:
+      self._restore()
 
   def _restore(self) -> None:
     for number, handler in self._previous.items():

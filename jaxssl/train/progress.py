@@ -1,6 +1,6 @@
 """One line about how far a run is: live on a terminal, plain otherwise."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 import logging
 import time
 
@@ -33,14 +33,21 @@ class Progress:
     """Shows the scalars of a step."""
     line = progress_line(step, self._num_steps, scalars)
     if self._live:
-      self._live.update(Text(line), refresh=True)
+      self._on_terminal(lambda live: live.update(Text(line), refresh=True))
     else:
       _log.info('%s', line)
 
   def close(self) -> None:
     """Leaves the last line in place."""
-    if self._live:
-      self._live.stop()
+    self._on_terminal(lambda live: live.stop())
+
+  def _on_terminal(self, draw: Callable[[Live], None]) -> None:
+    if self._live is None:
+      return
+    try:
+      draw(self._live)
+    except OSError:  # it was closed; the run goes on, or saves and stops
+      self._live = None
 
 
 def progress_line(

@@ -3,6 +3,7 @@
 See `docs/quickstart.md` for the whole layout.
 """
 
+import errno
 import fcntl
 import logging
 import os
@@ -11,7 +12,7 @@ from typing import IO
 from jaxssl import atomic_file
 from jaxssl import config as config_lib
 from jaxssl.errors import UserError
-from jaxssl.paths import Path, is_remote, make_path
+from jaxssl.paths import Path, is_remote, make_path, refuse_patterns
 from jaxssl.printable import Formatter
 from jaxssl.train.growing_text import GrowingText, open_text
 from jaxssl.train.lease import Lease
@@ -27,6 +28,14 @@ MAY_CHANGE = (
   'train.num_devices',
   'train.tensorboard',
 )
+
+
+def fixed_part(config: config_lib.Config) -> config_lib.Config:
+  """Returns a config without what may change when a run goes on."""
+  flat = config_lib.flatten(config)
+  return config_lib.unflatten(
+    {key: value for key, value in flat.items() if key not in MAY_CHANGE}
+  )
 
 
 class Workdir:
@@ -95,6 +104,9 @@ class Workdir:
   def claim(self, config: config_lib.Config) -> None:
     """Makes the folder this run's: locks it and keeps its config.
 
+    Where `config.json` is lost but checkpoints are there, the config is not
+    kept before a checkpoint has proved to be of it: see `keep_config`.
+
     Args:
       config: resolved config of the run to start or to go on with.
 
@@ -102,29 +114,59 @@ class Workdir:
       UserError: if the folder cannot be written, another process trains in
         it, or it belongs to a run with another config (`MAY_CHANGE` apart).
     """
+    self.lock()
+    try:
+      if self.config_path.exists():
+        self._check_same(config)
+      elif not self._has_checkpoints():
+        self.keep_config(config)
+    except UserError:
+      self.release()
+      raise
+
+  def lock(self) -> None:
+    """Makes the folder and keeps every other process from training in it.
+
+    Raises:
+      UserError: if the folder cannot be written or have checkpoints, or if
+        another process trains in it.
+    """
+    refuse_patterns(self.path)
     try:
       if is_remote(self.path):
         self._lock = Lease(self.path / 'lock')
         self._lock.take()
       else:
         self._take_lock()
-      if self.config_path.exists():
-        self._check_same(config)
-      else:
-        self._write_config(config)
     except UserError:
       self.release()
       raise
+
+  def keep_config(self, config: config_lib.Config) -> None:
+    """Writes `config.json` if there is none.
+
+    Raises:
+      UserError: if it cannot be written.
+    """
+    if not self.config_path.exists():
+      text = config_lib.to_json(config) + '\n'
+      atomic_file.write_text(self.config_path, text)
 
   def check_lock(self) -> None:
     """Makes sure that the folder is still this run's.
 
     Raises:
-      UserError: if another process has taken the lease of a folder in a store
-        from this one, which was cut off. A lock on this machine is never lost.
+      UserError: if the folder was removed, or begun anew by another process;
+        or if another process has taken the lease of a folder in a store from
+        this one, which was cut off.
     """
     if isinstance(self._lock, Lease):
       self._lock.check()
+    elif self._lock and not self._holds(self._lock):
+      raise UserError(
+        f'workdir {str(self.path)!r} was removed or begun anew by another '
+        'process; this run ends and writes nothing more there'
+      )
 
   def release(self) -> None:
     """Gives the lock back."""
@@ -144,10 +186,14 @@ class Workdir:
   def _take_lock(self) -> None:
     try:
       self.path.mkdir(parents=True, exist_ok=True)
-      self._lock = (self.path / 'lock').open('w')
+      # A link is not followed: what it names is not ours to write.
+      flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
+      self._lock = os.fdopen(os.open(self.path / 'lock', flags, 0o666), 'r+')
     except OSError as error:
+      is_link = error.errno == errno.ELOOP
+      reason = "its file 'lock' is a link" if is_link else error.strerror
       raise UserError(
-        f'cannot write to workdir {str(self.path)!r}: {error.strerror}'
+        f'cannot write to workdir {str(self.path)!r}: {reason}'
       ) from error
     try:
       # Released by the kernel when the process ends, however it ends.
@@ -157,10 +203,18 @@ class Workdir:
         f'another process is training in {str(self.path)!r}; wait for it or '
         'use another workdir'
       ) from error
+    self.check_lock()
 
-  def _write_config(self, config: config_lib.Config) -> None:
-    text = config_lib.to_json(config) + '\n'
-    atomic_file.write_text(self.config_path, text)
+  def _holds(self, lock: IO[str]) -> bool:
+    """Whether the file that is locked is still the one that has the name."""
+    try:
+      found = os.stat(self.path / 'lock', follow_symlinks=False)
+    except OSError:
+      return False
+    return os.path.samestat(found, os.fstat(lock.fileno()))
+
+  def _has_checkpoints(self) -> bool:
+    return self.checkpoints.is_dir() and any(self.checkpoints.iterdir())
 
   def _check_same(self, config: config_lib.Config) -> None:
     changed = [

@@ -112,7 +112,7 @@ def test_signals_save_and_the_same_command_goes_on(
   run, undisturbed, child_environment
 ):
   moments = random.Random(0)
-  for number in (signal.SIGTERM, signal.SIGINT):
+  for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
     lines = _lines(run) + moments.randint(1, 3)
     child = Child(run, child_environment)
     child.wait_for(lambda n=lines: _lines(run) > n)
@@ -122,6 +122,22 @@ def test_signals_save_and_the_same_command_goes_on(
     assert f'{number.name}: stopped after saving step' in error
     assert 'Traceback' not in error
   _ends_like(run, undisturbed, child_environment)
+
+
+@pytest.mark.slow
+def test_a_run_whose_folder_another_has_begun_anew_ends(
+  run, undisturbed, child_environment
+):
+  child = Child(run, child_environment)
+  child.wait_for(lambda: _lines(run) > 0)
+  shutil.rmtree(run)
+  run.mkdir()
+  (run / 'lock').touch()
+  code, error = child.end()
+  assert code == 2, error
+  assert 'was removed or begun anew by another process' in error
+  assert 'Traceback' not in error
+  assert [path.name for path in run.iterdir()] == ['lock']
 
 
 @pytest.mark.slow

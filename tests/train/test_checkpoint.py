@@ -1,4 +1,5 @@
 import contextlib
+import json
 import logging
 import pathlib
 import resource
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxssl.errors import UserError
 from jaxssl.parallel import modes
 from jaxssl.train.checkpoint import (
   CheckpointError,
@@ -254,6 +256,72 @@ class TestDamage:
       checkpoints.restore(ABSTRACT, step=2)
 
 
+class TestProof:
+  """What a checkpoint says of itself is compared with what is read."""
+
+  def test_flipped_bits_are_never_restored(self, copied):
+    random, found = np.random.default_rng(0), 0
+    paths = [p for p in (copied / '2/state').rglob('d/*') if p.is_file()]
+    with _opened(copied) as checkpoints:
+      for trial in range(56):
+        path = paths[trial % len(paths)]
+        good = path.read_bytes()
+        flipped = bytearray(good)
+        flipped[random.integers(len(good))] ^= 1 << random.integers(8)
+        path.write_bytes(flipped)
+        with contextlib.suppress(CheckpointError):
+          # Not all bytes of a file are of an array that is read.
+          _assert_same(checkpoints.restore(ABSTRACT, step=2).state, 2)
+          found -= 1
+        found += 1
+        path.write_bytes(good)
+    assert found > 20
+
+  def test_arrays_of_another_checkpoint(self, copied, caplog):
+    shutil.rmtree(copied / '2/state')
+    shutil.copytree(copied / '1/state', copied / '2/state')
+    with _opened(copied) as checkpoints, caplog.at_level(logging.WARNING):
+      assert checkpoints.restore_newest_readable(ABSTRACT).step == 1
+    assert 'is not what was saved' in caplog.text
+
+  def test_copied_step(self, copied, caplog):
+    shutil.copytree(copied / '1', copied / '9')
+    with _opened(copied) as checkpoints, caplog.at_level(logging.WARNING):
+      assert checkpoints.restore_newest_readable(ABSTRACT).step == 2
+      assert checkpoints.steps() == [1, 2]
+    assert 'it is the checkpoint of step 1' in caplog.text
+
+  def test_edited_description(self, copied):
+    path = copied / '2/meta/metadata'
+    path.write_text(path.read_text().replace('fingerprint', 'fingerprinT'))
+    with (
+      _opened(copied) as checkpoints,
+      pytest.raises(CheckpointError, match='description is not what was'),
+    ):
+      checkpoints.restore(ABSTRACT, step=2)
+
+  def test_earlier_versions_had_none_and_are_read_with_a_warning(
+    self, copied, caplog
+  ):
+    path = copied / '2/meta/metadata'
+    path.write_text(json.dumps(META))
+    with _opened(copied) as checkpoints, caplog.at_level(logging.WARNING):
+      restored = checkpoints.restore_newest_readable(ABSTRACT)
+    assert (restored.step, restored.meta, restored.proved) == (2, META, False)
+    _assert_same(restored.state, 2)
+    warnings = [r for r in caplog.records if r.name.startswith('jaxssl')]
+    assert ['without checksums' in r.getMessage() for r in warnings] == [True]
+
+  def test_a_shared_state_is_proved_in_its_parts(self, tmp_path, caplog):
+    shared = modes.Jit(modes.make_mesh(fsdp=None), smallest=64)
+    with _opened(tmp_path) as checkpoints:
+      checkpoints.save(1, shared.put_state(_state()), META)
+      checkpoints.wait()
+      assert checkpoints.restore(ABSTRACT).proved
+    meta = json.loads((tmp_path / '1/meta/metadata').read_text())
+    assert len(meta['proof']['arrays']['params.big']) == 8
+
+
 def _largest(directory):
   files = [p for p in directory.rglob('*') if p.is_file()]
   in_use = [p for p in files if 'd' in p.parts]
@@ -263,6 +331,15 @@ def _largest(directory):
 def _truncate_arrays(directory, size):
   path = _largest(directory)
   path.write_bytes(path.read_bytes()[:size])
+
+
+@pytest.mark.parametrize('name', ['run[1]', 'run*', 'a?/checkpoints'])
+def test_name_that_is_a_pattern_is_refused_before_anything_is_made(
+  name, tmp_path
+):
+  with pytest.raises(UserError, match='choose another name'):
+    Checkpoints(tmp_path / name)
+  assert not list(tmp_path.iterdir())
 
 
 def test_nothing_saved_yet(tmp_path):

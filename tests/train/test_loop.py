@@ -312,6 +312,21 @@ def test_changed_data_is_refused(tmp_path):
     _train(tmp_path, _job(meta={'data': 'b'}))
 
 
+@pytest.mark.parametrize(
+  ('changes', 'message'),
+  [
+    ({'seed': 8}, r'another seed \(.* -> 8\)'),
+    ({'meta': {'data': 'a', 'config': 'y'}}, r'another config \(x -> y\)'),
+  ],
+)
+def test_a_checkpoint_of_another_run_is_refused(changes, message, tmp_path):
+  first = {'meta': {'data': 'a', 'config': 'x'}}
+  _train(tmp_path, _job(num_steps=3, **first))
+  with pytest.raises(UserError, match=message):
+    _train(tmp_path, _job(**(first | changes)))
+  assert _saved_steps(tmp_path) == [3]
+
+
 def test_another_method_is_refused_and_nothing_is_lost(tmp_path):
   _train(tmp_path, _job(num_steps=3))
   with pytest.raises(UserError, match='of another method, encoder or optim'):

@@ -5,7 +5,7 @@ import pytest
 
 from jaxssl.train.preemption import StopRequest
 
-SIGNALS = [signal.SIGTERM, signal.SIGINT]
+SIGNALS = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
 
 
 @pytest.mark.parametrize('number', SIGNALS)
@@ -30,6 +30,23 @@ def test_second_signal_has_its_usual_effect():
     os.kill(os.getpid(), signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
       os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_closed_terminal_may_say_so_twice():
+  with StopRequest() as stop:
+    for _ in range(2):
+      os.kill(os.getpid(), signal.SIGHUP)
+    assert stop.requested == 'SIGHUP'
+
+
+def test_nohup_is_heeded():
+  before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+  try:
+    with StopRequest() as stop:
+      os.kill(os.getpid(), signal.SIGHUP)
+      assert stop.requested is None
+  finally:
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.parametrize('number', SIGNALS)

@@ -1,6 +1,7 @@
 import logging
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import pytest
 
 import jaxssl
 from jaxssl.errors import UserError
-from jaxssl.train.workdir import Workdir
+from jaxssl.train.workdir import Workdir, fixed_part
 
 REPOSITORY = pathlib.Path(jaxssl.__file__).parent.parent
 DATA = {'data': {'name': 'digits'}}
@@ -55,6 +56,66 @@ def test_two_runs_in_one_process(tmp_path):
     Workdir(tmp_path).claim(CONFIG)
   first.release()
   _claimed(tmp_path).release()
+
+
+def _lose(path):
+  shutil.rmtree(path)
+
+
+def _begin_anew(path):
+  shutil.rmtree(path)
+  path.mkdir()
+  (path / 'lock').touch()
+
+
+def _replace_lock(path):
+  (path / 'lock').unlink()
+  (path / 'lock').touch()
+
+
+@pytest.mark.parametrize('harm', [_lose, _begin_anew, _replace_lock])
+def test_a_folder_that_is_of_another_run_now_is_noticed(harm, tmp_path):
+  workdir = _claimed(tmp_path / 'run')
+  workdir.check_lock()
+  harm(tmp_path / 'run')
+  with pytest.raises(UserError, match='was removed or begun anew'):
+    workdir.check_lock()
+  workdir.release()
+
+
+def test_a_lock_that_is_a_link_is_not_followed(tmp_path):
+  (tmp_path / 'precious').write_text('text')
+  (tmp_path / 'run').mkdir()
+  (tmp_path / 'run' / 'lock').symlink_to(tmp_path / 'precious')
+  with pytest.raises(UserError, match="'lock' is a link"):
+    Workdir(tmp_path / 'run').claim(CONFIG)
+  assert (tmp_path / 'precious').read_text() == 'text'
+
+
+def test_a_lock_is_not_emptied(tmp_path):
+  (tmp_path / 'lock').write_text('text')
+  _claimed(tmp_path).release()
+  assert (tmp_path / 'lock').read_text() == 'text'
+
+
+def test_a_name_that_is_a_pattern_is_refused_before_anything_is_made(tmp_path):
+  with pytest.raises(UserError, match=r'with \[ in its path'):
+    Workdir(tmp_path / 'run[1]').claim(CONFIG)
+  assert not list(tmp_path.iterdir())
+
+
+def test_a_lost_config_is_written_again_only_when_it_is_proved(tmp_path):
+  (tmp_path / 'checkpoints' / '6').mkdir(parents=True)
+  workdir = _claimed(tmp_path)
+  assert not workdir.config_path.exists()
+  workdir.keep_config(CONFIG)
+  assert workdir.read_config() == CONFIG
+  workdir.release()
+
+
+def test_what_may_change_is_no_part_of_what_a_checkpoint_is_of():
+  config = {'seed': 0, 'train': {'steps': 10, 'keep': 3, 'mode': 'jit'}}
+  assert fixed_part(config) == {'seed': 0, 'train': {'steps': 10}}
 
 
 HOLD = """
