@@ -12,6 +12,8 @@ need, each a well-kept library of the field:
 * `gcs`: what reads and writes `gs://` (Orbax asks google-cloud-storage).
 * `text`: the library `tokenizers`, and ftfy, with which CLIP cleans captions,
   for image-text methods.
+* `tpu`, `cuda`: JAX for them. Either also holds the compiler, with which
+  `jaxssl plan` works where no such chip is.
 * `test`: what `./launch/test.sh` needs. `reference`: PyTorch and friends, which
   some tests compare with; see CONTRIBUTING.md for how they install on a CPU.
 """

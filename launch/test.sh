@@ -5,7 +5,9 @@
 #   ./launch/test.sh tests/models -k vit     arguments go to pytest
 #   REFERENCE=1 ./launch/test.sh      also installs PyTorch, timm, torchvision,
 #                                     lightly, transformers and open_clip, which
-#                                     some tests compare with
+#                                     some tests compare with, and XLA's compiler
+#                                     for GPUs (1.4 GiB, most of it cuDNN; no GPU
+#                                     is needed)
 #   FULL=1 ./launch/test.sh           every method on 1, 2 and 8 devices, jit and
 #                                     pmap (otherwise jit on 8 and pmap on 2)
 set -euo pipefail
@@ -26,6 +28,7 @@ if [ "${REFERENCE:-0}" = 1 ]; then
     pyyaml tqdm requests huggingface_hub lightly_utils aenum \
     pytorch_lightning torchmetrics hydra-core einops \
     regex tokenizers safetensors typer
+  install_gpu_compiler
 fi
 
 .venv/bin/ruff check .

@@ -18,7 +18,7 @@ from jax.sharding import SingleDeviceSharding
 
 from benchmarks.report import rows
 from jaxssl import models
-from jaxssl.planning import compiled
+from jaxssl.planning import tpu
 from jaxssl.planning.flops import matmul_flops
 
 ENCODERS = ('vit_s16', 'vit_b16', 'resnet50')
@@ -52,7 +52,7 @@ def cost(
 
 def all_rows(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
   """Yields a row for every encoder and policy."""
-  chip = compiled.devices_of(arguments.topology)[0]
+  chip = tpu.slice_of(arguments.topology).devices[0]
   for name in arguments.encoders:
     kept, plain = cost(name, False, arguments.batch_size, chip)
     for policy in ('dots', 'full'):

@@ -21,7 +21,8 @@ import jax
 
 from benchmarks.report import rows
 from jaxssl import build
-from jaxssl.planning import abstract, compiled
+from jaxssl.planning import abstract, compiled, tpu
+from jaxssl.planning.target import Target
 
 ENCODERS = ('vit_l16', 'vit_h14', 'vit_g14')
 GIB = 2**30
@@ -62,10 +63,10 @@ def state_row(encoder: str, batch_size: int, count: int) -> dict[str, Any]:
   return _row(f'state/{encoder}/{count}', shared, whole, f'batch {batch_size}')
 
 
-def step_row(encoder: str, batch_size: int, devices: list) -> dict[str, Any]:
+def step_row(encoder: str, batch_size: int, target: Target) -> dict[str, Any]:
   """Compiles the step both ways."""
   shared, whole = (
-    compiled.compile_step(make_plan(encoder, batch_size, fsdp), devices)
+    compiled.compile_step(make_plan(encoder, batch_size, fsdp), target)
     for fsdp in (None, 1)
   )
   parts = {
@@ -73,7 +74,7 @@ def step_row(encoder: str, batch_size: int, devices: list) -> dict[str, Any]:
     for name, report in (('shared', shared), ('whole', whole))
   }
   return _row(
-    f'step/{encoder}/{len(devices)}',
+    f'step/{encoder}/{target.num_chips}',
     shared.needed / GIB,
     whole.needed / GIB,
     f'batch {batch_size}; {json.dumps(parts)}',
@@ -98,10 +99,10 @@ def _rows(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
       for count in (8, 16):
         yield state_row(encoder, arguments.batch_size, count)
       continue
-    devices = jax.devices()
+    target = Target(name='cpu', devices=tuple(jax.devices()))
     if arguments.topology:
-      devices = compiled.devices_of(arguments.topology)
-    yield step_row(encoder, arguments.batch_size, devices)
+      target = tpu.slice_of(arguments.topology)
+    yield step_row(encoder, arguments.batch_size, target)
 
 
 def main() -> None:

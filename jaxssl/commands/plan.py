@@ -15,7 +15,7 @@ from jaxssl import atomic_file
 from jaxssl import config as config_lib
 from jaxssl.commands import configs, targets
 from jaxssl.errors import UserError
-from jaxssl.planning import abstract, chips, compiled, flops
+from jaxssl.planning import abstract, chips, compiled, flops, tpu
 
 IMAGENET = 1_281_167
 _GIB = 2.0**30
@@ -98,12 +98,12 @@ def _found(
     measured: dict[str, Any] = {}
   else:
     chip = chips.tpu_of(arguments.topology)
-    devices = compiled.devices_of(arguments.topology)
-    planned, count = plan(), len(devices)
+    target = tpu.slice_of(arguments.topology)
+    planned, count = plan(), target.num_chips
 
     @functools.cache
     def report(rows: int) -> compiled.Report:
-      return compiled.compile_step(plan(rows), devices)
+      return compiled.compile_step(plan(rows), target)
 
     start = planned.run.train.batch_size
     measured = _of_report(report(start), chip)

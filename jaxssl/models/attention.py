@@ -1,5 +1,8 @@
 """Multi-head attention with timm's fused projections."""
 
+from collections.abc import Callable
+import functools
+
 from flax import linen as nn
 from flax.typing import Dtype
 import jax
@@ -8,35 +11,8 @@ import jax.numpy as jnp
 from jaxssl.models.layer_norm import LayerNorm
 from jaxssl.models.mlp import MLP, Deviations, dense
 
-
-def implementation(
-  q: jax.Array, backend: str, *, has_bias: bool = False
-) -> str | None:
-  """Returns which kernel `jax.nn.dot_product_attention` should run.
-
-  cuDNN's fused attention takes half precision and head widths that are
-  multiples of 8 up to 128 (Ampere's limit). JAX never chooses it by itself.
-  A learned bias or a mask goes through XLA: cuDNN turns a mask into a bias, and
-  restricts the gradient of a bias.
-
-  Args:
-    q: queries [b, T, heads, d].
-    backend: `jax.default_backend()`.
-    has_bias: whether there is a bias or a mask (a causal one is no matter).
-
-  Returns:
-    'cudnn', or None for XLA.
-  """
-  _, length, _, width = q.shape
-  fits = (
-    backend == 'gpu'
-    and q.dtype in (jnp.bfloat16, jnp.float16)
-    and width % 8 == 0
-    and width <= 128
-    and length > 1  # one query has nothing to fuse
-    and not has_bias
-  )
-  return 'cudnn' if fits else None
+# cuDNN's kernels take whole groups of so many tokens.
+_GROUP = 8
 
 
 def attend(
@@ -50,6 +26,9 @@ def attend(
 ) -> jax.Array:
   """Computes `softmax(q k^T / sqrt(d) + bias) v`, softmax in float32.
 
+  What is compiled for an NVIDIA GPU, wherever that happens, runs cuDNN's fused
+  kernels if `fits_cudnn`; they round `bias` to the type of `q`.
+
   Args:
     q: [b, T, heads, d].
     k: [b, S, heads, d].
@@ -61,12 +40,98 @@ def attend(
   Returns:
     [b, T, heads * d].
   """
-  has_bias = bias is not None or mask is not None
-  kernel = implementation(q, jax.default_backend(), has_bias=has_bias)
-  out = jax.nn.dot_product_attention(
-    q, k, v, bias, mask, is_causal=causal, implementation=kernel
-  )
+  plain = functools.partial(jax.nn.dot_product_attention, is_causal=causal)
+  if fits_cudnn(q) and has_cudnn():
+    kernel = functools.partial(plain, implementation='cudnn')
+    fused = functools.partial(in_groups, kernel)
+    out = jax.lax.platform_dependent(
+      q, k, v, bias, mask, cuda=fused, default=plain
+    )
+  else:
+    out = plain(q, k, v, bias, mask)
   return out.reshape(*out.shape[:2], -1)
+
+
+def fits_cudnn(q: jax.Array) -> bool:
+  """Returns whether cuDNN has a fused kernel for these queries.
+
+  It takes half precision and head widths that are multiples of 8 up to 128
+  (Ampere's limit). A single query has nothing to fuse.
+
+  Args:
+    q: [b, T, heads, d].
+  """
+  _, length, _, width = q.shape
+  half = q.dtype in (jnp.bfloat16, jnp.float16)
+  return half and length > 1 and width % 8 == 0 and width <= 128
+
+
+@functools.cache
+def has_cudnn() -> bool:
+  """Returns whether JAX can trace cuDNN's attention here.
+
+  It asks for cuDNN's version, so both cuDNN and JAX's CUDA plugin must be
+  installed, as they are wherever JAX runs on an NVIDIA GPU. A GPU is not
+  needed.
+  """
+  x = jax.ShapeDtypeStruct((1, _GROUP, 1, 8), jnp.bfloat16)
+  trace = functools.partial(
+    jax.nn.dot_product_attention, implementation='cudnn'
+  )
+  try:
+    jax.eval_shape(trace, x, x, x)
+  except RuntimeError:
+    return False
+  return True
+
+
+def in_groups(
+  kernel: Callable[..., jax.Array],
+  q: jax.Array,
+  k: jax.Array,
+  v: jax.Array,
+  bias: jax.Array | None = None,
+  mask: jax.Array | None = None,
+) -> jax.Array:
+  """Calls an attention kernel with numbers of tokens that are multiples of 8.
+
+  `jax.nn.dot_product_attention` refuses to differentiate cuDNN's attention for
+  odd numbers, such as the 197 of a class token and 14 x 14 patches, and cuDNN
+  works on whole groups. The kernel is told how many tokens are real; what it
+  returns for others is dropped, and so are their gradients.
+
+  Args:
+    kernel: called as `jax.nn.dot_product_attention`.
+    q: [b, T, heads, d].
+    k: [b, S, heads, d].
+    v: [b, S, heads, d].
+    bias: [1, heads, T, S], or None.
+    mask: bool [b, 1, 1, S], or None.
+
+  Returns:
+    [b, T, heads, d].
+  """
+  (b, queries), keys = q.shape[:2], k.shape[1]
+  if bias is not None:
+    bias = _fill(_fill(bias.astype(q.dtype), axis=2), axis=3)
+  if mask is not None:
+    mask = jnp.broadcast_to(mask, (b, 1, queries, keys))
+    mask = _fill(_fill(mask, axis=2), axis=3)
+  lengths = {}
+  if queries % _GROUP or keys % _GROUP:
+    lengths = {
+      'query_seq_lengths': jnp.full(b, queries, jnp.int32),
+      'key_value_seq_lengths': jnp.full(b, keys, jnp.int32),
+    }
+  q, k, v = (_fill(x, axis=1) for x in (q, k, v))
+  return kernel(q, k, v, bias, mask, **lengths)[:, :queries]
+
+
+def _fill(x: jax.Array, *, axis: int) -> jax.Array:
+  """Appends zeros up to whole groups."""
+  missing = [(0, 0)] * x.ndim
+  missing[axis] = (0, -x.shape[axis] % _GROUP)
+  return jnp.pad(x, missing)
 
 
 class SelfAttention(nn.Module):

@@ -16,29 +16,32 @@ class Chip:
   """One accelerator, as JAX sees it: one device.
 
   Attributes:
-    memory: bytes of its own memory.
+    memory: bytes of its own memory; of a GPU, those that a program can have.
     flops: peak rate in bfloat16, a second.
+    bandwidth: bytes that it moves to and from this memory, a second.
     cores: of a TPU; two work as one device ("megacore").
   """
 
   memory: float
   flops: float
+  bandwidth: float
   cores: int = 1
 
 
 TPUS = {
-  'v4': Chip(32 * GIB, 275e12, cores=2),
-  'v5e': Chip(16 * GIB, 197e12),
-  'v5p': Chip(95 * GIB, 459e12, cores=2),
-  'v6e': Chip(32 * GIB, 918e12),
+  'v4': Chip(32 * GIB, 275e12, 1.2e12, cores=2),
+  'v5e': Chip(16 * GIB, 197e12, 0.819e12),
+  'v5p': Chip(95 * GIB, 459e12, 2.765e12, cores=2),
+  'v6e': Chip(32 * GIB, 918e12, 1.64e12),
   # Half of a chip of 192 GiB and 2307 TFLOP/s: each of its two cores is a
   # device with a memory of its own.
-  'tpu7x': Chip(96 * GIB, 1153.5e12),
+  'tpu7x': Chip(96 * GIB, 1153.5e12, 3.69e12),
 }
 GPUS = {
-  'a100': Chip(80 * GIB, 312e12),
-  'h100': Chip(80 * GIB, 989e12),
-  'h200': Chip(141 * GIB, 989e12),
+  'a100': Chip(79 * GIB, 312e12, 2.039e12),
+  'h100': Chip(79 * GIB, 989e12, 3.35e12),
+  'h200': Chip(139 * GIB, 989e12, 4.8e12),
+  'b200': Chip(178 * GIB, 2250e12, 7.7e12),
 }
 
 

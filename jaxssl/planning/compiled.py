@@ -1,26 +1,23 @@
-"""Compiles a training step for TPUs that are not there.
+"""Compiles a training step for chips that are not there.
 
-libtpu (`pip install "jaxssl[tpu]"`) holds the compiler; it needs no TPU. What
-comes out is what a TPU would run, and its memory; how fast it would run is not
-known from it.
+What comes out is what they would run, and its memory; how fast it would run is
+not known from it.
 """
 
 import dataclasses
-import importlib.util
-import os
 import re
 import time
 from typing import Any
 
 import jax
-from jax.experimental import topologies
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from jaxssl.errors import UserError
 from jaxssl.parallel import modes, rules
-from jaxssl.planning import chips, traffic
+from jaxssl.planning import traffic
 from jaxssl.planning.abstract import Plan
+from jaxssl.planning.target import Target
 
 _SIZE = r'([0-9.]+)([KMGT]?)'
 # The compiler has two ways to say it.
@@ -35,11 +32,12 @@ class Report:
   """What the compiler says of one chip.
 
   Attributes:
-    num_chips: chips of the slice.
+    num_chips: chips that were compiled for.
     seconds: that tracing and compiling took.
-    memory: bytes by kind; empty where it does not fit.
+    memory: bytes by kind; empty where compilation failed for want of it.
     needed: bytes in all.
-    limit: bytes that the compiler may use; None where it fits.
+    limit: bytes that the program may use; None where only the compiler knows.
+    fits: whether the program does with them.
     flops: operations of the compiled program, recomputation included.
     collectives: bytes that each kind of collective brings to a chip in a step;
       see `traffic.collective_bytes`.
@@ -49,98 +47,63 @@ class Report:
   seconds: float
   memory: dict[str, float]
   needed: float
+  fits: bool
   limit: float | None = None
   flops: float | None = None
   collectives: dict[str, float] = dataclasses.field(default_factory=dict)
 
-  @property
-  def fits(self) -> bool:
-    """Whether the step fits into the memory of a chip."""
-    return self.limit is None
 
-
-def devices_of(topology: str) -> list[Any]:
-  """Returns compile-only devices of a slice such as `'v5e:4x4'`.
-
-  Raises:
-    UserError: if libtpu is not installed, or if it knows no such slice.
-  """
-  options: dict[str, Any] = {'chips_per_host_bounds': _host_bounds(topology)}
-  if chips.tpu_of(topology).cores == 2:
-    # A TPU that is there does so by itself; here v4 would be a device a core.
-    options['chip_config_name'] = 'megacore'
-  # Else it looks for the metadata of a machine that has TPUs, for minutes.
-  os.environ.setdefault('TPU_SKIP_MDS_QUERY', '1')
-  # Nor does it need a chip, of which else one process at a time is allowed.
-  os.environ.setdefault('ALLOW_MULTIPLE_LIBTPU_LOAD', '1')
-  try:
-    found = topologies.get_topology_desc(
-      platform='tpu', topology_name=topology, **options
-    )
-  except Exception as error:  # of many types
-    raise UserError(f'{topology}: {_why_not(error)}') from error
-  return list(found.devices)
-
-
-def _host_bounds(topology: str) -> list[int]:
-  """Returns the chips of a host along each side of the slice.
-
-  Left to itself, the compiler of some releases takes 2 x 2 chips for a host of
-  any slice, and refuses those that have only one chip along a side.
-  """
-  sides = [int(side) for side in topology.partition(':')[2].split('x')]
-  return [min(side, 2) for side in sides[:2]] + [1]
-
-
-def _why_not(error: Exception) -> str:
-  if importlib.util.find_spec('libtpu') is None:
-    return 'there is no compiler for TPUs; pip install "jaxssl[tpu]"'
-  first = str(error).splitlines()[0]
-  return f'libtpu refuses it ({first}); give a slice that exists'
-
-
-def compile_step(plan: Plan, devices: list[Any]) -> Report:
+def compile_step(plan: Plan, target: Target) -> Report:
   """Compiles the step, rows and state placed as the compile mode would.
 
   Args:
     plan: what to compile; its compile mode counts.
-    devices: of `devices_of`.
+    target: what to compile for.
 
   Raises:
     UserError: if the batch cannot be spread evenly, or the state not shared.
   """
-  rows = plan.run.train.batch_size
-  if rows % len(devices):
-    raise UserError(
-      f'a batch of {rows} cannot be spread over {len(devices)} chips'
-    )
-  mode = modes.Jit(modes.make_mesh(devices, fsdp=plan.fsdp))
-  state = mode.target(plan.state)
-  batch = _placed(plan.batch, NamedSharding(mode.mesh, modes.ROWS))
   start = time.perf_counter()
-  lowered = _jitted(plan, mode).lower(state, batch)
+  lowered = lower_step(plan, target)
   try:
-    compiled = lowered.compile()
+    compiled = lowered.compile(compiler_options=target.options)
   except jax.errors.JaxRuntimeError as error:
     found = _TOO_MUCH.search(str(error))
     if not found:
       raise
     return Report(
-      num_chips=len(devices),
+      num_chips=target.num_chips,
       seconds=time.perf_counter() - start,
       memory={},
       needed=_in_bytes(*found.group(1, 2)),
       limit=_in_bytes(*found.group(3, 4)),
+      fits=False,
     )
   memory = _memory(compiled.memory_analysis())
+  needed, costs = sum(memory.values()), compiled.cost_analysis() or {}
   return Report(
-    num_chips=len(devices),
+    num_chips=target.num_chips,
     seconds=time.perf_counter() - start,
     memory=memory,
-    needed=sum(memory.values()),
-    flops=compiled.cost_analysis().get('flops'),
+    needed=needed,
+    limit=target.limit,
+    fits=target.limit is None or needed <= target.limit,
+    flops=costs.get('flops'),
     collectives=traffic.collective_bytes(compiled.as_text()),
   )
+
+
+def lower_step(plan: Plan, target: Target) -> jax.stages.Lowered:
+  """Returns the step as the compiler gets it; see `compile_step`."""
+  rows = plan.run.train.batch_size
+  if rows % target.num_chips:
+    raise UserError(
+      f'a batch of {rows} cannot be spread over {target.num_chips} chips'
+    )
+  mode = modes.Jit(modes.make_mesh(list(target.devices), fsdp=plan.fsdp))
+  state = mode.target(plan.state)
+  batch = _placed(plan.batch, NamedSharding(mode.mesh, modes.ROWS))
+  return _jitted(plan, mode).lower(state, batch)
 
 
 def state_bytes(plan: Plan, num_chips: int) -> int:

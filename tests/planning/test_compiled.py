@@ -5,7 +5,7 @@ import pytest
 
 from jaxssl import build, errors
 from jaxssl import config as config_lib
-from jaxssl.planning import abstract, compiled
+from jaxssl.planning import abstract, compiled, target, tpu
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -61,7 +61,7 @@ with_libtpu = pytest.mark.skipif(
   'topology', ['v4:2x2x1', 'v5e:2x2', 'v5p:2x2x1', 'v6e:2x2']
 )
 def test_a_device_is_a_chip(topology):
-  assert len(compiled.devices_of(topology)) == 4
+  assert tpu.slice_of(topology).num_chips == 4
 
 
 @with_libtpu
@@ -80,13 +80,13 @@ def test_a_device_is_a_chip(topology):
   ],
 )
 def test_slices_of_one_chip_and_devices_of_half_a_chip(topology, devices):
-  assert len(compiled.devices_of(topology)) == devices
+  assert len(tpu.slice_of(topology)) == devices
 
 
 @with_libtpu
 def test_a_slice_that_is_none_is_refused_without_blaming_the_installation():
   with pytest.raises(errors.UserError, match=r'v5e:3x1: libtpu refuses') as e:
-    compiled.devices_of('v5e:3x1')
+    tpu.slice_of('v5e:3x1')
   assert 'pip install' not in str(e.value)
 
 
@@ -94,10 +94,10 @@ def test_a_missing_compiler_is_named(monkeypatch):
   def fail(**options):
     raise RuntimeError('no plugin')
 
-  monkeypatch.setattr(compiled.topologies, 'get_topology_desc', fail)
-  monkeypatch.setattr(compiled.importlib.util, 'find_spec', lambda name: None)
+  monkeypatch.setattr(tpu.topologies, 'get_topology_desc', fail)
+  monkeypatch.setattr(tpu.importlib.util, 'find_spec', lambda name: None)
   with pytest.raises(errors.UserError, match=r'pip install "jaxssl\[tpu\]"'):
-    compiled.devices_of('v5e:2x2')
+    tpu.slice_of('v5e:2x2')
 
 
 @with_libtpu
@@ -120,8 +120,7 @@ def test_small_configs_compile_for_a_slice(mode, fsdp, chunk, collective):
     '--config.head.out_dim=8192',
     '--config.train.batch_size=16',
   )
-  devices = compiled.devices_of('v5e:2x2')
-  report = compiled.compile_step(plan, devices)
+  report = compiled.compile_step(plan, tpu.slice_of('v5e:2x2'))
   assert report.num_chips == 4
   assert report.fits
   assert 0 < report.needed < 2**30
@@ -156,5 +155,6 @@ def test_devices_of_pmap_share_nothing():
 
 def test_batch_must_spread_evenly():
   plan = make_plan('quickstart', '--config.train.batch_size=6')
+  four = target.Target(name='v5e:2x2', devices=(None,) * 4)
   with pytest.raises(errors.UserError, match='4 chips'):
-    compiled.compile_step(plan, [None] * 4)
+    compiled.compile_step(plan, four)

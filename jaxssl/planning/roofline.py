@@ -1,0 +1,60 @@
+"""The least time that a compiled step needs on a chip.
+
+The roofline model (Williams, Waterman and Patterson, 2009): a kernel takes at
+least the time to move its bytes at the full rate of the memory, and at least
+the time to compute its products at the peak rate. No kernel reaches both, and
+caches, launches and the network between chips are left out, so that real steps
+are slower; only where a cache keeps what the next kernel reads, a kernel can be
+faster than its bound.
+"""
+
+from collections.abc import Sequence
+import dataclasses
+
+from jaxssl.planning.chips import Chip
+from jaxssl.planning.kernels import Kernel
+
+
+@dataclasses.dataclass(frozen=True)
+class Roofline:
+  """Sums over the kernels of a step on one chip.
+
+  Attributes:
+    num_kernels: how many run.
+    bytes: that they move.
+    flops: of their products.
+    seconds: the larger of both times of each kernel, added up.
+    heaviest: kernels and their seconds, most first.
+  """
+
+  num_kernels: int
+  bytes: float
+  flops: float
+  seconds: float
+  heaviest: tuple[tuple[Kernel, float], ...]
+
+
+def roofline(
+  kernels: Sequence[Kernel], chip: Chip, *, count: int = 10
+) -> Roofline:
+  """Returns the bound of a step.
+
+  Args:
+    kernels: of the step.
+    chip: that they run on.
+    count: how many of the heaviest to name.
+  """
+  timed = [(each, _seconds(each, chip)) for each in kernels]
+  timed.sort(key=lambda pair: -pair[1])
+  return Roofline(
+    num_kernels=sum(each.times for each in kernels),
+    bytes=sum(each.times * each.bytes for each in kernels),
+    flops=sum(each.times * each.flops for each in kernels),
+    seconds=sum(seconds for _, seconds in timed),
+    heaviest=tuple(timed[:count]),
+  )
+
+
+def _seconds(kernel: Kernel, chip: Chip) -> float:
+  once = max(kernel.bytes / chip.bandwidth, kernel.flops / chip.flops)
+  return kernel.times * once

@@ -1,0 +1,58 @@
+"""The recipes of `configs/`, as published but for depth, width and batch."""
+
+import pathlib
+
+from jaxssl import build
+from jaxssl import config as config_lib
+from jaxssl.planning import abstract
+from tests.tiny_tokenizer import tiny_tokenizer
+
+CONFIGS = pathlib.Path(__file__).resolve().parents[2] / 'configs'
+# Heads 64 wide, numbers of tokens as published.
+_VIT = ('encoder.depth=1', 'encoder.dim=64', 'encoder.num_heads=1')
+_TEXT = (
+  'text_encoder.depth=1',
+  'text_encoder.dim=64',
+  'text_encoder.num_heads=1',
+)
+_RESNET = ('encoder.depth=18', 'encoder.width=0.125')
+_PAIRS = (*_VIT, *_TEXT, 'method.chunk=2')
+RECIPES = {
+  'beit_vit_b16_imagenet': _VIT,
+  'clip_lit_vit_b16_tar': (*_VIT, *_TEXT, 'head.out_dim=64'),
+  'clip_vit_b32_tar': _PAIRS,
+  'colorization_resnet50_imagenet': _RESNET,
+  'dino_vit_s16_imagenet': (*_VIT, 'head.out_dim=256', 'head.hidden_dim=64'),
+  'dvae_imagenet': ('encoder.width=8', 'encoder.vocab_size=128'),
+  'jigsaw_resnet50_imagenet': _RESNET,
+  'mae_vit_b16_imagenet': (
+    *_VIT,
+    'method.decoder_depth=1',
+    'method.decoder_dim=64',
+    'method.decoder_heads=1',
+  ),
+  'moco_v1_resnet50_imagenet': (*_RESNET, 'method.queue_size=256'),
+  'moco_v2_resnet50_imagenet': (*_RESNET, 'method.queue_size=256'),
+  'moco_v3_vit_s16_imagenet': (*_VIT, 'head.hidden_dim=64'),
+  'relative_patch_resnet50_imagenet': _RESNET,
+  'rotation_resnet50_imagenet': _RESNET,
+  'siglip_vit_b16_tar': _PAIRS,
+  'simclr_resnet50_imagenet': _RESNET,
+  'simclr_vit_s16_folder': _VIT,
+}
+
+
+def plan(name: str, *overrides: str, batch_size: int = 16) -> abstract.Plan:
+  """Returns the step of a recipe, made small.
+
+  Args:
+    name: a key of `RECIPES`.
+    *overrides: more of them, without `--config.`.
+    batch_size: rows of the global batch.
+  """
+  if name.startswith('beit'):
+    overrides += (f'method.tokenizer={tiny_tokenizer()}',)
+  config = build.complete(config_lib.load_file(str(CONFIGS / f'{name}.py')))
+  flags = [f'--config.{each}' for each in (*RECIPES[name], *overrides)]
+  config = config_lib.apply_overrides(config, config_lib.parse_overrides(flags))
+  return abstract.plan(config, batch_size=batch_size, num_examples=100_000)

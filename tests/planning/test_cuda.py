@@ -1,0 +1,88 @@
+import os
+import re
+
+import jax
+import pytest
+
+from jaxssl import errors
+from jaxssl.parallel import modes
+from jaxssl.planning import chips, compiled, cuda
+from tests.planning import small_recipes
+
+with_compiler = pytest.mark.skipif(
+  not cuda.has_compiler(),
+  reason='the compiler for GPUs is not installed: pip install "jaxssl[cuda]"',
+)
+RECIPES = sorted(small_recipes.RECIPES)
+MODES = {
+  'jit': ('train.mode=jit', 'train.fsdp=8'),
+  'pmap': ('train.mode=pmap',),
+}
+# Half a minute each on one core; the others are lowered only.
+COMPILED = {
+  'beit_vit_b16_imagenet': 'jit',  # a bias on the logits
+  'clip_vit_b32_tar': 'pmap',  # 50 and, causal, 77 tokens; the ring
+  'mae_vit_b16_imagenet': 'jit',  # 50 and 197 tokens
+  'simclr_vit_s16_folder': 'pmap',
+}
+if os.environ.get('FULL') == '1':
+  COMPILED = dict.fromkeys(RECIPES, 'jit')
+
+
+def test_every_card_is_described():
+  assert set(cuda.CARDS) == set(chips.GPUS)
+  for name in cuda.CARDS:
+    text = cuda.description(name)
+    assert text.count('{') == text.count('}')
+
+
+def test_an_unknown_card_is_a_user_error():
+  with pytest.raises(errors.UserError, match="did you mean 'h100'"):
+    cuda.cards('h10', 1)
+
+
+def test_without_the_compiler_the_user_is_told(monkeypatch):
+  monkeypatch.setattr(cuda, 'has_compiler', lambda: False)
+  with pytest.raises(errors.UserError, match=r'jaxssl\[cuda\]'):
+    cuda.cards('h100', 1)
+
+
+@with_compiler
+@pytest.mark.parametrize('name', sorted(cuda.CARDS))
+def test_cards_are_devices(name):
+  target = cuda.cards(name, 8)
+  assert target.num_chips == 8
+  assert {device.platform for device in target.devices} == {'gpu'}
+  modes.make_mesh(list(target.devices), fsdp=4)
+
+
+@with_compiler
+@pytest.mark.parametrize('mode', MODES)
+@pytest.mark.parametrize('name', RECIPES)
+def test_every_recipe_is_traced_for_gpus(name, mode):
+  plan = small_recipes.plan(name, *MODES[mode])
+  text = compiled.lower_step(plan, cuda.cards('h100', 8)).as_text()
+  # In the global view the compiler calls back for its part of the batch.
+  kernels = re.findall(r'@(__cudnn\$fmha\w+|CustomSPMDPartitioning)', text)
+  assert (len(kernels) >= 2) == ('vit' in name)
+
+
+@with_compiler
+@pytest.mark.parametrize(('name', 'mode'), COMPILED.items())
+def test_recipes_compile_for_gpus(name, mode):
+  plan = small_recipes.plan(name, *MODES[mode])
+  report = compiled.compile_step(plan, cuda.cards('h100', 8))
+  assert report.fits
+  assert report.collectives['all-reduce'] > 0
+  if 'clip' in name:
+    assert report.collectives['collective-permute'] > 0
+  assert 0 < report.needed < 2**30
+
+
+@with_compiler
+def test_the_target_decides_about_attention_not_this_machine():
+  # The same function, traced once, for what it is compiled for.
+  assert jax.default_backend() == 'cpu'
+  plan = small_recipes.plan('simclr_vit_s16_folder')
+  cpu = modes.make_mode('jit', num_devices=1).compile(plan.step)
+  assert '__cudnn' not in cpu.lower(plan.state, plan.batch).as_text()
