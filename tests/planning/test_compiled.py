@@ -80,7 +80,7 @@ def test_a_device_is_a_chip(topology):
   ],
 )
 def test_slices_of_one_chip_and_devices_of_half_a_chip(topology, devices):
-  assert len(tpu.slice_of(topology)) == devices
+  assert tpu.slice_of(topology).num_chips == devices
 
 
 @with_libtpu
