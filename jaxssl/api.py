@@ -16,6 +16,7 @@ import jax
 import optax
 
 from jaxssl import data
+from jaxssl.augment.preprocessing import usual
 from jaxssl.augment.view import Augment
 from jaxssl.evals.features import Features, encode_fn, extract
 from jaxssl.methods.base import Method, PyTree
@@ -135,7 +136,9 @@ def embed(
     pretrained.encoder, pretrained.variables, pretrained.normalize
   )
   batches = data.eval_batches(
-    source, batch_size=batch_size, image_size=pretrained.image_size
+    source,
+    batch_size=batch_size,
+    preprocessing=usual(pretrained.image_size),
   )
   return extract(encode, batches, class_names=source.class_names or ())
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from jaxssl import data, models
 from jaxssl.augment.crop_spec import CropSpec
+from jaxssl.augment.preprocessing import Preprocessing, usual
 from jaxssl.augment.recipes import RECIPES
 from jaxssl.config import Config, same_type, to_plain
 from jaxssl.errors import UserError, unknown
@@ -134,8 +135,11 @@ class Eval:
     k: neighbours of the online kNN.
     limit: at most so many images of each split.
     batch_size: images a forward pass.
-    crop_fraction: part of the picture that the centre crop keeps; by default
-      0.875, or 1 for pictures of at most 64 pixels.
+    crop_fraction: share of the resized shorter side that the centre crop
+      keeps; by default 1 for a method with texts (as openai/CLIP and open_clip)
+      and for pictures of at most 64 pixels, else 0.875.
+    resize: `'shortest'` or `'squash'`, see `augment.preprocessing`.
+    interpolation: Pillow's filter that resizes, for example `'bilinear'`.
   """
 
   steps: int = 1000
@@ -146,6 +150,8 @@ class Eval:
   limit: int = 10000
   batch_size: int = 256
   crop_fraction: float | None = None
+  resize: str = 'shortest'
+  interpolation: str = 'bicubic'
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -156,6 +162,7 @@ class Run:
     config: the complete config.
     encoder: what evaluation sees.
     learner: what is trained, and how.
+    preprocessing: how evaluation prepares pictures, during training and after.
     learning_rate: step -> value.
     mode: compile mode.
     source: what is trained on.
@@ -171,6 +178,7 @@ class Run:
   config: Config
   encoder: nn.Module
   learner: Learner
+  preprocessing: Preprocessing
   learning_rate: Schedule
   mode: Mode
   source: Any
@@ -185,7 +193,7 @@ class Run:
   @property
   def eval_image_size(self) -> int:
     """Side of the pictures that the encoder is evaluated on."""
-    return self.eval.image_size or self.input.image_size
+    return self.preprocessing.image_size
 
   @property
   def host_crops(self) -> tuple[CropSpec, ...]:
@@ -268,14 +276,18 @@ def build(config: Config, source: Any = None) -> Run:
   learning_rate, tx = _build_optimizer(
     config['optim'], resolve, train.batch_size
   )
+  augment = build_augment(config)
   return Run(
     config=config,
     encoder=encoder,
     learner=Learner(
       method=method,
-      augment=build_augment(config),
+      augment=augment,
       tx=tx,
       micro_batches=train.micro_batches,
+    ),
+    preprocessing=_build_preprocessing(
+      evaluation, inputs, augment, has_text=tokenizer is not None
     ),
     learning_rate=learning_rate,
     mode=mode,
@@ -287,6 +299,22 @@ def build(config: Config, source: Any = None) -> Run:
     train=train,
     eval=evaluation,
     seed=config['seed'],
+  )
+
+
+def _build_preprocessing(
+  evaluation: Eval, inputs: Input, augment: Any, *, has_text: bool
+) -> Preprocessing:
+  crop_fraction = evaluation.crop_fraction
+  if crop_fraction is None and has_text:
+    crop_fraction = 1.0
+  return usual(
+    evaluation.image_size or inputs.image_size,
+    crop_fraction=crop_fraction,
+    resize=evaluation.resize,
+    interpolation=evaluation.interpolation,
+    mean=augment.mean,
+    std=augment.std,
   )
 
 

@@ -87,8 +87,7 @@ def eval_batches(
   return data.eval_batches(
     source,
     batch_size=run.eval.batch_size,
-    image_size=run.eval_image_size,
-    crop_fraction=run.eval.crop_fraction,
+    preprocessing=run.preprocessing,
     limit=limit,
     on_bad=on_bad,
   )
@@ -109,9 +108,7 @@ def exported_encoder(
     section=run.config['encoder'],
     variables=towers.pop('encoder'),
     towers=towers,
-    image_size=run.eval_image_size,
-    mean=run.learner.augment.mean,
-    std=run.learner.augment.std,
+    preprocessing=run.preprocessing,
     step=step,
     config_hash=config_hash(run.config),
   )

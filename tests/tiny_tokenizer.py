@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxssl import models
+from jaxssl.augment.preprocessing import usual
 from jaxssl.weights.exported import ExportedEncoder, save_encoder
 
 VOCABULARY = 16
@@ -26,9 +27,7 @@ def tiny_tokenizer() -> str:
   exported = ExportedEncoder(
     section=SECTION,
     variables=jax.device_get(jax.jit(encoder.init)(jax.random.key(5), images)),
-    image_size=16,
-    mean=(0.0, 0.0, 0.0),
-    std=(1.0, 1.0, 1.0),
+    preprocessing=usual(16),
     step=0,
     config_hash='0',
   )

@@ -153,6 +153,7 @@ def tokenizer(folder: pathlib.Path) -> pathlib.Path:
   import numpy as np
 
   from jaxssl import models
+  from jaxssl.augment.preprocessing import usual
   from jaxssl.weights.exported import ExportedEncoder, save_encoder
 
   section, size = {'name': 'dvae'}, 112
@@ -164,9 +165,7 @@ def tokenizer(folder: pathlib.Path) -> pathlib.Path:
   exported = ExportedEncoder(
     section=section,
     variables=jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes),
-    image_size=size,
-    mean=(0.0, 0.0, 0.0),
-    std=(1.0, 1.0, 1.0),
+    preprocessing=usual(size, crop_fraction=1.0),
     step=0,
     config_hash='none',
   )

@@ -119,7 +119,9 @@ def knn(exported: ExportedEncoder, args: argparse.Namespace) -> float:
   found = []
   for split in ('train', 'test'):
     batches = data.eval_batches(
-      source_of(args, split), batch_size=500, image_size=exported.image_size
+      source_of(args, split),
+      batch_size=500,
+      preprocessing=exported.preprocessing,
     )
     found.append(features.extract(encode, batches))
   return protocols.make_protocol('knn', **KNN).run(*found)['top1']

@@ -9,6 +9,7 @@ import tarfile
 import numpy as np
 
 from jaxssl import data
+from jaxssl.augment.preprocessing import usual
 from jaxssl.evals import prompts
 from jaxssl.text import bpe
 from jaxssl.text.tokenizer import Tokenizer, make_tokenizer
@@ -94,7 +95,7 @@ class Emoji:
 def load(path: pathlib.Path) -> Emoji:
   """Reads a tar file of emoji."""
   source = data.make_source('tar', path=str(path), split='all')
-  batches = data.eval_batches(source, batch_size=256, image_size=SIZE)
+  batches = data.eval_batches(source, batch_size=256, preprocessing=usual(SIZE))
   images = np.concatenate([batch['image'][batch['mask']] for batch in batches])
   with tarfile.open(path) as file:
     facts = [

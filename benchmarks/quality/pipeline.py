@@ -38,6 +38,7 @@ from benchmarks.quality import pipeline_jaxssl
 from benchmarks.quality.pipeline_recipes import RECIPES, SIZE
 from benchmarks.report import rows
 from jaxssl import data
+from jaxssl.augment.preprocessing import usual
 from jaxssl.data import source as source_lib
 from jaxssl.evals.features import Features
 from jaxssl.evals.knn import knn_eval
@@ -61,7 +62,9 @@ def load(data_dir: str | None) -> Images:
   images = {}
   for split in SPLITS:
     source = make_source(split, data_dir)
-    batches = list(data.eval_batches(source, batch_size=CHUNK, image_size=SIZE))
+    batches = list(
+      data.eval_batches(source, batch_size=CHUNK, preprocessing=usual(SIZE))
+    )
     mask = np.concatenate([batch['mask'] for batch in batches])
     images[split] = tuple(
       np.concatenate([batch[key] for batch in batches])[mask]

@@ -31,6 +31,7 @@ import jax.numpy as jnp
 from benchmarks.report import rows
 from jaxssl import build, data
 from jaxssl import config as config_lib
+from jaxssl.augment.preprocessing import usual
 from jaxssl.commands.train import train_in_workdir
 from jaxssl.evals import features, protocols
 from jaxssl.methods import METHODS
@@ -145,7 +146,9 @@ def judge(
   found = {}
   for split, part in SPLITS.items():
     source = data.Tfds(NAME, data_dir=data_dir, split=part)
-    batches = data.eval_batches(source, batch_size=256, image_size=size)
+    batches = data.eval_batches(
+      source, batch_size=256, preprocessing=usual(size)
+    )
     found[split] = features.extract(
       encode, batches, class_names=source.class_names
     )

@@ -36,6 +36,7 @@ import numpy as np
 from benchmarks.report import rows
 from benchmarks.speed import peaks
 from jaxssl import build, config, models
+from jaxssl.augment.preprocessing import usual
 from jaxssl.methods import METHODS
 from jaxssl.planning.abstract import Plan, plan, without_recomputation
 from jaxssl.planning.flops import matmul_flops
@@ -97,9 +98,7 @@ def random_tokenizer(folder: str, vocab_size: int) -> str:
   exported = ExportedEncoder(
     section=section,
     variables=jax.device_get(variables),
-    image_size=64,
-    mean=(0.0, 0.0, 0.0),
-    std=(1.0, 1.0, 1.0),
+    preprocessing=usual(64),
     step=0,
     config_hash='random',
   )

@@ -77,7 +77,7 @@ def data_name(chosen: dict[str, Any]) -> str:
 def batches(
   source: Any, exported: ExportedEncoder, *, limit: int | None
 ) -> Iterator[dict[str, Any]]:
-  """Returns evaluation batches of the size that the encoder was trained for."""
+  """Returns evaluation batches of pictures as the encoder wants them."""
   return data.eval_batches(
-    source, batch_size=256, image_size=exported.image_size, limit=limit
+    source, batch_size=256, preprocessing=exported.preprocessing, limit=limit
   )

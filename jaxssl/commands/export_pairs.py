@@ -6,7 +6,7 @@ import pathlib
 from jaxssl import atomic_file, build
 from jaxssl.commands import encoders, towers
 from jaxssl.train.workdir import Workdir
-from jaxssl.weights import huggingface_clip, safetensors_file
+from jaxssl.weights import huggingface_clip, preprocessors, safetensors_file
 
 
 def save(out: pathlib.Path, workdir: Workdir, *, step: int | None) -> None:
@@ -27,18 +27,15 @@ def save(out: pathlib.Path, workdir: Workdir, *, step: int | None) -> None:
   exported = encoders.load(workdir, step=step)
   variables = {'encoder': exported.variables, **exported.towers}
   config = huggingface_clip.config(method, variables)
-  preprocessor = huggingface_clip.preprocessor(
-    image_size=config['vision_config']['image_size'],
-    mean=exported.mean,
-    std=exported.std,
-  )
+  # The stored positions decide the size, for which transformers has one value.
+  rule = exported.preprocessing.of_size(config['vision_config']['image_size'])
   safetensors_file.write(
     out / 'model.safetensors',
     huggingface_clip.tensors(variables),
     {'format': 'pt'},  # transformers asks for it
   )
   for name, content in (
-    ('preprocessor_config.json', preprocessor),
+    ('preprocessor_config.json', preprocessors.to_transformers(rule)),
     ('config.json', config),
   ):
     atomic_file.write_text(out / name, json.dumps(content, indent=2) + '\n')

@@ -1,16 +1,17 @@
 """`jaxssl export`: the encoder of a workdir, for use elsewhere."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 import json
 import logging
 import pathlib
+from typing import Any
 
 from jaxssl.commands import encoders, export_pairs
 from jaxssl.commands.targets import refuse_existing
 from jaxssl.errors import UserError, unknown
 from jaxssl.train.workdir import Workdir
-from jaxssl.weights import safetensors_file, timm
+from jaxssl.weights import preprocessors, safetensors_file, timm
 from jaxssl.weights.exported import ExportedEncoder, save_encoder
 
 FORMATS = ('safetensors', 'timm', 'huggingface')
@@ -53,12 +54,23 @@ def _save_timm(out: pathlib.Path, exported: ExportedEncoder) -> None:
     info = {
       'num_classes': 0,
       'pretrained_cfg': {
-        'input_size': (3, exported.image_size, exported.image_size),
-        'mean': exported.mean,
-        'std': exported.std,
+        **preprocessors.to_timm(exported.preprocessing),
         'num_classes': 0,
       },
+      **_untold(exported.section),
     }
     (out / 'config.json').write_text(json.dumps(info, indent=2) + '\n')
   except OSError as error:
     raise UserError(f'cannot write {str(out)!r}: {error.strerror}') from error
+
+
+def _untold(section: Mapping[str, Any]) -> dict[str, Any]:
+  """Returns what the tensors do not tell of a vision transformer.
+
+  timm has arguments for the first two; LayerNorm's epsilon belongs to the name
+  of an architecture there, and is written as transformers has it.
+  """
+  if 'num_heads' not in section:
+    return {}
+  arguments = {'num_heads': section['num_heads'], 'act_layer': section['act']}
+  return {'model_args': arguments, 'layer_norm_eps': section['epsilon']}

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
+import dataclasses
 import pathlib
 from typing import Any
 
@@ -11,13 +12,13 @@ import numpy as np
 
 from jaxssl import atomic_file, build
 from jaxssl import config as config_lib
-from jaxssl.augment import recipes
+from jaxssl.commands import import_preprocessing
 from jaxssl.methods.base import Method
 from jaxssl.text.tokenizer import BYTES
 from jaxssl.train.workdir import Workdir
 from jaxssl.weights import (
+  descriptions,
   huggingface_pairs,
-  model_folder,
   open_clip,
   safetensors_file,
 )
@@ -50,35 +51,38 @@ def run(
   """Writes `export/` and `config.json` in a new workdir.
 
   Vocabulary, length and width of the joint space are those of the file;
-  activations, epsilon and heads those of the description beside it, if there is
-  one; other options of the towers are given as `--config.text_encoder.depth=4`.
-  Images are normalised as the authors' (CLIP's mean and deviation; SigLIP's
-  0.5).
+  activations, epsilon, heads and the preparation of pictures those of the
+  description beside it, if there is one, else those of openai/CLIP or SigLIP;
+  other options of the towers are given as `--config.text_encoder.depth=4`.
   """
   tensors = FORMATS[arguments.format](safetensors_file.read(file))
-  described = model_folder.options(file, arguments.format)
-  config = _config(arguments, overrides, tensors, described)
-  method = build.build_method(config)
-  towers = huggingface_pairs.pair_from_huggingface(
-    tensors, _abstract_towers(method, arguments.image_size)
+  description = descriptions.describe(
+    file, arguments.format, image_size=arguments.image_size
   )
-  recipe = recipes.RECIPES[config['method']['name']]()
+  config = _config(arguments, overrides, tensors, description)
+  method = build.build_method(config)
+  rule = import_preprocessing.choose(
+    arguments, description, config['method']['name']
+  )
+  towers = huggingface_pairs.pair_from_huggingface(
+    tensors, _abstract_towers(method, rule.image_size)
+  )
+  identity = {'preprocessing': dataclasses.asdict(rule), **config}
   exported = ExportedEncoder(
     section=config['encoder'],
     variables=towers.pop('encoder'),
     towers=towers,
-    image_size=arguments.image_size,
-    mean=recipe.mean,
-    std=recipe.std,
+    preprocessing=rule,
     step=0,
-    config_hash=config_lib.config_hash({'file': arguments.file, **config}),
+    config_hash=config_lib.config_hash({'file': arguments.file, **identity}),
   )
   workdir = Workdir(arguments.workdir)
   save_encoder(workdir.export, exported)
   atomic_file.write_text(workdir.config_path, config_lib.to_json(config))
+  import_preprocessing.tell(rule)
 
 
-def _config(arguments, overrides, tensors, described) -> config_lib.Config:
+def _config(arguments, overrides, tensors, description) -> config_lib.Config:
   is_clip = huggingface_pairs.is_clip(tensors)
   name = 'clip' if is_clip else 'siglip'
   text = {'tokenizer': arguments.tokenizer or BYTES, 'clean': name}
@@ -103,12 +107,15 @@ def _config(arguments, overrides, tensors, described) -> config_lib.Config:
     | values
     for section, values in sections.items()
   }
-  for section, values in described.items():
+  for section, values in description.options.items():
     # A modified ResNet has neither heads nor an activation.
     own = values.keys() & config[section].keys()
     config[section] |= {key: values[key] for key in own}
   changes = config_lib.parse_overrides(overrides)
   config = config_lib.apply_overrides(config, changes)
+  config['encoder'] = import_preprocessing.with_grid(
+    config['encoder'], description.sides
+  )
   # No data and no training: what commands for runs ask of a config.
   return {
     'seed': 0,

@@ -2,18 +2,19 @@
 
 import argparse
 from collections.abc import Sequence
+import dataclasses
 import logging
 import pathlib
 
 from jaxssl import build, models
 from jaxssl import config as config_lib
-from jaxssl.augment.recipes import IMAGENET_MEAN, IMAGENET_STD
-from jaxssl.commands import import_pairs
+from jaxssl.commands import import_pairs, import_preprocessing
 from jaxssl.commands.targets import refuse_existing
 from jaxssl.errors import UserError, unknown
 from jaxssl.train.workdir import Workdir
 from jaxssl.weights import (
   dalle,
+  descriptions,
   huggingface,
   huggingface_pairs,
   model_folder,
@@ -21,6 +22,7 @@ from jaxssl.weights import (
   safetensors_file,
   timm,
 )
+from jaxssl.weights.descriptions import Description
 from jaxssl.weights.exported import (
   ExportedEncoder,
   abstract_variables,
@@ -73,31 +75,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument('format', help=f'one of {", ".join(_NAMES)}')
   parser.add_argument(
     'file',
-    help='.safetensors file; for huggingface and open_clip also the folder of '
-    'a model, or its id at the hub',
+    help='.safetensors file; for huggingface, open_clip and timm also the '
+    'folder of a model, or its id at the hub',
   )
   parser.add_argument(
     '--encoder', required=True, help='the architecture, for example vit_s16'
   )
   parser.add_argument('--workdir', required=True, help='folder to make')
-  parser.add_argument(
-    '--image_size', type=int, default=224, help='default: 224'
-  )
+  import_preprocessing.add_arguments(parser)
   import_pairs.add_arguments(parser)
 
 
 def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   """Writes `export/` in a new workdir.
 
-  Options of the encoder are given as `--config.encoder.pool=avg`. Images are
-  normalised with ImageNet's mean and standard deviation, but for DALL-E's
-  encoder, which takes them in [0, 1]; with `--text_encoder`, as `import_pairs`
-  says.
+  Options of the encoder are given as `--config.encoder.pool=avg`; they win over
+  the files beside the weights, and those over the defaults. How pictures are
+  prepared is chosen in the same order (`import_preprocessing.choose`). With
+  `--text_encoder`, both towers are imported, see `import_pairs`.
   """
   if arguments.format not in _NAMES:
     raise unknown('format', arguments.format, _NAMES)
-  if arguments.image_size < 1:
-    raise UserError(f'--image_size is {arguments.image_size}; give its pixels')
+  import_preprocessing.check(arguments)
   workdir = Workdir(arguments.workdir)
   refuse_existing(workdir.path)
   path = model_folder.find(arguments.file, arguments.format)
@@ -113,23 +112,36 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
       f'{arguments.format} is read with both towers: give --text_encoder, for '
       'example clip_512'
     )
-  section = _encoder_section(arguments.encoder, overrides)
-  encoder = models.make_encoder(**section)
-  abstract = abstract_variables(encoder, arguments.image_size)
-  tensors = safetensors_file.read(path)
-  plain = arguments.format == 'dalle'
-  exported = ExportedEncoder(
-    section=section,
-    variables=FORMATS[arguments.format](tensors, encoder, abstract),
-    image_size=arguments.image_size,
-    mean=(0.0, 0.0, 0.0) if plain else IMAGENET_MEAN,
-    std=(1.0, 1.0, 1.0) if plain else IMAGENET_STD,
-    step=0,
-    config_hash=config_lib.config_hash({'file': path.name, **section}),
-  )
+  exported = _exported(arguments, overrides, path)
   save_encoder(workdir.export, exported)
+  import_preprocessing.tell(exported.preprocessing)
   _log.info('wrote %s', workdir.export)
   return 0
+
+
+def _exported(
+  arguments: argparse.Namespace, overrides: Sequence[str], path: pathlib.Path
+) -> ExportedEncoder:
+  description = descriptions.describe(
+    path, arguments.format, image_size=arguments.image_size
+  )
+  section = _encoder_section(arguments.encoder, overrides, description)
+  encoder = models.make_encoder(**section)
+  tensors = safetensors_file.read(path)
+  rule = import_preprocessing.choose(
+    arguments,
+    description,
+    import_preprocessing.release_of(arguments.format, tensors, encoder),
+  )
+  abstract = abstract_variables(encoder, rule.image_size)
+  identity = {'preprocessing': dataclasses.asdict(rule), **section}
+  return ExportedEncoder(
+    section=section,
+    variables=FORMATS[arguments.format](tensors, encoder, abstract),
+    preprocessing=rule,
+    step=0,
+    config_hash=config_lib.config_hash({'file': path.name, **identity}),
+  )
 
 
 def _refuse_pickle(path: pathlib.Path) -> None:
@@ -150,7 +162,13 @@ def _refuse_pickle(path: pathlib.Path) -> None:
     )
 
 
-def _encoder_section(name: str, overrides: Sequence[str]) -> config_lib.Config:
+def _encoder_section(
+  name: str, overrides: Sequence[str], description: Description
+) -> config_lib.Config:
   section = {'name': name, **build.accepted('encoder', name)}
+  described = description.options.get('encoder', {})
+  # A ResNet has neither heads nor an activation.
+  section |= {key: described[key] for key in described.keys() & section.keys()}
   changes = config_lib.parse_overrides(overrides)
-  return config_lib.apply_overrides({'encoder': section}, changes)['encoder']
+  config = config_lib.apply_overrides({'encoder': section}, changes)
+  return import_preprocessing.with_grid(config['encoder'], description.sides)

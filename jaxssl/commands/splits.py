@@ -84,7 +84,7 @@ class Splits:
           exported.config_hash,
           exported.step,
           source.fingerprint,
-          exported.image_size,
+          exported.preprocessing,
           arguments.layer,
           arguments.limit,
         ),

@@ -12,6 +12,7 @@ import numpy as np
 
 from jaxssl import config as config_lib
 from jaxssl import data
+from jaxssl.augment.preprocessing import usual
 from jaxssl.build import Run
 from jaxssl.commands import datasets, encoders, targets
 from jaxssl.errors import UserError
@@ -120,7 +121,7 @@ def _method_panel(
     data.eval_batches(
       source,
       batch_size=arguments.num_images,
-      image_size=run_.learner.augment.crops[0].size,
+      preprocessing=usual(run_.learner.augment.crops[0].size),
       limit=arguments.num_images,
     )
   )

@@ -6,18 +6,19 @@ before it is decoded. Pillow resizes: it is the reference of the field, and was
 only to copy pixels in and out.
 """
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from jaxssl.augment.crop_spec import CropSpec
+from jaxssl.augment.preprocessing import Interpolation, Preprocessing
 from jaxssl.data.optional import require, tensorflow
-
-Interpolation = Literal['bilinear', 'bicubic']
 
 _ATTEMPTS = 10
 # So many times taller than wide, a picture is a strip.
 _STRIP = 16
+# Pixels of a resized picture above which only its centre is computed.
+_LARGE = 1 << 24
 
 
 def random_box(spec: CropSpec, size: Any, key: Any) -> Any:
@@ -118,37 +119,56 @@ def resize(
   return _resize(image, (size, size), interpolation)
 
 
-def center(
-  image: np.ndarray,
-  size: int,
-  *,
-  fraction: float = 1.0,
-  interpolation: Interpolation = 'bicubic',
-) -> np.ndarray:
-  """Resizes the shorter side to round(size / fraction), cuts out the centre.
+def prepare(image: np.ndarray, rule: Preprocessing) -> np.ndarray:
+  """Resizes a whole picture and cuts out its centre, as evaluation sees it.
 
   Args:
     image: uint8 [h, w, 3].
-    size: side S of the output.
-    fraction: share of the resized shorter side that is kept.
-    interpolation: filter.
+    rule: sides, filter and place of the cut; mean and deviation are not used.
 
   Returns:
-    uint8 [S, S, 3], what torchvision's `Resize` (longer side rounded down) and
-    `CenterCrop` make of a Pillow image bit for bit.
+    uint8 [S, S, 3], what torchvision's `Resize` and `CenterCrop` make of a
+    Pillow image bit for bit. Where the resized picture would have more than
+    16.8 million pixels (strips), only its centre is computed, which may differ
+    by one level in few pixels.
   """
-  shorter = round(size / fraction)
-  height, width = (
-    side * shorter // min(image.shape[:2]) for side in image.shape[:2]
-  )
-  resized = _resize(image, (width, height), interpolation)
-  top, left = (round((side - size) / 2) for side in (height, width))
+  size = rule.image_size
+  height, width = rule.resized(*image.shape[:2])
+  top, left = rule.corner(height), rule.corner(width)
+  if height * width > _LARGE:
+    return _resize(
+      image,
+      (size, size),
+      rule.interpolation,
+      _box(image.shape[:2], (height, width), (top, left), size),
+    )
+  if rule.resize == 'squash':
+    resized = resize(image, width, interpolation=rule.interpolation)
+  else:
+    resized = _resize(image, (width, height), rule.interpolation)
   return resized[top : top + size, left : left + size]
 
 
+def _box(
+  stored: tuple[int, ...],
+  resized: tuple[int, int],
+  corner: tuple[int, int],
+  size: int,
+) -> tuple[float, float, float, float]:
+  """Returns left, top, right, bottom of the cut in stored pixels."""
+  (top, bottom), (left, right) = (
+    (begin * old / new, min((begin + size) * old / new, old))
+    for old, new, begin in zip(stored, resized, corner, strict=True)
+  )
+  return left, top, right, bottom
+
+
 def _resize(
-  image: np.ndarray, size: tuple[int, int], interpolation: Interpolation
+  image: np.ndarray,
+  size: tuple[int, int],
+  interpolation: Interpolation,
+  box: tuple[float, float, float, float] | None = None,
 ) -> np.ndarray:
   pil = require('PIL.Image', extra='data')
   kernel = pil.Resampling[interpolation.upper()]
-  return np.asarray(pil.fromarray(image).resize(size, kernel))
+  return np.asarray(pil.fromarray(image).resize(size, kernel, box))

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from jaxssl.augment.crop_spec import CropSpec
+from jaxssl.augment.preprocessing import Preprocessing, usual
 from jaxssl.data import order
 from jaxssl.data.decode import MAX_PIXELS
 from jaxssl.data.rows import EncodeText, Faults, Plan
@@ -22,7 +23,6 @@ from jaxssl.errors import UserError
 
 Batch = dict[str, Any]
 
-_SMALL = 64
 _ENDLESS = 2**62
 
 
@@ -127,13 +127,16 @@ def train_batches(
     process_count=process_count,
   )
   positions(first_step)
+  whole = None
+  if image_size is not None:
+    whole = usual(image_size, crop_fraction=1.0)
   faults = Faults(source, strict=strict, on_bad=on_bad)
   plan = Plan(
     source=source,
     locate=functools.partial(source.locate, seed=seed),
     seed=seed,
     crops=tuple(crops or ()),
-    image_size=image_size,
+    preprocessing=whole,
     max_pixels=max_pixels,
     encode_text=encode_text,
   )
@@ -167,8 +170,7 @@ def eval_batches(
   source: Source,
   *,
   batch_size: int,
-  image_size: int,
-  crop_fraction: float | None = None,
+  preprocessing: Preprocessing,
   limit: int | None = None,
   strict: bool = False,
   max_pixels: int = MAX_PIXELS,
@@ -179,10 +181,9 @@ def eval_batches(
   Args:
     source: what to read.
     batch_size: rows of a batch.
-    image_size: side S: the shorter side is resized to round(S / crop_fraction)
-      (bicubic, antialiased) and the centre is cut out.
-    crop_fraction: None for 0.875, the usual protocol at 224, but 1 if S is at
-      most 64, where pictures are made to fill their frame.
+    preprocessing: how pictures are resized and cut; S is its `image_size`.
+      Mean and deviation are left to the device (`ExportedEncoder.normalize`,
+      `Augment.normalize`).
     limit: read only so many records, evenly spread over the source.
     strict: raise for an unreadable record instead of masking it.
     max_pixels: records with more pixels are not decoded but count as bad.
@@ -195,20 +196,17 @@ def eval_batches(
     record cannot be read.
 
   Raises:
-    UserError: for sizes that are not positive; with `strict`, for an unreadable
-      record.
+    UserError: for a batch that is not positive; with `strict`, for an
+      unreadable record.
   """
-  if batch_size <= 0 or image_size <= 0:
-    raise UserError('batch_size and image_size must be positive')
-  if crop_fraction is None:
-    crop_fraction = 1.0 if image_size <= _SMALL else 0.875
+  if batch_size <= 0:
+    raise UserError(f'batch_size is {batch_size}; it must be positive')
   total = source.num_examples
   count = total if limit is None else min(limit, total)
   plan = Plan(
     source=source,
     locate=lambda p: (np.zeros_like(p), p * total // count),
-    image_size=image_size,
-    crop_fraction=crop_fraction,
+    preprocessing=preprocessing,
     max_pixels=max_pixels,
   )
   steps = -(-count // batch_size)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from jaxssl.augment.crop_spec import CropSpec
+from jaxssl.augment.preprocessing import Preprocessing
 from jaxssl.data import crop, decode
 from jaxssl.data.optional import tensorflow
 from jaxssl.data.order import mix64
@@ -29,8 +30,8 @@ class Plan:
     locate: stream positions to `(epoch, index)`.
     seed: seed of the random crops.
     crops: one random crop a view; empty for whole pictures.
-    image_size: side of whole pictures, or None to leave them as they are.
-    crop_fraction: share of the resized shorter side in a whole picture.
+    preprocessing: how whole pictures are resized and cut, or None to leave
+      them as they are.
     max_pixels: pictures with more pixels are not decoded.
     encode_text: captions to int32 [b, L] token ids, for sources with captions;
       None for rows without `text`.
@@ -40,8 +41,7 @@ class Plan:
   locate: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
   seed: int = 0
   crops: tuple[CropSpec, ...] = ()
-  image_size: int | None = None
-  crop_fraction: float = 1.0
+  preprocessing: Preprocessing | None = None
   max_pixels: int = MAX_PIXELS
   encode_text: EncodeText | None = None
 
@@ -50,17 +50,18 @@ class Plan:
     """Shape of each picture of a row."""
     if self.crops:
       return tuple((spec.size, spec.size, 3) for spec in self.crops)
-    if self.image_size is not None:
-      return ((self.image_size, self.image_size, 3),)
+    if self.preprocessing is not None:
+      return ((self.preprocessing.image_size,) * 2 + (3,),)
     return (self._stored_shape(),)
 
   @property
   def as_stored(self) -> bool:
     """Whether rows are the pixels of the source, untouched."""
+    rule = self.preprocessing
     return (
       self.source.content == 'pixels'
       and not self.crops
-      and self.crop_fraction == 1.0
+      and (rule is None or rule.resize_size == rule.image_size)
       and self.shapes == (self._stored_shape(),)
     )
 
@@ -161,7 +162,7 @@ class Plan:
 
   def _resized(self, parts: list[Any]) -> Any:
     tf = tensorflow()
-    if self.crops or self.image_size is not None:
+    if self.crops or self.preprocessing is not None:
       parts = tf.numpy_function(
         self._resize, parts, [tf.uint8] * len(parts), stateful=False
       )
@@ -172,9 +173,7 @@ class Plan:
 
   def _resize(self, *parts: np.ndarray) -> list[np.ndarray]:
     if not self.crops:
-      return [
-        crop.center(parts[0], self.image_size, fraction=self.crop_fraction)
-      ]
+      return [crop.prepare(parts[0], self.preprocessing)]
     return [
       crop.resize(part, spec.size, interpolation=spec.interpolation)
       for part, spec in zip(parts, self.crops, strict=True)

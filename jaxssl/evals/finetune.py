@@ -163,6 +163,7 @@ class FineTune:
       'settings': dataclasses.asdict(self),
       'encoder': exported.config_hash,
       'step': exported.step,
+      'preprocessing': dataclasses.asdict(exported.preprocessing),
       'data': source.fingerprint,
     }
     if self.templates:
@@ -421,7 +422,9 @@ def _features(
     features_lib.encode_fn(
       exported.encoder, exported.variables, exported.normalize
     ),
-    data.eval_batches(source, batch_size=256, image_size=exported.image_size),
+    data.eval_batches(
+      source, batch_size=256, preprocessing=exported.preprocessing
+    ),
     class_names=source.class_names or (),
   )
   return features_lib.labelled(found, 'test')

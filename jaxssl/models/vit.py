@@ -200,7 +200,9 @@ class ViT(nn.Module):
       too (timm's `no_embed_class=False`).
     grid: (rows, columns) of patches that learned or relative positions are
       stored for; other sizes interpolate them. None: the images at
-      initialisation, square.
+      initialisation, square. Images of just this grid may have pixels left
+      over, which no patch sees: SigLIP's so400m takes 384 pixels as 27 patches
+      of 14, and never looks at the last 6 rows and columns.
     layer_scale: value that LayerScale starts from, or None for no LayerScale.
     drop_path: drop-path rate of the last block; it grows linearly from 0.
     use_mask_token: have the learned token that `mask` puts in.
@@ -262,7 +264,8 @@ class ViT(nn.Module):
     """Encodes images.
 
     Args:
-      images: [b, H, W, 3], normalised; H and W divisible by `patch_size`.
+      images: [b, H, W, 3], normalised; H and W divisible by `patch_size`, but
+        for images of `grid`.
       train: drop paths; use batch statistics in the stem 'conv'.
       axis_name: mapped device axis, or None in the global view; for that stem.
       keys: typed PRNG keys [b], needed for drop path in training only.
@@ -308,6 +311,8 @@ class ViT(nn.Module):
     self, images: jax.Array, train: bool, axis_name: str | None
   ) -> jax.Array:
     """Returns one token [b, N, D] a patch."""
+    rows, columns = self.grid_of(images)
+    images = images[:, : rows * self.patch_size, : columns * self.patch_size]
     shared = (self.patch_size, self.dim, self.dtype)
     if self.stem == 'conv':
       stem = ConvStem(*shared, name='patch_embed')
@@ -449,15 +454,18 @@ class ViT(nn.Module):
     """Returns (rows, columns) of the patches of images [b, H, W, 3].
 
     Raises:
-      UserError: an image size that patches do not divide.
+      UserError: an image size that patches do not divide, unless there are as
+        many whole ones as `grid` says.
     """
     _, height, width, _ = images.shape
     p = self.patch_size
-    if height % p or width % p:
+    found = height // p, width // p
+    if (height % p or width % p) and found != self.grid:
       raise errors.UserError(
-        f'images of {height}x{width} pixels do not divide into patches of {p}'
+        f'images of {height}x{width} pixels do not divide into patches of {p}; '
+        f'with grid={found} the encoder leaves the rest unseen'
       )
-    return height // p, width // p
+    return found
 
 
 def _check_square(grid):

@@ -2,6 +2,8 @@
 
 import jax
 
+from jaxssl import errors
+
 
 def patchify(images: jax.Array, patch_size: int) -> jax.Array:
   """Cuts images into square patches in reading order.
@@ -15,9 +17,16 @@ def patchify(images: jax.Array, patch_size: int) -> jax.Array:
 
   Returns:
     [b, (H / p) (W / p), p p C].
+
+  Raises:
+    jaxssl.errors.UserError: if p does not divide H and W.
   """
   b, height, width, channels = images.shape
   p = patch_size
+  if height % p or width % p:
+    raise errors.UserError(
+      f'images of {height}x{width} pixels do not divide into patches of {p}'
+    )
   x = images.reshape(b, height // p, p, width // p, p, channels)
   return x.transpose(0, 1, 3, 2, 4, 5).reshape(b, -1, p * p * channels)
 

@@ -9,6 +9,7 @@ them, `NAME.safetensors` each (`decoder.safetensors` of a discrete VAE).
 from collections.abc import Mapping
 import dataclasses
 import json
+import logging
 import math
 import os
 from typing import Any
@@ -20,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxssl import atomic_file, models
+from jaxssl.augment.preprocessing import Channels, Preprocessing, usual
 from jaxssl.augment.view import Augment
 from jaxssl.config import to_plain
 from jaxssl.errors import UserError
@@ -30,6 +32,7 @@ PyTree = Any
 WEIGHTS, INFO = 'encoder.safetensors', 'encoder.json'
 # Tables of positions, which are their second axis.
 _POSITIONS = ('pos_embed', 'relative_position_bias_table')
+_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,9 +42,7 @@ class ExportedEncoder:
   Attributes:
     section: section `encoder` of a config, for `models.make_encoder`.
     variables: Flax variables.
-    image_size: side of the images in pixels.
-    mean: of each channel of images in [0, 1].
-    std: of each channel.
+    preprocessing: how pictures are made into its input.
     step: optimizer steps behind the weights.
     config_hash: of the run they come from.
     towers: Flax variables of what else the method exports, by name.
@@ -49,9 +50,7 @@ class ExportedEncoder:
 
   section: Mapping[str, Any]
   variables: PyTree
-  image_size: int
-  mean: tuple[float, float, float]
-  std: tuple[float, float, float]
+  preprocessing: Preprocessing
   step: int
   config_hash: str
   towers: Mapping[str, PyTree] = dataclasses.field(default_factory=dict)
@@ -60,6 +59,21 @@ class ExportedEncoder:
   def encoder(self) -> nn.Module:
     """The module."""
     return models.make_encoder(**self.section)
+
+  @property
+  def image_size(self) -> int:
+    """Side of its images in pixels."""
+    return self.preprocessing.image_size
+
+  @property
+  def mean(self) -> Channels:
+    """Mean of each channel of images in [0, 1]."""
+    return self.preprocessing.mean
+
+  @property
+  def std(self) -> Channels:
+    """Deviation of each channel."""
+    return self.preprocessing.std
 
   def normalize(self, images: jax.Array) -> jax.Array:
     """Returns uint8 images [..., 3] as the encoder takes them, float32."""
@@ -80,6 +94,7 @@ def save_encoder(
     for field in dataclasses.fields(exported)
     if field.name not in ('variables', 'towers')
   }
+  info['preprocessing'] = dataclasses.asdict(exported.preprocessing)
   info['towers'] = sorted(exported.towers)
   text = json.dumps(info, indent=2) + '\n'
   try:
@@ -116,8 +131,13 @@ def load_encoder(directory: str | os.PathLike[str]) -> ExportedEncoder:
       name: _read_variables(directory / _file_of(name))
       for name in info.pop('towers', ())
     }
-    exported = ExportedEncoder(variables=variables, towers=towers, **info)
-  except (TypeError, AttributeError) as error:
+    exported = ExportedEncoder(
+      variables=variables,
+      towers=towers,
+      preprocessing=_take_preprocessing(info, directory),
+      **info,
+    )
+  except (TypeError, AttributeError, KeyError, UserError) as error:
     raise UserError(f'{directory / INFO} is damaged: {error}') from error
   check_fits(exported, directory)
   return exported
@@ -149,6 +169,28 @@ def check_fits(
       f'{exported.section["name"]!r}: {"; ".join(wrong[:3])}'
       + (f' and {len(wrong) - 3} more' if len(wrong) > 3 else '')
     )
+
+
+def _take_preprocessing(info: dict[str, Any], source: Path) -> Preprocessing:
+  """Takes the rule out of a description.
+
+  Descriptions of before there were rules have size, mean and deviation, and
+  their pictures were prepared by the usual rule.
+  """
+  if 'preprocessing' in info:
+    return Preprocessing(**info.pop('preprocessing'))
+  size, mean, std = (info.pop(name) for name in ('image_size', 'mean', 'std'))
+  rule = usual(size, mean=mean, std=std)
+  # Weights of a run are used to it; imported ones may want another.
+  if info.get('step') == 0:
+    _log.warning(
+      '%s does not say how pictures are resized: to %d, of which the middle '
+      '%d are seen; import the weights again to have their own rule',
+      source / INFO,
+      rule.resize_size,
+      rule.image_size,
+    )
+  return rule
 
 
 def _is_other_grid(name: str, found: Any, wanted: Any) -> bool:

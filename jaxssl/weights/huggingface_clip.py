@@ -146,35 +146,6 @@ def tensors(towers: PyTree) -> dict[str, np.ndarray]:
   }
 
 
-def preprocessor(
-  *, image_size: int, mean: tuple[float, ...], std: tuple[float, ...]
-) -> dict[str, Any]:
-  """Returns the content of `preprocessor_config.json`.
-
-  As CLIP's: the short side becomes `image_size`, bicubic, and the centre is
-  cut out.
-
-  Args:
-    image_size: side in pixels.
-    mean: of each channel of images in [0, 1].
-    std: of each channel.
-  """
-  return {
-    'image_processor_type': 'CLIPImageProcessor',
-    'do_resize': True,
-    'size': {'shortest_edge': image_size},
-    'resample': 3,  # PIL's bicubic
-    'do_center_crop': True,
-    'crop_size': {'height': image_size, 'width': image_size},
-    'do_rescale': True,
-    'rescale_factor': 1 / 255,
-    'do_normalize': True,
-    'image_mean': list(mean),
-    'image_std': list(std),
-    'do_convert_rgb': True,
-  }
-
-
 def _tower_config(encoder: ViT | TextEncoder, out_dim: int) -> dict[str, Any]:
   return {
     'hidden_size': encoder.dim,

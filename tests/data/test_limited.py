@@ -1,6 +1,7 @@
 import numpy as np
 
 from jaxssl import data
+from jaxssl.augment.preprocessing import usual
 from jaxssl.data.limited import Limited
 
 SOURCE = data.Arrays(
@@ -13,7 +14,9 @@ SOURCE = data.Arrays(
 
 def test_records_are_those_of_an_evaluation_with_this_limit():
   limited = Limited(SOURCE, 4)
-  (batch,) = data.eval_batches(SOURCE, batch_size=4, image_size=2, limit=4)
+  (batch,) = data.eval_batches(
+    SOURCE, batch_size=4, preprocessing=usual(2), limit=4
+  )
   records = limited.fetch(np.arange(4))
   np.testing.assert_array_equal(records.label, batch['label'])
   np.testing.assert_array_equal(records.content, batch['image'])

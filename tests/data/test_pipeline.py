@@ -6,6 +6,7 @@ import pytest
 
 from jaxssl import data
 from jaxssl.augment.crop_spec import CropSpec
+from jaxssl.augment.preprocessing import usual
 from jaxssl.data import crop
 from jaxssl.errors import UserError
 
@@ -85,7 +86,7 @@ def test_crops_of_one_record_change_with_epoch_and_view(pixels):
 def test_whole_pictures_are_what_pillow_makes(folder):
   source = data.make_source(str(folder))
   (batch,) = data.eval_batches(
-    source, batch_size=12, image_size=14, crop_fraction=0.875
+    source, batch_size=12, preprocessing=usual(14, crop_fraction=0.875)
   )
   for number in range(12):
     with Image.open(source.describe(number)) as image:
@@ -97,7 +98,9 @@ def test_whole_pictures_are_what_pillow_makes(folder):
 
 
 def test_eval_pads_the_last_batch(pixels):
-  batches = list(data.eval_batches(pixels, batch_size=4, image_size=16))
+  batches = list(
+    data.eval_batches(pixels, batch_size=4, preprocessing=usual(16))
+  )
   assert [batch['mask'].tolist() for batch in batches] == [
     [True] * 4,
     [True] * 4,
@@ -109,7 +112,9 @@ def test_eval_pads_the_last_batch(pixels):
 
 
 def test_eval_limit_is_spread_over_the_source(pixels):
-  (batch,) = data.eval_batches(pixels, batch_size=5, image_size=16, limit=5)
+  (batch,) = data.eval_batches(
+    pixels, batch_size=5, preprocessing=usual(16), limit=5
+  )
   assert batch['index'].tolist() == [0, 2, 4, 6, 8]
 
 
@@ -169,7 +174,7 @@ def test_strict_names_the_bad_file(damaged):
 
 def test_eval_masks_bad_records(damaged):
   (batch,) = data.eval_batches(
-    damaged, batch_size=12, image_size=12, max_pixels=5000
+    damaged, batch_size=12, preprocessing=usual(12), max_pixels=5000
   )
   bad = np.flatnonzero(~batch['mask'])
   assert bad.tolist() == [3, 4, 7]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from jaxssl import data
+from jaxssl.augment.preprocessing import usual
 from jaxssl.data.tfrecord import TFRecords
 from jaxssl.errors import UserError
 from tests.data import tiny_tfds
@@ -20,7 +21,7 @@ def prepared(request, tmp_path_factory):
 def test_every_record_is_found_by_its_index(prepared):
   source = data.make_source('tiny_pictures', data_dir=prepared)
   assert source.class_names == ('even', 'odd')
-  (batch,) = data.eval_batches(source, batch_size=7, image_size=6)
+  (batch,) = data.eval_batches(source, batch_size=7, preprocessing=usual(6))
   # TFDS shuffles when it prepares.
   found = {
     image.tobytes(): label

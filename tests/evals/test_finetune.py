@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from jaxssl import config, data, errors, models
+from jaxssl.augment.preprocessing import usual
 from jaxssl.evals import finetune, protocols
 from jaxssl.train import learner, optim
 from jaxssl.weights.exported import ExportedEncoder, load_encoder
@@ -45,9 +46,7 @@ def exported():
   return ExportedEncoder(
     section=SECTION,
     variables=jax.device_get(variables),
-    image_size=SIZE,
-    mean=(0.5,) * 3,
-    std=(0.5,) * 3,
+    preprocessing=usual(SIZE, mean=(0.5,) * 3, std=(0.5,) * 3),
     step=7,
     config_hash='abc',
   )

@@ -9,11 +9,20 @@ import numpy as np
 import pytest
 
 from jaxssl import models
-from jaxssl.augment.view import Augment
+from jaxssl.augment.preprocessing import Preprocessing
 from jaxssl.errors import UserError
 from jaxssl.job import exported_encoder
 from jaxssl.weights import exported
 
+PREPROCESSING = Preprocessing(
+  image_size=16,
+  resize_size=21,
+  resize='squash',
+  interpolation='lanczos',
+  offset='floor',
+  mean=(0.5, 0.25, 0.125),
+  std=(0.5, 0.25, 1.0),
+)
 SECTION = {'name': 'vit_ti8', 'dim': 8, 'depth': 1, 'num_heads': 2}
 
 
@@ -28,9 +37,7 @@ def _encoder(**changes):
   whole = exported.ExportedEncoder(
     section=SECTION,
     variables=variables,
-    image_size=16,
-    mean=(0.5, 0.25, 0.125),
-    std=(0.5, 0.25, 1.0),
+    preprocessing=PREPROCESSING,
     step=7,
     config_hash='0123abcd',
   )
@@ -58,7 +65,11 @@ def test_encoder_for_images_of_another_size_than_in_training(
     lambda leaf: np.ones(leaf.shape, leaf.dtype),
     exported.abstract_variables(encoder, 16),
   )
-  saved = _encoder(section=section, variables=variables, image_size=40)
+  saved = _encoder(
+    section=section,
+    variables=variables,
+    preprocessing=PREPROCESSING.of_size(40),
+  )
   found = exported.load_encoder(exported.save_encoder(tmp_path, saved))
   features, _ = encoder.apply(found.variables, jnp.ones((2, 40, 40, 3)))
   assert features.shape == (2, 8)
@@ -79,7 +90,11 @@ def test_batch_statistics_are_kept(tmp_path):
     lambda leaf: np.full(leaf.shape, 0.5, leaf.dtype),
     exported.abstract_variables(encoder, 32),
   )
-  saved = _encoder(section=section, variables=variables, image_size=32)
+  saved = _encoder(
+    section=section,
+    variables=variables,
+    preprocessing=PREPROCESSING.of_size(32),
+  )
   found = exported.load_encoder(exported.save_encoder(tmp_path, saved))
   assert set(found.variables) == {'params', 'batch_stats'}
   chex.assert_trees_all_equal(found.variables, variables)
@@ -98,14 +113,13 @@ def test_further_towers_are_kept_and_replaced(tmp_path):
 def test_all_that_a_method_exports_is_kept():
   run = types.SimpleNamespace(
     config={'encoder': SECTION},
-    eval_image_size=16,
-    augment=Augment(views=(), mean=(0.5, 0.5, 0.5)),
+    preprocessing=PREPROCESSING,
   )
   towers = {'encoder': {'params': 1}, 'decoder': {'params': 2}}
   found = exported_encoder(run, towers, step=3)
   assert found.variables == {'params': 1}
   assert found.towers == {'decoder': {'params': 2}}
-  assert found.mean == (0.5, 0.5, 0.5)
+  assert found.preprocessing == PREPROCESSING
 
 
 def test_export_of_a_time_without_towers(tmp_path):
