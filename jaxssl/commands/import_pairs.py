@@ -79,7 +79,7 @@ def run(
   workdir = Workdir(arguments.workdir)
   save_encoder(workdir.export, exported)
   atomic_file.write_text(workdir.config_path, config_lib.to_json(config))
-  import_preprocessing.tell(rule)
+  import_preprocessing.tell(rule, config['encoder'], description.sides)
 
 
 def _config(arguments, overrides, tensors, description) -> config_lib.Config:

@@ -114,17 +114,12 @@ def with_grid(section: Config, sides: tuple[int, int] | None) -> Config:
 
   Args:
     section: complete; its own `grid` wins.
-    sides: height and width of the images that positions are stored for, or
-      None where the files do not say it.
+    sides: height and width of the images that positions are stored for. None
+      where the files do not say it: a square grid, which all releases have.
   """
   if section.get('grid') is not None or not section.get('patch_size'):
     return section
   if sides is None:
-    if section.get('position') in ('learned', 'relative'):
-      _log.info(
-        'positions are taken to be of a square grid of patches; if they are '
-        'not, give --config.encoder.grid=ROWS,COLUMNS'
-      )
     return section
   patch = section['patch_size']
   rows, columns = (side // patch for side in sides)
@@ -132,8 +127,16 @@ def with_grid(section: Config, sides: tuple[int, int] | None) -> Config:
   return section if is_usual else {**section, 'grid': (rows, columns)}
 
 
-def tell(rule: Preprocessing) -> None:
-  """Logs how pictures will be prepared."""
+def tell(
+  rule: Preprocessing, section: Config, sides: tuple[int, int] | None
+) -> None:
+  """Logs how pictures will be prepared, and what was assumed of positions.
+
+  Args:
+    rule: of the imported encoder.
+    section: its section `encoder`.
+    sides: see `with_grid`.
+  """
   sides = 'both sides' if rule.resize == 'squash' else 'the shorter side'
   _log.info(
     'pictures: %s to %d pixels (%s), of which the middle %d are seen; '
@@ -144,3 +147,9 @@ def tell(rule: Preprocessing) -> None:
     rule.image_size,
     *(', '.join(f'{x:.4g}' for x in v) for v in (rule.mean, rule.std)),
   )
+  has_table = section.get('position') in ('learned', 'relative')
+  if has_table and sides is None and section.get('grid') is None:
+    _log.info(
+      'positions are taken to be of a square grid of patches; if they are of '
+      'another, give --config.encoder.grid=ROWS,COLUMNS'
+    )

@@ -112,19 +112,24 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
       f'{arguments.format} is read with both towers: give --text_encoder, for '
       'example clip_512'
     )
-  exported = _exported(arguments, overrides, path)
+  description = descriptions.describe(
+    path, arguments.format, image_size=arguments.image_size
+  )
+  exported = _exported(arguments, overrides, path, description)
   save_encoder(workdir.export, exported)
-  import_preprocessing.tell(exported.preprocessing)
+  import_preprocessing.tell(
+    exported.preprocessing, exported.section, description.sides
+  )
   _log.info('wrote %s', workdir.export)
   return 0
 
 
 def _exported(
-  arguments: argparse.Namespace, overrides: Sequence[str], path: pathlib.Path
+  arguments: argparse.Namespace,
+  overrides: Sequence[str],
+  path: pathlib.Path,
+  description: Description,
 ) -> ExportedEncoder:
-  description = descriptions.describe(
-    path, arguments.format, image_size=arguments.image_size
-  )
   section = _encoder_section(arguments.encoder, overrides, description)
   encoder = models.make_encoder(**section)
   tensors = safetensors_file.read(path)

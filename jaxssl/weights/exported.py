@@ -92,9 +92,9 @@ def save_encoder(
   info = {
     field.name: getattr(exported, field.name)
     for field in dataclasses.fields(exported)
-    if field.name not in ('variables', 'towers')
+    if field.name not in ('variables', 'towers', 'preprocessing')
   }
-  info['preprocessing'] = dataclasses.asdict(exported.preprocessing)
+  info |= dataclasses.asdict(exported.preprocessing)
   info['towers'] = sorted(exported.towers)
   text = json.dumps(info, indent=2) + '\n'
   try:
@@ -172,15 +172,16 @@ def check_fits(
 
 
 def _take_preprocessing(info: dict[str, Any], source: Path) -> Preprocessing:
-  """Takes the rule out of a description.
+  """Takes the rule, whose fields stand beside the others, out of a description.
 
   Descriptions of before there were rules have size, mean and deviation, and
   their pictures were prepared by the usual rule.
   """
-  if 'preprocessing' in info:
-    return Preprocessing(**info.pop('preprocessing'))
-  size, mean, std = (info.pop(name) for name in ('image_size', 'mean', 'std'))
-  rule = usual(size, mean=mean, std=std)
+  names = [field.name for field in dataclasses.fields(Preprocessing)]
+  found = {name: info.pop(name) for name in names if name in info}
+  if 'resize_size' in found:
+    return Preprocessing(**found)
+  rule = usual(found['image_size'], mean=found['mean'], std=found['std'])
   # Weights of a run are used to it; imported ones may want another.
   if info.get('step') == 0:
     _log.warning(
