@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jaxssl import cli, data
+from jaxssl.augment.preprocessing import usual
 from jaxssl.data import captions
 from jaxssl.errors import UserError
 from jaxssl.evals.features import Features
@@ -58,7 +59,7 @@ def test_a_log_shows_the_name_of_a_bad_record_escaped(place, tmp_path, capsys):
   cli._start_logging()
   handler = Workdir(tmp_path).log_to_file()
   try:
-    list(data.eval_batches(source, batch_size=4, image_size=8))
+    list(data.eval_batches(source, batch_size=4, preprocessing=usual(8)))
     captions.warn_skipped('a\nb', {'left out': [NAME]})
     logging.getLogger('others').warning('two\nlines \x1b')
   finally:

@@ -7,6 +7,7 @@ from PIL import Image, ImageOps
 import pytest
 
 from jaxssl import data
+from jaxssl.augment.preprocessing import usual
 from jaxssl.data import decode
 from jaxssl.errors import UserError
 
@@ -232,7 +233,9 @@ def test_a_header_with_more_in_it_gives_the_pixels_of_pillow(kind, tmp_path):
     expected = np.asarray(ImageOps.exif_transpose(image).convert('RGB'))
   side = min(expected.shape[:2])
   (batch,) = data.eval_batches(
-    data.make_source(str(tmp_path)), batch_size=1, image_size=side
+    data.make_source(str(tmp_path)),
+    batch_size=1,
+    preprocessing=usual(side, crop_fraction=1.0),
   )
   top, left = (round((s - side) / 2) for s in expected.shape[:2])
   np.testing.assert_array_equal(
@@ -251,7 +254,7 @@ def test_a_jpeg_that_is_cut_anywhere_is_unreadable(tmp_path):
   batches = data.eval_batches(
     data.make_source(str(tmp_path)),
     batch_size=1024,
-    image_size=8,
+    preprocessing=usual(8),
     on_bad=lambda name, reason: told.append(name),
   )
   (batch,) = batches

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from jaxssl import data
+from jaxssl.augment.preprocessing import usual
 from jaxssl.errors import UserError
 from tests.data import pairs
 
@@ -77,11 +78,15 @@ def test_what_is_no_file_is_counted_named_and_replaced(kind, make, tmp_path):
   assert batches.bad == 1
   assert 2 not in np.concatenate(rows)
   (batch, *_) = data.eval_batches(
-    source, batch_size=8, image_size=8, on_bad=on_bad
+    source, batch_size=8, preprocessing=usual(8), on_bad=on_bad
   )
   assert batch['index'][:4].tolist() == [0, 1, -1, 3]
   with pytest.raises(UserError, match=r'002\.png cannot be read'):
-    list(data.eval_batches(source, batch_size=8, image_size=8, strict=True))
+    list(
+      data.eval_batches(
+        source, batch_size=8, preprocessing=usual(8), strict=True
+      )
+    )
 
 
 @pytest.mark.parametrize('kind', KINDS)
