@@ -49,12 +49,18 @@ def exact(content: bytes, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
   """
   pil = _pillow()
   ops = require('PIL.ImageOps', extra='data')
+  if not content:
+    raise UnreadableError('it is empty, or no regular file')
   try:
     with pil.open(io.BytesIO(content), formats=FORMATS) as image:
       _check_size(image.size, max_pixels)
       return np.array(_to_rgb(ops.exif_transpose(image)))
   except UnreadableError:
     raise
+  except pil.UnidentifiedImageError as error:
+    raise UnreadableError(
+      f'it is no picture in one of {", ".join(FORMATS)}'
+    ) from error
   # Pillow's plugins raise whatever their parsers stumble over: OSError,
   # SyntaxError, struct.error, IndexError, ...
   except Exception as error:
@@ -264,13 +270,32 @@ def _plain_png(content: Any) -> Any:
   return is_png & known & (tf.strings.substr(header, 37, 4) == b'IDAT')
 
 
-def is_readable(content: bytes) -> bool:
-  """Tells whether the header is that of a picture in one of `FORMATS`."""
+def header(content: bytes) -> tuple[str, int, int] | None:
+  """Returns what the header of a picture says; its pixels are not decoded.
+
+  Args:
+    content: the encoded picture, or its beginning.
+
+  Returns:
+    Format, height and width before any rotation by EXIF; None if it is no
+    picture in one of `FORMATS`.
+  """
   pil = _pillow()
   try:
-    with pil.open(io.BytesIO(content), formats=FORMATS):
-      return True
+    with pil.open(io.BytesIO(content), formats=FORMATS) as image:
+      return _format(image), image.height, image.width
   except UserError:
     raise
+  # Whatever a parser stumbles over.
   except Exception:
-    return False
+    return None
+
+
+def _format(image: Any) -> str:
+  # A JPEG with a second picture behind it, as cameras store a preview.
+  return 'JPEG' if image.format == 'MPO' else image.format
+
+
+def is_readable(content: bytes) -> bool:
+  """Tells whether the header is that of a picture in one of `FORMATS`."""
+  return header(content) is not None

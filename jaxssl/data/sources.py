@@ -27,6 +27,13 @@ def _mixture(
   split: str | None = None,
 ) -> Mixture:
   """Makes a mixture of sections; `split` goes to every one without its own."""
+  if isinstance(sources, str) or not all(
+    isinstance(section, Mapping) and 'name' in section for section in sources
+  ):
+    raise UserError(
+      "mixture: sources is a list of sections such as [{'name': 'photos'}], "
+      f'not {sources!r}'
+    )
   common = {} if split is None else {'split': split}
   made = [make_source(**{**common, **section}) for section in sources]
   return Mixture(made, weights=weights)

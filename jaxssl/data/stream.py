@@ -273,7 +273,7 @@ class _RowMaker:
     if self._plan.source.content != 'paths':
       return bytes(content)
     if not content:
-      raise UnreadableError('no regular file')
+      return b''
     tf = tensorflow()
     try:
       return tf.io.read_file(content).numpy()
