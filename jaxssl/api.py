@@ -105,7 +105,7 @@ def pretrain(
     eval_steps=num_steps,
     evaluate=None,
     learning_rate=None,
-    meta={'data': source.fingerprint},
+    meta={'data': source.identity, 'files': source.fingerprint},
   )
   place = Workdir(workdir)
   with (

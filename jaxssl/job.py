@@ -55,7 +55,8 @@ def make_job(run: Run, *, dry: bool = False) -> Job:
     learning_rate=run.learning_rate,
     encoder=None if dry else _initial_encoder(run),
     meta={
-      'data': _fingerprint(run),
+      'data': _identity(run),
+      'files': run.source.fingerprint,
       'config': config_hash(fixed_part(run.config)),
     },
   )
@@ -142,11 +143,11 @@ def _initial_encoder(run: Run) -> Any:
   return variables or None
 
 
-def _fingerprint(run: Run) -> str:
+def _identity(run: Run) -> str:
   """Of what the batches depend on: the records, and the ids of their texts."""
   if run.tokenizer is None:
-    return run.source.fingerprint
-  return f'{run.source.fingerprint}-{run.tokenizer.fingerprint}'
+    return run.source.identity
+  return f'{run.source.identity}-{run.tokenizer.fingerprint}'
 
 
 def _train_batches(run: Run, on_bad: OnBad, first_step: int) -> Any:

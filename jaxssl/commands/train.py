@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     {
       'the code': processes.code_version(),
       'the config': config_hash(config),
-      'the data': run_.source.fingerprint,
+      'the data': run_.source.identity,
       'the workdir': str(absolute(workdir.path)),
     }
   )

@@ -51,8 +51,13 @@ class Arrays:
     self.class_names = None if class_names is None else tuple(class_names)
     self.captions = _captions(captions, count, name)
     texts = self.captions.arrays.values() if self.captions else ()
-    self.fingerprint = fingerprint(
-      str(self._images.shape), self._images, self._labels, *texts
+    # Of all pixels, so there is nothing that it could miss.
+    self.fingerprint = self.identity = fingerprint(
+      str(self._images.shape),
+      self._images,
+      self._labels,
+      repr(self.class_names),
+      *texts,
     )
 
   def fetch(self, indices: np.ndarray) -> Records:

@@ -1,5 +1,6 @@
 """Any folder of pictures."""
 
+import functools
 import os
 from typing import Literal
 
@@ -9,6 +10,7 @@ from jaxssl.data import decode, hold_out, layout, order, places, sidecar
 from jaxssl.data import labels as labels_lib
 from jaxssl.data.captions import Captions, warn_skipped
 from jaxssl.data.labels import UNKNOWN
+from jaxssl.data.picture_files import PictureFiles
 from jaxssl.data.source import Records, fingerprint
 from jaxssl.errors import UserError
 
@@ -91,9 +93,10 @@ class Folder:
       )
       files = [files[i] for i in kept.tolist()]
     self.captions = texts and Captions.from_texts(texts[f] for f in files)
-    self._set_files(files)
+    self._files = PictureFiles(self._root, files)
+    self.num_examples = len(files)
     self._set_labels(files, meaning)
-    self._check_readable()
+    self._check_readable(files[:_TRIED])
 
   def _of_split(
     self, files: list[str], meaning: dict[str, layout.Meaning], split: str
@@ -129,18 +132,6 @@ class Folder:
     self._leave_out(skipped)
     return texts
 
-  def _set_files(self, files: list[str]):
-    self.num_examples = len(files)
-    # Bytes of a fixed width: one object for a hundred million names.
-    self._files = np.array([os.fsencode(name) for name in files])
-    sizes = self._root.sizes(files)
-    self._is_file = sizes >= 0
-    self.fingerprint = fingerprint(
-      '\n'.join(files).encode(errors='surrogateescape'),
-      sizes,
-      *(self.captions.arrays.values() if self.captions else ()),
-    )
-
   def _set_labels(self, files: list[str], meaning: dict[str, layout.Meaning]):
     names = sorted({m.label for m in meaning.values() if m.label is not None})
     numbers, classes = labels_lib.number(names, source=self.name)
@@ -151,20 +142,34 @@ class Folder:
     # The other split may have labels where this one has none.
     self.class_names = classes if (self._labels != UNKNOWN).any() else None
 
-  def _check_readable(self):
-    names = [os.fsdecode(name) for name in self._files[:_TRIED].tolist()]
+  def _check_readable(self, names: list[str]):
     headers = self._root.read(names, most=_HEADER_BYTES)
     if not any(map(decode.is_readable, headers)):
       raise UserError(
         f'{self._root}: none of the first {len(names)} pictures can be read'
       )
 
+  @functools.cached_property
+  def identity(self) -> str:
+    """Hash of what copies of it share; see `source.Source`."""
+    texts = self.captions.arrays.values() if self.captions else ()
+    return fingerprint(
+      self._files.identity,
+      self._labels,
+      repr(self.class_names),
+      *texts,
+    )
+
+  @functools.cached_property
+  def fingerprint(self) -> str:
+    """Hash that also changes when a file is written again."""
+    return fingerprint(self.identity, self._files.states)
+
   def fetch(self, indices: np.ndarray) -> Records:
     """Returns records; see `source.Source`."""
-    content = self._root.records(self._files[indices].tolist())
-    # Pipes, devices and links to nothing are not opened.
-    content[~self._is_file[indices]] = b''
-    return Records(content=content, label=self._labels[indices])
+    return Records(
+      content=self._files.records(indices), label=self._labels[indices]
+    )
 
   def locate(
     self, positions: np.ndarray, *, seed: int
@@ -174,4 +179,4 @@ class Folder:
 
   def describe(self, index: int) -> str:
     """Returns the name of a file."""
-    return self._root.describe(os.fsdecode(self._files[index]))
+    return self._files.describe(index)

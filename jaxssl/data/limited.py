@@ -1,5 +1,6 @@
 """A part of a source, evenly spread over it."""
 
+import functools
 from typing import Literal
 
 import numpy as np
@@ -27,7 +28,16 @@ class Limited:
     self.class_names = source.class_names
     self.captions = None
     self.num_examples = min(limit, source.num_examples)
-    self.fingerprint = fingerprint(source.fingerprint, str(self.num_examples))
+
+  @functools.cached_property
+  def fingerprint(self) -> str:
+    """Hash of what it holds; see `source.Source`."""
+    return fingerprint(self._source.fingerprint, str(self.num_examples))
+
+  @functools.cached_property
+  def identity(self) -> str:
+    """The same but for the times of files."""
+    return fingerprint(self._source.identity, str(self.num_examples))
 
   def fetch(self, indices: np.ndarray) -> Records:
     """Returns records; see `source.Source`."""

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 import concurrent.futures
 from fractions import Fraction
+import functools
 import logging
 import math
 from typing import Literal
@@ -69,9 +70,18 @@ class Mixture:
     self.num_examples = int(self._starts[-1])
     captions = [source.captions for source in sources]
     self.captions = None if None in captions else Captions.joined(captions)
-    self.fingerprint = fingerprint(
-      str(self.counts), *(source.fingerprint for source in sources)
-    )
+
+  @functools.cached_property
+  def fingerprint(self) -> str:
+    """Hash of what all sources hold; see `source.Source`."""
+    parts = (source.fingerprint for source in self._sources)
+    return fingerprint(str(self.counts), *parts)
+
+  @functools.cached_property
+  def identity(self) -> str:
+    """The same but for the times of files."""
+    parts = (source.identity for source in self._sources)
+    return fingerprint(str(self.counts), *parts)
 
   def _shared_classes(self) -> tuple[str, ...] | None:
     """Returns the class names if a label means the same in all sources."""

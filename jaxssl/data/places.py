@@ -69,10 +69,14 @@ class Local:
     """Returns which of some names are files."""
     return {name for name in names if name and (self._path / name).is_file()}
 
-  def sizes(self, names: Sequence[str]) -> np.ndarray:
-    """Returns bytes of each file, int64 [n]; -1 for what is no file."""
-    sizes = (_size(self._path / name) for name in names)
-    return np.fromiter(sizes, np.int64, len(names))
+  def states(self, names: Sequence[str]) -> tuple[np.ndarray, bytes]:
+    """Returns bytes of each file, int64 [n], and when all were written.
+
+    What is no file has -1 bytes.
+    """
+    states = [_state(self._path / name) for name in names]
+    states = np.array(states, np.int64).reshape(-1, 2)
+    return np.ascontiguousarray(states[:, 0]), states[:, 1].tobytes()
 
   def read(
     self, names: Sequence[str], *, most: int | None = None
@@ -97,6 +101,8 @@ class Remote:
 
   def __init__(self, path: str):
     self._path = path
+    # Size and state of every file that was asked for.
+    self._states: dict[str, tuple[int, str]] = {}
 
   def __str__(self) -> str:
     return self._path
@@ -110,32 +116,36 @@ class Remote:
 
   def files(self, endings: tuple[str, ...]) -> Iterator[str]:
     """Yields visible files below it, in any order."""
-    for name in self._listing():
+    for name, state in self._listing().items():
       visible = not any(part.startswith('.') for part in name.split('/'))
       if visible and name.lower().endswith(endings):
+        self._states[name] = state
         yield name
 
   def existing(self, names: Iterable[str]) -> set[str]:
     """Returns which of some names are files."""
     names = {name for name in names if name}
     files = remote.filesystem(self._path)
-    there = set()
+    there = {}
     # A listing of each folder takes fewer questions than one for each file.
     for folder in sorted({posixpath.dirname(self.describe(n)) for n in names}):
       try:
-        found = files.ls(folder, detail=True)
+        listing = files.ls(folder, detail=True)
       except FileNotFoundError:
         continue
-      there |= {
-        files._strip_protocol(x['name']) for x in found if x['type'] == 'file'
-      }
+      for each in listing:
+        if each['type'] == 'file':
+          there[files._strip_protocol(each['name'])] = remote.state_of(each)
     whole = {name: files._strip_protocol(self.describe(name)) for name in names}
-    return {name for name, path in whole.items() if path in there}
+    found = {name for name, path in whole.items() if path in there}
+    self._states |= {name: there[whole[name]] for name in found}
+    return found
 
-  def sizes(self, names: Sequence[str]) -> np.ndarray:
-    """Returns bytes of each file, int64 [n]."""
-    listing = self._listing()
-    return np.array([listing[name] for name in names], np.int64)
+  def states(self, names: Sequence[str]) -> tuple[np.ndarray, bytes]:
+    """Returns bytes of each file, int64 [n], and what tells their states."""
+    states = [self._states[name] for name in names]
+    sizes = np.array([size for size, _ in states], np.int64)
+    return sizes, '\n'.join(state for _, state in states).encode()
 
   def read(
     self, names: Sequence[str], *, most: int | None = None
@@ -154,13 +164,14 @@ class Remote:
     """Returns the whole path of a file."""
     return name if is_remote(name) else f'{self._path}/{name}'
 
-  def _listing(self) -> dict[str, int]:
-    """Returns the size of every file below it, in one question."""
+  def _listing(self) -> dict[str, tuple[int, str]]:
+    """Returns size and state of every file below it, in one question."""
     files = remote.filesystem(self._path)
     root = files._strip_protocol(self._path).rstrip('/') + '/'
     found = files.find(self._path, detail=True)
     return {
-      path.removeprefix(root): info['size'] for path, info in found.items()
+      path.removeprefix(root): remote.state_of(info)
+      for path, info in found.items()
     }
 
 
@@ -172,13 +183,15 @@ def _refuse(error: OSError) -> None:
   raise UserError(f'{error.filename} cannot be read: {error.strerror}')
 
 
-def _size(path: pathlib.Path) -> int:
+def _state(path: pathlib.Path) -> tuple[int, int]:
+  """Returns bytes of a file and when it was written; (-1, 0) without one."""
   try:
     status = path.stat()
   # A link to nothing, or to itself.
   except OSError:
-    return -1
-  return status.st_size if stat.S_ISREG(status.st_mode) else -1
+    return -1, 0
+  is_file = stat.S_ISREG(status.st_mode)
+  return (status.st_size, status.st_mtime_ns) if is_file else (-1, 0)
 
 
 def read_file(

@@ -5,7 +5,7 @@ that are asked for, many places at once. (TensorFlow's file system of `gs://`
 reads blocks of 64 MiB and more, which is wrong for single records.)
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 import errno
 import os
 import stat
@@ -65,13 +65,37 @@ def size(path: str) -> int:
   return status.st_size
 
 
-def state(path: str) -> str:
-  """Returns a text that changes with the content of a remote file.
+def written(path: str) -> str:
+  """Returns a text that changes when a file is written again.
 
   Raises:
     OSError: if there is no such file.
   """
-  return str(filesystem(path).ukey(path))
+  if is_remote(path):
+    return str(filesystem(path).ukey(path))
+  return str(os.stat(path).st_mtime_ns)
+
+
+# What clients of stores call the content or the age of a file, best first: what
+# is of the content survives a copy.
+_STATES = (
+  'md5Hash',
+  'crc32c',
+  'ETag',
+  'etag',
+  'generation',
+  'updated',
+  'LastModified',
+  'last_modified',
+  'mtime',
+  'created',
+)
+
+
+def state_of(info: Mapping[str, Any]) -> tuple[int, str]:
+  """Returns size and state of a file of a listing."""
+  known = (f'{key}={info[key]}' for key in _STATES if info.get(key))
+  return info['size'], next(known, '')
 
 
 def read_places(

@@ -8,6 +8,7 @@ every other source.
 
 from collections.abc import Callable, Sequence
 import dataclasses
+import functools
 import glob
 import hashlib
 import json
@@ -24,6 +25,7 @@ from jaxssl import atomic_file
 from jaxssl.data import hold_out, order, remote
 from jaxssl.data import labels as labels_lib
 from jaxssl.data.captions import Captions, warn_skipped
+from jaxssl.data.identity import of_sample
 from jaxssl.data.source import Records, fingerprint
 from jaxssl.errors import UserError
 from jaxssl.paths import is_remote
@@ -121,7 +123,11 @@ class Shards:
     hold_out.check_split(split, test_fraction)
     self._paths, self._picture = tuple(paths), picture
     self.name = paths[0] if len(paths) == 1 else f'{paths[0]} and others'
-    shards = [_index(path, scan, settings) for path in paths]
+    self._states = [_state(path) for path in paths]
+    shards = [
+      _index(path, state, scan, settings)
+      for path, state in zip(paths, self._states, strict=True)
+    ]
     names = [name for shard in shards for name in shard.names]
     self._report(shards)
     if not names:
@@ -137,12 +143,6 @@ class Shards:
     self._file = np.repeat(np.arange(len(paths)), sizes)[kept]
     self._places = np.concatenate([shard.places for shard in shards])[kept]
     self.captions = Captions.joined([s.captions for s in shards]).take(kept)
-    self.fingerprint = fingerprint(
-      '\n'.join(self._names),
-      self._places,
-      self._labels,
-      *self.captions.arrays.values(),
-    )
 
   def _numbered(
     self, shards: Sequence[ShardIndex], has_labels: bool
@@ -162,12 +162,31 @@ class Shards:
     self.skipped = {fault: len(names) for fault, names in found.items()}
     warn_skipped(self.name, found)
 
+  @functools.cached_property
+  def identity(self) -> str:
+    """Hash of what copies of it share; see `source.Source`."""
+    return fingerprint(
+      '\n'.join(self._names),
+      self._places,
+      self._labels,
+      repr(self.class_names),
+      *self.captions.arrays.values(),
+      of_sample(self.num_examples, self._read),
+    )
+
+  @functools.cached_property
+  def fingerprint(self) -> str:
+    """Hash that also changes when a file is written again."""
+    return fingerprint(self.identity, *self._states)
+
+  def _read(self, indices: np.ndarray) -> list[bytes]:
+    paths = [self._paths[number] for number in self._file[indices].tolist()]
+    return _read(paths, self._places[indices])
+
   def fetch(self, indices: np.ndarray) -> Records:
     """Returns records; see `source.Source`."""
     content = np.empty(len(indices), object)
-    paths = [self._paths[number] for number in self._file[indices].tolist()]
-    records = _read(paths, self._places[indices])
-    content[:] = [self._picture(record) for record in records]
+    content[:] = [self._picture(record) for record in self._read(indices)]
     return Records(content=content, label=self._labels[indices])
 
   def locate(
@@ -231,10 +250,12 @@ def cache_folder() -> pathlib.Path:
 
 
 def _index(
-  path: str, scan: Callable[[str], ShardIndex], settings: str
+  path: str, state: str, scan: Callable[[str], ShardIndex], settings: str
 ) -> ShardIndex:
   """Reads the kept index of a file, or makes and keeps it."""
-  digest = hashlib.sha256(repr((_VERSION, *_state(path), settings)).encode())
+  place = path if is_remote(path) else os.path.abspath(path)
+  words = repr((_VERSION, place, state, settings))
+  digest = hashlib.sha256(words.encode())
   kept = cache_folder() / f'shard-{digest.hexdigest()[:32]}.npz'
   if kept.exists():
     try:
@@ -249,15 +270,12 @@ def _index(
   return index
 
 
-def _state(path: str) -> tuple[str, int, int | str]:
+def _state(path: str) -> str:
   """Returns what changes when a file does."""
   try:
-    if is_remote(path):
-      return path, remote.size(path), remote.state(path)
-    status = os.stat(path)
+    return f'{remote.size(path)} {remote.written(path)}'
   except OSError as error:
     raise UserError(f'{path}: {error.strerror or error}') from error
-  return (os.path.abspath(path), status.st_size, status.st_mtime_ns)
 
 
 def _read(paths: Sequence[str], places: np.ndarray) -> list[bytes]:

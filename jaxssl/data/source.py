@@ -31,7 +31,8 @@ class Source(Protocol):
     name: what messages call it.
     num_examples: number of records n.
     class_names: name of each label, or None if there are no labels.
-    fingerprint: hash of what it holds; equal for equal content.
+    fingerprint: hash of what it holds, which changes when a file is written.
+    identity: the same hash but for the times of files: copies share it.
     content: what `fetch` gives: `'pixels'` (uint8 arrays of one size),
       `'bytes'` (encoded pictures), or `'paths'` (files, which TensorFlow then
       reads in parallel, without Python).
@@ -42,6 +43,7 @@ class Source(Protocol):
   num_examples: int
   class_names: tuple[str, ...] | None
   fingerprint: str
+  identity: str
   content: Literal['pixels', 'bytes', 'paths']
   captions: Captions | None
 
@@ -60,6 +62,11 @@ class Source(Protocol):
     """Names one record in messages: a file name, or the source and index."""
 
 
+# What fingerprints are made of, and by which rules records, labels and splits
+# are found: a change of either is a new number.
+VERSION = 2
+
+
 def fingerprint(*parts: bytes | str | np.ndarray) -> str:
   """Hashes what a source holds.
 
@@ -69,9 +76,11 @@ def fingerprint(*parts: bytes | str | np.ndarray) -> str:
   Returns:
     32 hexadecimal digits.
   """
-  digest = hashlib.sha256()
+  digest = hashlib.sha256(b'%d' % VERSION)
   for part in parts:
-    data = part.encode() if isinstance(part, str) else bytes(part)
+    # Names of files that are no UTF-8 hold halves of surrogate pairs.
+    is_text = isinstance(part, str)
+    data = part.encode(errors='surrogatepass') if is_text else bytes(part)
     # The length keeps ('ab', 'c') and ('a', 'bc') apart.
     digest.update(len(data).to_bytes(8, 'little') + data)
   return digest.hexdigest()[:32]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 import csv
+import functools
 import io
 import json
 import os
@@ -13,6 +14,7 @@ from jaxssl.data import hold_out, order, places, remote
 from jaxssl.data import labels as labels_lib
 from jaxssl.data.captions import Captions, as_texts, warn_skipped
 from jaxssl.data.labels import as_text
+from jaxssl.data.picture_files import PictureFiles
 from jaxssl.data.shards import NO_CAPTION, NO_PICTURE
 from jaxssl.data.source import Records, fingerprint
 from jaxssl.errors import UserError, unknown
@@ -81,11 +83,8 @@ class Table:
     self._labels = self._labels[kept]
     names = [names[i] for i in kept.tolist()]
     self.num_examples = len(names)
-    self._files = np.array([os.fsencode(name) for name in names])
+    self._files = PictureFiles(self._root, names)
     self.captions = Captions.from_texts(pairs[name] for name in names)
-    self.fingerprint = fingerprint(
-      '\n'.join(names), self._labels, *self.captions.arrays.values()
-    )
 
   def _read(
     self,
@@ -126,11 +125,25 @@ class Table:
     self._root = places.Remote(os.path.dirname(elsewhere[0]))
     return self._root.existing(elsewhere)
 
+  @functools.cached_property
+  def identity(self) -> str:
+    """Hash of what copies of it share; see `source.Source`."""
+    return fingerprint(
+      self._files.identity,
+      self._labels,
+      repr(self.class_names),
+      *self.captions.arrays.values(),
+    )
+
+  @functools.cached_property
+  def fingerprint(self) -> str:
+    """Hash that also changes when a file is written again."""
+    return fingerprint(self.identity, self._files.states)
+
   def fetch(self, indices: np.ndarray) -> Records:
     """Returns records; see `source.Source`."""
     return Records(
-      content=self._root.records(self._files[indices].tolist()),
-      label=self._labels[indices],
+      content=self._files.records(indices), label=self._labels[indices]
     )
 
   def locate(
@@ -141,7 +154,7 @@ class Table:
 
   def describe(self, index: int) -> str:
     """Returns the name of a file."""
-    return self._root.describe(os.fsdecode(self._files[index]))
+    return self._files.describe(index)
 
 
 def _absolute(path: str | os.PathLike[str]) -> str:

@@ -1,11 +1,13 @@
 """Any prepared data set of TensorFlow Datasets, by random access."""
 
+import functools
 import os
 from typing import Any, Literal
 
 import numpy as np
 
 from jaxssl.data import order, remote
+from jaxssl.data.identity import of_sample
 from jaxssl.data.optional import require, tensorflow
 from jaxssl.data.source import Records, fingerprint
 from jaxssl.data.tfrecord import TFRecords
@@ -66,9 +68,21 @@ class Tfds:
     self.class_names = None
     if self._label is not None:
       self.class_names = tuple(info.features[self._label].names)
-    self.fingerprint = fingerprint(
-      f'{name}/{info.version}/{split}', *self._records.parts
+    self._version = f'{name}/{info.version}/{split}'
+
+  @functools.cached_property
+  def identity(self) -> str:
+    """Hash of what copies of it share; see `source.Source`."""
+    return fingerprint(
+      self._version,
+      *self._records.parts,
+      of_sample(self.num_examples, self._records.read),
     )
+
+  @functools.cached_property
+  def fingerprint(self) -> str:
+    """Hash that also changes when a file is written again."""
+    return fingerprint(self.identity, *self._records.states)
 
   def fetch(self, indices: np.ndarray) -> Records:
     """Returns records; see `source.Source`."""
@@ -110,6 +124,7 @@ class _Slices:
       f'{os.path.basename(p)}:{remote.size(p)}:{piece.skip}:{piece.take}'
       for p, piece in zip(paths, pieces, strict=True)
     ]
+    self.states = [remote.written(path) for path in paths]
     self._files, lengths = _open(paths, info.file_format.value)
     starts = np.cumsum([0, *lengths[:-1]])
     ends = [

@@ -324,7 +324,7 @@ def _job(
     eval_steps=num_steps + 1,
     evaluate=None,
     learning_rate=rate,
-    meta={'data': source.fingerprint},
+    meta={'data': source.identity, 'files': source.fingerprint},
     encoder=_start(settings, exported),
   )
 

@@ -67,7 +67,8 @@ class Job:
     evaluate: exported towers -> scalars, or None.
     learning_rate: to be logged, if known.
     meta: kept with each checkpoint, with the seed. It identifies the run: its
-      `data` (and `config`, where there is one) must not change.
+      `data` (and `config`, where there is one) must not change. A change of
+      `files` is told.
     encoder: variables that the encoder starts from, for a method with
       `with_encoder`.
   """
@@ -283,7 +284,7 @@ def _identity(job: Job) -> dict[str, Any]:
 def _check_same_run(job: Job, restored: Restored) -> None:
   now = _identity(job)
   # A checkpoint of an earlier version knows its data alone.
-  names = sorted(now) if restored.proved else ['data']
+  names = sorted(now.keys() - {'files'}) if restored.proved else ['data']
   for name in names:
     was = restored.meta.get(name)
     if was == now[name]:
@@ -298,4 +299,10 @@ def _check_same_run(job: Job, restored: Restored) -> None:
       f'the checkpoint of step {restored.step} is of a run with another {name} '
       f'({was} -> {now[name]}); give the {name} of that run, or start a new '
       'workdir'
+    )
+  if restored.meta.get('files') != now.get('files'):
+    _log.warning(
+      'files of the data were written again since step %d (copied?); their '
+      'names and sizes, and the content of a sample, are the same',
+      restored.step,
     )

@@ -1,9 +1,11 @@
 """`jaxssl eval`: what it prints and what it writes."""
 
 import json
+import os
 import shutil
 
 import numpy as np
+from PIL import Image
 import pytest
 
 from tests.commands import runs
@@ -67,6 +69,25 @@ def test_other_data_gets_a_file_of_its_own(run, picture_folder, tmp_path):
       shutil.copytree(picture_folder, folder / split / name)
   assert runs.jaxssl('eval', 'knn', f'--workdir={run}', f'--data={folder}') == 0
   assert _result(run, 'knn-v1-two_classes')['data'] == 'two_classes'
+
+
+def test_features_of_other_pictures_are_not_reused(run, tmp_path):
+  """Names, sizes and times of the files being the same."""
+  generator, kept = np.random.default_rng(0), []
+  for _ in range(2):
+    for place in ('train/a', 'train/b', 'test/a', 'test/b'):
+      for number in range(4):
+        path = tmp_path / 'data' / place / f'{number}.bmp'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = generator.integers(0, 256, (32, 32, 3), np.uint8)
+        Image.fromarray(pixels).save(path)
+        os.utime(path, (1, 1))
+    arguments = (f'--workdir={run}', f'--data={tmp_path / "data"}')
+    assert runs.jaxssl('eval', 'knn', *arguments) == 0
+    path = run / 'features' / 'data-test-trained_encoder.npz'
+    with np.load(path) as file:
+      kept.append(file['features'])
+  assert np.abs(kept[0] - kept[1]).max() > 0
 
 
 def test_features_of_another_step_are_not_reused(run):

@@ -1,6 +1,7 @@
 """Harm that needs no process of its own; signals: `test_interruptions.py`."""
 
 import itertools
+import os
 import shutil
 import time
 
@@ -146,11 +147,26 @@ class TestCorruptPicture:
   ):
     undisturbed = tmp_path / 'undisturbed'
     assert self._train(undisturbed, folder, strict=True) == 0
-    run = _stopped(undisturbed, tmp_path / 'run')
+    run = tmp_path / 'run'
     sound = (folder / '07.png').read_bytes()
     self._damage(folder / '07.png')
     assert self._train(run, folder, strict=True) == 2
     assert '07.png cannot be read' in capsys.readouterr().err.splitlines()[-1]
     (folder / '07.png').write_bytes(sound)
     assert self._train(run, folder, strict=True) == 0
+    _ends_like(run, undisturbed)
+
+  def test_that_was_sound_when_the_run_began_is_other_data(
+    self, folder, tmp_path, capsys
+  ):
+    undisturbed = tmp_path / 'undisturbed'
+    assert self._train(undisturbed, folder, strict=False) == 0
+    run = _stopped(undisturbed, tmp_path / 'run')
+    sound, status = (folder / '07.png').read_bytes(), os.stat(folder / '07.png')
+    self._damage(folder / '07.png')
+    os.utime(folder / '07.png', ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert self._train(run, folder, strict=False) == 2
+    assert 'has changed since step' in capsys.readouterr().err.splitlines()[-1]
+    (folder / '07.png').write_bytes(sound)
+    assert self._train(run, folder, strict=False) == 0
     _ends_like(run, undisturbed)

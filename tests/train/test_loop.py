@@ -327,6 +327,13 @@ def test_a_checkpoint_of_another_run_is_refused(changes, message, tmp_path):
   assert _saved_steps(tmp_path) == [3]
 
 
+def test_files_that_were_written_again_are_told(tmp_path, caplog):
+  _train(tmp_path, _job(num_steps=3, meta={'data': 'a', 'files': 'x'}))
+  assert 'written again' not in caplog.text
+  _train(tmp_path, _job(meta={'data': 'a', 'files': 'y'}))
+  assert 'files of the data were written again since step 3' in caplog.text
+
+
 def test_another_method_is_refused_and_nothing_is_lost(tmp_path):
   _train(tmp_path, _job(num_steps=3))
   with pytest.raises(UserError, match='of another method, encoder or optim'):
