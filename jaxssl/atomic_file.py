@@ -1,7 +1,9 @@
-"""Files that appear whole or not at all."""
+"""Files and folders that appear whole or not at all."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+import contextlib
 import os
+import pathlib
 import shutil
 import tempfile
 from typing import BinaryIO
@@ -39,6 +41,39 @@ def write(path: Path, fill: Callable[[BinaryIO], object]) -> None:
       partial.replace(path)
     finally:
       partial.unlink(missing_ok=True)
+  except OSError as error:
+    raise errors.UserError(
+      f'cannot write {path}: {error.strerror or error}; choose a folder that '
+      'can be written and has space'
+    ) from error
+
+
+@contextlib.contextmanager
+def folder(path: pathlib.Path) -> Iterator[pathlib.Path]:
+  """Gives an empty folder whose files appear in `path` at the end.
+
+  They appear together where `path` is absent or empty, else one after another,
+  in the order of their names. After an error nothing has appeared.
+
+  Args:
+    path: folder to make or to add to, on this machine.
+
+  Raises:
+    jaxssl.errors.UserError: if the file system refuses.
+  """
+  try:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(
+      dir=path.parent, prefix=f'.{path.name}.', suffix='.partial'
+    ) as place:
+      partial = pathlib.Path(place) / path.name
+      partial.mkdir()  # unlike its parent with the usual rights
+      yield partial
+      if not path.exists() or not any(path.iterdir()):
+        partial.rename(path)
+        return
+      for file in sorted(partial.iterdir()):
+        file.replace(path / file.name)
   except OSError as error:
     raise errors.UserError(
       f'cannot write {path}: {error.strerror or error}; choose a folder that '

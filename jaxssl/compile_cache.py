@@ -4,6 +4,7 @@ A program from the cache is run as it lies there, so whoever can write to the
 folder can run code as this user. It is therefore never shared by accident.
 """
 
+import logging
 import os
 import pathlib
 import stat
@@ -12,6 +13,7 @@ import jax
 
 from jaxssl.errors import UserError
 
+_log = logging.getLogger(__name__)
 _OFF = 'or switch the cache off by JAX_ENABLE_COMPILATION_CACHE=false'
 
 
@@ -21,18 +23,21 @@ def enable() -> None:
   The folder is that of `JAX_COMPILATION_CACHE_DIR`, or `jaxssl/xla` in
   `XDG_CACHE_HOME`, or in `~/.cache`. Nothing happens with
   `JAX_ENABLE_COMPILATION_CACHE=false`. A folder behind a URL (`gs://`) is
-  guarded by its own rights and not looked at.
+  guarded by its own rights and not looked at. Without a home, or with one that
+  cannot be written, there is a warning and no cache.
 
   Raises:
-    UserError: the folder is of another user, or others may write to it; it
-      cannot be made.
+    UserError: the folder is of another user, or others may write to it; one
+      that the user has named cannot be made.
   """
   if not jax.config.jax_enable_compilation_cache:
     return
   given = jax.config.jax_compilation_cache_dir
   if given and '://' in given:
     return
-  folder = pathlib.Path(given) if given else default_folder()
+  folder = pathlib.Path(given) if given else _usable_default()
+  if folder is None:
+    return
   _make_private(folder)
   jax.config.update('jax_compilation_cache_dir', str(folder))
 
@@ -44,6 +49,23 @@ def default_folder() -> pathlib.Path:
   if not base or not os.path.isabs(base):
     base = pathlib.Path.home() / '.cache'
   return pathlib.Path(base) / 'jaxssl' / 'xla'
+
+
+def _usable_default() -> pathlib.Path | None:
+  try:
+    folder = default_folder()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if os.access(folder, os.W_OK):
+      return folder
+    reason = f'{folder} cannot be written'
+  except (OSError, RuntimeError) as error:  # the latter: there is no home
+    reason = str(error)
+  _log.warning(
+    'compiled programs are not kept (%s); JAX_COMPILATION_CACHE_DIR names a '
+    'folder for them',
+    reason,
+  )
+  return None
 
 
 def _make_private(folder: pathlib.Path) -> None:

@@ -46,10 +46,21 @@ on_workers() { # COMMAND
   tpu ssh --worker=all --command "$1"
 }
 
+new_folder() { # whose name nobody can know before and put files of theirs at
+  if [ "$dry_run" = 1 ]; then
+    echo /tmp/tmp.XXXXXXXXXX
+  else
+    mktemp -d
+  fi
+}
+
 create() { # ARGUMENT ...: of jaxssl train, with BUCKET
   local kind=(--accelerator-type "$ACCELERATOR_TYPE" ${spot:+"$spot"})
+  local folder startup
   if [ -n "$bucket" ]; then
     need_arguments "$@"
+    folder=$(new_folder)
+    startup=$folder/startup.sh
     send_startup_script "$@"
     kind+=(--metadata-from-file "startup-script=$startup")
   fi
@@ -60,15 +71,14 @@ create() { # ARGUMENT ...: of jaxssl train, with BUCKET
   else
     tpu create --version "$RUNTIME_VERSION" "${kind[@]}" || code=$?
   fi
-  [ -z "$bucket" ] || run rm -f "$startup"
+  [ -z "$bucket" ] || run rm -rf "$folder"
   return "$code"
 }
 
-send_startup_script() { # ARGUMENT ...: of jaxssl train
-  local archive=/tmp/jaxssl-$$.tar
+send_startup_script() { # ARGUMENT ...: of jaxssl train; of `create`
+  local archive=$folder/jaxssl.tar
   run git archive --output "$archive" HEAD
   run gcloud storage cp "$archive" "$bucket/$TPU_NAME.tar"
-  run rm -f "$archive"
   # How an earlier run of this name has ended.
   run gcloud storage rm "$result" || true
   if [ "$dry_run" = 1 ]; then
@@ -89,11 +99,13 @@ startup_script() { # ARGUMENT ...: of jaxssl train
 }
 
 setup() {
-  local archive=/tmp/jaxssl-$$.tar
+  local folder archive
+  folder=$(new_folder)
+  archive=$folder/jaxssl.tar
   run git archive --output "$archive" HEAD
   run gcloud compute tpus tpu-vm scp "$archive" "$TPU_NAME:jaxssl.tar" \
     --zone "$ZONE" ${PROJECT:+--project "$PROJECT"} --worker=all
-  run rm -f "$archive"
+  run rm -rf "$folder"
   on_workers 'mkdir -p jaxssl && tar -xf jaxssl.tar -C jaxssl && cd jaxssl &&
  { [ -d .venv ] || python3 -m venv .venv; } &&
  .venv/bin/pip install --quiet --editable ".[data,tpu]"'
@@ -202,7 +214,6 @@ case $bucket in
   *) stop "BUCKET is $bucket; give gs://NAME/FOLDER" ;;
 esac
 result=$bucket/$TPU_NAME.exit
-startup=/tmp/jaxssl-startup-$$.sh
 log=jaxssl/train.log
 [ -z "$bucket" ] || log=/opt/jaxssl/train.log
 command=${1:-}

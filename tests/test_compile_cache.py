@@ -4,6 +4,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import types
 
 import pytest
 
@@ -84,6 +85,46 @@ def test_folder_is_in_the_home_by_default(tmp_path, monkeypatch):
     if base is not None:
       monkeypatch.setenv('XDG_CACHE_HOME', base)
     assert compile_cache.default_folder() == home
+
+
+@pytest.fixture
+def switched_on(monkeypatch):
+  """The tests have no cache; here it is asked for, but not begun."""
+  monkeypatch.delenv('XDG_CACHE_HOME', raising=False)
+  config = types.SimpleNamespace(
+    jax_enable_compilation_cache=True, jax_compilation_cache_dir=None
+  )
+  config.update = lambda name, value: setattr(config, name, value)
+  monkeypatch.setattr(compile_cache.jax, 'config', config)
+  return config
+
+
+@pytest.mark.parametrize('place', [None, 'file/home', 'read-only'])
+def test_without_a_home_or_a_writable_one_there_is_a_warning_and_no_cache(
+  place, switched_on, tmp_path, monkeypatch, caplog
+):
+  (tmp_path / 'file').touch()
+  if place is None:
+    monkeypatch.setattr(pathlib.Path, 'home', _no_home)
+  else:
+    monkeypatch.setenv('HOME', str(tmp_path / place))
+  if place == 'read-only':
+    monkeypatch.setattr(os, 'access', lambda path, mode: False)
+  compile_cache.enable()
+  assert switched_on.jax_compilation_cache_dir is None
+  assert 'compiled programs are not kept' in caplog.text
+  assert len(caplog.records) == 1
+
+
+def _no_home():
+  raise RuntimeError('Could not determine home directory.')
+
+
+def test_a_folder_that_the_user_names_must_be_usable(switched_on, tmp_path):
+  (tmp_path / 'file').touch()
+  switched_on.jax_compilation_cache_dir = str(tmp_path / 'file' / 'cache')
+  with pytest.raises(UserError, match='no cache of compiled programs'):
+    compile_cache.enable()
 
 
 @pytest.mark.parametrize('mode', [0o770, 0o707, 0o777])

@@ -7,6 +7,7 @@ import logging
 import pathlib
 from typing import Any
 
+from jaxssl import atomic_file
 from jaxssl.commands import encoders, export_pairs
 from jaxssl.commands.targets import refuse_existing
 from jaxssl.errors import UserError, unknown
@@ -35,12 +36,13 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   out = pathlib.Path(arguments.out)
   refuse_existing(out)
   workdir = Workdir(arguments.workdir)
-  if arguments.format == 'huggingface':
-    export_pairs.save(out, workdir, step=arguments.step)
-  elif arguments.format == 'safetensors':
-    save_encoder(out, encoders.load(workdir, step=arguments.step))
-  else:
-    _save_timm(out, encoders.load(workdir, step=arguments.step))
+  with atomic_file.folder(out) as partial:
+    if arguments.format == 'huggingface':
+      export_pairs.save(partial, workdir, step=arguments.step)
+    elif arguments.format == 'safetensors':
+      save_encoder(partial, encoders.load(workdir, step=arguments.step))
+    else:
+      _save_timm(partial, encoders.load(workdir, step=arguments.step))
   _log.info('wrote %s (%s)', out, arguments.format)
   return 0
 

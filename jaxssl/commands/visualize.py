@@ -10,8 +10,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxssl import atomic_file, data
 from jaxssl import config as config_lib
-from jaxssl import data
 from jaxssl.augment.preprocessing import usual
 from jaxssl.build import Run
 from jaxssl.commands import datasets, encoders, targets
@@ -82,16 +82,18 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     *_method_panel(arguments, workdir, trained),
     *_encoder_panels(arguments, workdir, trained.encoder),
   ]
-  out.mkdir(parents=True, exist_ok=True)
-  sections = [_save(p, out) for p in panels] + list(_curve(workdir, out))
-  page.write_page(
-    out / 'index.html',
-    title=_title(trained),
-    facts=_facts(arguments, workdir, trained),
-    sections=sections,
-    config=trained.run and config_lib.to_json(trained.run.config),
-  )
-  _log.info('wrote %s', out / 'index.html')
+  with atomic_file.folder(out) as partial:
+    sections = [_save(p, partial) for p in panels]
+    sections += _curve(workdir, partial)
+    page.write_page(
+      partial / 'index.html',
+      title=_title(trained),
+      facts=_facts(arguments, workdir, trained),
+      sections=sections,
+      config=trained.run and config_lib.to_json(trained.run.config),
+    )
+  for name in (*(section.picture.name for section in sections), 'index.html'):
+    _log.info('wrote %s', out / name)
   return 0
 
 
@@ -187,7 +189,6 @@ def _split(arguments: argparse.Namespace, workdir: Workdir) -> str:
 def _save(picture: Panel, out: pathlib.Path) -> page.Section:
   path = out / f'{picture.name}.png'
   panel.save(picture, path)
-  _log.info('wrote %s', path)
   return page.Section(
     title=picture.title, text=picture.text, alt=picture.alt, picture=path
   )
@@ -198,7 +199,6 @@ def _curve(workdir: Workdir, out: pathlib.Path) -> Iterator[page.Section]:
     return
   path = out / 'curve.png'
   training_curve(workdir.metrics_path, path)
-  _log.info('wrote %s', path)
   text = (
     'The loss over the optimizer steps, and the accuracy of a kNN classifier '
     'on the frozen features where it was measured during training.'

@@ -3,7 +3,8 @@
 import os
 from typing import Any
 
-from jaxssl import errors
+from jaxssl import atomic_file, errors
+from jaxssl.paths import make_path
 from jaxssl.printable import printable
 
 _LONGEST_NAME = 60
@@ -48,8 +49,14 @@ def save(figure: Any, path: str | os.PathLike[str]) -> None:
     jaxssl.errors.UserError: if the file cannot be written.
   """
   try:
-    figure.savefig(path, dpi=150)
-  except (OSError, ValueError) as error:
+    path = make_path(path)
+    ending = path.suffix.removeprefix('.')
+    atomic_file.write(
+      path, lambda file: figure.savefig(file, format=ending, dpi=150)
+    )
+  except errors.UserError:
+    raise
+  except ValueError as error:  # an ending that matplotlib does not know
     raise errors.UserError(f'cannot write the picture {path}: {error}') from (
       error
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxssl import errors
+from jaxssl import atomic_file, errors
 from jaxssl.printable import printable
 
 _GAP = 2
@@ -68,10 +68,14 @@ def write_png(pixels: np.ndarray, path: pathlib.Path) -> None:
   """Writes uint8 [H, W, 3] as a PNG.
 
   Raises:
-    jaxssl.errors.UserError: if Pillow is not installed.
+    jaxssl.errors.UserError: if Pillow is not installed, or the file cannot be
+      written.
   """
   image, _, _ = _pillow()
-  image.fromarray(pixels).save(path, format='PNG', optimize=True)
+  picture = image.fromarray(pixels)
+  atomic_file.write(
+    path, lambda file: picture.save(file, format='PNG', optimize=True)
+  )
 
 
 def _pillow() -> tuple[Any, Any, Any]:

@@ -23,6 +23,24 @@ def test_rows_names_and_labels(finished_run, tmp_path):
   assert list(found['class_names']) == [str(digit) for digit in range(10)]
 
 
+def test_on_a_full_disk_no_half_file_stays(
+  finished_run, tmp_path, monkeypatch, capsys
+):
+  out = tmp_path / 'a.npz'
+
+  def full(file, **arrays):
+    file.write(b'half')
+    raise OSError(28, 'No space left on device')
+
+  with monkeypatch.context() as patched:
+    patched.setattr(np, 'savez', full)
+    command = ('embed', f'--workdir={finished_run}', f'--out={out}')
+    assert runs.jaxssl(*command, '--limit=40') == 2
+  assert 'No space left' in capsys.readouterr().err
+  assert not list(tmp_path.iterdir())
+  _embed(finished_run, out, '--limit=40')
+
+
 @pytest.fixture
 def unlabelled(tmp_path):
   """Pictures of several formats, each of one colour; one is broken."""

@@ -51,6 +51,20 @@ def test_exported_encoder_alone(copy, tmp_path):
   assert not (copy / 'pictures').exists()
 
 
+def test_a_page_that_cannot_be_finished_leaves_no_pictures(
+  finished_run, tmp_path, monkeypatch, capsys
+):
+  def full(*args):
+    raise OSError(28, 'No space left on device')
+
+  monkeypatch.setattr('jaxssl.commands.visualize.training_curve', full)
+  out = tmp_path / 'out'
+  arguments = (f'--workdir={finished_run}', f'--out={out}', *SMALL)
+  assert runs.jaxssl('visualize', *arguments) == 2
+  assert 'No space left' in capsys.readouterr().err
+  assert not list(tmp_path.iterdir())
+
+
 def test_picture_of_the_method(tmp_path):
   run = tmp_path / 'run'
   arguments = (

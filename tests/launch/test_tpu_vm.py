@@ -164,6 +164,27 @@ def test_create_with_a_bucket_lets_workers_start_by_themselves(fakes):
   assert text.endswith((ROOT / 'launch/tpu_startup.sh').read_text())
 
 
+@pytest.mark.parametrize(
+  ('command', 'more'), [('setup', {}), ('create', BUCKET)]
+)
+def test_what_lies_in_tmp_has_no_name_that_could_be_guessed(
+  command, more, fakes, tmp_path
+):
+  fakes.add('gcloud')
+  fakes.add('git')
+  (tmp_path / 'tmp').mkdir()
+  arguments = ARGUMENTS if command == 'create' else ()
+  for _ in range(2):
+    done = fakes.run(
+      SCRIPT, command, *arguments, **SLICE, **more, TMPDIR=f'{tmp_path}/tmp'
+    )
+    assert done.returncode == 0
+  archives = [call for call in fakes.calls if call.startswith('git archive')]
+  assert len(set(archives)) == 2
+  assert all(f'{tmp_path}/tmp/' in call for call in archives)
+  assert not list((tmp_path / 'tmp').iterdir())
+
+
 def test_babysit_with_a_bucket_only_watches(fakes):
   (fakes.folder / 'result').write_text('0\n')
   code, verbs = babysit(fakes, ['', 'SUSPENDED', '', 'ACTIVE'], [], **BUCKET)
