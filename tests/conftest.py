@@ -3,7 +3,7 @@
 import os
 import pathlib
 
-from tests import kept_programs
+from tests import cpu_report, kept_programs
 
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
@@ -44,7 +44,12 @@ REFERENCES = (
 )
 
 
-def pytest_configure():
+def pytest_addoption(parser):
+  cpu_report.add_options(parser)
+
+
+def pytest_configure(config):
+  cpu_report.register(config)
   if (kept := kept_programs.folder()) is not None:
     kept_programs.prepare(kept)
   if importlib.util.find_spec('torch') and importlib.util.find_spec(
