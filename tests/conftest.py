@@ -46,6 +46,12 @@ REFERENCES = (
 
 def pytest_addoption(parser):
   cpu_report.add_options(parser)
+  parser.addoption(
+    '--full',
+    action='store_true',
+    default=os.environ.get('FULL') == '1',
+    help='also run the tests marked full: all modes, several processes',
+  )
 
 
 def pytest_configure(config):
@@ -64,18 +70,21 @@ def pytest_configure(config):
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
   for item in items:
     item.add_marker(pytest.mark.xdist_group(_worker_group(item)))
+  if not config.getoption('full'):
+    _skip(items, 'full', '--full runs it')
   missing = [n for n in REFERENCES if importlib.util.find_spec(n) is None]
-  if not missing:
-    return
-  skip = pytest.mark.skip(
-    reason=f'reference libraries are not installed: {", ".join(missing)}'
-  )
+  if missing:
+    reason = f'reference libraries are not installed: {", ".join(missing)}'
+    _skip(items, 'reference', reason)
+
+
+def _skip(items, mark, reason):
   for item in items:
-    if 'reference' in item.keywords:
-      item.add_marker(skip)
+    if mark in item.keywords:
+      item.add_marker(pytest.mark.skip(reason=reason))
 
 
 def _worker_group(item):

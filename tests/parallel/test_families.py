@@ -6,7 +6,6 @@ it, and parameters could be compared to the size of these steps only.
 
 import itertools
 import json
-import os
 import pathlib
 import shutil
 
@@ -18,7 +17,6 @@ from benchmarks.faults import campaign, tiny_runs
 from tests.commands import runs
 from tests.parallel.joined import Pair
 
-FULL = os.environ.get('FULL') == '1'
 STEPS, IMAGES = 4, 64
 # Learning rates as large as leave rounding small.
 FAMILIES = {
@@ -147,7 +145,7 @@ def _evaluated(workdir):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not FULL, reason='starts processes; FULL=1 runs it')
+@pytest.mark.full
 @pytest.mark.parametrize('method', FAMILIES)
 def test_processes_train_as_one_and_take_over(method, tmp_path, monkeypatch):
   eight, notes = tmp_path / 'eight', tmp_path / 'notes'
@@ -170,7 +168,7 @@ def test_processes_train_as_one_and_take_over(method, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not FULL, reason='starts processes; FULL=1 runs it')
+@pytest.mark.full
 @pytest.mark.parametrize('method', ['simclr', 'dino'])
 def test_device_view_on_processes(method, tmp_path, monkeypatch):
   pmap = '--config.train.mode=pmap'

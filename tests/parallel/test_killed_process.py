@@ -21,9 +21,6 @@ OURS = 'another process of the run has ended or is out of reach'
 # What JAX says when it is faster to notice that the coordinator is gone. It
 # then ends the process by SIGABRT.
 JAXS = 'Terminating process because the JAX distributed service'
-with_processes = pytest.mark.skipif(
-  os.environ.get('FULL') != '1', reason='starts processes; FULL=1 runs it'
-)
 
 
 @pytest.fixture(scope='module')
@@ -117,7 +114,7 @@ def _kill(workdir, index, happened):
   _assert_noticed(codes[1 - index], pair.outputs[1 - index])
 
 
-@with_processes
+@pytest.mark.full
 @pytest.mark.slow
 @pytest.mark.usefixtures('_forked_commands')
 def test_one_of_two_is_killed_again_and_again(tmp_path):
@@ -140,7 +137,7 @@ def test_one_of_two_is_killed_again_and_again(tmp_path):
   campaign.compare(run, undisturbed.run)
 
 
-@with_processes
+@pytest.mark.full
 @pytest.mark.slow
 @pytest.mark.usefixtures('_forked_commands')
 def test_one_is_asked_to_stop_before_the_first_step(tmp_path):
@@ -152,7 +149,7 @@ def test_one_is_asked_to_stop_before_the_first_step(tmp_path):
     _assert_noticed(codes[0], pair.outputs[0])
 
 
-@with_processes
+@pytest.mark.full
 @pytest.mark.slow
 def test_what_one_process_lacks_ends_both(tmp_path):
   workdir = tmp_path / 'run'
@@ -165,7 +162,7 @@ def test_what_one_process_lacks_ends_both(tmp_path):
   assert not workdir.exists()
 
 
-@with_processes
+@pytest.mark.full
 @pytest.mark.slow
 def test_a_frozen_process_ends_the_other(tmp_path):
   """Nothing closes its connections; it only falls silent."""

@@ -1,7 +1,6 @@
 """Two processes whose workdir is `gs://`, as those of a TPU slice."""
 
 import json
-import os
 
 import pytest
 
@@ -31,9 +30,7 @@ def _train(workdir):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-  os.environ.get('FULL') != '1', reason='starts processes; FULL=1 runs it'
-)
+@pytest.mark.full
 @pytest.mark.usefixtures('shared_store')
 def test_two_processes_end_as_on_a_disk_and_resume_to_the_bit(tmp_path):
   _train(tmp_path / 'run')

@@ -1,6 +1,5 @@
 """Real processes, joined by gloo, against one process."""
 
-import os
 import re
 import shutil
 
@@ -21,12 +20,8 @@ OPTIONS = (
 )
 MODES = ('jit', 'pmap')
 
+
 # Each pair of processes loads and compiles all for itself.
-with_processes = pytest.mark.skipif(
-  os.environ.get('FULL') != '1', reason='starts processes; FULL=1 runs it'
-)
-
-
 def _together(workdir, *more, change=()):
   """Two processes with two devices each; `change` is for the second."""
   arguments = runs.train_arguments(workdir, *OPTIONS, *more)
@@ -59,7 +54,7 @@ def _assert_alike(workdir, alone):
   chex.assert_trees_all_close(_weights(workdir), _weights(alone), atol=2e-3)
 
 
-@with_processes
+@pytest.mark.full
 @pytest.mark.slow
 @pytest.mark.parametrize('mode', MODES)
 def test_two_processes_train_as_one_and_one_goes_on(mode, alone, tmp_path):
@@ -74,7 +69,7 @@ def test_two_processes_train_as_one_and_one_goes_on(mode, alone, tmp_path):
   _assert_alike(workdir, alone)
 
 
-@with_processes
+@pytest.mark.full
 @pytest.mark.slow
 def test_two_go_on_with_what_one_began(alone, tmp_path):
   workdir = tmp_path / 'run'
@@ -90,7 +85,7 @@ def test_two_go_on_with_what_one_began(alone, tmp_path):
 WIDE = ('--config.encoder.dim=64', '--config.head.out_dim=4096')
 
 
-@with_processes
+@pytest.mark.full
 @pytest.mark.slow
 @pytest.mark.parametrize('fsdp', [2, None])
 def test_processes_share_a_state_and_one_goes_on_with_it_whole(fsdp, tmp_path):
@@ -113,7 +108,7 @@ def test_processes_share_a_state_and_one_goes_on_with_it_whole(fsdp, tmp_path):
   _assert_alike(workdir, tmp_path / 'alone')
 
 
-@with_processes
+@pytest.mark.full
 @pytest.mark.slow
 def test_disagreement_ends_both_and_says_on_what(tmp_path):
   workdir = tmp_path / 'run'
