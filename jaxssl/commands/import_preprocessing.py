@@ -9,6 +9,7 @@ from typing import Any, get_args
 from jaxssl.augment.preprocessing import Interpolation, Preprocessing, Resize
 from jaxssl.config import Config
 from jaxssl.errors import UserError
+from jaxssl.weights import huggingface_pairs
 from jaxssl.weights.descriptions import Description
 from jaxssl.weights.preprocessors import RELEASED
 
@@ -89,21 +90,16 @@ def release_of(library: str, tensors: Mapping[str, Any], encoder: Any) -> str:
 
   Args:
     library: format of the weights.
-    tensors: by the names of transformers or of the format.
+    tensors: by the names of the format.
     encoder: module that they are for.
   """
-  if library not in ('huggingface', 'open_clip'):
+  if library != 'huggingface':
     return library
-  if any(name.startswith('vision_model.') for name in tensors):
-    return 'siglip' if _is_siglip(tensors) else 'clip'
+  if huggingface_pairs.has_image_tower(tensors):
+    is_siglip = huggingface_pairs.is_siglip_tower(tensors)
+    return 'siglip' if is_siglip else 'clip'
   position = getattr(encoder, 'position', None)
   return {'relative': 'beit', 'sincos_mae': 'vit_mae'}.get(position, 'vit')
-
-
-def _is_siglip(tensors: Mapping[str, Any]) -> bool:
-  """SigLIP's image towers pool by attention, CLIP's by a token or a layer."""
-  pools = ('vision_model.head.', 'vision_model.attn_pool.')
-  return any(name.startswith(pools) for name in tensors)
 
 
 def with_grid(section: Config, sides: tuple[int, int] | None) -> Config:

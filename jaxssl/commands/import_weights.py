@@ -36,7 +36,7 @@ def _from_timm(tensors, encoder, variables):
 
 
 def _from_huggingface(tensors, encoder, variables):
-  if any(name.startswith('vision_model.') for name in tensors):
+  if huggingface_pairs.has_image_tower(tensors):
     return huggingface_pairs.image_from_huggingface(tensors, variables)
   # Only vision transformers have positions; others fail by their names.
   position = getattr(encoder, 'position', 'none')

@@ -66,7 +66,7 @@ _HEAD_WIDTH, _IMAGE_SIZE = 64, 224
 # came later (timm 1.0.31, vision_transformer.py).
 _TANH_TOWER = re.compile(
   r'vit_(base_patch32|so400m_patch16|giantopt_patch16)_siglip_.*'
-  r'|vit_large_patch16_siglip_512'
+  r'|vit_large_patch16_siglip_(gap_)?512'
 )
 _CLIP_TOWER = re.compile(r'vit_\w+_clip_(quickgelu_)?\d+')
 

@@ -117,6 +117,26 @@ def text_from_huggingface(tensors: Tensors, variables: PyTree) -> PyTree:
   return _into(own, variables)
 
 
+def has_image_tower(tensors: Tensors) -> bool:
+  """Whether there is an image tower of CLIP or SigLIP, alone or in a pair.
+
+  An image model that transformers 5 saves by itself has no prefix.
+  """
+  return any(
+    name.startswith((_IMAGE, 'embeddings.patch_embedding.')) for name in tensors
+  )
+
+
+def is_siglip_tower(tensors: Tensors) -> bool:
+  """Whether the image tower is SigLIP's, which pools by attention.
+
+  Args:
+    tensors: of which `has_image_tower` holds.
+  """
+  pools = ('head.', 'attn_pool.')
+  return any(name.removeprefix(_IMAGE).startswith(pools) for name in tensors)
+
+
 def is_clip(tensors: Tensors) -> bool:
   """Whether a whole model is a CLIPModel; otherwise it can be a SiglipModel."""
   return f'{_CLIP_HEAD}.weight' in tensors

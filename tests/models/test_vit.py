@@ -313,3 +313,20 @@ def test_wrong_calls_are_user_errors():
     _encode(encoder, variables, x, mask=jnp.zeros((2, 16), bool))
   with pytest.raises(errors.UserError, match='keys'):
     _encode(encoder, variables, x, True)
+
+
+def test_pixels_beyond_the_grid_are_not_seen():
+  encoder = _small(grid=(4, 4))
+  x, variables = _setup(encoder, 32)
+  wide = np.pad(x, [(0, 0), (0, 5), (0, 3), (0, 0)], constant_values=9.0)
+  ours, out = _encode(encoder, variables, wide)
+  expected, _ = _encode(encoder, variables, x)
+  np.testing.assert_array_equal(ours, expected)
+  assert out['patches'].shape[1] == 16
+
+
+@pytest.mark.parametrize('grid', [None, (3, 3), (4, 5)])
+def test_pixels_beyond_another_grid_are_refused(grid):
+  encoder = _small(grid=grid)
+  with pytest.raises(errors.UserError, match=r'35x35 pixels.*grid=\(4, 4\)'):
+    encoder.grid_of(jnp.zeros((1, 35, 35, 3)))

@@ -1,6 +1,8 @@
 import chex
 import numpy as np
+import pytest
 
+from jaxssl.errors import UserError
 from jaxssl.ops import patches
 
 
@@ -18,3 +20,8 @@ def test_patches_are_in_reading_order_channels_fastest():
 def test_unpatchify_is_the_inverse():
   cut = patches.patchify(_images(), 2)
   chex.assert_trees_all_equal(patches.unpatchify(cut, 2, (2, 3)), _images())
+
+
+def test_images_that_patches_do_not_divide_are_a_user_error():
+  with pytest.raises(UserError, match=r'4x6 pixels do not divide into .* of 4'):
+    patches.patchify(_images(), 4)

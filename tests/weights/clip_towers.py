@@ -7,6 +7,7 @@ import numpy as np
 from jaxssl import models
 from jaxssl.methods import CLIP, SigLIP
 from jaxssl.text import make_tokenizer
+from jaxssl.weights import huggingface_clip, timm
 
 SIZE, LENGTH = 32, 9
 TOKENIZER = make_tokenizer(length=LENGTH)
@@ -112,3 +113,60 @@ def text_arguments():
   return (
     f'--config.text_encoder.{name}={value}' for name, value in SMALL.items()
   )
+
+
+def open_clip_resnet_tensors():
+  """Returns open_clip's tensors of a random `clip_resnet()`."""
+  return resnet_tensors(random(clip_resnet()))
+
+
+def resnet_tensors(towers):
+  """Returns OpenAI's tensors of the towers of `clip_resnet()`.
+
+  By the names that timm's reader of OpenAI's files understands.
+  """
+  tensors = {
+    f'visual.{name}': tensor
+    for name, tensor in timm.to_timm(towers['encoder']).items()
+  }
+  positions = tensors.pop('visual.attnpool.pos_embed')
+  tensors['visual.attnpool.positional_embedding'] = positions[0]
+  tensors['visual.bn1.num_batches_tracked'] = np.zeros((), np.int64)
+  return tensors | _text_tensors()
+
+
+def _text_tensors():
+  """The text tower of `clip()`, q, k and v stacked, and what is of neither."""
+  towers = random(clip())
+  theirs = huggingface_clip.tensors(towers)
+  tensors = {
+    'text_projection': theirs['text_projection.weight'].T,
+    'logit_scale': theirs['logit_scale'],
+    'attn_mask': np.zeros((9, 9), np.float32),
+    'context_length': np.asarray(9),
+  }
+  for start, name in (
+    ('text_model.embeddings.token_embedding.weight', 'token_embedding.weight'),
+    ('text_model.embeddings.position_embedding.weight', 'positional_embedding'),
+    ('text_model.final_layer_norm.weight', 'ln_final.weight'),
+    ('text_model.final_layer_norm.bias', 'ln_final.bias'),
+  ):
+    tensors[name] = theirs[start]
+  for block in range(SMALL['depth']):
+    old, new = (
+      f'text_model.encoder.layers.{block}.',
+      f'transformer.resblocks.{block}.',
+    )
+    for kind in ('weight', 'bias'):
+      tensors[f'{new}attn.in_proj_{kind}'] = np.concatenate(
+        [theirs[f'{old}self_attn.{part}_proj.{kind}'] for part in 'qkv']
+      )
+      for mine, own in (
+        ('self_attn.out_proj', 'attn.out_proj'),
+        ('layer_norm1', 'ln_1'),
+        ('layer_norm2', 'ln_2'),
+        ('mlp.fc1', 'mlp.c_fc'),
+        ('mlp.fc2', 'mlp.c_proj'),
+      ):
+        tensors[f'{new}{own}.{kind}'] = theirs[f'{old}{mine}.{kind}']
+  return tensors

@@ -1,11 +1,13 @@
 """What is read of the files beside the weights."""
 
 import json
+import re
 
 import pytest
 
 from jaxssl.errors import UserError
 from jaxssl.weights import descriptions
+from jaxssl.weights.preprocessors import RELEASED
 
 
 def _options(folder, library, name, content):
@@ -142,3 +144,139 @@ def test_activations_of_every_siglip_of_open_clip(tmp_path):
       )
       assert torch.equal(act(x), wanted), (name, tower)
     assert found['text_encoder']['epsilon'] == text_tower.ln_final.eps
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize(
+  ('kind', 'section'),
+  [
+    ('ViTConfig', 'encoder'),
+    ('ViTMAEConfig', 'encoder'),
+    ('BeitConfig', 'encoder'),
+    ('CLIPVisionConfig', 'encoder'),
+    ('SiglipVisionConfig', 'encoder'),
+    ('CLIPTextConfig', 'text_encoder'),
+    ('SiglipTextConfig', 'text_encoder'),
+  ],
+)
+def test_what_a_config_leaves_out_is_what_transformers_takes(
+  kind, section, tmp_path
+):
+  import transformers
+
+  config = getattr(transformers, kind)()
+  part = {'encoder': 'vision_config', 'text_encoder': 'text_config'}[section]
+  whole, bare = config.to_dict(), {'model_type': config.model_type}
+  if section == 'text_encoder':
+    whole, bare = {part: whole}, {part: bare}
+  found = [
+    _options(tmp_path, 'huggingface', 'config.json', content)
+    for content in (whole, bare)
+  ]
+  assert found[0] == found[1]
+  assert found[0][section].keys() == {'act', 'epsilon', 'num_heads'}
+
+
+def _described(folder, **files):
+  for name, content in files.items():
+    (folder / f'{name}.json').write_text(json.dumps(content))
+  return descriptions.describe(folder / 'model.safetensors', 'huggingface')
+
+
+def test_the_processor_that_transformers_5_saves_wins(tmp_path):
+  old = {'image_processor_type': 'CLIPImageProcessor', 'resample': 2}
+  nested = {'image_processor': old | {'resample': 1}}
+  files = {'preprocessor_config': old, 'processor_config': nested}
+  assert _described(tmp_path, **files).preprocessing.interpolation == 'lanczos'
+  # Those of version 4 hold nothing of images.
+  files['processor_config'] = {'processor_class': 'CLIPProcessor'}
+  assert _described(tmp_path, **files).preprocessing.interpolation == 'bilinear'
+
+
+def test_a_processor_without_a_class_is_that_of_the_model(tmp_path):
+  found = _described(
+    tmp_path,
+    config={'model_type': 'siglip', 'vision_config': {}},
+    preprocessor_config={'size': {'height': 384, 'width': 384}},
+  )
+  assert found.preprocessing.resize == 'squash'
+  assert found.preprocessing.interpolation == 'bicubic'
+  assert found.preprocessing.image_size == 384
+  # Of the positions, which the configuration does not name.
+  assert found.sides == (224, 224)
+
+
+def test_a_model_without_a_processor_has_the_rule_of_its_release(tmp_path):
+  config = {'model_type': 'vit_mae', 'image_size': 448}
+  found = _described(tmp_path, config=config)
+  assert found.preprocessing == RELEASED['vit_mae'].of_size(448)
+
+
+@pytest.mark.parametrize(
+  ('config', 'expected'),
+  [
+    (
+      {'architecture': 'vit_base_patch32_clip_quickgelu_224'},
+      {'act': 'quick_gelu', 'epsilon': 1e-5},
+    ),
+    (
+      {'architecture': 'vit_base_patch32_clip_224'},
+      {'act': 'gelu', 'epsilon': 1e-5},
+    ),
+    ({'architecture': 'vit_base_patch16_siglip_224'}, {'act': 'gelu'}),
+    (
+      {'architecture': 'vit_large_patch16_siglip_512'},
+      {'act': 'gelu_tanh'},
+    ),
+    ({'architecture': 'resnet50'}, {}),
+    (
+      {
+        'architecture': 'vit_small_patch16_224',
+        'model_args': {'num_heads': 12, 'act_layer': 'quick_gelu'},
+      },
+      {'num_heads': 12, 'act': 'quick_gelu'},
+    ),
+  ],
+)
+def test_description_of_timm(config, expected, tmp_path):
+  content = {**config, 'pretrained_cfg': {'input_size': [3, 96, 96]}}
+  (tmp_path / 'config.json').write_text(json.dumps(content))
+  found = descriptions.describe(tmp_path / 'model.safetensors', 'timm')
+  assert found.options == {'encoder': expected}
+  assert found.sides == (96, 96)
+  assert found.preprocessing.resize_size == 109  # timm rounds 109.7 down
+
+
+def test_an_older_description_of_timm_is_one_level(tmp_path):
+  content = {'architecture': 'vit_tiny_patch16_224', 'crop_pct': 0.9}
+  (tmp_path / 'config.json').write_text(json.dumps(content))
+  found = descriptions.describe(tmp_path / 'model.safetensors', 'timm')
+  assert found.preprocessing.resize_size == 248
+
+
+@pytest.mark.reference
+def test_activation_and_epsilon_of_every_vit_of_timm(tmp_path):
+  import timm
+  import torch
+
+  names = [
+    name
+    for name in timm.list_models('vit_*')
+    if re.fullmatch(r'\w+_patch\d+_(clip|siglip)_(quickgelu_|gap_)?\d+', name)
+  ]
+  assert len(names) > 30
+  x = torch.linspace(-3, 3, 50)
+  acts = {
+    'gelu': torch.nn.functional.gelu,
+    'gelu_tanh': lambda x: torch.nn.functional.gelu(x, approximate='tanh'),
+    'quick_gelu': lambda x: x * torch.sigmoid(1.702 * x),
+  }
+  for name in names:
+    (tmp_path / 'config.json').write_text(
+      json.dumps({'architecture': name, 'pretrained_cfg': {'crop_pct': 1.0}})
+    )
+    options = descriptions.describe(tmp_path / 'a', 'timm').options['encoder']
+    with torch.device('meta'):
+      block = timm.create_model(name, depth=1).blocks[0]
+    torch.testing.assert_close(block.mlp.act(x), acts[options['act']](x))
+    assert block.norm1.eps == options.get('epsilon', 1e-6), name

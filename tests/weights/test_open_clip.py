@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jaxssl.errors import UserError
-from jaxssl.weights import huggingface_clip, huggingface_pairs, open_clip, timm
+from jaxssl.weights import huggingface_clip, huggingface_pairs, open_clip
 from tests.models import timm_reference
 from tests.weights import clip_towers
 
@@ -97,65 +97,16 @@ def test_a_damaged_siglip_is_a_user_error(change, message):
     _load(tensors, clip_towers.siglip())
 
 
-def _resnet_tensors(towers):
-  """By the names that timm's reader of OpenAI's files understands."""
-  tensors = {
-    f'visual.{name}': tensor
-    for name, tensor in timm.to_timm(towers['encoder']).items()
-  }
-  positions = tensors.pop('visual.attnpool.pos_embed')
-  tensors['visual.attnpool.positional_embedding'] = positions[0]
-  tensors['visual.bn1.num_batches_tracked'] = np.zeros((), np.int64)
-  return tensors | _text_tensors()
-
-
-def _text_tensors():
-  """The text tower of `clip()`, q, k and v stacked, and what is of neither."""
-  towers = clip_towers.random(clip_towers.clip())
-  theirs = huggingface_clip.tensors(towers)
-  tensors = {
-    'text_projection': theirs['text_projection.weight'].T,
-    'logit_scale': theirs['logit_scale'],
-    'attn_mask': np.zeros((9, 9), np.float32),
-    'context_length': np.asarray(9),
-  }
-  for start, name in (
-    ('text_model.embeddings.token_embedding.weight', 'token_embedding.weight'),
-    ('text_model.embeddings.position_embedding.weight', 'positional_embedding'),
-    ('text_model.final_layer_norm.weight', 'ln_final.weight'),
-    ('text_model.final_layer_norm.bias', 'ln_final.bias'),
-  ):
-    tensors[name] = theirs[start]
-  for block in range(clip_towers.SMALL['depth']):
-    old, new = (
-      f'text_model.encoder.layers.{block}.',
-      f'transformer.resblocks.{block}.',
-    )
-    for kind in ('weight', 'bias'):
-      tensors[f'{new}attn.in_proj_{kind}'] = np.concatenate(
-        [theirs[f'{old}self_attn.{part}_proj.{kind}'] for part in 'qkv']
-      )
-      for mine, own in (
-        ('self_attn.out_proj', 'attn.out_proj'),
-        ('layer_norm1', 'ln_1'),
-        ('layer_norm2', 'ln_2'),
-        ('mlp.fc1', 'mlp.c_fc'),
-        ('mlp.fc2', 'mlp.c_proj'),
-      ):
-        tensors[f'{new}{own}.{kind}'] = theirs[f'{old}{mine}.{kind}']
-  return tensors
-
-
 def test_the_modified_resnet_is_read_to_the_bit():
   method = clip_towers.clip_resnet()
   towers = clip_towers.random(method)
-  loaded = _load(_resnet_tensors(towers), method)
+  loaded = _load(clip_towers.resnet_tensors(towers), method)
   chex.assert_trees_all_equal(loaded['encoder'], towers['encoder'])
   text = clip_towers.random(clip_towers.clip())['text']
   chex.assert_trees_all_equal(loaded['text'], text)
   assert 'image_head' not in loaded
   assert not huggingface_pairs.projects_images(
-    open_clip.to_huggingface(_resnet_tensors(towers))
+    open_clip.to_huggingface(clip_towers.resnet_tensors(towers))
   )
 
 
@@ -173,7 +124,7 @@ SHAPES = [(), (0,), (3,), (0, 7), (2, 3), (1, 1, 1, 1, 1)]
 def test_a_tensor_of_any_other_shape_is_a_user_error(shape):
   method = clip_towers.clip_resnet()
   towers = clip_towers.abstract(method)
-  good = _resnet_tensors(clip_towers.random(method))
+  good = clip_towers.resnet_tensors(clip_towers.random(method))
   ignored = ('attn_mask', 'context_length', 'visual.bn1.num_batches_tracked')
   for name in sorted(good.keys() - set(ignored)):
     if good[name].shape == shape:
@@ -218,7 +169,7 @@ def test_the_same_of_a_clip_model(shape):
 )
 def test_files_of_something_else_are_user_errors(change, message):
   method = clip_towers.clip_resnet()
-  tensors = _resnet_tensors(clip_towers.random(method)) | change
+  tensors = clip_towers.resnet_tensors(clip_towers.random(method)) | change
   tensors = {n: t for n, t in tensors.items() if t is not None}
   with pytest.raises(UserError, match=message):
     _load(tensors, method)
