@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from jaxssl.augment.preprocessing import usual
 from jaxssl.data import decode, pipeline
 from jaxssl.data.places import read_file
 from jaxssl.data.source import Records, Source
@@ -85,7 +86,7 @@ def read(
   batches = pipeline.eval_batches(
     seen,
     batch_size=_BATCH,
-    image_size=_SIDE,
+    preprocessing=usual(_SIDE),
     limit=count,
     on_bad=lambda name, reason: reasons.update({name: reason}),
   )
