@@ -36,7 +36,7 @@ RECIPES = {
   'moco_v3_vit_s16_imagenet': (*_VIT, 'head.hidden_dim=64'),
   'relative_patch_resnet50_imagenet': _RESNET,
   'rotation_resnet50_imagenet': _RESNET,
-  'siglip_vit_b16_tar': _PAIRS,
+  'siglip_vit_b16_tar': (*_PAIRS, 'head.out_dim=64'),
   'simclr_resnet50_imagenet': _RESNET,
   'simclr_vit_s16_folder': _VIT,
 }
