@@ -97,7 +97,7 @@ def _run(name: str, argv: Sequence[str]) -> int:
   arguments = parser.parse_args([a for a in argv if a not in overrides])
   _start_logging()
   with getattr(command, 'joined', contextlib.nullcontext)(arguments):
-    _prepare_jax()
+    _prepare_jax(getattr(command, 'PLATFORMS', None))
     return command.run(arguments, overrides)
 
 
@@ -152,11 +152,14 @@ def _start_logging() -> None:
   logging.raiseExceptions = False  # a log that cannot be written stops nothing
 
 
-def _prepare_jax() -> None:
+def _prepare_jax(platforms: str | None) -> None:
+  """Finds the devices; of these platforms alone if a command names them."""
   import jax
 
   from jaxssl import compile_cache
 
+  if platforms:
+    jax.config.update('jax_platforms', platforms)
   compile_cache.enable()
   try:
     jax.devices()

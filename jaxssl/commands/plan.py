@@ -15,10 +15,24 @@ from jaxssl import atomic_file
 from jaxssl import config as config_lib
 from jaxssl.commands import configs, targets
 from jaxssl.errors import UserError
-from jaxssl.planning import abstract, chips, compiled, flops, tpu
+from jaxssl.planning import (
+  abstract,
+  chips,
+  compiled,
+  cuda,
+  flops,
+  roofline,
+  tpu,
+)
+from jaxssl.planning.kernels import Kernel
+from jaxssl.planning.target import Target
 
+# Nothing runs on an accelerator; one that is there stays free, and JAX does not
+# look for the driver of one that is not.
+PLATFORMS = 'cpu'
 IMAGENET = 1_281_167
 _GIB = 2.0**30
+_HEAVIEST = 'heaviest kernels'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     '--topology', help='compile for this TPU slice, for example v5e:4x4'
   )
   parser.add_argument(
-    '--gpu', help=f'no compilation; one of {", ".join(chips.GPUS)}'
+    '--gpu', help=f'compile for these: one of {", ".join(chips.GPUS)}'
   )
   parser.add_argument(
     '--num_gpus', type=int, default=1, help='how many of them; default: 1'
@@ -37,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     '--utilisation',
     type=float,
     default=0.4,
-    help='share of the peak rate that is assumed; default: 0.4',
+    help='share of the peak rate that one line assumes; default: 0.4',
   )
   parser.add_argument(
     '--largest_batch',
@@ -74,10 +88,6 @@ def _check(arguments: argparse.Namespace) -> None:
     raise UserError(
       f'--utilisation is {arguments.utilisation}; it is a share of 1'
     )
-  if arguments.largest_batch and arguments.gpu:
-    raise UserError(
-      '--largest_batch needs --topology: only there the step is compiled'
-    )
   for flag in ('num_gpus', 'num_examples'):
     if getattr(arguments, flag) < 1:
       raise UserError(f'--{flag} must be at least 1')
@@ -93,37 +103,67 @@ def _found(
       config, batch_size=batch_size, num_examples=arguments.num_examples
     )
 
-  if arguments.gpu:
-    planned, chip, count = plan(), chips.gpu(arguments.gpu), arguments.num_gpus
-    measured: dict[str, Any] = {}
-  else:
-    chip = chips.tpu_of(arguments.topology)
-    target = tpu.slice_of(arguments.topology)
-    planned, count = plan(), target.num_chips
+  chip, target = _on(arguments)
+  planned, count = plan(), target.num_chips
 
-    @functools.cache
-    def report(rows: int) -> compiled.Report:
-      return compiled.compile_step(plan(rows), target)
+  @functools.cache
+  def report(rows: int) -> compiled.Report:
+    return compiled.compile_step(plan(rows), target)
 
-    start = planned.run.train.batch_size
-    measured = _of_report(report(start), chip)
-    if arguments.largest_batch:
-      measured['largest batch'] = largest(
-        lambda rows: report(rows).fits, start=start, smallest=count
-      )
+  start = planned.run.train.batch_size
+  measured = _of_report(report(start), chip)
+  if arguments.largest_batch:
+    measured['largest batch'] = largest(
+      lambda rows: report(rows).fits, start=start, smallest=count
+    )
   rows = planned.run.train.batch_size
   per_image = _model_flops(config, planned, arguments.num_examples) / rows
   rate = arguments.utilisation * chip.flops * count / per_image
   return {
-    'on': arguments.topology or f'{count} x {arguments.gpu}',
+    'on': target.name,
     'batch': rows,
     'memory of a chip, GiB': chip.memory / _GIB,
     'chips that share a state': planned.fsdp or count,
     'parameters, optimizer and method, GiB': _bytes(planned.state) / _GIB,
     'of which on a chip, GiB': compiled.state_bytes(planned, count) / _GIB,
     **measured,
+    **_bound(report(start).kernels, chip, rows),
     'model GFLOP an image, forward and backward': per_image / 1e9,
-    f'images/s at {arguments.utilisation:.0%} of the peak': rate,
+    f'images/s if {arguments.utilisation:.0%} of the peak were reached': rate,
+  }
+
+
+def _on(arguments: argparse.Namespace) -> tuple[chips.Chip, Target]:
+  if arguments.gpu:
+    target = cuda.cards(arguments.gpu, arguments.num_gpus)
+    return chips.gpu(arguments.gpu), target
+  return chips.tpu_of(arguments.topology), tpu.slice_of(arguments.topology)
+
+
+def _bound(
+  kernels: Sequence[Kernel], chip: chips.Chip, rows: int
+) -> dict[str, Any]:
+  """Returns the roofline of a step; nothing where it was not compiled."""
+  if not kernels:
+    return {}
+  found = roofline.roofline(kernels, chip)
+  return {
+    'kernels': found.num_kernels,
+    'moved by them, GiB': found.bytes / _GIB,
+    'products and convolutions of a chip, GFLOP': found.flops / 1e9,
+    'roofline, ms': found.seconds * 1e3,
+    'images/s at the roofline': rows / found.seconds,
+    _HEAVIEST: [
+      {
+        'ms': seconds * 1e3,
+        'times': kernel.times,
+        'MiB': kernel.bytes / 2**20,
+        'GFLOP': kernel.flops / 1e9,
+        'kind': kernel.kind,
+        'place': kernel.place,
+      }
+      for kernel, seconds in found.heaviest
+    ],
   }
 
 
@@ -132,6 +172,7 @@ def _of_report(report: compiled.Report, chip: chips.Chip) -> dict[str, Any]:
   figures: dict[str, Any] = {
     'chips': report.num_chips,
     'fits': report.fits,
+    'that a program may use of a chip, GiB': limit / _GIB,
     'needed of a chip, GiB': report.needed / _GIB,
     'left, GiB': (limit - report.needed) / _GIB,
     'compile seconds': report.seconds,
@@ -140,6 +181,9 @@ def _of_report(report: compiled.Report, chip: chips.Chip) -> dict[str, Any]:
   figures |= {f'{k}, MiB': v / 2**20 for k, v in report.collectives.items()}
   if report.flops:
     figures['compiled GFLOP of a chip'] = report.flops / 1e9
+  if report.bytes_accessed:
+    moved = report.bytes_accessed / _GIB
+    figures["moved by the compiler's count, GiB"] = moved
   return figures
 
 
@@ -182,6 +226,19 @@ def _bytes(tree: Any) -> int:
 def _print(found: dict[str, Any]) -> None:
   table = Table('', '')
   for name, value in found.items():
-    shown = f'{value:,.4g}' if isinstance(value, float) else str(value)
-    table.add_row(name, shown)
-  Console().print(table)
+    if name != _HEAVIEST:
+      table.add_row(name, _shown(value))
+  console = Console()
+  console.print(table)
+  heaviest = found.get(_HEAVIEST)
+  if heaviest:
+    table = Table(title=_HEAVIEST)
+    for name in heaviest[0]:
+      table.add_column(name, overflow='fold')
+    for kernel in heaviest:
+      table.add_row(*map(_shown, kernel.values()))
+    console.print(table)
+
+
+def _shown(value: Any) -> str:
+  return f'{value:,.4g}' if isinstance(value, float) else str(value)

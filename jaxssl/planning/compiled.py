@@ -15,8 +15,9 @@ from jax.sharding import PartitionSpec as P
 
 from jaxssl.errors import UserError
 from jaxssl.parallel import modes, rules
-from jaxssl.planning import traffic
+from jaxssl.planning import kernels, traffic
 from jaxssl.planning.abstract import Plan
+from jaxssl.planning.kernels import Kernel
 from jaxssl.planning.target import Target
 
 _SIZE = r'([0-9.]+)([KMGT]?)'
@@ -38,7 +39,10 @@ class Report:
     needed: bytes in all.
     limit: bytes that the program may use; None where only the compiler knows.
     fits: whether the program does with them.
-    flops: operations of the compiled program, recomputation included.
+    flops: operations of the compiled program, recomputation included, by the
+      compiler's count; None where it has none.
+    bytes_accessed: that it moves, likewise.
+    kernels: of the program; see `kernels.kernels`.
     collectives: bytes that each kind of collective brings to a chip in a step;
       see `traffic.collective_bytes`.
   """
@@ -50,6 +54,8 @@ class Report:
   fits: bool
   limit: float | None = None
   flops: float | None = None
+  bytes_accessed: float | None = None
+  kernels: tuple[Kernel, ...] = ()
   collectives: dict[str, float] = dataclasses.field(default_factory=dict)
 
 
@@ -79,7 +85,7 @@ def compile_step(plan: Plan, target: Target) -> Report:
       limit=_in_bytes(*found.group(3, 4)),
       fits=False,
     )
-  memory = _memory(compiled.memory_analysis())
+  memory, text = _memory(compiled.memory_analysis()), compiled.as_text()
   needed, costs = sum(memory.values()), compiled.cost_analysis() or {}
   return Report(
     num_chips=target.num_chips,
@@ -89,7 +95,9 @@ def compile_step(plan: Plan, target: Target) -> Report:
     limit=target.limit,
     fits=target.limit is None or needed <= target.limit,
     flops=costs.get('flops'),
-    collectives=traffic.collective_bytes(compiled.as_text()),
+    bytes_accessed=costs.get('bytes accessed'),
+    kernels=tuple(kernels.kernels(text)),
+    collectives=traffic.collective_bytes(text),
   )
 
 

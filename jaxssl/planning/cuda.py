@@ -6,6 +6,7 @@ needs no GPU and no driver, only a description of the card.
 
 import dataclasses
 from importlib.util import find_spec
+import math
 
 from jax.experimental import topologies
 
@@ -21,6 +22,8 @@ RESERVED = 0.75
 # Both would time kernels on the card, which is not there: cuBLAS's instead of
 # Triton's, and the first algorithm of each.
 OPTIONS = {'xla_gpu_autotune_level': 0, 'xla_gpu_enable_triton_gemm': False}
+
+_A_HOST = 8
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -79,23 +82,28 @@ CARDS = {
 
 
 def cards(name: str, count: int) -> Target:
-  """Returns so many cards of one host.
+  """Returns so many cards, eight a host.
 
   Args:
     name: a key of `CARDS`.
     count: number of cards.
 
   Raises:
-    UserError: for an unknown card, or without the compiler.
+    UserError: for an unknown card, for hosts that are not full, or without the
+      compiler.
   """
-  chip = gpu(name)
+  chip, hosts = gpu(name), math.ceil(count / _A_HOST)
+  if count > _A_HOST and count % _A_HOST:
+    raise UserError(f'{count} GPUs do not fill hosts of {_A_HOST} each')
   if not has_compiler():
     raise UserError(
       f'no compiler for {name}; it comes with pip install "jaxssl[cuda]", '
       'which needs no GPU'
     )
   found = topologies.get_topology_desc(
-    platform='cuda', target_config=description(name), topology=f'1x1x{count}'
+    platform='cuda',
+    target_config=description(name),
+    topology=f'1x{hosts}x{count // hosts}',
   )
   return Target(
     name=f'{count} x {name}',

@@ -10,9 +10,12 @@ faster than its bound.
 
 from collections.abc import Sequence
 import dataclasses
+import re
 
 from jaxssl.planning.chips import Chip
 from jaxssl.planning.kernels import Kernel
+
+_LAYER = re.compile(r'_\d+(?=[/_])')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +27,8 @@ class Roofline:
     bytes: that they move.
     flops: of their products.
     seconds: the larger of both times of each kernel, added up.
-    heaviest: kernels and their seconds, most first.
+    heaviest: kernels and their seconds, most first; those that do the same in
+      several layers are one, with `*` for the number of the layer.
   """
 
   num_kernels: int
@@ -44,7 +48,7 @@ def roofline(
     chip: that they run on.
     count: how many of the heaviest to name.
   """
-  timed = [(each, _seconds(each, chip)) for each in kernels]
+  timed = [(each, _seconds(each, chip)) for each in _merged(kernels)]
   timed.sort(key=lambda pair: -pair[1])
   return Roofline(
     num_kernels=sum(each.times for each in kernels),
@@ -53,6 +57,16 @@ def roofline(
     seconds=sum(seconds for _, seconds in timed),
     heaviest=tuple(timed[:count]),
   )
+
+
+def _merged(kernels: Sequence[Kernel]) -> list[Kernel]:
+  found: dict[tuple[str, str, float, float], Kernel] = {}
+  for each in kernels:
+    place = _LAYER.sub('_*', each.place)
+    key = (each.kind, place, each.bytes, each.flops)
+    times = each.times + (found[key].times if key in found else 0)
+    found[key] = dataclasses.replace(each, place=place, times=times)
+  return list(found.values())
 
 
 def _seconds(kernel: Kernel, chip: Chip) -> float:

@@ -4,20 +4,45 @@ import pytest
 
 from jaxssl import cli
 from jaxssl.commands import plan
+from jaxssl.planning import cuda
 
 CONFIG = '--config=configs/quickstart.py'
 
 
-def test_gpu_needs_no_compiler(tmp_path, capsys):
+SMALL = (
+  '--config.encoder.depth=18',
+  '--config.encoder.width=0.125',
+  '--config.train.batch_size=16',
+)
+
+
+@pytest.mark.skipif(
+  not cuda.has_compiler(),
+  reason='the compiler for GPUs is not installed: pip install "jaxssl[cuda]"',
+)
+def test_a_step_is_compiled_for_gpus_with_its_bound(tmp_path, capsys):
   out = tmp_path / 'plan.json'
-  arguments = ['plan', CONFIG, '--gpu', 'h100', '--num_gpus=8', f'--out={out}']
-  assert cli.main(arguments) == 0
+  arguments = [CONFIG, '--gpu=h100', '--num_gpus=2', f'--out={out}', *SMALL]
+  assert cli.main(['plan', *arguments]) == 0
   found = json.loads(out.read_text())
-  assert found['batch'] == 64
+  assert (found['on'], found['batch'], found['fits']) == ('2 x h100', 16, True)
+  assert found['all-reduce, MiB'] > 0
+  assert found['temporary, GiB'] > 0
+  heaviest = found['heaviest kernels']
+  assert len(heaviest) == 10
+  assert all('resnet' in k['place'].lower() for k in heaviest[:1])
+  seconds = found['roofline, ms'] / 1e3
+  assert found['images/s at the roofline'] == pytest.approx(16 / seconds)
+  moved = found['moved by them, GiB'] * 2**30
+  assert seconds >= moved / 3.35e12
   per_image = found['model GFLOP an image, forward and backward'] * 1e9
-  rate = found['images/s at 40% of the peak']
-  assert rate == pytest.approx(0.4 * 8 * 989e12 / per_image)
-  assert '8 x h100' in capsys.readouterr().out
+  assert found['images/s if 40% of the peak were reached'] == pytest.approx(
+    0.4 * 2 * 989e12 / per_image
+  )
+  # Two of the pictures of a device; padding of convolutions counts as well.
+  products = found['products and convolutions of a chip, GFLOP'] * 1e9
+  assert per_image * 8 < products < 1.5 * per_image * 8
+  assert '2 x h100' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -28,8 +53,9 @@ def test_gpu_needs_no_compiler(tmp_path, capsys):
     (['--gpu=h10'], "did you mean 'h100'"),
     (['--topology=v5e'], 'v5e:4x4'),
     (['--gpu=h100', '--utilisation=40'], '--utilisation is 40'),
-    (['--gpu=h100', '--largest_batch'], 'needs --topology'),
     (['--gpu=h100', '--num_gpus=0'], '--num_gpus'),
+    (['--gpu=h100', '--num_gpus=20'], '20 GPUs do not fill hosts of 8'),
+    (['--gpu=h100', '--num_gpus=12'], '12 GPUs do not fill hosts of 8'),
   ],
 )
 def test_wrong_arguments(arguments, message, capsys):
