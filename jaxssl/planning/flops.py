@@ -1,6 +1,7 @@
 """Counts the arithmetic of a function from its trace."""
 
 from collections.abc import Callable
+import functools
 import math
 from typing import Any
 
@@ -63,7 +64,7 @@ def _of_convolution(equation: core.JaxprEqn) -> float:
   channels = kernel[numbers.rhs_spec[1]]
   places = 1
   for axis in range(len(params['window_strides'])):
-    places *= _met(
+    places *= pairs_met(
       size=image[numbers.lhs_spec[axis + 2]],
       window=kernel[numbers.rhs_spec[axis + 2]],
       out=out[numbers.out_spec[axis + 2]],
@@ -76,10 +77,28 @@ def _of_convolution(equation: core.JaxprEqn) -> float:
   return 2.0 * rows * features * places * channels / params['batch_group_count']
 
 
-def _met(
-  *, size, window, out, stride, low, image_dilation, window_dilation
+@functools.cache
+def pairs_met(
+  *,
+  size: int,
+  window: int,
+  out: int,
+  stride: int,
+  low: int,
+  image_dilation: int,
+  window_dilation: int,
 ) -> int:
-  """Counts pairs of output and window place that meet a pixel, on one axis."""
+  """Counts pairs of output and window place that meet a pixel, on one axis.
+
+  Args:
+    size: of the image.
+    window: of the kernel.
+    out: of the result.
+    stride: of the window.
+    low: padding before the image.
+    image_dilation: distance of the pixels, with zeros in between.
+    window_dilation: distance of the window's places.
+  """
   total = 0
   for place in range(out):
     for tap in range(window):

@@ -6,7 +6,7 @@ which a kernel only reads slices or gathers rows, these count. What lies in a
 TPU's own memory beside the cores moves nothing.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 import dataclasses
 import re
 
@@ -82,13 +82,12 @@ def _of_computation(
   for each in instructions:
     if each.op in _FREE | _RUN_ELSEWHERE or each.op.endswith('-done'):
       continue
-    body = _body(each, program)
     yield Kernel(
       name=each.name,
       kind=_kind(each),
       times=times,
-      bytes=float(_moved(each, results, body)),
-      flops=products.flops(each, results, body),
+      bytes=float(_moved(each, results, _body(each, program))),
+      flops=_flops(each, results, program),
       place=frames.place(each.attributes),
     )
 
@@ -108,9 +107,19 @@ def _body(
   return hlo.instructions(program.computations.get(called.group(1), []))
 
 
+def _flops(
+  instruction: hlo.Instruction, results: products.Results, program: hlo.Program
+) -> float:
+  if instruction.op != 'fusion':
+    return products.flops(instruction, results)
+  body = _body(instruction, program)  # with fusions in it, on a TPU
+  inside = {each.name: each.results for each in body}
+  return sum(_flops(each, inside, program) for each in body)
+
+
 def _moved(
   instruction: hlo.Instruction,
-  results: Mapping[str, Sequence[hlo.Array]],
+  results: products.Results,
   body: Sequence[hlo.Instruction],
 ) -> int:
   read = _bytes_read(body)

@@ -10,42 +10,35 @@ import math
 import re
 
 from jaxssl.planning import hlo
+from jaxssl.planning.flops import pairs_met
 
 Results = Mapping[str, Sequence[hlo.Array]]
 _TARGET = re.compile(r'custom_call_target="([^"]*)"')
 _CONFIG = re.compile(r'backend_config=(\{.*\})')
 _CONTRACTED = re.compile(r'lhs_contracting_dims=\{([0-9,]*)\}')
-_LABELS = re.compile(r'dim_labels=\w+_(\w+)->\w+')
+_LABELS = re.compile(r'dim_labels=(\w+)_(\w+)->(\w+)')
+_WINDOW = re.compile(r'window=\{([^}]*)\}')
 # Products of the forward and the backward pass of attention: q k^T and p v;
 # q k^T again, dp, dv, dq and dk.
 _ATTENTION = {'Backward': 5, '': 2}
 
 
-def flops(
-  instruction: hlo.Instruction,
-  results: Results,
-  body: Sequence[hlo.Instruction] = (),
-) -> float:
-  """Returns the FLOPs of an instruction.
+def flops(instruction: hlo.Instruction, results: Results) -> float:
+  """Returns the FLOPs of a product, a convolution, or a call of a library.
 
   Args:
-    instruction: a product, a convolution, a call of cuBLAS or cuDNN, or a
-      fusion that may contain the first two.
+    instruction: any other one has none.
     results: of all instructions beside it, by name.
-    body: what a fusion computes.
   """
   target = _TARGET.search(instruction.attributes)
   if target:
     return _of_library(target.group(1), instruction, results)
-  if body:
-    inside = {each.name: each.results for each in body}
-    return sum(flops(each, inside) for each in body)
   if instruction.op == 'dot':
     sides = _CONTRACTED.search(instruction.attributes)
     return _of_dot(instruction, results, sides.group(1) if sides else '')
   if instruction.op == 'convolution':
-    out, kernel = instruction.results[0], _operand(instruction, results, 1)
-    return _of_convolution(instruction, out, kernel)
+    image, kernel = (_operand(instruction, results, i) for i in (0, 1))
+    return _of_convolution(instruction, image, kernel, instruction.results[0])
   return 0.0
 
 
@@ -82,19 +75,58 @@ def _of_cudnn_convolution(
   result = instruction.results[0]
   first, second = (_operand(instruction, results, i) for i in (0, 1))
   if target.endswith('BackwardFilter'):
-    return _of_convolution(instruction, second, result)
+    return _of_convolution(instruction, first, result, second)
   if target.endswith('BackwardInput'):
-    return _of_convolution(instruction, first, second)
-  return _of_convolution(instruction, result, second)
+    return _of_convolution(instruction, result, second, first)
+  return _of_convolution(instruction, first, second, result)
 
 
 def _of_convolution(
-  instruction: hlo.Instruction, out: hlo.Array, kernel: hlo.Array
+  instruction: hlo.Instruction,
+  image: hlo.Array,
+  kernel: hlo.Array,
+  out: hlo.Array,
 ) -> float:
-  """Counts what each output pixel sums up, padding included."""
+  """Counts the places of the window that meet a pixel, as `flops` does.
+
+  A TPU's compiler writes a product of batches so, as a convolution with a
+  window over the batch, of which all but one place lies in the padding.
+  """
   labels = _LABELS.search(instruction.attributes)
-  features = kernel.shape[labels.group(1).index('o')] if labels else 1
-  return 2.0 * out.size * kernel.size / features
+  if not labels:
+    return 0.0
+  image_labels, kernel_labels, out_labels = labels.groups()
+  axes = [label for label in kernel_labels if label.isdigit()]
+  window = _window(instruction, len(axes))
+  places = 1
+  for axis in axes:
+    low, _ = window['pad'][int(axis)].split('_')
+    places *= pairs_met(
+      size=image.shape[image_labels.index(axis)],
+      window=kernel.shape[kernel_labels.index(axis)],
+      out=out.shape[out_labels.index(axis)],
+      stride=int(window['stride'][int(axis)]),
+      low=int(low),
+      image_dilation=int(window['lhs_dilate'][int(axis)]),
+      window_dilation=int(window['rhs_dilate'][int(axis)]),
+    )
+  channels = kernel.shape[kernel_labels.index('i')]
+  pixels = math.prod(out.shape[out_labels.index(label)] for label in 'bf')
+  return 2.0 * pixels * places * channels
+
+
+def _window(
+  instruction: hlo.Instruction, num_axes: int
+) -> dict[str, list[str]]:
+  """Returns what the text says of the window, by axis, or leaves out."""
+  ones = ['1'] * num_axes
+  window = {'stride': ones, 'lhs_dilate': ones, 'rhs_dilate': ones}
+  window['pad'] = ['0_0'] * num_axes
+  found = _WINDOW.search(instruction.attributes)
+  for field in found.group(1).split() if found else ():
+    name, _, values = field.partition('=')
+    window[name] = values.split('x')
+  return window
 
 
 def _of_attention(
