@@ -22,10 +22,10 @@ import numpy as np
 import orbax.checkpoint as ocp
 import tensorstore as ts
 
+from jaxssl import checksums
 from jaxssl.errors import UserError
 from jaxssl.parallel import processes
 from jaxssl.paths import absolute, is_remote, make_path, refuse_patterns
-from jaxssl.train import checksums
 
 PyTree = Any
 _log = logging.getLogger(__name__)

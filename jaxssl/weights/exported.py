@@ -2,11 +2,13 @@
 
 `encoder.safetensors` holds the Flax variables by dotted name, in Flax layout
 (`params.layer1_0.conv1.kernel`); `encoder.json` holds what is needed to build
-the encoder and to prepare its images. What else a method exports lies beside
-them, `NAME.safetensors` each (`decoder.safetensors` of a discrete VAE).
+the encoder and to prepare its images, and the checksums of the weights. What
+else a method exports lies beside them, `NAME.safetensors` each
+(`decoder.safetensors` of a discrete VAE).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+import contextlib
 import dataclasses
 import json
 import logging
@@ -20,7 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxssl import atomic_file, models
+from jaxssl import atomic_file, checksums, models
 from jaxssl.augment.preprocessing import Channels, Preprocessing, usual
 from jaxssl.augment.view import Augment
 from jaxssl.config import to_plain
@@ -32,6 +34,15 @@ PyTree = Any
 WEIGHTS, INFO = 'encoder.safetensors', 'encoder.json'
 # Tables of positions, which are their second axis.
 _POSITIONS = ('pos_embed', 'relative_position_bias_table')
+# The types of what stands in the description, beside the preprocessing.
+_KINDS = {
+  'section': dict,
+  'step': int,
+  'config_hash': str,
+  'towers': tuple,
+  'checksums': dict,
+}
+_LATER = ('towers', 'checksums')  # earlier versions lack them
 _log = logging.getLogger(__name__)
 
 
@@ -96,13 +107,22 @@ def save_encoder(
   }
   info |= dataclasses.asdict(exported.preprocessing)
   info['towers'] = sorted(exported.towers)
+  tensors = {
+    name: _flat(variables)
+    for name, variables in (
+      ('encoder', exported.variables),
+      *exported.towers.items(),
+    )
+  }
+  info['checksums'] = {
+    name: checksums.of_tensors(found) for name, found in tensors.items()
+  }
   text = json.dumps(info, indent=2) + '\n'
   try:
     directory.mkdir(parents=True, exist_ok=True)
     (directory / INFO).unlink(missing_ok=True)
-    _write_variables(directory / WEIGHTS, exported.variables)
-    for name, variables in exported.towers.items():
-      _write_variables(directory / _file_of(name), variables)
+    for name, found in tensors.items():
+      safetensors_file.write(directory / _file_of(name), found)
     atomic_file.write_text(directory / INFO, text)
   except OSError as error:
     raise UserError(
@@ -119,28 +139,64 @@ def load_encoder(directory: str | os.PathLike[str]) -> ExportedEncoder:
     UserError: if it is not there, damaged, or does not fit its own encoder.
   """
   directory = make_path(directory)
-  try:
-    info = to_plain(json.loads((directory / INFO).read_text()))
-  except FileNotFoundError as error:
-    raise UserError(f'no encoder in {str(directory)!r} (no {INFO})') from error
-  except ValueError as error:
-    raise UserError(f'{directory / INFO} is damaged: {error}') from error
-  variables = _read_variables(directory / WEIGHTS)
-  try:
-    towers = {
-      name: _read_variables(directory / _file_of(name))
-      for name in info.pop('towers', ())
-    }
+  info = _read_info(directory / INFO)
+  sums = info.pop('checksums', None)
+  if sums is None:
+    _log.warning(
+      '%s is of an earlier version, without checksums: whether the weights are '
+      'whole cannot be proved',
+      directory / INFO,
+    )
+  names = ('encoder', *info.pop('towers', ()))
+  tensors = {
+    name: _read_tensors(directory / _file_of(name), name, sums)
+    for name in names
+  }
+  variables, *towers = (
+    traverse_util.unflatten_dict(t, sep='.') for t in tensors.values()
+  )
+  with _told_as_damage(directory / INFO):
     exported = ExportedEncoder(
       variables=variables,
-      towers=towers,
+      towers=dict(zip(names[1:], towers, strict=True)),
       preprocessing=_take_preprocessing(info, directory),
       **info,
     )
-  except (TypeError, AttributeError, KeyError, UserError) as error:
-    raise UserError(f'{directory / INFO} is damaged: {error}') from error
-  check_fits(exported, directory)
+    wanted = abstract_variables(exported.encoder, exported.image_size)
+  _check_fits(exported, wanted, directory)
   return exported
+
+
+def _read_info(path: Path) -> dict[str, Any]:
+  try:
+    text = path.read_text(encoding='utf-8')
+  except FileNotFoundError as error:
+    raise UserError(
+      f'no encoder in {str(path.parent)!r} (no {path.name})'
+    ) from error
+  except ValueError as error:
+    raise UserError(f'{path} is damaged: it is no UTF-8') from error
+  with _told_as_damage(path):
+    info = to_plain(json.loads(text))
+    if not isinstance(info, dict):
+      raise TypeError('it is no JSON object')
+    for name, kind in _KINDS.items():
+      value = info.get(name)
+      if not (value is None and name in _LATER) and type(value) is not kind:
+        raise TypeError(f'{name} is {value!r}')
+    if not all(isinstance(name, str) for name in info.get('towers', ())):
+      raise TypeError(f'towers is {info["towers"]!r}')
+  return info
+
+
+@contextlib.contextmanager
+def _told_as_damage(path: Path) -> Iterator[None]:
+  """What a file describes can fail anywhere, in any way, when it is built."""
+  try:
+    yield
+  except Exception as error:
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    raise UserError(f'{path} is damaged: {reason[:200]}') from error
 
 
 def abstract_variables(encoder: nn.Module, image_size: int) -> PyTree:
@@ -153,9 +209,14 @@ def check_fits(
   exported: ExportedEncoder, source: str | os.PathLike[str]
 ) -> None:
   """Raises `UserError` naming the first variables that do not fit."""
-  wanted = traverse_util.flatten_dict(
-    abstract_variables(exported.encoder, exported.image_size), sep='.'
-  )
+  wanted = abstract_variables(exported.encoder, exported.image_size)
+  _check_fits(exported, wanted, source)
+
+
+def _check_fits(
+  exported: ExportedEncoder, wanted: PyTree, source: str | os.PathLike[str]
+) -> None:
+  wanted = traverse_util.flatten_dict(wanted, sep='.')
   found = traverse_util.flatten_dict(exported.variables, sep='.')
   wrong = [
     f'{name}: {_shape(found.get(name))} instead of {_shape(wanted.get(name))}'
@@ -215,17 +276,22 @@ def _file_of(tower: str) -> str:
   return f'{tower}.safetensors'
 
 
-def _write_variables(path: Path, variables: PyTree) -> None:
+def _flat(variables: PyTree) -> dict[str, np.ndarray]:
   flat = traverse_util.flatten_dict(variables, sep='.')
-  tensors = {name: np.asarray(value) for name, value in flat.items()}
-  safetensors_file.write(path, tensors)
+  return {name: np.asarray(value) for name, value in flat.items()}
 
 
-def _read_variables(path: Path) -> PyTree:
+def _read_tensors(
+  path: Path, name: str, sums: Mapping[str, int] | None
+) -> dict[str, np.ndarray]:
   with local_copy(path) as here:
     tensors = safetensors_file.read(here)
-  flat = {tuple(name.split('.')): value for name, value in tensors.items()}
-  return traverse_util.unflatten_dict(flat)
+  if sums is not None and checksums.of_tensors(tensors) != sums.get(name):
+    raise UserError(
+      f'{path} is damaged, or not the file that {INFO} was written with: its '
+      'checksum is another; export or import the weights again'
+    )
+  return tensors
 
 
 def _shape(leaf: Any) -> tuple[int, ...] | str:

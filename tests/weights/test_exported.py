@@ -1,5 +1,7 @@
+import contextlib
 import dataclasses
 import json
+import shutil
 import types
 
 import chex
@@ -195,3 +197,107 @@ def test_weights_of_another_encoder_name_the_first_mismatches(tmp_path):
     match=r"of encoder 'vit_ti8': .*\(8,\) instead of \(16,\).*and \d+ mo",
   ):
     exported.load_encoder(tmp_path)
+
+
+# What may stand in encoder.json, and what must be said of it.
+EDITS = {
+  'size as text': {'image_size': 'x'},
+  'size of nothing': {'image_size': 0},
+  'size below zero': {'image_size': -16},
+  'size as a fraction': {'image_size': 16.5},
+  'dim as text': {'section': {**SECTION, 'dim': 'x'}},
+  'no dim': {'section': {**SECTION, 'dim': 0}},
+  'no heads': {'section': {**SECTION, 'num_heads': 0}},
+  'heads that do not divide': {'section': {**SECTION, 'num_heads': 3}},
+  'depth as a list': {'section': {**SECTION, 'depth': [1]}},
+  'no section': {'section': None},
+  'section without a name': {'section': {}},
+  'section as a list': {'section': [1]},
+  'name as a number': {'section': {'name': 3}},
+  'unknown name': {'section': {'name': 'vit_x8'}},
+  'unknown attribute': {'section': {**SECTION, 'color': 1}},
+  'mean as text': {'mean': 'abc'},
+  'mean of one channel': {'mean': [0.5]},
+  'mean that is no number': {'mean': [float('nan')] * 3},
+  'deviation of zero': {'std': [0.0] * 3},
+  'no deviation': {'std': None},
+  'step as text': {'step': 'x'},
+  'step as a truth': {'step': True},
+  'hash as a number': {'config_hash': 3},
+  'towers as text': {'towers': 'text'},
+  'towers of numbers': {'towers': [1]},
+  'checksums as a list': {'checksums': [1]},
+  'more than there is': {'more': 1},
+}
+
+
+@pytest.mark.parametrize('name', EDITS)
+def test_edits_are_told_in_one_line_that_names_the_file(name, tmp_path):
+  exported.save_encoder(tmp_path, _encoder())
+  path = tmp_path / exported.INFO
+  path.write_text(json.dumps(json.loads(path.read_text()) | EDITS[name]))
+  with pytest.raises(UserError, match=r'encoder\.json is damaged') as error:
+    exported.load_encoder(tmp_path)
+  assert '\n' not in str(error.value)
+
+
+def test_text_that_is_no_utf8(tmp_path):
+  exported.save_encoder(tmp_path, _encoder())
+  path = tmp_path / exported.INFO
+  path.write_bytes(path.read_bytes().replace(b'vit_ti8', b'vit\xe9'))
+  with pytest.raises(UserError, match=r'encoder\.json is damaged: .*UTF-8'):
+    exported.load_encoder(tmp_path)
+
+
+def test_cut_and_changed_descriptions_are_read_or_told(tmp_path, monkeypatch):
+  exported.save_encoder(tmp_path, _encoder())
+  # Of what fits the weights, the shapes are known: tracing takes long.
+  wanted = exported.abstract_variables(models.make_encoder(**SECTION), 16)
+  monkeypatch.setattr(exported, 'abstract_variables', lambda *args: wanted)
+  path, random = tmp_path / exported.INFO, np.random.default_rng(0)
+  good, read = path.read_bytes(), 0
+  for trial in range(300):
+    content = bytearray(good)
+    for _ in range(random.integers(1, 4)):
+      content[random.integers(len(content))] = random.integers(256)
+    end = len(content) if trial % 3 else random.integers(len(content))
+    path.write_bytes(content[:end])
+    with contextlib.suppress(UserError):
+      exported.load_encoder(tmp_path)
+      read += 1
+  assert read < 150
+
+
+@pytest.mark.parametrize('tower', ['encoder', 'decoder'])
+def test_a_flipped_bit_of_the_weights_is_noticed(tower, tmp_path):
+  decoder = {'params': {'kernel': np.ones((20, 30), np.float32)}}
+  exported.save_encoder(tmp_path, _encoder(towers={'decoder': decoder}))
+  path = tmp_path / f'{tower}.safetensors'
+  content = bytearray(path.read_bytes())
+  content[-5] ^= 1
+  path.write_bytes(content)
+  with pytest.raises(UserError, match=rf'{tower}\.safetensors is damaged, or'):
+    exported.load_encoder(tmp_path)
+
+
+def test_weights_of_another_export_are_noticed(tmp_path):
+  exported.save_encoder(tmp_path / 'a', _encoder())
+  zeros = jax.tree.map(np.zeros_like, _encoder().variables)
+  exported.save_encoder(tmp_path / 'b', _encoder(variables=zeros))
+  shutil.copy(tmp_path / 'b' / exported.WEIGHTS, tmp_path / 'a')
+  with pytest.raises(UserError, match='its checksum is another'):
+    exported.load_encoder(tmp_path / 'a')
+
+
+def test_exports_of_earlier_versions_are_read_with_one_warning(
+  tmp_path, caplog
+):
+  exported.save_encoder(tmp_path, _encoder())
+  path = tmp_path / exported.INFO
+  info = json.loads(path.read_text())
+  del info['checksums']
+  path.write_text(json.dumps(info))
+  found = exported.load_encoder(tmp_path)
+  chex.assert_trees_all_equal(found.variables, _encoder().variables)
+  (record,) = caplog.records
+  assert 'of an earlier version, without checksums' in record.getMessage()

@@ -4,8 +4,8 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+from jaxssl import checksums
 from jaxssl.parallel import modes
-from jaxssl.train import checksums
 
 # Two whole blocks, a part of one, and some bytes more.
 LARGE = (2 * 512 * 128 + 3 * 512 + 5) * 2 + 1

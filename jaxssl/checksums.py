@@ -1,7 +1,7 @@
-"""Checksums of the arrays of a state, as they are in memory when it is saved.
+"""Checksums of arrays, as they are in memory when they are saved.
 
-A bit that flips on its way to the disk, or there, is then found when the state
-is read, whatever the files look like.
+A bit that flips on its way to the disk, or there, is then found when they
+are read, whatever the files look like.
 
 The words of an array are laid out as blocks of rows and columns; each row and
 each column is summed, modulo 2^64, and the sums go into a CRC-32 in their
@@ -11,6 +11,7 @@ of all bytes would find as much, at three times the cost.
 """
 
 from collections.abc import Mapping
+import json
 from typing import Any
 import zlib
 
@@ -41,6 +42,15 @@ def of_array(array: np.ndarray) -> int:
     for axis in (0, 1):
       crc = zlib.crc32(np.add.reduce(block, axis=axis).data, crc)
   return crc
+
+
+def of_tensors(tensors: Mapping[str, np.ndarray]) -> int:
+  """Returns one checksum of named arrays: names, types, shapes and elements."""
+  facts = [
+    (name, str(array.dtype), array.shape, of_array(array))
+    for name, array in sorted(tensors.items())
+  ]
+  return of_bytes(json.dumps(facts).encode())
 
 
 def of_arrays(arrays: Mapping[str, Any]) -> dict[str, Sums]:
