@@ -7,7 +7,7 @@ import pathlib
 
 import numpy as np
 
-from jaxssl import atomic_file, data
+from jaxssl import data, npz_file
 from jaxssl.commands import datasets, encoders, targets
 from jaxssl.errors import UserError
 from jaxssl.evals.features import encode_fn
@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     'names': np.array([source.describe(int(i)) for i in np.concatenate(index)]),
     'class_names': np.array(source.class_names or (), np.str_),
   }
-  atomic_file.write(out, lambda file: np.savez(file, **arrays))
+  npz_file.write(out, arrays)
   rows, dim = arrays['features'].shape
   _log.info('wrote %d features of %d numbers to %s', rows, dim, out)
   return 0

@@ -17,11 +17,10 @@ import os
 import pathlib
 import re
 from typing import Literal
-import zipfile
 
 import numpy as np
 
-from jaxssl import atomic_file
+from jaxssl import npz_file
 from jaxssl.data import hold_out, order, remote
 from jaxssl.data import labels as labels_lib
 from jaxssl.data.captions import Captions, warn_skipped
@@ -34,14 +33,7 @@ _log = logging.getLogger(__name__)
 # In the name of every kept index: a change of what is indexed is a new number.
 _VERSION = 2
 _RANGE = re.compile(r'\{(\d+)\.\.(\d+)\}')
-_DAMAGE = (
-  OSError,
-  ValueError,
-  KeyError,
-  TypeError,
-  EOFError,
-  zipfile.BadZipFile,
-)
+_DAMAGE = (OSError, ValueError, KeyError, TypeError)
 NO_CAPTION = 'pictures without a caption'
 NO_PICTURE = 'captions without a picture'
 TOO_LARGE = 'too large'
@@ -75,14 +67,12 @@ class ShardIndex:
       'lists': np.frombuffer(json.dumps(lists).encode(), np.uint8),
       **self.captions.arrays,
     }
-    atomic_file.write(path, lambda file: np.savez(file, **arrays))
+    npz_file.write(path, arrays)
 
   @classmethod
   def load(cls, path: pathlib.Path) -> 'ShardIndex':
     """Reads what `save` wrote."""
-    # No pickle: it could run code.
-    with path.open('rb') as opened, np.load(opened, allow_pickle=False) as file:
-      arrays = dict(file)
+    arrays = npz_file.read(path)
     lists = json.loads(arrays.pop('lists').tobytes())
     places = arrays.pop('places')
     return cls(places=places, captions=Captions(**arrays), **lists)

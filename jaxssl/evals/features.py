@@ -11,7 +11,6 @@ import functools
 import logging
 import os
 from typing import Any
-import zipfile
 
 from flax import linen as nn
 import jax
@@ -19,7 +18,7 @@ import jax.numpy as jnp
 from jax.sharding import NamedSharding, PartitionSpec
 import numpy as np
 
-from jaxssl import atomic_file, errors
+from jaxssl import errors, npz_file
 from jaxssl.parallel import modes
 from jaxssl.paths import Path, make_path
 
@@ -228,13 +227,12 @@ def _read(path: Path, fingerprint: str) -> Features | None:
   if not path.exists():
     return None
   try:
-    # np.load(path) leaves a damaged file open. No pickle: it could run code.
-    with path.open('rb') as opened, np.load(opened, allow_pickle=False) as file:
-      if str(file['fingerprint']) != fingerprint:
-        return None
-      names = tuple(str(name) for name in file['class_names'])
-      return Features(file['features'], file['labels'], names)
-  except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    file = npz_file.read(path)
+    if str(file['fingerprint']) != fingerprint:
+      return None
+    names = tuple(str(name) for name in file['class_names'])
+    return Features(file['features'], file['labels'], names)
+  except (OSError, npz_file.DamagedError, KeyError) as error:
     logging.warning('%s is damaged (%s); computing it again', path, error)
     return None
 
@@ -247,7 +245,7 @@ def _write(path: Path, fingerprint: str, data: Features) -> None:
     'class_names': np.array(data.class_names, np.str_),
     'fingerprint': np.array(fingerprint, np.str_),
   }
-  atomic_file.write(path, lambda file: np.savez(file, **arrays))
+  npz_file.write(path, arrays)
 
 
 @jax.jit

@@ -28,6 +28,7 @@ MAY_CHANGE = (
   'train.num_devices',
   'train.tensorboard',
 )
+_SECTIONS = {'data', 'encoder', 'eval', 'method', 'train'}
 
 
 def fixed_part(config: config_lib.Config) -> config_lib.Config:
@@ -94,6 +95,9 @@ class Workdir:
       config = config_lib.from_json(self.config_path.read_text())
       if not isinstance(config, dict) or 'data' not in config:
         raise ValueError('no config in it')
+      for name in _SECTIONS & config.keys():
+        if not isinstance(config[name], dict):
+          raise ValueError(f'{name} is {config[name]!r}')
     except (OSError, ValueError) as error:
       raise UserError(
         f'{str(self.config_path)!r} is damaged ({error}); restore it or start '

@@ -25,6 +25,7 @@ from jaxssl.paths import make_path
 
 _MAX_HEADER = 100_000_000  # as the reference implementation
 _MAX_RANK = 64  # NumPy's
+_MAX_ELEMENTS = 2**60  # of at most 8 bytes: NumPy counts bytes in 63 bits
 _METADATA = '__metadata__'
 _DTYPES = {
   'BOOL': np.dtype(np.bool_),
@@ -41,6 +42,12 @@ _DTYPES = {
   'F32': np.dtype('<f4'),
   'F64': np.dtype('<f8'),
 }
+# Types of the format that no weights of ours have. Most are of quantised
+# weights, whose scales are tensors of their own: their numbers alone are wrong.
+_NOT_TAKEN = (
+  *('C64', 'F4', 'F6_E2M3', 'F6_E3M2', 'F8_E4M3', 'F8_E4M3FNUZ'),
+  *('F8_E5M2', 'F8_E5M2FNUZ', 'F8_E8M0'),
+)
 _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 
 
@@ -187,9 +194,14 @@ def _check_entry(path, name, info, data_size):
   }:
     raise _broken(path, f'tensor {name!r} without dtype, shape or data_offsets')
   dtype, shape, offsets = info['dtype'], info['shape'], info['data_offsets']
+  if dtype in _NOT_TAKEN:
+    raise errors.UserError(
+      f'{path}: tensor {name!r} is of type {dtype}, which is not taken; '
+      'convert the weights to F32, F16 or BF16'
+    )
   if not isinstance(dtype, str) or dtype not in _DTYPES:
     raise _broken(path, f'tensor {name!r} of unknown type {dtype!r}')
-  if not _are_counts(shape) or len(shape) > _MAX_RANK:
+  if not _are_counts(shape) or len(shape) > _MAX_RANK or not _has_array(shape):
     raise _broken(path, f'tensor {name!r} of shape {shape!r}')
   if not _are_counts(offsets) or len(offsets) != 2:
     raise _broken(path, f'tensor {name!r} at offsets {offsets!r}')
@@ -209,6 +221,11 @@ def _are_counts(values):
   return isinstance(values, list) and all(
     type(value) is int and value >= 0 for value in values
   )
+
+
+def _has_array(shape):
+  """Whether NumPy can have it: empty arrays too may be too large for it."""
+  return math.prod(max(side, 1) for side in shape) < _MAX_ELEMENTS
 
 
 def _view(data, info):
@@ -248,7 +265,12 @@ def _make_header(arrays, order, metadata):
     }
     begin = end
   _check_metadata('the file to write', header.get(_METADATA, {}))
-  text = json.dumps(header, ensure_ascii=False).encode('utf-8')
+  try:
+    text = json.dumps(header, ensure_ascii=False).encode('utf-8')
+  except UnicodeEncodeError as e:
+    raise errors.UserError(
+      f'the name of a tensor is no text: {e.object[e.start : e.end]!a}'
+    ) from e
   text += b' ' * (-len(text) % 8)
   return struct.pack('<Q', len(text)) + text
 

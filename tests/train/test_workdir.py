@@ -1,3 +1,4 @@
+import contextlib
 import logging
 import os
 import pathlib
@@ -6,9 +7,12 @@ import signal
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 import jaxssl
+from jaxssl import build
+from jaxssl import config as config_lib
 from jaxssl.errors import UserError
 from jaxssl.train.workdir import Workdir, fixed_part
 
@@ -167,6 +171,32 @@ def test_no_run_and_damaged_config(tmp_path):
   (tmp_path / 'config.json').write_text('{"seed": ')
   with pytest.raises(UserError, match=r'config.json. is damaged'):
     Workdir(tmp_path).read_config()
+
+
+@pytest.mark.parametrize('text', ['{"data": "x"}', '{"data": {}, "eval": 3}'])
+def test_a_config_whose_sections_are_none_is_damaged(text, tmp_path):
+  (tmp_path / 'config.json').write_text(text)
+  with pytest.raises(UserError, match=r'config.json. is damaged'):
+    Workdir(tmp_path).read_config()
+
+
+def test_cut_and_changed_configs_are_read_or_told(tmp_path):
+  config = build.complete(
+    config_lib.load_file(str(REPOSITORY / 'configs' / 'quickstart.py'))
+  )
+  workdir = _claimed(tmp_path, config)
+  workdir.release()
+  good, random = workdir.config_path.read_bytes(), np.random.default_rng(0)
+  for trial in range(300):
+    content = bytearray(good)
+    for _ in range(random.integers(1, 4)):
+      content[random.integers(len(content))] = random.integers(256)
+    end = len(content) if trial % 3 else random.integers(len(content))
+    workdir.config_path.write_bytes(content[:end])
+    with contextlib.suppress(UserError):
+      build.complete(workdir.read_config())
+    with contextlib.suppress(UserError):
+      _claimed(tmp_path, config).release()
 
 
 def test_log_goes_to_a_file(tmp_path):

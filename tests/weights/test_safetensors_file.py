@@ -115,6 +115,7 @@ def test_a_failed_write_leaves_the_old_file_alone(tmp_path, monkeypatch):
     ({'a': np.array(['text'])}, None, 'safetensors lacks'),
     ({'__metadata__': np.zeros(2)}, None, 'no name for a tensor'),
     ({'a': np.zeros(2)}, {'step': 3}, 'text to text'),
+    ({'a\udcff': np.zeros(2)}, None, 'no text'),
   ],
 )
 def test_what_cannot_be_written_is_a_user_error(
@@ -177,6 +178,13 @@ BROKEN = {
   'shape that is a number': _file({'a': _entry(shape=6)}),
   'huge shape': _file({'a': _entry(shape=[2**62, 8])}),
   'shape that wraps to 24 bytes': _file({'a': _entry(shape=[2**62 + 6])}),
+  'nothing times 2^63': _file(
+    {'a': _entry(shape=[0, 2**63], offsets=[0, 0])}, b''
+  ),
+  'nothing times 2^62': _file(
+    {'a': _entry(shape=[2**31, 0, 2**31], offsets=[0, 0])}, b''
+  ),
+  'offset of 2^63': _file({'a': _entry(offsets=[0, 2**63])}),
   'rank 65': _file({'a': _entry(shape=[1] * 64 + [6])}),
   'smaller shape': _file({'a': _entry(shape=[2, 2])}),
   'negative offset': _file({'a': _entry(offsets=[-1, 23])}),
@@ -195,6 +203,15 @@ BROKEN = {
   'metadata that is a list': _file({'__metadata__': [], 'a': _entry()}),
   'metadata with a number': _file({'__metadata__': {'x': 1}, 'a': _entry()}),
 }
+
+
+@pytest.mark.parametrize('dtype', ['F8_E4M3', 'F8_E5M2', 'C64', 'F4'])
+def test_types_that_are_valid_but_not_taken_are_no_damage(dtype, tmp_path):
+  path = tmp_path / 'a.safetensors'
+  path.write_bytes(_file({'a': _entry(dtype=dtype, shape=[24])}))
+  with pytest.raises(errors.UserError, match=f'{dtype}, which is not') as error:
+    safetensors_file.read(path)
+  assert 'not a valid' not in str(error.value)
 
 
 def test_the_file_that_the_broken_ones_start_from_is_good(tmp_path):
@@ -230,3 +247,26 @@ def test_cut_and_flipped_bytes_never_raise_anything_else(tmp_path):
     except errors.UserError:
       continue
     assert sum(t.nbytes for t in tensors.values()) <= len(mutated)
+
+
+def test_changed_headers_give_tensors_of_the_file_or_one_line(tmp_path):
+  path = tmp_path / 'a.safetensors'
+  safetensors_file.write(path, _tensors(), {'k': 'v'})
+  good, rng, read = path.read_bytes(), np.random.default_rng(1), 0
+  header_end = 8 + struct.unpack('<Q', good[:8])[0]
+  numbers = [i for i in range(8, header_end) if good[i : i + 1].isdigit()]
+  for trial in range(300):
+    mutated = bytearray(good)
+    for _ in range(rng.integers(1, 4)):
+      # Half of them turn digits into digits: the header stays JSON.
+      place = rng.choice(numbers) if trial % 2 else rng.integers(header_end)
+      mutated[place] = rng.integers(48, 58) if trial % 2 else rng.integers(256)
+    path.write_bytes(mutated)
+    try:
+      tensors = safetensors_file.read(path)
+    except errors.UserError as error:
+      assert len(str(error).splitlines()) == 1  # noqa: PT017
+      continue
+    assert sum(t.nbytes for t in tensors.values()) == len(good) - header_end
+    read += 1
+  assert 0 < read < 100
