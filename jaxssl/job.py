@@ -75,7 +75,7 @@ def check_shapes(run: Run) -> None:
   if run.tokenizer is not None:
     data.check_captions(run.source)
   batch = run.batch_shapes(run.train.batch_size)
-  state = run.learner.abstract(batch, _initial_encoder(run))
+  state = run.learner.abstract(batch, _initial_encoder(run, quiet=True))
   if run.learner.micro_batches > 1:
     jax.eval_shape(run.learner.step, state, batch)
   abstract_variables(run.encoder, run.eval_image_size)
@@ -115,8 +115,13 @@ def exported_encoder(
   )
 
 
-def _initial_encoder(run: Run) -> Any:
-  """Returns variables that the run starts from, None for random ones."""
+def _initial_encoder(run: Run, *, quiet: bool = False) -> Any:
+  """Returns variables that the run starts from, None for random ones.
+
+  Args:
+    run: its objects.
+    quiet: do not warn of weights that are used to other pictures.
+  """
   settings, name = run.train, run.config['method']['name']
   row = METHODS[name]
   variables: dict[str, Any] = {}
@@ -126,7 +131,10 @@ def _initial_encoder(run: Run) -> Any:
         f'method {name!r} cannot start from a trained encoder; leave '
         'config.train.init_encoder out'
       )
-    variables |= load_encoder(settings.init_encoder).variables
+    trained = load_encoder(settings.init_encoder)
+    if not quiet:
+      _compare_normalization(run, trained)
+    variables |= trained.variables
   if settings.init_text_encoder is not None:
     if row.text_encoder is None:
       raise UserError(
@@ -148,6 +156,20 @@ def _identity(run: Run) -> str:
   if run.tokenizer is None:
     return run.source.identity
   return f'{run.source.identity}-{run.tokenizer.fingerprint}'
+
+
+def _compare_normalization(run: Run, trained: ExportedEncoder) -> None:
+  """Warns if a run shows its encoder other numbers than it was trained on."""
+  ours, theirs = ((x.mean, x.std) for x in (run.learner.augment, trained))
+  if ours != theirs:
+    _log.warning(
+      '%r was trained on pictures of mean %s and std %s; this run has %s and '
+      '%s, those of augment %r',
+      run.train.init_encoder,
+      *theirs,
+      *ours,
+      run.config['augment']['name'],
+    )
 
 
 def _train_batches(run: Run, on_bad: OnBad, first_step: int) -> Any:

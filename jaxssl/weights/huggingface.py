@@ -59,7 +59,8 @@ def from_huggingface(
   ViTMAE's checkpoints hold, must be the encoder's own and is then left out.
 
   ViTMAE's and BEiT's configurations at the hub have LayerNorm's epsilon at
-  1e-12, their authors' code and this ViT at 1e-6.
+  1e-12, which `descriptions.describe` reads; their authors' code, and this ViT
+  without a configuration, have 1e-6.
 
   Args:
     tensors: by transformers' names, for example of `safetensors_file.read`.

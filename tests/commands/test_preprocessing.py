@@ -10,7 +10,7 @@ import pytest
 
 from jaxssl import build, data, models
 from jaxssl.augment.preprocessing import Preprocessing, usual
-from jaxssl.job import eval_batches, exported_encoder
+from jaxssl.job import eval_batches, exported_encoder, make_job
 from jaxssl.train.workdir import Workdir
 from jaxssl.weights import (
   dalle,
@@ -598,3 +598,27 @@ def test_features_are_computed_again_for_another_rule(tmp_path):
   info = json.loads(path.read_text())
   path.write_text(json.dumps(info | {'interpolation': 'nearest'}))
   assert not set(before) & set(fingerprints())
+
+
+@pytest.mark.parametrize('same', [True, False])
+def test_a_run_warns_of_weights_that_are_used_to_other_numbers(
+  same, pictures, tmp_path, caplog
+):
+  # SimCLR's views have no mean and deviation.
+  plain = ('--mean', '0', '0', '0', '--std', '1', '1', '1')
+  _import_bare(BARE['timm'], tmp_path, *(plain if same else ()))
+  config = {
+    **CONFIG,
+    'method': {'name': 'supervised', 'num_classes': 2},
+    'encoder': {'name': 'vit_ti8', 'dim': 32, 'depth': 1, 'num_heads': 4},
+    'data': {'name': 'folder', 'path': str(pictures)},
+    'train': {
+      **CONFIG['train'],
+      'init_encoder': str(tmp_path / 'run' / 'export'),
+    },
+  }
+  run = build.build(build.complete(config), data.make_source(str(pictures)))
+  with caplog.at_level('WARNING', logger='jaxssl'):
+    make_job(run)
+  told = [r for r in caplog.records if 'was trained on pictures' in r.message]
+  assert len(told) == (0 if same else 1)

@@ -330,3 +330,10 @@ def test_pixels_beyond_another_grid_are_refused(grid):
   encoder = _small(grid=grid)
   with pytest.raises(errors.UserError, match=r'35x35 pixels.*grid=\(4, 4\)'):
     encoder.grid_of(jnp.zeros((1, 35, 35, 3)))
+
+
+def test_so400m_takes_384_pixels_as_27_patches_of_14():
+  encoder = models.make_encoder('siglip_vit_so400m14', grid=(27, 27))
+  x = jax.ShapeDtypeStruct((1, 384, 384, 3), jnp.float32)
+  shapes = jax.eval_shape(encoder.init, jax.random.key(0), x)
+  assert shapes['params']['pos_embed'].shape == (1, 729, 1152)
