@@ -54,20 +54,30 @@ def make_path(path: str | os.PathLike[str]) -> Path:
   return epath.Path(text)
 
 
-def refuse_patterns(path: Path) -> None:
-  """Makes sure that a folder for checkpoints has a name that Orbax can find.
+def check_name(path: Path) -> None:
+  """Makes sure that a folder has a name that checkpoints can be kept under.
 
-  Orbax looks for its files with patterns that begin with the folder's own name.
+  Orbax looks for its files with patterns that begin with the folder's own name,
+  and TensorStore takes names in UTF-8 alone.
 
   Raises:
-    UserError: if a part of the name would be taken for a pattern.
+    UserError: if a part of the path would be taken for a pattern, or is not
+      UTF-8.
   """
-  found = sorted(set(str(absolute(path))) & set('*?['))
+  text = str(absolute(path))
+  found = sorted(set(text) & set('*?['))
   if found:
     raise UserError(
       f'{str(path)!r}: checkpoints cannot be kept in a folder with '
       f'{" or ".join(found)} in its path; choose another name'
     )
+  try:
+    text.encode()
+  except UnicodeEncodeError as error:
+    raise UserError(
+      f'{str(path)!r}: checkpoints cannot be kept in a folder whose path is '
+      'not UTF-8; choose another name'
+    ) from error
 
 
 def absolute(path: Path) -> Path:

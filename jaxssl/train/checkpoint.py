@@ -25,7 +25,7 @@ import tensorstore as ts
 from jaxssl import checksums
 from jaxssl.errors import UserError
 from jaxssl.parallel import processes
-from jaxssl.paths import absolute, is_remote, make_path, refuse_patterns
+from jaxssl.paths import absolute, check_name, is_remote, make_path
 
 PyTree = Any
 _log = logging.getLogger(__name__)
@@ -75,9 +75,9 @@ class Checkpoints:
 
     Raises:
       CheckpointError: if the directory cannot be made.
-      UserError: if its name would be taken for a pattern.
+      UserError: if checkpoints cannot be kept under its name.
     """
-    refuse_patterns(make_path(directory))
+    check_name(make_path(directory))
     self.directory = epath.Path(absolute(make_path(directory)))
     self._keep = keep
     self._keep_every = keep_every

@@ -12,7 +12,7 @@ from typing import IO
 from jaxssl import atomic_file
 from jaxssl import config as config_lib
 from jaxssl.errors import UserError
-from jaxssl.paths import Path, is_remote, make_path, refuse_patterns
+from jaxssl.paths import Path, check_name, is_remote, make_path
 from jaxssl.printable import Formatter
 from jaxssl.train.growing_text import GrowingText, open_text
 from jaxssl.train.lease import Lease
@@ -135,7 +135,7 @@ class Workdir:
       UserError: if the folder cannot be written or have checkpoints, or if
         another process trains in it.
     """
-    refuse_patterns(self.path)
+    check_name(self.path)
     try:
       if is_remote(self.path):
         self._lock = Lease(self.path / 'lock')

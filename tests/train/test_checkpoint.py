@@ -333,10 +333,10 @@ def _truncate_arrays(directory, size):
   path.write_bytes(path.read_bytes()[:size])
 
 
-@pytest.mark.parametrize('name', ['run[1]', 'run*', 'a?/checkpoints'])
-def test_name_that_is_a_pattern_is_refused_before_anything_is_made(
-  name, tmp_path
-):
+@pytest.mark.parametrize(
+  'name', ['run[1]', 'run*', 'a?/checkpoints', 'caf\udce9']
+)
+def test_name_that_cannot_hold_checkpoints_is_refused_at_once(name, tmp_path):
   with pytest.raises(UserError, match='choose another name'):
     Checkpoints(tmp_path / name)
   assert not list(tmp_path.iterdir())
