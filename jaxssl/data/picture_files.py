@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxssl.data import identity
 from jaxssl.data.places import Place, read_file
+from jaxssl.data.scattered import Scattered
 from jaxssl.data.source import fingerprint
 
 
@@ -19,7 +20,7 @@ class PictureFiles:
     names: paths below it.
   """
 
-  def __init__(self, root: Place, names: Sequence[str]):
+  def __init__(self, root: Place | Scattered, names: Sequence[str]):
     self._root = root
     self.content = root.content
     # Bytes of a fixed width: one object for a hundred million names.

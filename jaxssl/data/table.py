@@ -1,6 +1,6 @@
 """Image-text pairs in a table: CSV, TSV or JSON lines."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 import csv
 import functools
 import io
@@ -10,11 +10,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from jaxssl.data import hold_out, order, places, remote
+from jaxssl.data import hold_out, order, places
 from jaxssl.data import labels as labels_lib
+from jaxssl.data import remote as remote_lib
 from jaxssl.data.captions import Captions, as_texts, warn_skipped
 from jaxssl.data.labels import as_text
 from jaxssl.data.picture_files import PictureFiles
+from jaxssl.data.scattered import Scattered, store_of
 from jaxssl.data.shards import NO_CAPTION, NO_PICTURE
 from jaxssl.data.source import Records, fingerprint
 from jaxssl.errors import UserError, unknown
@@ -22,6 +24,7 @@ from jaxssl.paths import is_remote
 
 _DELIMITERS = {'.csv': ',', '.tsv': '\t'}
 ENDINGS = (*_DELIMITERS, '.jsonl')
+ELSEWHERE = 'pictures in another store, which remote=True allows to contact'
 
 
 class Table:
@@ -35,13 +38,16 @@ class Table:
     path: a `.csv` or `.tsv` file whose first line names the columns, or a
       `.jsonl` file with an object a line; also of a store (`gs://...`).
     image: column with the path of the picture, absolute or relative to the
-      folder of the table. In a store, pictures lie where the table does, or
-      are named whole (`gs://...`).
+      folder of the table; or a whole path in the store of the table
+      (`gs://...`), and with `remote` in any store.
     captions: columns with captions; in JSON the value may be a list.
     label: column with the name or number of the class, see `labels`; None for
       no labels.
     split: `'train'`, `'test'` or `'all'`.
     test_fraction: share of the pictures that is held out by a hash of the path.
+    remote: whether pictures in other stores (`https://...`, `gs://...`) are
+      read as well. Without it a table cannot choose which hosts are contacted:
+      such pictures are left out, counted and named.
 
   Attributes:
     skipped: what is wrong -> how many lines or pictures are left out for it.
@@ -52,6 +58,7 @@ class Table:
   """
 
   content: Literal['paths', 'bytes']
+  _root: places.Place | Scattered
 
   def __init__(
     self,
@@ -62,12 +69,14 @@ class Table:
     label: str | None = None,
     split: str = 'train',
     test_fraction: float = 0.0,
+    remote: bool = False,
   ):
     hold_out.check_split(split, test_fraction)
     columns = (captions,) if isinstance(captions, str) else tuple(captions)
     file, self.name = _absolute(path), str(path)
     self._root = places.place(os.path.dirname(file))
     pairs, labels = self._read(file, image, columns, label)
+    pairs = self._whole(pairs, store_of(file), remote)
     self.content = self._root.content
     names = list(pairs)
     kept = hold_out.chosen(
@@ -102,11 +111,23 @@ class Table:
       pairs.setdefault(name, []).extend(found)
       if label:
         _set_label(labels, name, row[label], self.name)
-    exist = self._existing(pairs)
+    return pairs, labels
+
+  def _whole(
+    self, pairs: dict[str, list[str]], home: str, remote: bool
+  ) -> dict[str, list[str]]:
+    """Returns the pictures that exist and have captions; counts the others."""
+    elsewhere = {n for n in pairs if is_remote(n) and store_of(n) != home}
+    if elsewhere and remote:
+      self._root, elsewhere = Scattered(self._root), set()
+    exist = self._root.existing(pairs.keys() - elsewhere)
+    missing = pairs.keys() - exist - elsewhere
     skipped = {
-      NO_CAPTION: [n for n in exist if not pairs[n]],
-      NO_PICTURE: [n or '(no path)' for n in pairs if n not in exist],
+      NO_CAPTION: [n for n in pairs if n in exist and not pairs[n]],
+      NO_PICTURE: [n or '(no path)' for n in pairs if n in missing],
     }
+    if elsewhere:
+      skipped[ELSEWHERE] = [n for n in pairs if n in elsewhere]
     self.skipped = {fault: len(names) for fault, names in skipped.items()}
     warn_skipped(self.name, skipped)
     pairs = {n: texts for n, texts in pairs.items() if texts and n in exist}
@@ -114,16 +135,9 @@ class Table:
       raise UserError(
         f'{self.name}: no line has both a caption and a picture that exists '
         f'(paths are relative to {self._root})'
+        + (f'; {len(elsewhere)} {ELSEWHERE}' if elsewhere else '')
       )
-    return pairs, labels
-
-  def _existing(self, names: Iterable[str]) -> set[str]:
-    elsewhere = [name for name in names if is_remote(name)]
-    if not elsewhere or isinstance(self._root, places.Remote):
-      return self._root.existing(names)
-    # All of them: records are paths that TensorFlow reads, or bytes.
-    self._root = places.Remote(os.path.dirname(elsewhere[0]))
-    return self._root.existing(elsewhere)
+    return pairs
 
   @functools.cached_property
   def identity(self) -> str:
@@ -171,7 +185,7 @@ def _rows(file: str, columns: tuple[str, ...]) -> Iterator[dict[str, Any]]:
     raise UserError(f'{file}: a table ends in {", ".join(ENDINGS)}')
   try:
     with (
-      remote.open_binary(file) as opened,
+      remote_lib.open_binary(file) as opened,
       io.TextIOWrapper(opened, encoding='utf-8-sig', newline='') as lines,
     ):
       for number, row in read(lines, file):

@@ -1,5 +1,6 @@
 """Every source x what a run relies on."""
 
+import json
 import pathlib
 
 import chex
@@ -8,6 +9,8 @@ import numpy as np
 import pytest
 
 from jaxssl import data
+from jaxssl.augment.preprocessing import usual
+from jaxssl.data import remote, table
 from jaxssl.errors import UserError
 from jaxssl.text import make_tokenizer
 from tests import object_store
@@ -178,12 +181,78 @@ def test_a_table_here_names_pictures_in_a_store(tmp_path, sections, store):
   path = tmp_path / 'pairs.csv'
   lines = [f'{target}/{i:03}.png,a picture' for i in (0, 1, 9999)]
   path.write_text('\n'.join(['image,caption', *lines]))
-  source = data.make_source(str(path))
+  source = data.make_source(str(path), remote=True)
   assert source.num_examples == 2
   assert source.fetch(np.arange(2)).content.tolist() == [
     pairs.picture(0),
     pairs.picture(1),
   ]
+
+
+@pytest.mark.parametrize('kind', ['csv', 'tsv', 'jsonl'])
+def test_a_table_does_not_choose_which_hosts_are_contacted(
+  kind, tmp_path, monkeypatch
+):
+  section = pairs.section(kind, tmp_path)
+  path = pathlib.Path(section['name'])
+  others = [
+    'https://elsewhere.example/a.png',
+    's3://elsewhere/a.png',
+    f'file://{tmp_path}/000.png',
+  ]
+  with path.open('a') as file:
+    for name in others:
+      row = f'\n{name},a picture'
+      if kind == 'tsv':
+        row = row.replace(',', '\t')
+      if kind == 'jsonl':
+        row = '\n' + json.dumps({'image': name, 'caption': 'a picture'})
+      file.write(row)
+  asked = []
+  monkeypatch.setattr(remote, 'filesystem', asked.append)
+  source = data.make_source(**section)
+  assert not asked
+  assert source.num_examples == pairs.COUNT
+  assert source.skipped[table.ELSEWHERE] == len(others)
+  assert source.fetch(np.arange(1)).content.tolist() == [
+    str(tmp_path / '000.png').encode()
+  ]
+
+
+def test_a_table_in_a_store_does_not_read_this_machine(tmp_path, store):
+  pairs.write_pictures(tmp_path, range(2))
+  lines = ['image,caption', '000.png,a', f'file://{tmp_path}/001.png,b']
+  (tmp_path / 'pairs.csv').write_text('\n'.join(lines))
+  target = object_store.upload(tmp_path, 'bucket/no_secrets')
+  source = data.make_source(f'{target}/pairs.csv')
+  assert source.num_examples == 1
+  assert source.skipped[table.ELSEWHERE] == 1
+
+
+def test_a_table_that_may_contact_stores_has_pictures_of_all(
+  tmp_path, sections, store
+):
+  folder, _ = sections('folder')
+  target = object_store.upload(folder, 'bucket/some')
+  pairs.write_pictures(tmp_path, range(2))
+  names = [f'{target}/002.png', '000.png', f'{target}/003.png', '001.png']
+  path = tmp_path / 'pairs.csv'
+  path.write_text('\n'.join(['image,caption', *(f'{n},a' for n in names)]))
+  source = data.make_source(str(path), remote=True)
+  content = source.fetch(np.array([3, 0, 1, 2])).content.tolist()
+  assert content == [pairs.picture(number) for number in (1, 2, 0, 3)]
+  assert source.fingerprint
+  (batch,) = data.eval_batches(
+    source, batch_size=4, preprocessing=usual(12, crop_fraction=1.0)
+  )
+  assert batch['mask'].all()
+
+
+def test_a_table_with_nothing_but_pictures_elsewhere_says_so(tmp_path):
+  path = tmp_path / 'pairs.csv'
+  path.write_text('image,caption\nhttps://elsewhere.example/a.png,a')
+  with pytest.raises(UserError, match=r'1 pictures .* remote=True'):
+    data.make_source(str(path))
 
 
 @pytest.mark.parametrize(
