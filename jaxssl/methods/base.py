@@ -14,7 +14,7 @@ class Aux(NamedTuple):
   Attributes:
     metrics: float32 scalars to log; the train step averages them over devices.
     carry: anything `Method.update` needs from this step (new batch statistics,
-      keys for a queue, a teacher mean). Must be equal on all devices.
+      keys for a queue, a mean of logits). Must be equal on all devices.
   """
 
   metrics: dict[str, jax.Array]
@@ -84,9 +84,9 @@ class Method(Protocol):
 class Contrastive(Method, Protocol):
   """A method whose loss compares all rows of a batch.
 
-  `loss` is `contrast.loss` of these two functions: first what a network makes
-  of each row, then what needs all rows. A batch can then be embedded in parts
-  (`train.micro_batches`).
+  The class says so with `loss = contrast.loss`, which is made of these two
+  functions: first what a network makes of each row, then what needs all rows. A
+  batch can then be embedded in parts (`train.micro_batches`).
   """
 
   def embed(
@@ -156,9 +156,9 @@ class RowSums(NamedTuple):
 class RowWise(Method, Protocol):
   """A method whose loss is a weighted mean over rows that are independent.
 
-  `loss` is `row_sums.mean_loss` of these two functions: all that the method
-  learns from a batch are sums over its rows. A batch can then be taken in parts
-  (`train.micro_batches`), whose sums add up.
+  The class says so with `loss = row_sums.mean_loss`, which is made of these two
+  functions: all that the method learns from a batch are sums over its rows. A
+  batch can then be taken in parts (`train.micro_batches`), whose sums add up.
   """
 
   def sums(

@@ -65,7 +65,9 @@ class BEiT:
   num_masked: int = 75
   min_block: int = 16
 
-  def __post_init__(self):
+  loss = row_sums.mean_loss
+
+  def __post_init__(self) -> None:
     """Raises `UserError` for values that do not go together."""
     require_normed_tokens('beit', self.encoder)
     if not self.encoder.use_mask_token:
@@ -97,7 +99,7 @@ class BEiT:
       )
     return exported
 
-  def init(self, key, batch):
+  def init(self, key: jax.Array, batch: Batch) -> tuple[PyTree, PyTree]:
     """See `Method.init`."""
     images = batch['views'][0]
     encoder_key, head_key, redraw_key = jax.random.split(key, 3)
@@ -117,13 +119,16 @@ class BEiT:
     tokenizer = jax.tree.map(jnp.asarray, self.codebook.variables)
     return params, {'tokenizer': tokenizer}
 
-  def loss(self, params, state, batch, *, key, step, axis_name=None):
-    """See `Method.loss`."""
-    return row_sums.mean_loss(
-      self, params, state, batch, key=key, step=step, axis_name=axis_name
-    )
-
-  def sums(self, params, state, batch, *, keys, step, axis_name=None):
+  def sums(
+    self,
+    params: PyTree,
+    state: PyTree,
+    batch: Batch,
+    *,
+    keys: jax.Array,
+    step: jax.Array,
+    axis_name: str | None = None,
+  ) -> tuple[RowSums, PyTree]:
     """See `RowWise.sums`."""
     del step, axis_name
     images = batch['views'][0]
@@ -142,7 +147,9 @@ class BEiT:
     }
     return RowSums((entropy * hidden).sum(), hidden.sum(), seen), {}
 
-  def summarize(self, sums, stats):
+  def summarize(
+    self, sums: RowSums, stats: PyTree
+  ) -> tuple[dict[str, jax.Array], PyTree]:
     """See `RowWise.summarize`."""
     del stats
     hidden = jnp.where(sums.weight > 0, sums.weight, 1.0)
@@ -152,12 +159,14 @@ class BEiT:
     }
     return metrics, ()
 
-  def update(self, params, state, carry, *, step):
+  def update(
+    self, params: PyTree, state: PyTree, carry: PyTree, *, step: jax.Array
+  ) -> tuple[PyTree, PyTree]:
     """See `Method.update`."""
     del carry, step
     return params, state
 
-  def export(self, params, state):
+  def export(self, params: PyTree, state: PyTree) -> dict[str, PyTree]:
     """See `Method.export`."""
     del state
     return {'encoder': {'params': params['encoder']}}

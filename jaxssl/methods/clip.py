@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxssl.methods import contrast
-from jaxssl.methods.base import Aux
+from jaxssl.methods.base import Aux, Batch, PyTree
 from jaxssl.methods.two_towers import TwoTowers
 from jaxssl.models import Projection, TextEncoder
 from jaxssl.ops import contrastive
@@ -55,6 +55,8 @@ class CLIP:
   temperature: float = 0.07
   chunk: int | None = None
 
+  loss = contrast.loss
+
   @property
   def towers(self) -> TwoTowers:
     """Both networks."""
@@ -65,26 +67,38 @@ class CLIP:
       project_images=self.project_images,
     )
 
-  def init(self, key, batch):
+  def init(self, key: jax.Array, batch: Batch) -> tuple[PyTree, PyTree]:
     """See `Method.init`."""
     params, stats = self.towers.init(key, batch)
     t = jnp.asarray(math.log(1 / self.temperature), jnp.float32)
     return {**params, 'logit_scale': t}, {'stats': stats}
 
-  def loss(self, params, state, batch, *, key, step, axis_name=None):
-    """See `Method.loss`."""
-    return contrast.loss(
-      self, params, state, batch, key=key, step=step, axis_name=axis_name
-    )
-
-  def embed(self, params, state, batch, *, keys, step, axis_name=None):
+  def embed(
+    self,
+    params: PyTree,
+    state: PyTree,
+    batch: Batch,
+    *,
+    keys: jax.Array,
+    step: jax.Array,
+    axis_name: str | None = None,
+  ) -> tuple[PyTree, PyTree]:
     """See `Contrastive.embed`."""
     del step
     return self.towers.embed(
       params, state['stats'], batch, keys=keys, axis_name=axis_name
     )
 
-  def compare(self, params, state, embeddings, stats, *, step, axis_name=None):
+  def compare(
+    self,
+    params: PyTree,
+    state: PyTree,
+    embeddings: PyTree,
+    stats: PyTree,
+    *,
+    step: jax.Array,
+    axis_name: str | None = None,
+  ) -> tuple[jax.Array, Aux]:
     """See `Contrastive.compare`."""
     del state, step
     scale = jnp.exp(params['logit_scale'])
@@ -98,13 +112,15 @@ class CLIP:
     metrics = {'contrastive_top1': top1, 'logit_scale': scale}
     return loss, Aux(metrics, stats)
 
-  def update(self, params, state, carry, *, step):
+  def update(
+    self, params: PyTree, state: PyTree, carry: PyTree, *, step: jax.Array
+  ) -> tuple[PyTree, PyTree]:
     """See `Method.update`; clamps the temperature."""
     del state, step
     t = jnp.clip(params['logit_scale'], 0.0, math.log(_MAX_SCALE))
     return {**params, 'logit_scale': t}, {'stats': carry}
 
-  def export(self, params, state):
+  def export(self, params: PyTree, state: PyTree) -> dict[str, PyTree]:
     """See `Method.export`.
 
     `encoder`, `text` (text encoder and head), `image_head` with
@@ -113,15 +129,17 @@ class CLIP:
     towers = self.towers.export(params, state['stats'])
     return {**towers, 'logits': {'params': {'scale': params['logit_scale']}}}
 
-  def encode_image(self, towers, images: jax.Array) -> jax.Array:
+  def encode_image(self, towers: PyTree, images: jax.Array) -> jax.Array:
     """See `TwoTowers.encode_image`."""
     return self.towers.encode_image(towers, images)
 
-  def encode_text(self, towers, text: jax.Array) -> jax.Array:
+  def encode_text(self, towers: PyTree, text: jax.Array) -> jax.Array:
     """See `TwoTowers.encode_text`."""
     return self.towers.encode_text(towers, text)
 
-  def with_encoder(self, params, state, variables):
+  def with_encoder(
+    self, params: PyTree, state: PyTree, variables: PyTree
+  ) -> tuple[PyTree, PyTree]:
     """See `TwoTowers.with_encoder`."""
     params, stats = self.towers.with_encoder(params, state['stats'], variables)
     return params, {'stats': stats}

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from jaxssl import errors
 from jaxssl.methods import row_sums, variables
-from jaxssl.methods.base import PyTree, RowSums
+from jaxssl.methods.base import Batch, PyTree, RowSums
 from jaxssl.models.color_net import ColorNet
 from jaxssl.ops import ab_bins, lab
 
@@ -62,7 +62,9 @@ class Colorization:
   uniform: float = 0.5
   min_color: float = 5.0
 
-  def __post_init__(self):
+  loss = row_sums.mean_loss
+
+  def __post_init__(self) -> None:
     """Raises `UserError` for numbers out of range."""
     if not 0 < self.uniform <= 1:
       raise errors.UserError(
@@ -84,7 +86,7 @@ class Colorization:
       self.output_stride,
     )
 
-  def init(self, key, batch):
+  def init(self, key: jax.Array, batch: Batch) -> tuple[PyTree, PyTree]:
     """See `Method.init`."""
     params, stats = variables.split(
       self.net.init(key, batch['views'][0], train=False)
@@ -96,13 +98,16 @@ class Colorization:
       'color_count': jnp.ones(()),
     }
 
-  def loss(self, params, state, batch, *, key, step, axis_name=None):
-    """See `Method.loss`."""
-    return row_sums.mean_loss(
-      self, params, state, batch, key=key, step=step, axis_name=axis_name
-    )
-
-  def sums(self, params, state, batch, *, keys, step, axis_name=None):
+  def sums(
+    self,
+    params: PyTree,
+    state: PyTree,
+    batch: Batch,
+    *,
+    keys: jax.Array,
+    step: jax.Array,
+    axis_name: str | None = None,
+  ) -> tuple[RowSums, PyTree]:
     """See `RowWise.sums`."""
     del step
     image = lab.rgb_to_lab(batch['views'][0])
@@ -130,7 +135,9 @@ class Colorization:
     loss = jnp.sum((weight * entropy).mean((1, 2)) * colored)
     return RowSums(loss, jnp.asarray(len(image), jnp.float32), seen), stats
 
-  def summarize(self, sums, stats):
+  def summarize(
+    self, sums: RowSums, stats: PyTree
+  ) -> tuple[dict[str, jax.Array], PyTree]:
     """See `RowWise.summarize`."""
     seen = sums.seen
     metrics = {
@@ -139,7 +146,9 @@ class Colorization:
     }
     return metrics, (stats, seen['colors'], seen['colored'])
 
-  def update(self, params, state, carry, *, step):
+  def update(
+    self, params: PyTree, state: PyTree, carry: PyTree, *, step: jax.Array
+  ) -> tuple[PyTree, PyTree]:
     """See `Method.update`."""
     del step
     stats, color_sum, count = carry
@@ -149,7 +158,7 @@ class Colorization:
       'color_count': state['color_count'] + count,
     }
 
-  def export(self, params, state):
+  def export(self, params: PyTree, state: PyTree) -> dict[str, PyTree]:
     """See `Method.export`."""
     return {'encoder': variables.tower('encoder', params, state['stats'])}
 
@@ -205,7 +214,9 @@ def soft_cross_entropy(
   return -jnp.sum(chosen * weights, axis=-1)
 
 
-def _color_sum(bins, soft, colored):
+def _color_sum(
+  bins: jax.Array, soft: jax.Array, colored: jax.Array
+) -> jax.Array:
   """Returns the sum of z over coloured images, of each the mean, [313]."""
   share = colored[:, None, None, None] / (bins.shape[1] * bins.shape[2])
   zeros = jnp.zeros((len(ab_bins.bin_centers()),))

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxssl import errors
 from jaxssl.methods import momentum as momentum_lib
 from jaxssl.methods import row_sums, variables, view_rows
-from jaxssl.methods.base import RowSums
+from jaxssl.methods.base import Batch, PyTree, RowSums
 from jaxssl.models import DINOHead, Net
 from jaxssl.models.drop_path import fold_keys
 from jaxssl.ops import schedules
@@ -21,8 +21,8 @@ from jaxssl.ops import schedules
 class DINO:
   """Self-distillation without labels, with crops of several sizes.
 
-  Student logits s_v = head(encoder(view v)) for all V views; teacher logits t_i
-  of the first `num_global` G views only, from a network of the same shape:
+  Student logits s_v = head(encoder(view v)) for all V views; logits t_i of the
+  first `num_global` G views only, from the slow network, the teacher:
 
     p_i = softmax((t_i - c) / T_t)
     loss = mean over the pairs (i, v), v != i, of mean_b
@@ -30,27 +30,27 @@ class DINO:
 
   After the optimizer, with the new parameters,
 
-    teacher <- m teacher + (1 - m) student
+    slow <- m slow + (1 - m) student
     c <- 0.9 c + 0.1 mean over the global batch and the G views of t
 
   One forward pass a resolution: neighbouring views of the same size go through
   the encoder together (and share batch statistics), all features through the
-  head at once, so the cost is that of the pixels. The teacher runs in training
-  mode without drop path, as the authors'; it keeps running statistics of its
-  own.
+  head at once, so the cost is that of the pixels. The slow network runs in
+  training mode without drop path, as the authors' teacher; it keeps running
+  statistics of its own.
 
   Signs of collapse among the metrics: `teacher_entropy`, the mean H(p), in
   [0, ln K], and `teacher_information`, H(mean p) - mean H(p) over the global
   batch: how much a target tells about its image, 0 in both kinds of collapse
   (one prototype takes all: entropy 0; none is preferred: entropy ln K).
 
-  State: `stats` (student), `teacher` (`params` and `stats`), `center` [1, K].
+  State: `stats` (student), `slow` (`params` and `stats`), `center` [1, K].
 
   Attributes:
     encoder: module, images [b, H, W, 3] -> (features [b, D], out).
     head: `DINOHead`. Freeze its last layer for the first epochs by a rule of
       the optimizer: `{'match': 'head/last_layer', 'freeze_epochs': 1}`.
-    num_global: G, the first views, which the teacher sees.
+    num_global: G, the first views, which the slow network sees.
     student_temperature: T_s.
     teacher_temperature: T_t, a number or a schedule.
     momentum: m, a number or a schedule; from 0.996 to 1 along a cosine.
@@ -66,14 +66,16 @@ class DINO:
   """
 
   encoder: nn.Module
-  head: nn.Module = dataclasses.field(default_factory=DINOHead)
+  head: DINOHead = dataclasses.field(default_factory=DINOHead)
   num_global: int = 2
   student_temperature: float = 0.1
-  teacher_temperature: float = 0.04
-  momentum: float = 0.996
+  teacher_temperature: float | schedules.Schedule = 0.04
+  momentum: float | schedules.Schedule = 0.996
   center_momentum: float = 0.9
 
-  def __post_init__(self):
+  loss = row_sums.mean_loss
+
+  def __post_init__(self) -> None:
     """Raises `UserError` for numbers out of range."""
     if self.num_global < 1:
       raise errors.UserError(
@@ -84,34 +86,37 @@ class DINO:
         f'DINO center_momentum is {self.center_momentum}; it must be in [0, 1]'
       )
 
-  def init(self, key, batch):
+  def init(self, key: jax.Array, batch: Batch) -> tuple[PyTree, PyTree]:
     """See `Method.init`."""
     net = Net(self.encoder, self.head)
     logits, initial = net.init_with_output(key, batch['views'][0], train=False)
     params, stats = variables.split(initial)
     return params, {
       'stats': stats,
-      'teacher': {'params': params, 'stats': stats},
+      'slow': {'params': params, 'stats': stats},
       'center': jnp.zeros((1, logits.shape[-1])),
     }
 
-  def loss(self, params, state, batch, *, key, step, axis_name=None):
-    """See `Method.loss`."""
-    return row_sums.mean_loss(
-      self, params, state, batch, key=key, step=step, axis_name=axis_name
-    )
-
-  def sums(self, params, state, batch, *, keys, step, axis_name=None):
+  def sums(
+    self,
+    params: PyTree,
+    state: PyTree,
+    batch: Batch,
+    *,
+    keys: jax.Array,
+    step: jax.Array,
+    axis_name: str | None = None,
+  ) -> tuple[RowSums, PyTree]:
     """See `RowWise.sums`."""
     views = batch['views']
     _check_views(len(views), self.num_global)
     student, stats = self._logits(
       self.encoder, params, state['stats'], views, keys, axis_name
     )
-    teacher, teacher_stats = self._logits(
+    teacher, slow_stats = self._logits(
       momentum_lib.without_drop_path(self.encoder),
-      jax.lax.stop_gradient(state['teacher']['params']),
-      state['teacher']['stats'],
+      jax.lax.stop_gradient(state['slow']['params']),
+      state['slow']['stats'],
       views[: self.num_global],
       keys,
       axis_name,
@@ -127,10 +132,12 @@ class DINO:
     }
     rows = jnp.asarray(len(views[0]), jnp.float32)
     seen = jax.tree.map(lambda mean: rows * mean, means)
-    stats = {'stats': stats, 'teacher_stats': teacher_stats}
+    stats = {'stats': stats, 'slow_stats': slow_stats}
     return RowSums(rows * loss, rows, seen), stats
 
-  def summarize(self, sums, stats):
+  def summarize(
+    self, sums: RowSums, stats: PyTree
+  ) -> tuple[dict[str, jax.Array], PyTree]:
     """See `RowWise.summarize`."""
     means = jax.tree.map(lambda x: x / sums.weight, sums.seen)
     entropy = means['entropy']
@@ -140,28 +147,38 @@ class DINO:
     }
     return metrics, {**stats, 'mean_logits': means['logits']}
 
-  def update(self, params, state, carry, *, step):
+  def update(
+    self, params: PyTree, state: PyTree, carry: PyTree, *, step: jax.Array
+  ) -> tuple[PyTree, PyTree]:
     """See `Method.update`."""
     momentum = schedules.value_at(self.momentum, step)
-    teacher = momentum_lib.move(state['teacher']['params'], params, momentum)
+    slow = momentum_lib.move(state['slow']['params'], params, momentum)
     center = momentum_lib.move(
       state['center'], carry['mean_logits'][None], self.center_momentum
     )
     return params, {
       'stats': carry['stats'],
-      'teacher': {'params': teacher, 'stats': carry['teacher_stats']},
+      'slow': {'params': slow, 'stats': carry['slow_stats']},
       'center': center,
     }
 
-  def export(self, params, state):
+  def export(self, params: PyTree, state: PyTree) -> dict[str, PyTree]:
     """See `Method.export`; the teacher's encoder, as the authors evaluate."""
     del params
-    teacher = state['teacher']
+    slow = state['slow']
     return {
-      'encoder': variables.tower('encoder', teacher['params'], teacher['stats'])
+      'encoder': variables.tower('encoder', slow['params'], slow['stats'])
     }
 
-  def _logits(self, encoder, params, stats, views, keys, axis_name):
+  def _logits(
+    self,
+    encoder: nn.Module,
+    params: PyTree,
+    stats: PyTree,
+    views: Sequence[jax.Array],
+    keys: jax.Array,
+    axis_name: str | None,
+  ) -> tuple[jax.Array, PyTree]:
     """Returns logits [V, b, K] of the views, and the new statistics."""
     keys = [fold_keys(keys, v) for v in range(len(views))]
     features = []

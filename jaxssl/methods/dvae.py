@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from jaxssl import errors
 from jaxssl.methods import row_sums
-from jaxssl.methods.base import PyTree, RowSums
+from jaxssl.methods.base import Batch, PyTree, RowSums
 from jaxssl.models.dvae import (
   STRIDE,
   DVAEDecoder,
@@ -67,7 +67,9 @@ class DVAE:
   kl_weight: float | schedules.Schedule = 6.6
   decoder_init_width: int = 128
 
-  def __post_init__(self):
+  loss = row_sums.mean_loss
+
+  def __post_init__(self) -> None:
     """Raises `UserError` for another encoder or a temperature below 0."""
     if not isinstance(self.encoder, DVAEEncoder):
       raise errors.UserError("method 'dvae' needs encoder.name='dvae'")
@@ -87,7 +89,7 @@ class DVAE:
       remat=self.encoder.remat,
     )
 
-  def init(self, key, batch):
+  def init(self, key: jax.Array, batch: Batch) -> tuple[PyTree, PyTree]:
     """See `Method.init`."""
     encoder_key, decoder_key = jax.random.split(key)
     (_, out), encoder = self.encoder.init_with_output(
@@ -96,13 +98,16 @@ class DVAE:
     decoder = self.decoder.init(decoder_key, out['logits'])
     return {'encoder': encoder['params'], 'decoder': decoder['params']}, {}
 
-  def loss(self, params, state, batch, *, key, step, axis_name=None):
-    """See `Method.loss`."""
-    return row_sums.mean_loss(
-      self, params, state, batch, key=key, step=step, axis_name=axis_name
-    )
-
-  def sums(self, params, state, batch, *, keys, step, axis_name=None):
+  def sums(
+    self,
+    params: PyTree,
+    state: PyTree,
+    batch: Batch,
+    *,
+    keys: jax.Array,
+    step: jax.Array,
+    axis_name: str | None = None,
+  ) -> tuple[RowSums, PyTree]:
     """See `RowWise.sums`."""
     del state, axis_name
     images = batch['views'][0]
@@ -126,19 +131,23 @@ class DVAE:
     means = RowSums(nll + weight * kl, jnp.ones(()), seen)
     return jax.tree.map(lambda x: rows * x, means), {}
 
-  def summarize(self, sums, stats):
+  def summarize(
+    self, sums: RowSums, stats: PyTree
+  ) -> tuple[dict[str, jax.Array], PyTree]:
     """See `RowWise.summarize`."""
     del stats
     means = jax.tree.map(lambda x: x / sums.weight, sums.seen)
     usage = code_usage(means.pop('codes'))
     return {**means, **usage}, ()
 
-  def update(self, params, state, carry, *, step):
+  def update(
+    self, params: PyTree, state: PyTree, carry: PyTree, *, step: jax.Array
+  ) -> tuple[PyTree, PyTree]:
     """See `Method.update`."""
     del carry, step
     return params, state
 
-  def export(self, params, state):
+  def export(self, params: PyTree, state: PyTree) -> dict[str, PyTree]:
     """See `Method.export`: the towers `encoder` and `decoder`."""
     del state
     return {name: {'params': tree} for name, tree in params.items()}
@@ -169,11 +178,13 @@ class DVAE:
     location, _ = self._decode(params, one_hot)
     return unmap_pixels(jax.nn.sigmoid(location))
 
-  def _logits(self, params, images):
+  def _logits(self, params: PyTree, images: jax.Array) -> jax.Array:
     _, out = self.encoder.apply({'params': params['encoder']}, images)
     return out['logits']
 
-  def _decode(self, params, codes):
+  def _decode(
+    self, params: PyTree, codes: jax.Array
+  ) -> tuple[jax.Array, jax.Array]:
     return self.decoder.apply({'params': params['decoder']}, codes)
 
 

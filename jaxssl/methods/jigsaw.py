@@ -10,7 +10,7 @@ import optax
 
 from jaxssl import errors
 from jaxssl.methods import variables
-from jaxssl.methods.base import Aux
+from jaxssl.methods.base import Aux, Batch, PyTree
 from jaxssl.models.puzzle import PuzzleNet
 from jaxssl.ops import permutations as permutations_lib
 from jaxssl.ops import tiles as tiles_lib
@@ -77,7 +77,7 @@ class Jigsaw:
   hidden_dim: int = 4096
   seed: int = 0
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     """Raises `UserError` for numbers out of range."""
     most = math.factorial(NUM_TILES)
     if not 2 <= self.num_permutations <= most:
@@ -103,7 +103,7 @@ class Jigsaw:
       self.encoder, self.num_permutations, self.embed_dim, self.hidden_dim
     )
 
-  def init(self, key, batch):
+  def init(self, key: jax.Array, batch: Batch) -> tuple[PyTree, PyTree]:
     """See `Method.init`."""
     keys = collectives.row_keys(key, len(batch['views'][0]), None)
     tiles = self._tiles(keys, batch['views'][0])
@@ -116,7 +116,16 @@ class Jigsaw:
     )
     return params, {'stats': stats, 'permutations': jnp.asarray(chosen)}
 
-  def loss(self, params, state, batch, *, key, step, axis_name=None):
+  def loss(
+    self,
+    params: PyTree,
+    state: PyTree,
+    batch: Batch,
+    *,
+    key: jax.Array,
+    step: jax.Array,
+    axis_name: str | None = None,
+  ) -> tuple[jax.Array, Aux]:
     """See `Method.loss`."""
     del step
     images = batch['views'][0]
@@ -138,12 +147,14 @@ class Jigsaw:
     top1 = jnp.mean(logits.argmax(-1) == labels)
     return entropy.mean(), Aux({'permutation_top1': top1}, stats)
 
-  def update(self, params, state, carry, *, step):
+  def update(
+    self, params: PyTree, state: PyTree, carry: PyTree, *, step: jax.Array
+  ) -> tuple[PyTree, PyTree]:
     """See `Method.update`."""
     del step
     return params, {**state, 'stats': carry}
 
-  def export(self, params, state):
+  def export(self, params: PyTree, state: PyTree) -> dict[str, PyTree]:
     """See `Method.export`."""
     return {'encoder': variables.tower('encoder', params, state['stats'])}
 
@@ -158,7 +169,7 @@ class Jigsaw:
       [b, 9, p, p, 3] in reading order, not yet standardised.
     """
 
-    def cut(key, image):
+    def cut(key: jax.Array, image: jax.Array) -> jax.Array:
       corners = random_corners(
         key,
         image.shape,
@@ -169,11 +180,11 @@ class Jigsaw:
 
     return jax.vmap(cut)(keys, images)
 
-  def _tiles(self, keys, images):
+  def _tiles(self, keys: jax.Array, images: jax.Array) -> jax.Array:
     """Returns tiles [b, 9, p, p, 3] in reading order, without hints."""
     return tiles_lib.standardize(self.cut(keys, images))
 
-  def _draw(self, key):
+  def _draw(self, key: jax.Array) -> jax.Array:
     """Returns the permutations of one image, int32 [m], all different."""
     shuffled = jax.random.permutation(key, self.num_permutations)
     return shuffled[: self.permutations_per_image]

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from jaxssl import errors
 from jaxssl.methods import row_sums, variables
-from jaxssl.methods.base import PyTree, RowSums
+from jaxssl.methods.base import Batch, PyTree, RowSums
 from jaxssl.models import reinitialize
 from jaxssl.models.drop_path import fold_keys
 from jaxssl.models.mae_decoder import MAEDecoder
@@ -60,7 +60,9 @@ class MAE:
   decoder_depth: int = 8
   decoder_heads: int = 16
 
-  def __post_init__(self):
+  loss = row_sums.mean_loss
+
+  def __post_init__(self) -> None:
     """Raises `UserError` for values that do not go together."""
     require_normed_tokens('mae', self.encoder)
     if not 0 < self.mask_ratio < 1:
@@ -85,7 +87,7 @@ class MAE:
       remat=self.encoder.remat,
     )
 
-  def init(self, key, batch):
+  def init(self, key: jax.Array, batch: Batch) -> tuple[PyTree, PyTree]:
     """See `Method.init`."""
     images = batch['views'][0]
     encoder_key, decoder_key, redraw_key = jax.random.split(key, 3)
@@ -101,13 +103,16 @@ class MAE:
     params = {'encoder': encoder['params'], 'decoder': decoder['params']}
     return reinitialize.xavier(redraw_key, params), {}
 
-  def loss(self, params, state, batch, *, key, step, axis_name=None):
-    """See `Method.loss`."""
-    return row_sums.mean_loss(
-      self, params, state, batch, key=key, step=step, axis_name=axis_name
-    )
-
-  def sums(self, params, state, batch, *, keys, step, axis_name=None):
+  def sums(
+    self,
+    params: PyTree,
+    state: PyTree,
+    batch: Batch,
+    *,
+    keys: jax.Array,
+    step: jax.Array,
+    axis_name: str | None = None,
+  ) -> tuple[RowSums, PyTree]:
     """See `RowWise.sums`."""
     del state, step, axis_name
     images = batch['views'][0]
@@ -120,17 +125,21 @@ class MAE:
     # Every row hides the same number of patches.
     return RowSums((error * hidden).sum(), hidden.sum(dtype=jnp.float32)), {}
 
-  def summarize(self, sums, stats):
+  def summarize(
+    self, sums: RowSums, stats: PyTree
+  ) -> tuple[dict[str, jax.Array], PyTree]:
     """See `RowWise.summarize`."""
     del sums, stats
     return {}, ()
 
-  def update(self, params, state, carry, *, step):
+  def update(
+    self, params: PyTree, state: PyTree, carry: PyTree, *, step: jax.Array
+  ) -> tuple[PyTree, PyTree]:
     """See `Method.update`."""
     del carry, step
     return params, state
 
-  def export(self, params, state):
+  def export(self, params: PyTree, state: PyTree) -> dict[str, PyTree]:
     """See `Method.export`."""
     return {'encoder': variables.tower('encoder', params, state)}
 
@@ -200,7 +209,9 @@ class MAE:
     _, mean, std = self._patches(images)
     return prediction * std + mean if self.normalize_pixels else prediction
 
-  def _patches(self, images):
+  def _patches(
+    self, images: jax.Array
+  ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Returns patches [b, N, p p 3], their mean and deviation [b, N, 1]."""
     x = patches.patchify(images.astype(jnp.float32), self.encoder.patch_size)
     var = x.var(axis=-1, ddof=1, keepdims=True)

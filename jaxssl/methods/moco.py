@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxssl import errors
 from jaxssl.methods import momentum as momentum_lib
 from jaxssl.methods import variables
-from jaxssl.methods.base import Aux
+from jaxssl.methods.base import Aux, Batch, PyTree
 from jaxssl.models import MoCoHead, Net
 from jaxssl.ops import contrastive, schedules
 from jaxssl.parallel import collectives
@@ -20,9 +20,9 @@ class MoCo:
   """Contrasts view 1 with the slow network's view 2 and a queue of its keys.
 
   The loss is `ops.contrastive.queue_nce` of q = head(encoder(view 1)) and
-  k = the same of view 2 through the key network, whose parameters are
+  k = the same of view 2 through the slow network, whose parameters are
 
-    key <- m key + (1 - m) query
+    slow <- m slow + (1 - m) query
 
   *before* the keys are computed and with the query's parameters before this
   step's update, as in the authors' code. The keys of all devices then replace
@@ -31,10 +31,10 @@ class MoCo:
   BatchNorm would let a query recognise its key by the statistics of the batch
   that they share. Hence the encoder's `bn_groups`, each with its own
   statistics, and the key images are permuted over the global batch before the
-  key network sees them (and the keys permuted back). The key network keeps
+  slow network sees them (and the keys permuted back). The slow network keeps
   running statistics of its own.
 
-  State: `stats` (query), `key` (`params` and `stats` of the key network),
+  State: `stats` (query), `slow` (`params` and `stats` of the slow network),
   `queue` float32 [K, D] of norm 1, `pointer` int32 to its oldest row.
 
   Attributes:
@@ -58,7 +58,7 @@ class MoCo:
   encoder: nn.Module
   head: nn.Module = dataclasses.field(default_factory=MoCoHead)
   temperature: float = 0.2
-  momentum: float = 0.999
+  momentum: float | schedules.Schedule = 0.999
   queue_size: int = 65536
 
   @property
@@ -66,7 +66,7 @@ class MoCo:
     """Encoder and head as one module."""
     return Net(self.encoder, self.head)
 
-  def init(self, key, batch):
+  def init(self, key: jax.Array, batch: Batch) -> tuple[PyTree, PyTree]:
     """See `Method.init`."""
     net_key, queue_key = jax.random.split(key)
     images = batch['views'][0]
@@ -76,12 +76,21 @@ class MoCo:
     queue = jax.random.normal(queue_key, (self.queue_size, z.shape[-1]))
     return params, {
       'stats': stats,
-      'key': {'params': params, 'stats': stats},
+      'slow': {'params': params, 'stats': stats},
       'queue': contrastive.l2_normalize(queue),
       'pointer': jnp.zeros((), jnp.int32),
     }
 
-  def loss(self, params, state, batch, *, key, step, axis_name=None):
+  def loss(
+    self,
+    params: PyTree,
+    state: PyTree,
+    batch: Batch,
+    *,
+    key: jax.Array,
+    step: jax.Array,
+    axis_name: str | None = None,
+  ) -> tuple[jax.Array, Aux]:
     """See `Method.loss`."""
     view1, view2 = batch['views']
     q_key, k_key = jax.random.split(key)
@@ -94,21 +103,23 @@ class MoCo:
       keys=collectives.row_keys(q_key, len(view1), axis_name),
     )
     momentum = schedules.value_at(self.momentum, step)
-    slow = momentum_lib.move(state['key']['params'], params, momentum)
+    slow = momentum_lib.move(state['slow']['params'], params, momentum)
     k, slow_stats = self._keys(
-      slow, state['key']['stats'], view2, k_key, axis_name
+      slow, state['slow']['stats'], view2, k_key, axis_name
     )
     loss, top1 = contrastive.queue_nce(
       q, k, state['queue'], temperature=self.temperature
     )
     carry = {
       'stats': stats,
-      'key': {'params': slow, 'stats': slow_stats},
+      'slow': {'params': slow, 'stats': slow_stats},
       'new': contrastive.l2_normalize(collectives.gather(k, axis_name)),
     }
     return loss, Aux({'contrastive_top1': top1}, carry)
 
-  def update(self, params, state, carry, *, step):
+  def update(
+    self, params: PyTree, state: PyTree, carry: PyTree, *, step: jax.Array
+  ) -> tuple[PyTree, PyTree]:
     """See `Method.update`; the keys of this step enter the queue."""
     del step
     new, pointer = carry['new'], state['pointer']
@@ -118,16 +129,23 @@ class MoCo:
     )
     return params, {
       'stats': carry['stats'],
-      'key': carry['key'],
+      'slow': carry['slow'],
       'queue': queue,
       'pointer': (pointer + len(new)) % self.queue_size,
     }
 
-  def export(self, params, state):
+  def export(self, params: PyTree, state: PyTree) -> dict[str, PyTree]:
     """See `Method.export`; the query network's encoder, as the authors'."""
     return {'encoder': variables.tower('encoder', params, state['stats'])}
 
-  def _keys(self, params, stats, images, key, axis_name):
+  def _keys(
+    self,
+    params: PyTree,
+    stats: PyTree,
+    images: jax.Array,
+    key: jax.Array,
+    axis_name: str | None,
+  ) -> tuple[jax.Array, PyTree]:
     """Returns keys [b, D] without gradient, and the new statistics."""
     order_key, path_key = jax.random.split(key)
     rows = len(images) * collectives.axis_size(axis_name)

@@ -1,13 +1,15 @@
 """MoCo v3: queries of one view find the slow network's keys of the other."""
 
+from collections.abc import Sequence
 import dataclasses
+from typing import Any
 
 from flax import linen as nn
 import jax
 
 from jaxssl.methods import contrast, variables
 from jaxssl.methods import momentum as momentum_lib
-from jaxssl.methods.base import Aux
+from jaxssl.methods.base import Aux, Batch, PyTree
 from jaxssl.models import MoCoV3Head, Net, ViT, reinitialize
 from jaxssl.models.drop_path import fold_keys
 from jaxssl.ops import contrastive, schedules
@@ -54,11 +56,13 @@ class MoCoV3:
   """
 
   encoder: nn.Module
-  head: nn.Module = dataclasses.field(default_factory=MoCoV3Head)
+  head: MoCoV3Head = dataclasses.field(default_factory=MoCoV3Head)
   predictor_last_bn: bool = True
   temperature: float = 0.2
-  momentum: float = 0.99
+  momentum: float | schedules.Schedule = 0.99
   chunk: int | None = None
+
+  loss = contrast.loss
 
   @property
   def net(self) -> Net:
@@ -76,7 +80,7 @@ class MoCoV3:
       dtype=self.head.dtype,
     )
 
-  def init(self, key, batch):
+  def init(self, key: jax.Array, batch: Batch) -> tuple[PyTree, PyTree]:
     """See `Method.init`."""
     net_key, predictor_key, redraw_key = jax.random.split(key, 3)
     z, initial = self.net.init_with_output(
@@ -94,13 +98,16 @@ class MoCoV3:
       'slow': {'params': params, 'stats': stats},
     }
 
-  def loss(self, params, state, batch, *, key, step, axis_name=None):
-    """See `Method.loss`."""
-    return contrast.loss(
-      self, params, state, batch, key=key, step=step, axis_name=axis_name
-    )
-
-  def embed(self, params, state, batch, *, keys, step, axis_name=None):
+  def embed(
+    self,
+    params: PyTree,
+    state: PyTree,
+    batch: Batch,
+    *,
+    keys: jax.Array,
+    step: jax.Array,
+    axis_name: str | None = None,
+  ) -> tuple[PyTree, PyTree]:
     """See `Contrastive.embed`."""
     features, stats = {}, {}
     for n, name in enumerate(_NETWORKS):
@@ -115,7 +122,16 @@ class MoCoV3:
     features = {name: [f for f, _ in views] for name, views in features.items()}
     return {**features, 'slow': jax.lax.stop_gradient(features['slow'])}, stats
 
-  def compare(self, params, state, embeddings, stats, *, step, axis_name=None):
+  def compare(
+    self,
+    params: PyTree,
+    state: PyTree,
+    embeddings: PyTree,
+    stats: PyTree,
+    *,
+    step: jax.Array,
+    axis_name: str | None = None,
+  ) -> tuple[jax.Array, Aux]:
     """See `Contrastive.compare`."""
     z, networks = {}, {}
     for name in _NETWORKS:
@@ -141,12 +157,14 @@ class MoCoV3:
     metrics = {'contrastive_top1': (top1 + top2) / 2}
     return 2 * self.temperature * (loss1 + loss2), Aux(metrics, carry)
 
-  def update(self, params, state, carry, *, step):
+  def update(
+    self, params: PyTree, state: PyTree, carry: PyTree, *, step: jax.Array
+  ) -> tuple[PyTree, PyTree]:
     """See `Method.update`."""
     del state, step
     return params, carry
 
-  def export(self, params, state):
+  def export(self, params: PyTree, state: PyTree) -> dict[str, PyTree]:
     """See `Method.export`; the trained encoder, as the authors'."""
     return {
       'encoder': variables.tower(
@@ -154,7 +172,9 @@ class MoCoV3:
       )
     }
 
-  def _network(self, name, params, state, step):
+  def _network(
+    self, name: str, params: PyTree, state: PyTree, step: jax.Array
+  ) -> tuple[PyTree, PyTree]:
     """Returns parameters and statistics of encoder and projector."""
     if name == 'fast':
       return params['net'], state['stats']['net']
@@ -162,7 +182,13 @@ class MoCoV3:
     slow = momentum_lib.move(state['slow']['params'], params['net'], momentum)
     return slow, state['slow']['stats']
 
-  def _predict(self, params, state, projections, axis_name):
+  def _predict(
+    self,
+    params: PyTree,
+    state: PyTree,
+    projections: Sequence[jax.Array],
+    axis_name: str | None,
+  ) -> tuple[list[jax.Array], PyTree]:
     """Returns queries of each view, and the predictor's new statistics."""
     queries, stats = [], state['stats']['predictor']
     for z in projections:
@@ -172,7 +198,9 @@ class MoCoV3:
       queries.append(q)
     return queries, stats
 
-  def _contrast(self, queries, keys, axis_name):
+  def _contrast(
+    self, queries: jax.Array, keys: jax.Array, axis_name: str | None
+  ) -> tuple[jax.Array, jax.Array]:
     return contrastive.info_nce(
       queries,
       keys,
@@ -182,7 +210,16 @@ class MoCoV3:
     )
 
 
-def _each_view(name, module, params, stats, views, *, axis_name, keys=None):
+def _each_view(
+  name: str,
+  module: nn.Module,
+  params: PyTree,
+  stats: PyTree,
+  views: Sequence[jax.Array],
+  *,
+  axis_name: str | None,
+  keys: Sequence[jax.Array] | None = None,
+) -> tuple[list[Any], PyTree]:
   """Runs a part of a network on one view after the other."""
   outputs, new = [], {}
   for v, view in enumerate(views):

@@ -10,7 +10,7 @@ import optax
 
 from jaxssl import errors
 from jaxssl.methods import variables
-from jaxssl.methods.base import Aux
+from jaxssl.methods.base import Aux, Batch, PyTree
 from jaxssl.models.puzzle import PuzzleNet
 from jaxssl.ops import tiles
 from jaxssl.parallel import collectives
@@ -85,7 +85,7 @@ class RelativePatch:
   embed_dim: int = 1000
   hidden_dim: int = 4096
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     """Raises `UserError` for sizes that make no patches."""
     if self.patch_size < 1 or self.gap < 0 or self.jitter < 0:
       raise errors.UserError(
@@ -98,7 +98,7 @@ class RelativePatch:
     """Encoder and head as one module."""
     return PuzzleNet(self.encoder, NUM_PLACES, self.embed_dim, self.hidden_dim)
 
-  def init(self, key, batch):
+  def init(self, key: jax.Array, batch: Batch) -> tuple[PyTree, PyTree]:
     """See `Method.init`."""
     images = batch['views'][0]
     patches = self.pairs(key, images).patches
@@ -106,7 +106,16 @@ class RelativePatch:
       self.net.init(key, patches, both_orders(len(images)), train=False)
     )
 
-  def loss(self, params, state, batch, *, key, step, axis_name=None):
+  def loss(
+    self,
+    params: PyTree,
+    state: PyTree,
+    batch: Batch,
+    *,
+    key: jax.Array,
+    step: jax.Array,
+    axis_name: str | None = None,
+  ) -> tuple[jax.Array, Aux]:
     """See `Method.loss`."""
     del step
     pair_key, drop_key = jax.random.split(key)
@@ -126,12 +135,14 @@ class RelativePatch:
     top1 = jnp.mean(logits.argmax(-1) == labels)
     return entropy.mean(), Aux({'place_top1': top1}, stats)
 
-  def update(self, params, state, carry, *, step):
+  def update(
+    self, params: PyTree, state: PyTree, carry: PyTree, *, step: jax.Array
+  ) -> tuple[PyTree, PyTree]:
     """See `Method.update`."""
     del state, step
     return params, carry
 
-  def export(self, params, state):
+  def export(self, params: PyTree, state: PyTree) -> dict[str, PyTree]:
     """See `Method.export`."""
     return {'encoder': variables.tower('encoder', params, state)}
 
@@ -146,7 +157,7 @@ class RelativePatch:
       axis_name: mapped device axis, or None if `images` are the global batch.
     """
 
-    def pair(key, image):
+    def pair(key: jax.Array, image: jax.Array) -> Pairs:
       corner_key, color_key = jax.random.split(key)
       corners, place = random_corners(
         corner_key,

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxssl.methods import row_sums, variables, view_rows
-from jaxssl.methods.base import RowSums
+from jaxssl.methods.base import Batch, PyTree, RowSums
 from jaxssl.models import Linear, Net
 from jaxssl.models.drop_path import fold_keys
 
@@ -42,22 +42,27 @@ class Rotation:
 
   encoder: nn.Module
 
+  loss = row_sums.mean_loss
+
   @property
   def net(self) -> Net:
     """Encoder and classifier as one module."""
     return Net(self.encoder, Linear(NUM_ROTATIONS))
 
-  def init(self, key, batch):
+  def init(self, key: jax.Array, batch: Batch) -> tuple[PyTree, PyTree]:
     """See `Method.init`."""
     return variables.split(self.net.init(key, batch['views'][0], train=False))
 
-  def loss(self, params, state, batch, *, key, step, axis_name=None):
-    """See `Method.loss`."""
-    return row_sums.mean_loss(
-      self, params, state, batch, key=key, step=step, axis_name=axis_name
-    )
-
-  def sums(self, params, state, batch, *, keys, step, axis_name=None):
+  def sums(
+    self,
+    params: PyTree,
+    state: PyTree,
+    batch: Batch,
+    *,
+    keys: jax.Array,
+    step: jax.Array,
+    axis_name: str | None = None,
+  ) -> tuple[RowSums, PyTree]:
     """See `RowWise.sums`."""
     del step
     images = batch['views'][0]
@@ -76,16 +81,20 @@ class Rotation:
     weight = jnp.asarray(len(labels), jnp.float32)
     return RowSums(entropy.sum(), weight, right), stats
 
-  def summarize(self, sums, stats):
+  def summarize(
+    self, sums: RowSums, stats: PyTree
+  ) -> tuple[dict[str, jax.Array], PyTree]:
     """See `RowWise.summarize`."""
     return {'rotation_top1': sums.seen / sums.weight}, stats
 
-  def update(self, params, state, carry, *, step):
+  def update(
+    self, params: PyTree, state: PyTree, carry: PyTree, *, step: jax.Array
+  ) -> tuple[PyTree, PyTree]:
     """See `Method.update`."""
     del state, step
     return params, carry
 
-  def export(self, params, state):
+  def export(self, params: PyTree, state: PyTree) -> dict[str, PyTree]:
     """See `Method.export`."""
     return {'encoder': variables.tower('encoder', params, state)}
 

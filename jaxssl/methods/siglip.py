@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxssl.methods import contrast
-from jaxssl.methods.base import Aux
+from jaxssl.methods.base import Aux, Batch, PyTree
 from jaxssl.methods.two_towers import TwoTowers
 from jaxssl.models import Projection, make_text_encoder
 from jaxssl.ops import contrastive
@@ -59,6 +59,8 @@ class SigLIP:
   bias: float = -10.0
   chunk: int | None = None
 
+  loss = contrast.loss
+
   @property
   def towers(self) -> TwoTowers:
     """Both networks."""
@@ -69,7 +71,7 @@ class SigLIP:
       project_images=self.project_images,
     )
 
-  def init(self, key, batch):
+  def init(self, key: jax.Array, batch: Batch) -> tuple[PyTree, PyTree]:
     """See `Method.init`."""
     params, stats = self.towers.init(key, batch)
     t = jnp.asarray(math.log(self.scale), jnp.float32)
@@ -77,20 +79,32 @@ class SigLIP:
     params = {**params, 'logit_scale': t, 'logit_bias': bias}
     return params, {'stats': stats}
 
-  def loss(self, params, state, batch, *, key, step, axis_name=None):
-    """See `Method.loss`."""
-    return contrast.loss(
-      self, params, state, batch, key=key, step=step, axis_name=axis_name
-    )
-
-  def embed(self, params, state, batch, *, keys, step, axis_name=None):
+  def embed(
+    self,
+    params: PyTree,
+    state: PyTree,
+    batch: Batch,
+    *,
+    keys: jax.Array,
+    step: jax.Array,
+    axis_name: str | None = None,
+  ) -> tuple[PyTree, PyTree]:
     """See `Contrastive.embed`."""
     del step
     return self.towers.embed(
       params, state['stats'], batch, keys=keys, axis_name=axis_name
     )
 
-  def compare(self, params, state, embeddings, stats, *, step, axis_name=None):
+  def compare(
+    self,
+    params: PyTree,
+    state: PyTree,
+    embeddings: PyTree,
+    stats: PyTree,
+    *,
+    step: jax.Array,
+    axis_name: str | None = None,
+  ) -> tuple[jax.Array, Aux]:
     """See `Contrastive.compare`."""
     del state, step
     scale = jnp.exp(params['logit_scale'])
@@ -109,12 +123,14 @@ class SigLIP:
     }
     return loss, Aux(metrics, stats)
 
-  def update(self, params, state, carry, *, step):
+  def update(
+    self, params: PyTree, state: PyTree, carry: PyTree, *, step: jax.Array
+  ) -> tuple[PyTree, PyTree]:
     """See `Method.update`."""
     del state, step
     return params, {'stats': carry}
 
-  def export(self, params, state):
+  def export(self, params: PyTree, state: PyTree) -> dict[str, PyTree]:
     """See `Method.export`.
 
     `encoder`, `text` (text encoder and head), `image_head` with
@@ -124,15 +140,17 @@ class SigLIP:
     logits = {'scale': params['logit_scale'], 'bias': params['logit_bias']}
     return {**towers, 'logits': {'params': logits}}
 
-  def encode_image(self, towers, images: jax.Array) -> jax.Array:
+  def encode_image(self, towers: PyTree, images: jax.Array) -> jax.Array:
     """See `TwoTowers.encode_image`."""
     return self.towers.encode_image(towers, images)
 
-  def encode_text(self, towers, text: jax.Array) -> jax.Array:
+  def encode_text(self, towers: PyTree, text: jax.Array) -> jax.Array:
     """See `TwoTowers.encode_text`."""
     return self.towers.encode_text(towers, text)
 
-  def with_encoder(self, params, state, variables):
+  def with_encoder(
+    self, params: PyTree, state: PyTree, variables: PyTree
+  ) -> tuple[PyTree, PyTree]:
     """See `TwoTowers.with_encoder`."""
     params, stats = self.towers.with_encoder(params, state['stats'], variables)
     return params, {'stats': stats}

@@ -3,9 +3,10 @@
 import dataclasses
 
 from flax import linen as nn
+import jax
 
 from jaxssl.methods import contrast, variables, view_rows
-from jaxssl.methods.base import Aux
+from jaxssl.methods.base import Aux, Batch, PyTree
 from jaxssl.models import Net, SimCLRHead
 from jaxssl.models.drop_path import fold_keys
 from jaxssl.ops import contrastive
@@ -54,22 +55,27 @@ class SimCLR:
   temperature: float = 0.1
   chunk: int | None = None
 
+  loss = contrast.loss
+
   @property
   def net(self) -> Net:
     """Encoder and head as one module."""
     return Net(self.encoder, self.head)
 
-  def init(self, key, batch):
+  def init(self, key: jax.Array, batch: Batch) -> tuple[PyTree, PyTree]:
     """See `Method.init`."""
     return variables.split(self.net.init(key, batch['views'][0], train=False))
 
-  def loss(self, params, state, batch, *, key, step, axis_name=None):
-    """See `Method.loss`."""
-    return contrast.loss(
-      self, params, state, batch, key=key, step=step, axis_name=axis_name
-    )
-
-  def embed(self, params, state, batch, *, keys, step, axis_name=None):
+  def embed(
+    self,
+    params: PyTree,
+    state: PyTree,
+    batch: Batch,
+    *,
+    keys: jax.Array,
+    step: jax.Array,
+    axis_name: str | None = None,
+  ) -> tuple[PyTree, PyTree]:
     """See `Contrastive.embed`."""
     del step
     (features, _), stats = variables.apply_part(
@@ -83,7 +89,16 @@ class SimCLR:
     )
     return list(view_rows.separate(features, 2)), stats
 
-  def compare(self, params, state, embeddings, stats, *, step, axis_name=None):
+  def compare(
+    self,
+    params: PyTree,
+    state: PyTree,
+    embeddings: PyTree,
+    stats: PyTree,
+    *,
+    step: jax.Array,
+    axis_name: str | None = None,
+  ) -> tuple[jax.Array, Aux]:
     """See `Contrastive.compare`."""
     del step
     z, head_stats = variables.apply_part(
@@ -103,11 +118,13 @@ class SimCLR:
     stats = variables.replace(state, stats, head_stats)
     return loss, Aux({'contrastive_top1': top1}, stats)
 
-  def update(self, params, state, carry, *, step):
+  def update(
+    self, params: PyTree, state: PyTree, carry: PyTree, *, step: jax.Array
+  ) -> tuple[PyTree, PyTree]:
     """See `Method.update`."""
     del state, step
     return params, carry
 
-  def export(self, params, state):
+  def export(self, params: PyTree, state: PyTree) -> dict[str, PyTree]:
     """See `Method.export`."""
     return {'encoder': variables.tower('encoder', params, state)}

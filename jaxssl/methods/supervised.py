@@ -56,7 +56,7 @@ class Supervised:
     label_smoothing: ε; the target is (1 − ε)·one_hot + ε / C.
     normalize: put BatchNorm without scale and bias before the classifiers, as
       MAE's linear probe does (main_linprobe.py of facebookresearch/mae).
-    average: m of a moving average of all parameters, average <- m average +
+    average: m of a moving average of all parameters, slow <- m slow +
       (1 − m) params after every step, which is what comes out; 0: none.
   """
 
@@ -68,7 +68,9 @@ class Supervised:
   normalize: bool = False
   average: float = 0.0
 
-  def __post_init__(self):
+  loss = row_sums.mean_loss
+
+  def __post_init__(self) -> None:
     """Raises `UserError` for numbers out of range."""
     if self.num_classes < 1:
       raise errors.UserError(
@@ -137,13 +139,16 @@ class Supervised:
       )
     return self._put_encoder(params, state, variables)
 
-  def loss(self, params, state, batch, *, key, step, axis_name=None):
-    """See `Method.loss`."""
-    return row_sums.mean_loss(
-      self, params, state, batch, key=key, step=step, axis_name=axis_name
-    )
-
-  def sums(self, params, state, batch, *, keys, step, axis_name=None):
+  def sums(
+    self,
+    params: PyTree,
+    state: PyTree,
+    batch: Batch,
+    *,
+    keys: jax.Array,
+    step: jax.Array,
+    axis_name: str | None = None,
+  ) -> tuple[RowSums, PyTree]:
     """See `RowWise.sums`."""
     del step
     features, stats = self._encode(params, state, batch, keys, axis_name)
@@ -162,22 +167,24 @@ class Supervised:
     right = ((logits.argmax(-1) == label[None]) * known[None]).sum(axis=1)
     return RowSums((entropy * known[None]).sum(), known.sum(), right), stats
 
-  def summarize(self, sums, stats):
+  def summarize(
+    self, sums: RowSums, stats: PyTree
+  ) -> tuple[dict[str, jax.Array], PyTree]:
     """See `RowWise.summarize`."""
     top1 = sums.seen / jnp.where(sums.weight > 0, sums.weight, 1.0)
     return {n: top1[i] for i, n in enumerate(self._metric_names())}, stats
 
-  def update(self, params, state, carry, *, step):
+  def update(
+    self, params: PyTree, state: PyTree, carry: PyTree, *, step: jax.Array
+  ) -> tuple[PyTree, PyTree]:
     """See `Method.update`."""
     del step
     state = {**state, **carry}
     if self.average:
-      state['average'] = momentum_lib.move(
-        state['average'], params, self.average
-      )
+      state['slow'] = momentum_lib.move(state['slow'], params, self.average)
     return params, state
 
-  def export(self, params, state):
+  def export(self, params: PyTree, state: PyTree) -> dict[str, PyTree]:
     """See `Method.export`; `classifiers` returns the rest.
 
     With `average`, the averaged parameters and the running statistics of the
@@ -185,7 +192,7 @@ class Supervised:
     """
     if self.frozen:
       return {'encoder': state['encoder']}
-    params = state['average'] if self.average else params
+    params = state['slow'] if self.average else params
     return {'encoder': {'params': params['encoder'], **state['stats']}}
 
   def classifiers(self, params: PyTree, state: PyTree) -> PyTree:
@@ -200,7 +207,7 @@ class Supervised:
     Returns:
       `kernel` [S, D, C] and `bias` [S, C], for `sweep_logits`.
     """
-    head = (state['average'] if self.average else params)['head']
+    head = (state['slow'] if self.average else params)['head']
     if not self.normalize:
       return head
     stats = state['norm']['batch_stats']
@@ -223,7 +230,9 @@ class Supervised:
     share = batch['label_share'][:, None]
     return share * target + (1.0 - share) * smoothed(batch['other_label'])
 
-  def _put_encoder(self, params, state, variables):
+  def _put_encoder(
+    self, params: PyTree, state: PyTree, variables: PyTree
+  ) -> tuple[PyTree, PyTree]:
     """Returns `(params, state)` with these variables of the encoder."""
     if self.frozen:
       state = {**state, 'encoder': variables}
@@ -231,9 +240,16 @@ class Supervised:
       encoder, stats = variables_lib.split(variables)
       params = {**params, 'encoder': encoder}
       state = {**state, 'stats': stats}
-    return params, {**state, 'average': params} if self.average else state
+    return params, {**state, 'slow': params} if self.average else state
 
-  def _encode(self, params, state, batch, keys, axis_name):
+  def _encode(
+    self,
+    params: PyTree,
+    state: PyTree,
+    batch: Batch,
+    keys: jax.Array,
+    axis_name: str | None,
+  ) -> tuple[jax.Array, PyTree]:
     """Returns features [b, D] of the first view, and the changes of `state`."""
     images = batch['views'][0]
     if self.frozen:

@@ -4,7 +4,7 @@ from typing import Any
 
 from flax import linen as nn
 
-PyTree = Any
+from jaxssl.methods.base import PyTree
 
 
 def split(variables: PyTree) -> tuple[PyTree, PyTree]:

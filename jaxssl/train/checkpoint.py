@@ -28,6 +28,13 @@ from jaxssl.parallel import processes
 from jaxssl.paths import absolute, check_name, is_remote, make_path
 
 PyTree = Any
+# Each method had another word for its slow network, until all had one.
+_SLOW = 'method_state.slow.'
+_FORMERLY_SLOW = (
+  'method_state.key.',
+  'method_state.teacher.',
+  'method_state.average.',
+)
 _log = logging.getLogger(__name__)
 
 
@@ -151,9 +158,12 @@ class Checkpoints:
         f'no checkpoint {"" if step is None else f"of step {step} "}in '
         f'{self.directory}; there are: {self.steps() or "none"}'
       )
-    targets = _named(abstract)
     meta, proof = self._read_meta(step)
-    self._check_arrays(step, targets, proof and proof['arrays'])
+    saved = self._saved_arrays(step, proof and proof['arrays'])
+    targets = {
+      _name_in(saved, name): leaf for name, leaf in _named(abstract).items()
+    }
+    self._check_arrays(step, targets, saved)
     with self._told_as_damage(step):
       restored = self._manager.restore(
         step,
@@ -248,17 +258,19 @@ class Checkpoints:
         raise ValueError(f'it is the checkpoint of step {proof["step"]}')
     return meta, proof
 
+  def _saved_arrays(
+    self, step: int, sums: Mapping[str, checksums.Sums] | None
+  ) -> dict[str, str]:
+    """Returns type and shape of each array of a whole checkpoint, by name."""
+    with self._told_as_damage(step):
+      _read_through(self.directory / str(step) / 'state', sums)
+      metadata = self._manager.item_metadata(step).state
+      return {name: _kind(leaf) for name, leaf in metadata.items()}
+
   def _check_arrays(
-    self,
-    step: int,
-    targets: Mapping[str, Any],
-    sums: Mapping[str, checksums.Sums] | None,
+    self, step: int, targets: Mapping[str, Any], saved: Mapping[str, str]
   ) -> None:
     path = self.directory / str(step)
-    with self._told_as_damage(step):
-      _read_through(path / 'state', sums)
-      metadata = self._manager.item_metadata(step).state
-      saved = {name: _kind(leaf) for name, leaf in metadata.items()}
     differing = sorted(targets.keys() ^ saved.keys())
     if differing:
       raise CheckpointMismatchError(
@@ -358,6 +370,14 @@ def _named(state: PyTree) -> dict[str, Any]:
     jax.tree_util.keystr(path, simple=True, separator='.'): _without_key(leaf)
     for path, leaf in leaves
   }
+
+
+def _name_in(saved: Mapping[str, Any], name: str) -> str:
+  """Returns the name of an array in a checkpoint, of this version or before."""
+  if name in saved or not name.startswith(_SLOW):
+    return name
+  former = (name.replace(_SLOW, prefix, 1) for prefix in _FORMERLY_SLOW)
+  return next((old for old in former if old in saved), name)
 
 
 def _without_key(leaf: Any) -> Any:

@@ -2,14 +2,21 @@
 
 from collections.abc import Callable
 import functools
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 
 from jaxssl.errors import UserError
-from jaxssl.methods import row_sums
-from jaxssl.methods.base import Method, PyTree
+from jaxssl.methods import contrast, row_sums
+from jaxssl.methods.base import (
+  Aux,
+  Batch,
+  Contrastive,
+  Method,
+  PyTree,
+  RowWise,
+)
 from jaxssl.parallel import collectives
 
 
@@ -18,10 +25,12 @@ def value_and_grad(method: Method, num_parts: int = 1) -> Callable[..., Any]:
 
   The gradient is that of the whole batch, in one of two ways:
 
-  Where rows do not see each other (`methods.base.RowWise`), the sums over the
-  rows of the parts are added, and so are their gradients.
+  Where rows do not see each other (`methods.base.RowWise`, whose `loss` is
+  `row_sums.mean_loss`), the sums over the rows of the parts are added, and so
+  are their gradients.
 
-  Where the loss compares all rows (`methods.base.Contrastive`), the mean of the
+  Where the loss compares all rows (`methods.base.Contrastive`, whose `loss` is
+  `contrast.loss`), the mean of the
   parts' losses would be another loss. The batch is embedded part by part
   without keeping anything for a backward pass; the loss compares the embeddings
   of all its rows; then each part is embedded once more, and its share of the
@@ -47,21 +56,30 @@ def value_and_grad(method: Method, num_parts: int = 1) -> Callable[..., Any]:
   """
   if num_parts == 1:
     return jax.value_and_grad(method.loss, has_aux=True)
-  if hasattr(method, 'compare'):
-    return functools.partial(_compared, method, num_parts)
-  if hasattr(method, 'summarize'):
-    return functools.partial(_summed, method, num_parts)
+  kind = type(method).loss
+  if kind is contrast.loss:
+    return functools.partial(_compared, cast(Contrastive, method), num_parts)
+  if kind is row_sums.mean_loss:
+    return functools.partial(_summed, cast(RowWise, method), num_parts)
   raise UserError(
     f'{type(method).__name__} cannot take its batch in parts, because '
     'BatchNorm and keys need all rows at once; set train.micro_batches=1, and '
-    'encoder.remat or more devices for memory. Contrastive methods that can '
-    '(GradCache), with a vision transformer: clip, siglip, simclr, moco_v3'
+    'encoder.remat or more devices for memory. Methods can whose loss compares '
+    'embeddings (GradCache) or adds up sums over rows: see docs/parallelism.md'
   )
 
 
 def _summed(
-  method, num_parts, params, state, batch, *, key, step, axis_name=None
-):
+  method: RowWise,
+  num_parts: int,
+  params: PyTree,
+  state: PyTree,
+  batch: Batch,
+  *,
+  key: jax.Array,
+  step: jax.Array,
+  axis_name: str | None = None,
+) -> tuple[tuple[jax.Array, Aux], PyTree]:
   parts = _parts(batch, key, num_parts, axis_name)
 
   def measure(params: PyTree, part: PyTree) -> tuple[jax.Array, PyTree]:
@@ -88,8 +106,16 @@ def _summed(
 
 
 def _compared(
-  method, num_parts, params, state, batch, *, key, step, axis_name=None
-):
+  method: Contrastive,
+  num_parts: int,
+  params: PyTree,
+  state: PyTree,
+  batch: Batch,
+  *,
+  key: jax.Array,
+  step: jax.Array,
+  axis_name: str | None = None,
+) -> tuple[tuple[jax.Array, Aux], PyTree]:
   parts = _parts(batch, key, num_parts, axis_name)
 
   def embed(params: PyTree, part: PyTree) -> tuple[PyTree, PyTree]:

@@ -82,7 +82,7 @@ def test_teacher_follows_the_new_parameters_and_the_center_the_logits():
   moved = jax.tree.map(lambda p: p + 1.0, params)
   _, new = method.update(moved, state, aux.carry, step=jnp.zeros((), int))
   expected = jax.tree.map(lambda p: p + 0.25, params)
-  chex.assert_trees_all_close(new['teacher']['params'], expected, atol=1e-6)
+  chex.assert_trees_all_close(new['slow']['params'], expected, atol=1e-6)
   np.testing.assert_allclose(
     new['center'][0], aux.carry['mean_logits'] / 2, rtol=1e-6
   )
@@ -171,7 +171,7 @@ def test_batch_norm_of_the_head_sees_all_views_of_its_network():
   first = state['stats']['batch_stats']
   for stats, views in (
     (new['stats'], batch['views']),
-    (new['teacher']['stats'], batch['views'][:2]),
+    (new['slow']['stats'], batch['views'][:2]),
   ):
     mean = stats['batch_stats']['head']['bn_0']['mean']
     np.testing.assert_allclose(mean, expected(views), atol=1e-6)

@@ -45,13 +45,13 @@ def _step(method, params, state, step=0):
 def test_key_network_starts_as_a_copy_and_follows_the_old_parameters():
   method = _method(momentum=0.75)
   params, state = jax.jit(method.init)(jax.random.key(0), _batch())
-  chex.assert_trees_all_equal(state['key']['params'], params)
+  chex.assert_trees_all_equal(state['slow']['params'], params)
   params1, state1 = _step(method, params, state)
   # Before the optimizer's step, so still equal.
-  chex.assert_trees_all_close(state1['key']['params'], params)
+  chex.assert_trees_all_close(state1['slow']['params'], params)
   _, state2 = _step(method, params1, state1, 1)
   expected = jax.tree.map(lambda a, b: 0.75 * a + 0.25 * b, params, params1)
-  chex.assert_trees_all_close(state2['key']['params'], expected, atol=1e-6)
+  chex.assert_trees_all_close(state2['slow']['params'], expected, atol=1e-6)
 
 
 def test_queue_is_a_ring_of_unit_keys():

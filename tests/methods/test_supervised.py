@@ -237,7 +237,7 @@ def test_average_follows_the_weights_and_comes_out():
   expected = jax.tree.map(
     lambda old, new: 0.75 * old + 0.25 * new, start.params, after.params
   )
-  average = after.method_state['average']
+  average = after.method_state['slow']
   chex.assert_trees_all_close(average, expected, atol=1e-6)
   tower = method.export(after.params, after.method_state)['encoder']
   chex.assert_trees_all_equal(tower['params'], average['encoder'])

@@ -191,9 +191,9 @@ def test_moco_v2():
   np.testing.assert_allclose(ours, theirs, rtol=2e-4)
   end = train.method_state
   _assert_equal_nets(train.params, end['stats'], peer.net)
-  _assert_equal_nets(end['key']['params'], end['key']['stats'], peer.slow)
+  _assert_equal_nets(end['slow']['params'], end['slow']['stats'], peer.slow)
   _assert_equal_heads(train.params['head'], peer.net[1])
-  _assert_equal_heads(end['key']['params']['head'], peer.slow[1])
+  _assert_equal_heads(end['slow']['params']['head'], peer.slow[1])
   np.testing.assert_allclose(end['queue'], peer.queue, atol=2e-3)
 
 
@@ -263,7 +263,7 @@ def test_dino(work, width, sizes, use_bn):
   np.testing.assert_allclose(ours, theirs, rtol=2e-4)
   end = train.method_state
   _assert_equal_nets(train.params, end['stats'], peer.net)
-  teacher = end['teacher']
+  teacher = end['slow']
   _assert_equal_nets(teacher['params'], teacher['stats'], peer.slow)
   _assert_equal_heads(train.params['head'], peer.net[1])
   _assert_equal_heads(teacher['params']['head'], peer.slow[1])

@@ -132,6 +132,19 @@ def test_a_shared_state_goes_into_files_and_back_in_parts(tmp_path):
   assert state['params']['big'].addressable_shards[0].data.shape == (8, 64)
 
 
+@pytest.mark.parametrize('word', ['key', 'teacher', 'average', 'slow'])
+def test_every_former_word_for_the_slow_network_is_read(word, tmp_path):
+  def state(name, slow):
+    return {'method_state': {name: {'params': slow}, 'stats': jnp.zeros(2)}}
+
+  with _opened(tmp_path) as checkpoints:
+    checkpoints.save(1, state(word, jnp.arange(3.0)), META)
+    checkpoints.wait()
+    abstract = MODE.target(jax.eval_shape(lambda: state('slow', jnp.zeros(3))))
+    restored = checkpoints.restore(abstract).state
+  chex.assert_trees_all_equal(restored, state('slow', jnp.arange(3.0)))
+
+
 def test_donated_buffers_do_not_reach_the_file(tmp_path):
   mode = modes.make_mode('jit', num_devices=2)
   step = mode.compile(
