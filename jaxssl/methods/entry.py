@@ -22,8 +22,8 @@ class Tiny:
 
   Attributes:
     initial_loss: the loss that theory expects of it at random weights.
-    tolerance: how far the first loss may be from that, as a share of it;
-      features at initialisation are not independent.
+    tolerance: how far the first loss may be from that, as a share of it (as a
+      number if it is 0); features at initialisation are not independent.
     learning_rate: a rate of plain SGD that is small enough for two orders of
       summation to give the same parameters after four steps.
     method: keys of section `method`.

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 import dataclasses
-from typing import Any
 
 from flax import linen as nn
 import jax
@@ -111,7 +110,7 @@ class MoCoV3:
     """See `Contrastive.embed`."""
     features, stats = {}, {}
     for n, name in enumerate(_NETWORKS):
-      features[name], stats[name] = _each_view(
+      features[name], stats[name] = variables.apply_each(
         'encoder',
         self.encoder,
         *self._network(name, params, state, step),
@@ -136,7 +135,7 @@ class MoCoV3:
     z, networks = {}, {}
     for name in _NETWORKS:
       network, old = self._network(name, params, state, step)
-      z[name], new = _each_view(
+      z[name], new = variables.apply_each(
         'head', self.head, network, old, embeddings[name], axis_name=axis_name
       )
       new = variables.replace(old, stats[name], new)
@@ -208,30 +207,3 @@ class MoCoV3:
       chunk=self.chunk,
       axis_name=axis_name,
     )
-
-
-def _each_view(
-  name: str,
-  module: nn.Module,
-  params: PyTree,
-  stats: PyTree,
-  views: Sequence[jax.Array],
-  *,
-  axis_name: str | None,
-  keys: Sequence[jax.Array] | None = None,
-) -> tuple[list[Any], PyTree]:
-  """Runs a part of a network on one view after the other."""
-  outputs, new = [], {}
-  for v, view in enumerate(views):
-    options = {} if keys is None else {'keys': keys[v]}
-    output, new = variables.apply_part(
-      name,
-      module,
-      params,
-      variables.replace(stats, new),
-      view,
-      axis_name=axis_name,
-      **options,
-    )
-    outputs.append(output)
-  return outputs, new

@@ -1,8 +1,10 @@
 """Flax variables split into what is trained and what is remembered."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from flax import linen as nn
+import jax
 
 from jaxssl.methods.base import PyTree
 
@@ -67,6 +69,48 @@ def apply_part(
   own_params, own_stats = split(tower(name, params, stats))
   result, new = apply_train(module, own_params, own_stats, *inputs, **options)
   return result, {kind: {name: tree} for kind, tree in new.items()}
+
+
+def apply_each(
+  name: str,
+  module: nn.Module,
+  params: PyTree,
+  stats: PyTree,
+  views: Sequence[jax.Array],
+  *,
+  axis_name: str | None,
+  keys: Sequence[jax.Array] | None = None,
+) -> tuple[list[Any], PyTree]:
+  """Runs the submodule `name` on one view after the other, in training mode.
+
+  Each view has batch statistics of its own; running ones follow all of them.
+
+  Args:
+    name: of the submodule.
+    module: the submodule.
+    params: trainable variables of the larger module.
+    stats: its other collections.
+    views: inputs [b, ...].
+    axis_name: mapped device axis, or None in the global view.
+    keys: typed PRNG keys [b] of each view, for drop path.
+
+  Returns:
+    The submodule's results, and its new statistics, as of `apply_part`.
+  """
+  outputs, new = [], {}
+  for v, view in enumerate(views):
+    options = {} if keys is None else {'keys': keys[v]}
+    output, new = apply_part(
+      name,
+      module,
+      params,
+      replace(stats, new),
+      view,
+      axis_name=axis_name,
+      **options,
+    )
+    outputs.append(output)
+  return outputs, new
 
 
 def replace(stats: PyTree, *changes: PyTree) -> PyTree:

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from jaxssl.augment.view import Augment
-from jaxssl.methods import Jigsaw, RelativePatch
 from jaxssl.ops import permutations
 from jaxssl.pictures import puzzles
-from tests.tiny import TinyEncoder
+from tests import tiny_methods
 
 AUGMENT = Augment(views=(), mean=(0.5, 0.4, 0.3), std=(0.2, 0.2, 0.1))
 
@@ -43,9 +42,7 @@ def test_rotation_shows_all_four_and_the_answers(images):
 @pytest.mark.parametrize('solves', [True, False])
 def test_jigsaw_is_put_back_as_answered(images, solves):
   table = permutations.hamming_permutations(6, length=9, seed=0)
-  task = Jigsaw(
-    encoder=TinyEncoder(), num_permutations=6, patch_size=6, channel_shift=1
-  )
+  task = tiny_methods.make('jigsaw', patch_size=6, channel_shift=1)
 
   def answer(tiles, orders):
     del tiles
@@ -66,7 +63,7 @@ def test_jigsaw_is_put_back_as_answered(images, solves):
 
 
 def test_relative_patch_shows_the_pair_and_the_answer(images):
-  task = RelativePatch(encoder=TinyEncoder(), patch_size=8, gap=3, jitter=1)
+  task = tiny_methods.make('relative_patch', patch_size=8, gap=3)
 
   def left(patches, orders):
     del orders

@@ -5,18 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxssl import models
 from jaxssl.augment.recipes import IMAGENET_MEAN, IMAGENET_STD
 from jaxssl.augment.view import Augment
-from jaxssl.methods import DVAE, MAE, BEiT, Colorization
 from jaxssl.pictures import reconstruction
 from jaxssl.weights.exported import load_encoder, save_encoder
-from tests import tiny_tokenizer
-from tests.tiny import TinyEncoder
+from tests import tiny_methods, tiny_tokenizer
 
 PLAIN = Augment(views=())
 NORMALIZED = Augment(views=(), mean=IMAGENET_MEAN, std=IMAGENET_STD)
-SIZES = {'dim': 16, 'depth': 1, 'num_heads': 2}
 PATCH, ROWS = 8, 2
 
 
@@ -39,8 +35,7 @@ def _patches(images):
 
 
 def test_mae_keeps_visible_patches_and_predicts_the_rest(images):
-  encoder = models.make_encoder('vit_ti8', position='sincos_mae', **SIZES)
-  method = MAE(encoder=encoder, decoder_dim=8, decoder_depth=1, decoder_heads=2)
+  method = tiny_methods.make('mae', _vit('mae'))
   params, state = _init(method, images, NORMALIZED)
   panel = reconstruction.mae_panel(method, params, state, images, NORMALIZED)
   image, visible, pasted = (_patches(c.images) for c in panel.columns)
@@ -56,21 +51,19 @@ def test_mae_keeps_visible_patches_and_predicts_the_rest(images):
 
 
 def test_mae_prediction_of_the_target_gives_the_image_back(images):
-  encoder = models.make_encoder('vit_ti8', position='sincos_mae', **SIZES)
-  method = MAE(encoder=encoder)
+  method = tiny_methods.make('mae', _vit('mae'))
   x = NORMALIZED.normalize(jnp.asarray(images))
   back = method.to_pixels(method.target(x), x)
   # float32 there and back.
   np.testing.assert_allclose(back, _patches(np.asarray(x)), atol=1e-5)
 
 
-def _beit(folder):
-  encoder = models.make_encoder('vit_ti8', use_mask_token=True, **SIZES)
-  return BEiT(encoder=encoder, tokenizer=folder, num_masked=6, min_block=2)
+def _vit(name):
+  return tiny_methods.vit(name, patch_size=PATCH, depth=1)
 
 
 def test_beit_without_a_decoder_says_so(images):
-  method = _beit(tiny_tokenizer.tiny_tokenizer())
+  method = tiny_methods.make('beit', _vit('beit'))
   params, state = _init(method, images, NORMALIZED)
   panel = reconstruction.beit_panel(method, params, state, images, NORMALIZED)
   assert [c.title for c in panel.columns] == ['image', 'visible']
@@ -79,11 +72,12 @@ def test_beit_without_a_decoder_says_so(images):
 
 def test_beit_draws_codes_through_the_decoder(images, tmp_path):
   plain = load_encoder(tiny_tokenizer.tiny_tokenizer())
-  tokenizer = DVAE(encoder=plain.encoder, decoder_init_width=4)
+  tokenizer = tiny_methods.make('dvae', plain.encoder)
   shape = (1, 4, 4, tiny_tokenizer.VOCABULARY)
   decoder = jax.jit(tokenizer.decoder.init)(jax.random.key(1), jnp.zeros(shape))
   with_decoder = dataclasses.replace(plain, towers={'decoder': decoder})
-  method = _beit(str(save_encoder(tmp_path, with_decoder)))
+  folder = str(save_encoder(tmp_path, with_decoder))
+  method = tiny_methods.make('beit', _vit('beit'), tokenizer=folder)
   params, state = _init(method, images, NORMALIZED)
   panel = reconstruction.beit_panel(method, params, state, images, NORMALIZED)
   _, _, predicted, true = (c.images for c in panel.columns)
@@ -97,10 +91,7 @@ def test_beit_draws_codes_through_the_decoder(images, tmp_path):
 
 
 def test_dvae_shows_its_reconstruction(images):
-  encoder = models.make_encoder(
-    'dvae', width=4, blocks_per_group=1, vocab_size=8
-  )
-  method = DVAE(encoder=encoder, decoder_init_width=4)
+  method = tiny_methods.make('dvae')
   params, state = _init(method, images, PLAIN)
   panel = reconstruction.dvae_panel(method, params, state, images, PLAIN)
   # Compiled once: the same function of the same shapes as in the panel.
@@ -111,7 +102,7 @@ def test_dvae_shows_its_reconstruction(images):
 
 
 def test_colorization_stands_between_gray_and_truth(images):
-  method = Colorization(encoder=TinyEncoder(), decoder_dim=4)
+  method = tiny_methods.make('colorization')
   params, state = _init(method, images, PLAIN)
   panel = reconstruction.colorization_panel(
     method, params, state, images, PLAIN

@@ -6,126 +6,55 @@ import os
 import chex
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 import pytest
 
 from jaxssl import models
-from jaxssl.augment.crop_spec import CropSpec
-from jaxssl.augment.view import Augment, View
 from jaxssl.errors import UserError
-from jaxssl.methods import (
-  CLIP,
-  DINO,
-  DVAE,
-  MAE,
-  BEiT,
-  Colorization,
-  Jigsaw,
-  MoCo,
-  MoCoV3,
-  RelativePatch,
-  Rotation,
-  SigLIP,
-  SimCLR,
-  Supervised,
-)
+from jaxssl.methods import METHODS, MoCoV3, contrast, row_sums
 from jaxssl.parallel import modes
 from jaxssl.train import micro_batches
 from jaxssl.train.state import init_state
 from jaxssl.train.step import train_step
+from tests import tiny_methods
 from tests.tiny import TinyEncoder
-from tests.tiny_tokenizer import tiny_tokenizer
 
-ROWS, SIZE = 16, 16
 # Each compiles the step twice; the rest runs with FULL=1.
 FULL = os.environ.get('FULL') == '1'
 
 
-def _vit(**fields):
+# Some rows have no label.
+BATCH = tiny_methods.noise_batch(lowest_label=-1)
+
+
+def _make(name):
+  own = METHODS[name].tiny.encoder
+  if own and not own['name'].startswith('vit'):
+    return tiny_methods.make(name)
   # Drops paths, so that rows must keep their keys.
-  return models.make_encoder(
-    'vit_ti4', dim=16, depth=2, num_heads=2, drop_path=0.5, **fields
-  )
+  return tiny_methods.make(name, tiny_methods.vit(name, drop_path=0.5))
 
 
-def _beit():
-  encoder = _vit(position='relative', use_mask_token=True)
-  return BEiT(
-    encoder=encoder, tokenizer=tiny_tokenizer(), num_masked=6, min_block=2
-  )
+def _kind(name):
+  make = METHODS[name].make
+  return (make.func if isinstance(make, functools.partial) else make).loss
 
 
-def _towers(encoder):
-  text = models.make_text_encoder(
-    'clip_512', vocab_size=32, length=6, dim=16, depth=1, num_heads=2
-  )
-  head = models.Projection(out_dim=8)
-  return {'encoder': encoder, 'text_encoder': text, 'head': head}
+COMPARED = [name for name in METHODS if _kind(name) is contrast.loss]
+SUMMED = [name for name in METHODS if _kind(name) is row_sums.mean_loss]
 
 
-METHODS = {
-  'clip': lambda: CLIP(**_towers(_vit())),
-  'siglip': lambda: SigLIP(**_towers(_vit()), chunk=3),
-  # BatchNorm in the heads, which see all rows at once.
-  'simclr': lambda: SimCLR(
-    encoder=_vit(), head=models.SimCLRHead(num_layers=2, out_dim=8)
-  ),
-  'moco_v3': lambda: MoCoV3(
-    encoder=_vit(position='sincos_moco'),
-    head=models.MoCoV3Head(hidden_dim=32, out_dim=8),
-  ),
-  'mae': lambda: MAE(
-    encoder=_vit(position='sincos_mae'),
-    decoder_dim=16,
-    decoder_depth=1,
-    decoder_heads=2,
-  ),
-  'dino': lambda: DINO(
-    encoder=_vit(),
-    head=models.DINOHead(hidden_dim=32, bottleneck_dim=256, out_dim=24),
-  ),
-  # Rows hide different numbers of patches.
-  'beit': _beit,
-  'dvae': lambda: DVAE(
-    encoder=models.make_encoder(
-      'dvae', width=8, blocks_per_group=1, vocab_size=16
-    ),
-    decoder_init_width=8,
-  ),
-  'rotation': lambda: Rotation(encoder=_vit()),
-  'colorization': lambda: Colorization(encoder=_vit(), decoder_dim=8),
-  # Some rows have no label.
-  'supervised': lambda: Supervised(encoder=_vit(), num_classes=4),
-}
-
-
-def _augment(method):
-  views = 2 if isinstance(method, SimCLR | DINO | MoCo | MoCoV3) else 1
-  view = View(crop=CropSpec(size=SIZE, scale=(0.5, 1.0)))
-  return Augment(views=(view,) * views, keep_pixels=isinstance(method, BEiT))
-
-
-def _batch():
-  rng = np.random.default_rng(0)
-  return {
-    'image': rng.integers(0, 255, (ROWS, SIZE, SIZE, 3), np.uint8),
-    'text': rng.integers(1, 32, (ROWS, 6), np.int32),
-    'label': rng.integers(-1, 4, ROWS, np.int32),
-  }
-
-
-def _shared(method):
+def _shared(name, method):
   # Gradients here are up to 40, MoCo v3's to 130; parameters then move by about
   # one.
   tx = optax.sgd(0.008 if isinstance(method, MoCoV3) else 0.03)
-  return {'method': method, 'augment': _augment(method), 'tx': tx}
+  return {'method': method, 'augment': tiny_methods.augment(name), 'tx': tx}
 
 
 @functools.lru_cache
 def _initial(name):
-  init = functools.partial(init_state, **_shared(METHODS[name]()))
-  state = jax.jit(lambda: init(jax.random.key(0), _batch()).replace(key=()))()
+  init = functools.partial(init_state, **_shared(name, _make(name)))
+  state = jax.jit(lambda: init(jax.random.key(0), BATCH).replace(key=()))()
   return jax.device_get(state)
 
 
@@ -135,12 +64,12 @@ def _after_steps(name, mode_name, num_devices, parts):
   state = mode.put_state(_initial(name).replace(key=jax.random.key(1)))
   step = mode.compile(
     functools.partial(
-      train_step, micro_batches=parts, **_shared(METHODS[name]())
+      train_step, micro_batches=parts, **_shared(name, _make(name))
     )
   )
   # Whoever is next to whom may flip by rounding after a step.
-  for _ in range(1 if hasattr(METHODS[name](), 'compare') else 3):
-    state, metrics = step(state, mode.put_batch(_batch()))
+  for _ in range(1 if name in COMPARED else 3):
+    state, metrics = step(state, mode.put_batch(BATCH))
   state = mode.get_state(state)
   return jax.device_get((state.params, state.method_state)), mode.fetch(metrics)
 
@@ -162,7 +91,7 @@ CASES = [
 if FULL:
   CASES += [
     (name, mode, devices, parts)
-    for name in METHODS
+    for name in COMPARED + SUMMED
     for mode, devices, parts in (('jit', 2, 4), ('pmap', 2, 4))
   ]
 
@@ -178,17 +107,25 @@ def test_steps_equal_those_of_the_whole_batch(name, mode, devices, parts):
   )
 
 
-def _trace(method, parts):
+def _trace(name, method, parts):
   micro_batches.value_and_grad(method, parts)  # most are refused here
-  init = functools.partial(init_state, **_shared(method))
-  state = jax.eval_shape(init, jax.random.key(0), _batch())
-  step = functools.partial(train_step, micro_batches=parts, **_shared(method))
-  jax.eval_shape(step, state, _batch())
+  shared = _shared(name, method)
+  init = functools.partial(init_state, **shared)
+  state = jax.eval_shape(init, jax.random.key(0), BATCH)
+  step = functools.partial(train_step, micro_batches=parts, **shared)
+  jax.eval_shape(step, state, BATCH)
+
+
+def test_methods_declare_how_their_batch_is_cut():
+  assert {'clip', 'moco_v3', 'siglip', 'simclr'} <= set(COMPARED)
+  assert {'beit', 'dino', 'mae', 'rotation', 'supervised'} <= set(SUMMED)
+  whole = METHODS.keys() - {*COMPARED, *SUMMED}
+  assert {'jigsaw', 'moco_v1', 'moco_v2', 'relative_patch'} <= whole
 
 
 def test_activations_are_those_of_a_part():
   wide = models.make_encoder('vit_ti2', dim=64, depth=2, num_heads=2)
-  method = CLIP(**_towers(wide))
+  method = tiny_methods.make('clip', wide)
   params, state = jax.eval_shape(
     method.init,
     jax.random.key(0),
@@ -210,20 +147,20 @@ def test_activations_are_those_of_a_part():
 
 
 @pytest.mark.parametrize(
-  ('make', 'parts', 'message'),
+  ('name', 'encoder', 'parts', 'message'),
   [
-    (lambda: CLIP(**_towers(TinyEncoder())), 2, 'without BatchNorm'),
-    (lambda: Rotation(encoder=TinyEncoder()), 2, 'without BatchNorm'),
-    (lambda: SimCLR(encoder=TinyEncoder()), 2, 'without BatchNorm'),
-    (lambda: MoCoV3(encoder=TinyEncoder()), 2, 'without BatchNorm'),
-    (lambda: MoCo(encoder=_vit(), queue_size=16), 2, 'MoCo cannot .*GradCache'),
-    (lambda: Jigsaw(encoder=TinyEncoder(), patch_size=4), 2, 'Jigsaw cannot'),
-    (lambda: RelativePatch(encoder=TinyEncoder(), patch_size=4), 2, 'cannot'),
-    (METHODS['clip'], 3, 'do not divide into 3 micro-batches'),
-    (METHODS['rotation'], 3, 'do not divide into 3 micro-batches'),
+    ('clip', TinyEncoder(), 2, 'without BatchNorm'),
+    ('rotation', TinyEncoder(), 2, 'without BatchNorm'),
+    ('simclr', TinyEncoder(), 2, 'without BatchNorm'),
+    ('moco_v3', TinyEncoder(), 2, 'without BatchNorm'),
+    ('moco_v2', tiny_methods.vit('moco_v2'), 2, 'MoCo cannot .*GradCache'),
+    ('jigsaw', TinyEncoder(), 2, 'Jigsaw cannot'),
+    ('relative_patch', TinyEncoder(), 2, 'cannot'),
+    ('clip', tiny_methods.vit('clip'), 3, 'do not divide into 3 micro-batches'),
+    ('rotation', tiny_methods.vit('rotation'), 3, 'do not divide into 3 micro'),
   ],
 )
-def test_what_cannot_be_cut_is_a_user_error(make, parts, message):
-  method = make()
+def test_what_cannot_be_cut_is_a_user_error(name, encoder, parts, message):
+  method = tiny_methods.make(name, encoder)
   with pytest.raises(UserError, match=message):
-    _trace(method, parts)
+    _trace(name, method, parts)
