@@ -36,9 +36,12 @@ _LENGTH = (
 def _sections(name: str) -> dict[str, Mapping[str, Any]]:
   row = methods.METHODS[name]
   encoder = _RESNET if name in _ON_RESNETS else _VIT
+  # What is a schedule by default stays one.
+  schedules = row.defaults.get('method', {})
+  numbers = {k: v for k, v in row.tiny.method.items() if k not in schedules}
   return {
     'encoder': row.tiny.encoder or encoder,
-    'method': row.tiny.method,
+    'method': numbers,
     'head': row.tiny.head,
     **(_TEXTS if row.text_encoder else {}),
   }
