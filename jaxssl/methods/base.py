@@ -36,6 +36,7 @@ class Method(Protocol):
 
   def init(self, key: jax.Array, batch: Batch) -> tuple[PyTree, PyTree]:
     """Returns `(params, state)` for an augmented batch of these shapes."""
+    ...
 
   def loss(
     self,
@@ -61,6 +62,7 @@ class Method(Protocol):
     Returns:
       The mean loss over the rows at hand (float32 scalar) and its `Aux`.
     """
+    ...
 
   def update(
     self, params: PyTree, state: PyTree, carry: PyTree, *, step: jax.Array
@@ -76,9 +78,11 @@ class Method(Protocol):
     Returns:
       `(params, state)` for the next step.
     """
+    ...
 
   def export(self, params: PyTree, state: PyTree) -> dict[str, PyTree]:
     """Returns Flax variables of each tower worth keeping, by tower name."""
+    ...
 
 
 class Contrastive(Method, Protocol):
@@ -113,6 +117,7 @@ class Contrastive(Method, Protocol):
       Arrays [b, ...], and the encoders' new batch statistics (a tree without
       leaves if there are none).
     """
+    ...
 
   def compare(
     self,
@@ -137,6 +142,7 @@ class Contrastive(Method, Protocol):
     Returns:
       What `loss` returns.
     """
+    ...
 
 
 class RowSums(NamedTuple):
@@ -185,8 +191,10 @@ class RowWise(Method, Protocol):
     Returns:
       Sums, and new batch statistics (a tree without leaves if there are none).
     """
+    ...
 
   def summarize(
     self, sums: RowSums, stats: PyTree
   ) -> tuple[dict[str, jax.Array], PyTree]:
     """Returns metrics and `Aux.carry` from the sums of the global batch."""
+    ...

@@ -180,7 +180,7 @@ class DINO:
     axis_name: str | None,
   ) -> tuple[jax.Array, PyTree]:
     """Returns logits [V, b, K] of the views, and the new statistics."""
-    keys = [fold_keys(keys, v) for v in range(len(views))]
+    view_keys = [fold_keys(keys, v) for v in range(len(views))]
     features = []
     for group in _same_size(views):
       (f, _), new = variables.apply_part(
@@ -190,7 +190,7 @@ class DINO:
         stats,
         view_rows.interleave([views[v] for v in group]),
         axis_name=axis_name,
-        keys=view_rows.interleave([keys[v] for v in group]),
+        keys=view_rows.interleave([view_keys[v] for v in group]),
       )
       stats = variables.replace(stats, new)
       features.append(view_rows.separate(f, len(group)))

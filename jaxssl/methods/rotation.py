@@ -67,14 +67,14 @@ class Rotation:
     del step
     images = batch['views'][0]
     labels = jnp.tile(jnp.arange(NUM_ROTATIONS), len(images))
-    keys = [fold_keys(keys, k) for k in range(NUM_ROTATIONS)]
+    turn_keys = [fold_keys(keys, k) for k in range(NUM_ROTATIONS)]
     logits, stats = variables.apply_train(
       self.net,
       params,
       state,
       view_rows.interleave(rotations(images)),
       axis_name=axis_name,
-      keys=view_rows.interleave(keys),
+      keys=view_rows.interleave(turn_keys),
     )
     entropy = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
     right = (logits.argmax(-1) == labels).sum(dtype=jnp.float32)

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 
-def interleave(views: Sequence[jax.Array]) -> jax.Array:
+def interleave(views: Sequence[jax.Array] | jax.Array) -> jax.Array:
   """Returns [b * V, ...]: row i V + v is row i of view v, each [b, ...]."""
   rows = jnp.stack(views, axis=1)
   return rows.reshape(-1, *rows.shape[2:])

@@ -1,5 +1,7 @@
 """Drop path (stochastic depth) from one key a row."""
 
+from typing import overload
+
 import jax
 
 
@@ -20,6 +22,10 @@ def drop_path(keys: jax.Array, x: jax.Array, *, rate: float) -> jax.Array:
   return x * factor.reshape(-1, *[1] * (x.ndim - 1))
 
 
+@overload
+def fold_keys(keys: jax.Array, number: int) -> jax.Array: ...
+@overload
+def fold_keys(keys: None, number: int) -> None: ...
 def fold_keys(keys: jax.Array | None, number: int) -> jax.Array | None:
   """Returns keys [b] for one of several uses, or None without keys."""
   if keys is None:
