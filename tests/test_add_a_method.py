@@ -112,11 +112,11 @@ def test_the_tests_of_all_methods_are_of_it_and_pass(tree):
     'tests/methods/test_entry.py',
     'tests/benchmarks/test_every_method.py',
   )
-  select = '(simsiam or every) and not steps_of_a_config'
+  select = '(simsiam or every_method) and not steps_of_a_config'
   out = _run(
-    tree[0], 'pytest', *tests, '-k', select, '-p', 'no:cacheprovider', '-v'
+    tree[0], 'pytest', *tests, '-k', select, '-p', 'no:cacheprovider', '-rp'
   )
-  passed = [line for line in out.splitlines() if 'PASSED' in line]
+  passed = [line for line in out.splitlines() if line.startswith('PASSED')]
   for test in tests:
-    assert any(line.startswith(test) for line in passed), out
+    assert any(line.startswith(f'PASSED {test}') for line in passed), out
   assert len([line for line in passed if 'TestContract' in line]) >= 10
