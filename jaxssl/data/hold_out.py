@@ -1,6 +1,7 @@
 """A test split of records that have none of their own."""
 
-from collections.abc import Sequence
+import collections
+from collections.abc import Iterable, Iterator
 import hashlib
 import os
 
@@ -20,15 +21,16 @@ def check_split(split: str, test_fraction: float) -> None:
 
 
 def chosen(
-  names: Sequence[str], split: str, *, test_fraction: float, source: str
+  names: Iterable[str], split: str, *, test_fraction: float, source: str
 ) -> np.ndarray:
   """Returns which records belong to a split.
 
   A record is held out by a hash of its name, so that more records move none
-  from one split to the other.
+  from one split to the other. Records of one name, which would all go the same
+  way, are counted: the second one has another hash.
 
   Args:
-    names: of all records.
+    names: of all records, unique at best.
     split: `'train'`, `'test'` or `'all'`.
     test_fraction: share of the records that is held out.
     source: what messages call the source.
@@ -39,13 +41,22 @@ def chosen(
   Raises:
     UserError: if there are none.
   """
+  names = list(names)
   if split == 'all' or (split == 'train' and test_fraction == 0):
     return np.arange(len(names))
-  held = np.array([_hash_share(name) < test_fraction for name in names], bool)
+  shares = map(_hash_share, _distinct(names))
+  held = np.array([share < test_fraction for share in shares], bool)
   found = np.flatnonzero(held == (split == 'test'))
   if not found.size:
     raise UserError(f'{source}: split {split!r} is empty; set test_fraction')
   return found
+
+
+def _distinct(names: Iterable[str]) -> Iterator[str]:
+  seen: collections.Counter[str] = collections.Counter()
+  for name in names:
+    yield f'{name}\0{seen[name]}' if seen[name] else name
+    seen[name] += 1
 
 
 def _hash_share(name: str) -> float:

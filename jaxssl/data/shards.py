@@ -6,7 +6,7 @@ in the user's cache folder, so that shuffling and resuming are arithmetic as for
 every other source.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 import dataclasses
 import functools
 import glob
@@ -31,7 +31,7 @@ from jaxssl.paths import is_remote
 
 _log = logging.getLogger(__name__)
 # In the name of every kept index: a change of what is indexed is a new number.
-_VERSION = 2
+_VERSION = 4
 _RANGE = re.compile(r'\{(\d+)\.\.(\d+)\}')
 _DAMAGE = (OSError, ValueError, KeyError, TypeError)
 NO_CAPTION = 'pictures without a caption'
@@ -49,6 +49,7 @@ class ShardIndex:
     captions: of each record.
     labels: label of each record as `labels.as_text` has it.
     skipped: what is wrong -> names of records that are left out.
+    digest: hash of the content, where all of it was read.
   """
 
   names: Sequence[str]
@@ -56,11 +57,13 @@ class ShardIndex:
   captions: Captions
   labels: Sequence[str]
   skipped: dict[str, Sequence[str]]
+  digest: str = ''
 
   def save(self, path: pathlib.Path) -> None:
     """Writes it to a file."""
     lists = {
-      name: getattr(self, name) for name in ('names', 'labels', 'skipped')
+      name: getattr(self, name)
+      for name in ('names', 'labels', 'skipped', 'digest')
     }
     arrays = {
       'places': self.places,
@@ -88,7 +91,8 @@ class Shards:
     settings: all that `scan` depends on besides the file.
     has_labels: whether records have labels.
     split: `'train'`, `'test'` or `'all'`.
-    test_fraction: share of the records that is held out by a hash of the name.
+    test_fraction: share of the records that is held out by a hash of their
+      names and those of their files.
 
   Attributes:
     skipped: what is wrong -> how many records are left out for it.
@@ -118,13 +122,19 @@ class Shards:
       _index(path, state, scan, settings)
       for path, state in zip(paths, self._states, strict=True)
     ]
+    self._digests = [shard.digest for shard in shards]
     names = [name for shard in shards for name in shard.names]
     self._report(shards)
     if not names:
-      raise UserError(f'{self.name}: no picture with a caption in it')
+      counts = [f'{n} left out, {fault}' for fault, n in self.skipped.items()]
+      why = f' ({"; ".join(counts)})' if counts else ''
+      raise UserError(f'{self.name}: no picture with a caption in it{why}')
     labels, self.class_names = self._numbered(shards, has_labels)
     kept = hold_out.chosen(
-      names, split, test_fraction=test_fraction, source=self.name
+      _whole_names(paths, shards),
+      split,
+      test_fraction=test_fraction,
+      source=self.name,
     )
     self.num_examples = len(kept)
     self._names = [names[i] for i in kept.tolist()]
@@ -148,7 +158,8 @@ class Shards:
     found: dict[str, list[str]] = {}
     for shard in shards:
       for fault, names in shard.skipped.items():
-        found.setdefault(fault, []).extend(names)
+        if names:
+          found.setdefault(fault, []).extend(names)
     self.skipped = {fault: len(names) for fault, names in found.items()}
     warn_skipped(self.name, found)
 
@@ -161,6 +172,7 @@ class Shards:
       self._labels,
       repr(self.class_names),
       *self.captions.arrays.values(),
+      *self._digests,
       of_sample(self.num_examples, self._read),
     )
 
@@ -190,6 +202,20 @@ class Shards:
     return f'{self._paths[self._file[index]]}:{self._names[index]}'
 
 
+def _whole_names(
+  paths: Sequence[str], shards: Sequence[ShardIndex]
+) -> Iterator[str]:
+  """Yields a name of each record, with that of its file.
+
+  Without it a hold-out of files that all count from 0 would be the same few
+  numbers of each. Without the folder, so that moved files keep their splits.
+  """
+  for path, shard in zip(paths, shards, strict=True):
+    file = os.path.basename(path)
+    for name in shard.names:
+      yield f'{file}/{name}'
+
+
 def expand(path: str | Sequence[str]) -> list[str]:
   """Returns the files that a path stands for.
 
@@ -198,17 +224,22 @@ def expand(path: str | Sequence[str]) -> list[str]:
       numbers such as `part-{000..123}.tar`.
 
   Raises:
-    UserError: if one stands for no file.
+    UserError: if one stands for no file, or a file of a range is missing.
   """
   paths = [path] if isinstance(path, str | os.PathLike) else list(path)
   files = []
   for entry in map(str, paths):
-    found = []
-    for pattern in _numbered(os.path.expanduser(entry)):
-      found += _matching(pattern)
-    if not found:
+    patterns = _numbered(os.path.expanduser(entry))
+    found = [_matching(pattern) for pattern in patterns]
+    if not any(found):
       raise UserError(f'no file {entry}')
-    files += sorted(found)
+    missing = [p for p, each in zip(patterns, found, strict=True) if not each]
+    if missing:
+      raise UserError(
+        f'{entry} names {len(missing)} files that do not exist, such as '
+        f'{missing[0]}; name those that do'
+      )
+    files += sorted(file for each in found for file in each)
   return files
 
 

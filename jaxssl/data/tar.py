@@ -4,11 +4,14 @@ Members that share their path up to the first dot of the name are one record:
 `000/17.jpg`, `000/17.txt`, `000/17.json`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+import contextlib
+import dataclasses
 import json
 import pathlib
+import re
 import tarfile
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -20,14 +23,22 @@ from jaxssl.errors import UserError
 
 MAX_PICTURE_BYTES = 1 << 26
 MAX_TEXT_BYTES = 1 << 20
+OTHER_ENDING = 'members whose ending, after the first dot, is none that is read'
+NO_FILE = 'links, devices and files with holes'
 
-_PICTURES = {ending.removeprefix('.') for ending in EXTENSIONS}
+_PICTURES = frozenset(ending.removeprefix('.') for ending in EXTENSIONS)
+# `json.key`, `meta.json.key`; other fields are the whole ending of a member.
+_JSON_FIELD = re.compile(r'(?:(.*)\.)?json\.(.+)', re.IGNORECASE)
+_AT_ONCE = 1 << 20
+# ValueError and LookupError: of numbers and texts in damaged headers.
+_DAMAGE = (tarfile.TarError, OSError, EOFError, ValueError, LookupError)
 
 
 def tar(
   path: str | Sequence[str],
   *,
-  captions: Sequence[str] = ('txt',),
+  image: str | Sequence[str] | None = None,
+  captions: str | Sequence[str] = ('txt',),
   label: str | None = None,
   split: str = 'train',
   test_fraction: float = 0.0,
@@ -36,15 +47,20 @@ def tar(
 
   The first use of a file reads the headers of all members and the texts, and
   keeps that as an index in the cache folder (`shards.cache_folder`), by path,
-  size and time of change.
+  size and time of change. A file is read to its end: one that is cut short,
+  damaged or followed by another one is refused.
 
   Members whose names are absolute or contain `..` are refused, those that are
   no regular files are passed over. Records with a picture of more than 64 MiB
-  or a text of more than 1 MiB, without a picture or without a caption are left
-  out; the log counts and names them.
+  or a text of more than 1 MiB, without a picture or without a caption, and
+  members with a second dot in their name are left out; the log counts and names
+  them.
 
   Args:
     path: a file, a pattern, a range `{000..123}` of files, or several.
+    image: endings of the pictures, `'jpg'` or `('jpg', 'seg.png')`; None for
+      the known ones (`folder.EXTENSIONS`). Other members are passed over in
+      records that have such a picture.
     captions: where captions are: endings of text members (`'txt'`; the whole
       text is one caption) and keys of JSON members (`'json.tags'`; a text, or a
       list of texts). All that a record has count.
@@ -57,91 +73,240 @@ def tar(
     The source.
 
   Raises:
-    UserError: for a file that is no uncompressed tar file or is cut short, a
-      refused or repeated member, and if no record is left.
+    UserError: for a file that is no whole, uncompressed tar file, a refused or
+      repeated member, a record with several pictures, and if no record is left.
   """
-  fields = (captions,) if isinstance(captions, str) else tuple(captions)
+  wanted = _Wanted(
+    pictures=None if image is None else _endings(image),
+    captions=tuple(_field(each) for each in _several(captions)),
+    label=None if label is None else _field(label),
+  )
   return shards.Shards(
     shards.expand(path),
-    scan=lambda file: _scan(file, fields, label),
+    scan=lambda file: _scan(file, wanted),
     picture=lambda content: content,
-    settings=f'tar {fields} {label}',
+    settings=f'tar {wanted.settings}',
     has_labels=label is not None,
     split=split,
     test_fraction=test_fraction,
   )
 
 
-def _scan(
-  path: str, captions: tuple[str, ...], label: str | None
-) -> shards.ShardIndex:
-  fields = (*captions, label) if label else captions
-  wanted = {field.partition('.')[0] for field in fields}
-  try:
-    with (
-      remote.open_binary(path) as opened,
-      tarfile.open(fileobj=opened, mode='r:') as file,
-    ):
-      records, too_large = _members(file, path, wanted)
-  except (tarfile.TarError, OSError, EOFError) as error:
-    raise UserError(
-      f'{path} cannot be read as an uncompressed tar file: {error}'
-    ) from error
+# Ending of a member, and the key of a value in it if it is JSON.
+_Field = tuple[str, str | None]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Wanted:
+  """What is read of a record."""
+
+  pictures: frozenset[str] | None
+  captions: tuple[_Field, ...]
+  label: _Field | None
+
+  @property
+  def settings(self) -> str:
+    """Names it, equally in every process."""
+    pictures = self.pictures and sorted(self.pictures)
+    return f'{pictures} {self.captions} {self.label}'
+
+  @property
+  def texts(self) -> set[str]:
+    """Endings of the members with captions and labels."""
+    fields = (*self.captions, *([self.label] if self.label else []))
+    return {ending for ending, _ in fields}
+
+
+@dataclasses.dataclass(kw_only=True)
+class _Record:
+  """The members of a record.
+
+  Attributes:
+    picture: name of the member.
+    place: offset and size of the picture.
+    texts: ending -> content.
+    other: members of other endings.
+    no_file: members that are links or devices.
+  """
+
+  picture: str = ''
+  place: tuple[int, int] = (0, 0)
+  texts: dict[str, bytes] = dataclasses.field(default_factory=dict)
+  other: list[str] = dataclasses.field(default_factory=list)
+  no_file: list[str] = dataclasses.field(default_factory=list)
+
+  def value(self, field: _Field) -> Any:
+    """Returns what it has in a field, None if nothing."""
+    ending, key = field
+    content = self.texts.get(ending)
+    if content is None or key is None:
+      return content
+    try:
+      return json.loads(content)[key]
+    # RecursionError: brackets nested without end.
+    except (ValueError, LookupError, TypeError, RecursionError):
+      return None
+
+
+def _several(value: str | Sequence[str]) -> tuple[str, ...]:
+  return (value,) if isinstance(value, str) else tuple(value)
+
+
+def _endings(value: str | Sequence[str]) -> frozenset[str]:
+  return frozenset(e.removeprefix('.').lower() for e in _several(value))
+
+
+def _field(text: str) -> _Field:
+  match = _JSON_FIELD.fullmatch(text)
+  if not match:
+    return text.lower(), None
+  before, key = match.groups()
+  return f'{before}.json'.lower() if before else 'json', key
+
+
+def _scan(path: str, wanted: _Wanted) -> shards.ShardIndex:
+  skipped: dict[str, list[str]] = {
+    fault: []
+    for fault in (
+      shards.NO_CAPTION,
+      shards.NO_PICTURE,
+      shards.TOO_LARGE,
+      OTHER_ENDING,
+      NO_FILE,
+    )
+  }
+  records = _records(path, wanted, skipped[shards.TOO_LARGE])
   kept, texts, labels = [], [], []
-  without_caption, without_picture = [], []
   for name, record in records.items():
-    found = [t for field in captions for t in as_texts(_value(record, field))]
-    if 'picture' not in record:
-      without_picture += [name] if found else []
-    elif not found:
-      without_caption.append(name)
-    else:
+    found = [t for f in wanted.captions for t in as_texts(record.value(f))]
+    if not record.picture or wanted.pictures is None:
+      skipped[OTHER_ENDING] += record.other
+    if record.picture and found:
       kept.append(name)
       texts.append(found)
-      where = f'{path}:{name}'
-      labels.append(as_text(_value(record, label or ''), where=where))
-  places = [records[name]['picture'] for name in kept]
+      value = wanted.label and record.value(wanted.label)
+      labels.append(as_text(value, where=f'{path}:{name}'))
+    elif record.picture or found:
+      fault = shards.NO_CAPTION if record.picture else shards.NO_PICTURE
+      skipped[fault].append(name)
+    else:
+      skipped[NO_FILE] += record.no_file
+  places = [records[name].place for name in kept]
   return shards.ShardIndex(
     names=kept,
     places=np.array(places, np.int64).reshape(-1, 2),
     captions=Captions.from_texts(texts),
     labels=labels,
-    skipped={
-      shards.NO_CAPTION: without_caption,
-      shards.NO_PICTURE: without_picture,
-      shards.TOO_LARGE: too_large,
-    },
+    skipped={fault: names for fault, names in skipped.items() if names},
   )
 
 
-def _members(
-  file: tarfile.TarFile, path: str, wanted: set[str]
-) -> tuple[dict[str, dict[str, Any]], list[str]]:
-  """Returns place of the picture and content of the texts of each record."""
-  records: dict[str, dict[str, Any]] = {}
-  seen, too_large = set(), []
+def _records(
+  path: str, wanted: _Wanted, too_large: list[str]
+) -> dict[str, _Record]:
+  """Returns the records of a file; adds to a list what is too large."""
+  records: dict[str, _Record] = {}
+  with _opened(path) as (file, members):
+    for member in members:
+      _check_name(member.name, path)
+      key, ending = _parts(member.name)
+      if key is None:
+        continue
+      record = records.setdefault(key, _Record())
+      if ending in (wanted.pictures or _PICTURES):
+        limit = MAX_PICTURE_BYTES
+      elif ending in wanted.texts:
+        limit = MAX_TEXT_BYTES
+      else:
+        if ending.rpartition('.')[2] in _PICTURES | wanted.texts:
+          record.other.append(member.name)
+        continue
+      if not member.isreg() or member.issparse():
+        record.no_file.append(member.name)
+      elif member.size > limit:
+        too_large.append(member.name)
+      elif limit == MAX_PICTURE_BYTES:
+        _set_picture(record, member, path)
+      elif ending in record.texts:
+        raise UserError(f'{path} has two members {member.name!r}')
+      else:
+        record.texts[ending] = file.extractfile(member).read()
+  return records
+
+
+def _parts(name: str) -> tuple[str | None, str]:
+  """Returns key and ending of a member; no key for a hidden one."""
+  folder, _, base = name.rpartition('/')
+  stem, _, ending = base.partition('.')
+  return (f'{folder}/{stem}'.lstrip('/') if stem else None), ending.lower()
+
+
+def _set_picture(record: _Record, member: tarfile.TarInfo, path: str) -> None:
+  if record.picture == member.name:
+    raise UserError(f'{path} has two members {member.name!r}')
+  if record.picture:
+    ending = _parts(record.picture)[1]
+    raise UserError(
+      f'{path}: {record.picture!r} and {member.name!r} are two pictures of one '
+      f'record; name the ending of those to read, such as image={ending!r}'
+    )
+  record.picture = member.name
+  record.place = (member.offset_data, member.size)
+
+
+@contextlib.contextmanager
+def _opened(
+  path: str,
+) -> Iterator[tuple[tarfile.TarFile, Iterable[tarfile.TarInfo]]]:
+  """Gives a tar file and its members, which are read to their end."""
+  try:
+    with (
+      remote.open_binary(path) as opened,
+      tarfile.open(fileobj=opened, mode='r:') as file,
+    ):
+      yield file, _members(file, path)
+      _check_end(opened, file.offset, path)
+  except UserError:
+    raise
+  except _DAMAGE as error:
+    raise UserError(
+      f'{path} cannot be read as an uncompressed tar file: {error}'
+    ) from error
+
+
+def _members(file: tarfile.TarFile, path: str) -> Iterator[tarfile.TarInfo]:
+  end = 0
   for member in file:
-    _check_name(member.name, path)
-    folder, _, name = member.name.rpartition('/')
-    stem, _, ending = name.partition('.')
-    ending = ending.lower()
-    if not member.isreg() or member.issparse() or not stem:
-      continue
-    if member.name in seen:
-      raise UserError(f'{path} has two members {member.name!r}')
-    seen.add(member.name)
-    is_picture = ending in _PICTURES
-    if not (is_picture or ending in wanted):
-      continue
-    if member.size > (MAX_PICTURE_BYTES if is_picture else MAX_TEXT_BYTES):
-      too_large.append(member.name)
-      continue
-    record = records.setdefault(f'{folder}/{stem}'.lstrip('/'), {})
-    if is_picture:
-      record.setdefault('picture', (member.offset_data, member.size))
-    else:
-      record[ending] = file.extractfile(member).read()
-  return records, too_large
+    # Or a member of negative size would be read for ever.
+    if member.offset < end or member.size < 0:
+      raise UserError(f'{path} is damaged at byte {end}')
+    end = member.offset + tarfile.BLOCKSIZE
+    yield member
+
+
+def _check_end(file: BinaryIO, offset: int, path: str) -> None:
+  """Raises `UserError` if a tar file does not end where its members do.
+
+  `tarfile` stops without a word at whatever is no header: also where a file is
+  cut, at a damaged header, and between two files that were joined.
+  """
+  file.seek(offset)
+  mark = file.read(tarfile.BLOCKSIZE)
+  if len(mark) < tarfile.BLOCKSIZE:
+    raise UserError(
+      f'{path} is cut short: it ends at byte {offset + len(mark)} without the '
+      'mark of its end; copy or write it again'
+    )
+  if any(mark):
+    raise UserError(
+      f'{path} is damaged at byte {offset}, where a header is due'
+    )
+  while block := file.read(_AT_ONCE):
+    if block.count(0) < len(block):
+      raise UserError(
+        f'{path} goes on behind its end: archives that were joined byte by '
+        'byte are not read; give the files as they were, or join them by tar -A'
+      )
 
 
 def _check_name(name: str, path: str) -> None:
@@ -150,16 +315,3 @@ def _check_name(name: str, path: str) -> None:
     raise UserError(
       f'{path}: member {name!r} points out of the file; such files are not read'
     )
-
-
-def _value(record: dict[str, Any], field: str) -> Any:
-  """Returns what a record has in a field, None if nothing."""
-  ending, _, key = field.partition('.')
-  content = record.get(ending)
-  if content is None or not key:
-    return content
-  try:
-    # RecursionError: brackets nested without end.
-    return json.loads(content)[key]
-  except (ValueError, LookupError, TypeError, RecursionError):
-    return None

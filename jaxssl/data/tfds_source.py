@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxssl.data import order, remote
 from jaxssl.data.identity import of_sample
+from jaxssl.data.labels import UNKNOWN
 from jaxssl.data.optional import require, tensorflow
 from jaxssl.data.source import Records, fingerprint
 from jaxssl.data.tfrecord import TFRecords
@@ -76,6 +77,7 @@ class Tfds:
     return fingerprint(
       self._version,
       *self._records.parts,
+      self._records.checksums,
       of_sample(self.num_examples, self._records.read),
     )
 
@@ -91,9 +93,10 @@ class Tfds:
     label = np.full(len(indices), -1, np.int32)
     for row, record in enumerate(self._records.read(indices)):
       values = parse(record).features.feature
-      content[row] = values[self._image].bytes_list.value[0]
+      # A damaged record is empty, and what it lacks is too.
+      content[row] = _first(values[self._image].bytes_list, b'')
       if self._label is not None:
-        label[row] = values[self._label].int64_list.value[0]
+        label[row] = _first(values[self._label].int64_list, UNKNOWN)
     return Records(content=content, label=label)
 
   def locate(
@@ -105,6 +108,10 @@ class Tfds:
   def describe(self, index: int) -> str:
     """Returns the name of a record; see `source.Source`."""
     return f'{self.name}[{index}]'
+
+
+def _first(values: Any, default: Any) -> Any:
+  return values.value[0] if values.value else default
 
 
 class _Slices:
@@ -125,7 +132,7 @@ class _Slices:
       for p, piece in zip(paths, pieces, strict=True)
     ]
     self.states = [remote.written(path) for path in paths]
-    self._files, lengths = _open(paths, info.file_format.value)
+    self._files, lengths, self.checksums = _open(paths, info.file_format.value)
     starts = np.cumsum([0, *lengths[:-1]])
     ends = [
       length if piece.take < 0 else piece.skip + piece.take
@@ -145,8 +152,10 @@ class _Slices:
     return self._files(self._indices[indices])
 
 
-def _open(paths: list[str], file_format: str) -> tuple[Any, list[int]]:
-  """Returns a function from indices to records, and the length of each file."""
+def _open(
+  paths: list[str], file_format: str
+) -> tuple[Any, list[int], np.ndarray]:
+  """Returns what reads records by number, lengths of files, and checksums."""
   if file_format == 'array_record' and is_remote(paths[0]):
     raise UserError(
       f'{paths[0]}: array_record is read from a disk; prepare the data set as '
@@ -157,10 +166,15 @@ def _open(paths: list[str], file_format: str) -> tuple[Any, list[int]]:
     make = require(module, extra='data').ArrayRecordDataSource
     source = make(paths)
     lengths = [len(make([path])) for path in paths]
-    return lambda indices: source.__getitems__(indices.tolist()), lengths
+    no_checksums = np.zeros(0, np.uint32)  # the library verifies its own
+    return (
+      lambda indices: source.__getitems__(indices.tolist()),
+      lengths,
+      no_checksums,
+    )
   if file_format == 'tfrecord':
     records = TFRecords(paths)
-    return records.read, records.lengths
+    return records.read, records.lengths, records.checksums
   raise UserError(
     f'{paths[0]}: format {file_format!r} has no random access; prepare the '
     'data set as array_record or tfrecord'

@@ -1,6 +1,6 @@
 """Image-text pairs in TFRecord files, as img2dataset writes them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,9 +10,11 @@ from jaxssl.data.captions import Captions, as_texts
 from jaxssl.data.folder import EXTENSIONS
 from jaxssl.data.labels import as_text
 from jaxssl.data.optional import tensorflow
-from jaxssl.data.tfrecord import record_places
+from jaxssl.data.source import fingerprint
+from jaxssl.data.tfrecord import FOOTER, record_places, verified
 from jaxssl.errors import UserError
 
+DAMAGED = 'damaged records, which do not fit their checksums'
 _PICTURES = ('image', *(ending.removeprefix('.') for ending in EXTENSIONS))
 
 
@@ -30,7 +32,8 @@ def tfrecord(
   named by its format (`jpg`, `png`, `webp`, ...) or `image`, and its name in
   `key`. The first use of a file reads it once from end to end and keeps where
   records lie and their texts as an index in the cache folder. Records without a
-  picture or without a caption are left out; the log counts and names them.
+  picture or without a caption, and damaged ones, are left out; the log counts
+  and names them.
 
   Args:
     path: a file, a pattern, a range `{000..123}` of files, or several.
@@ -61,35 +64,48 @@ def tfrecord(
 def _scan(
   path: str, captions: tuple[str, ...], label: str | None
 ) -> shards.ShardIndex:
-  places = record_places(path)
+  places, checksums = record_places(path)
   kept, names, texts, labels = [], [], [], []
-  without_caption, without_picture = [], []
-  with remote.open_binary(path) as file:
-    for number, (offset, size) in enumerate(places.tolist()):
-      file.seek(offset)
-      features = _features(file.read(size), path)
-      name = next(iter(as_texts(_values(features, 'key'))), str(number))
-      found = [t for f in captions for t in as_texts(_values(features, f))]
-      if not _content(features):
-        without_picture.append(name)
-      elif not found:
-        without_caption.append(name)
-      else:
-        kept.append(number)
-        names.append(name)
-        texts.append(found)
-        value = _values(features, label or '')
-        labels.append(as_text(value, where=f'{path}:{name}'))
+  skipped: dict[str, list[str]] = {
+    fault: [] for fault in (shards.NO_CAPTION, shards.NO_PICTURE, DAMAGED)
+  }
+  for number, record in enumerate(_records(path, places)):
+    if not record:
+      skipped[DAMAGED].append(str(number))
+      continue
+    features = _features(record, path)
+    name = next(iter(as_texts(_values(features, 'key'))), str(number))
+    found = [t for f in captions for t in as_texts(_values(features, f))]
+    if not _content(features):
+      skipped[shards.NO_PICTURE].append(name)
+    elif not found:
+      skipped[shards.NO_CAPTION].append(name)
+    else:
+      kept.append(number)
+      names.append(name)
+      texts.append(found)
+      value = _values(features, label or '')
+      labels.append(as_text(value, where=f'{path}:{name}'))
   return shards.ShardIndex(
     names=names,
-    places=places[kept],
+    # With the checksum, which is verified whenever a record is read.
+    places=places[kept] + [0, FOOTER],
     captions=Captions.from_texts(texts),
     labels=labels,
-    skipped={
-      shards.NO_CAPTION: without_caption,
-      shards.NO_PICTURE: without_picture,
-    },
+    skipped={fault: each for fault, each in skipped.items() if each},
+    digest=fingerprint(checksums),
   )
+
+
+def _records(path: str, places: np.ndarray) -> Iterator[bytes]:
+  """Yields the records of a file, empty where they are damaged."""
+  try:
+    with remote.open_binary(path) as file:
+      for offset, size in places.tolist():
+        file.seek(offset)
+        yield verified(file.read(size + FOOTER))
+  except OSError as error:
+    raise UserError(f'{path}: {error.strerror or error}') from error
 
 
 def _features(record: bytes, path: str) -> Any:
@@ -102,8 +118,8 @@ def _features(record: bytes, path: str) -> Any:
 
 
 def _picture(record: bytes) -> bytes:
-  # A record that could not be read is empty, and has no picture.
-  return _content(_features(record, 'TFRecord'))
+  # A record that is damaged is empty, and has no picture.
+  return _content(_features(verified(record), 'TFRecord'))
 
 
 def _content(features: Any) -> bytes:
