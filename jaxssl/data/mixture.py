@@ -17,7 +17,7 @@ from jaxssl.data.source import Records, Source, fingerprint
 from jaxssl.errors import UserError
 
 _log = logging.getLogger(__name__)
-_LARGEST_BLOCK = 1000
+_LARGEST_BLOCK = 2**53
 _READERS = 16
 
 
@@ -30,8 +30,9 @@ class Mixture:
   every source goes through its own epochs, a small one more often than a large
   one, and the record at any position follows by arithmetic.
 
-  K is the least common denominator of the shares if that is at most 1000;
-  otherwise 1000, with the shares rounded (largest remainder, at least one row).
+  K is the least common denominator of the shares, however large: by number of
+  records, a block is an epoch of all. Beyond 2^53, where weights have more
+  digits than a float, the shares are rounded to that.
 
   Labels are kept if all sources have the same class names, or the first ones of
   a longer list; otherwise they are -1, which a warning says. Captions are kept
@@ -61,10 +62,8 @@ class Mixture:
     self._sources = tuple(sources)
     self._starts = np.cumsum([0, *sizes])
     self.counts = _counts(weights)
-    # Source of each place of a block before its shuffle, and which of the
-    # source's rows in the block it is.
-    self._owner = np.repeat(np.arange(len(sources)), self.counts)
-    self._rank = np.concatenate([np.arange(count) for count in self.counts])
+    # Before its shuffle, a block holds the rows of each source side by side.
+    self._bounds = np.cumsum([0, *self.counts])
     self.name = 'mixture(' + ', '.join(s.name for s in sources) + ')'
     self.class_names = self._shared_classes()
     self.num_examples = int(self._starts[-1])
@@ -101,15 +100,16 @@ class Mixture:
     self, positions: np.ndarray, *, seed: int
   ) -> tuple[np.ndarray, np.ndarray]:
     """Returns `(epoch of the record's source, index)` of each position."""
-    size = len(self._owner)
+    size = int(self._bounds[-1])
     block, place = np.divmod(np.asarray(positions, np.int64), size)
     key = order.mix64(seed, block, len(self._sources))
     place = order.shuffle(place, num_examples=size, key=key)
-    owner = self._owner[place]
+    owner = np.searchsorted(self._bounds, place, side='right') - 1
     epoch, index = np.empty_like(block), np.empty_like(block)
     for number, source in enumerate(self._sources):
       mine = owner == number
-      own = block[mine] * self.counts[number] + self._rank[place[mine]]
+      rank = place[mine] - self._bounds[number]
+      own = block[mine] * self.counts[number] + rank
       # Two sources of one size must not be shuffled alike.
       own_seed = int(order.mix64(seed, number).astype(np.int64))
       epoch[mine], index[mine] = source.locate(own, seed=own_seed)
@@ -150,15 +150,7 @@ def _counts(weights: Sequence[float]) -> tuple[int, ...]:
   size = math.lcm(*(share.denominator for share in shares))
   if size <= _LARGEST_BLOCK:
     return tuple(int(share * size) for share in shares)
-  counts = [max(1, int(share * _LARGEST_BLOCK)) for share in shares]
-  # The most under-represented sources first.
-  by_loss = sorted(
-    range(len(shares)),
-    key=lambda i: counts[i] - shares[i] * _LARGEST_BLOCK,
-  )
-  for number in by_loss[: max(0, _LARGEST_BLOCK - sum(counts))]:
-    counts[number] += 1
-  return tuple(counts)
+  return tuple(max(1, round(share * _LARGEST_BLOCK)) for share in shares)
 
 
 def _encoded(source: Source, content: np.ndarray) -> np.ndarray:

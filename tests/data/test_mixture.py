@@ -51,12 +51,30 @@ def test_labels_need_equal_class_names():
     ([1, 3], (1, 3)),
     ([0.1, 0.2, 0.7], (1, 2, 7)),
     ([1 / 3, 2 / 3], (1, 2)),
-    ([3.14159, 1], (759, 241)),
-    ([1e-9, 1], (1, 999)),
+    ([3.14159, 1], (314159, 100000)),
+    ([1e-9, 1], (1, 10**9)),
+    ([50, 1_000_003], (50, 1_000_003)),
+    ([1e-30, 1], (1, 2**53)),
   ],
 )
 def test_rows_of_a_block(weights, counts):
   assert _counts(weights) == counts
+
+
+def test_sources_of_very_different_size_are_read_once_an_epoch():
+  few, many = 50, 100_003
+  mixture = Mixture([_source(few, 0), _source(many, 1)])
+  _, index = mixture.locate(np.arange(few + many), seed=0)
+  np.testing.assert_array_equal(np.sort(index), np.arange(few + many))
+  # All over the epoch, not at its beginning or its end.
+  places = np.flatnonzero(index < few)
+  assert (np.histogram(places, bins=5, range=(0, len(index)))[0] > 2).all()
+
+
+def test_small_blocks_have_the_order_that_they_always_had():
+  mixture = Mixture([_source(5, 0), _source(7, 1)], weights=[3, 2])
+  _, index = mixture.locate(np.arange(15), seed=3)
+  assert index.tolist() == [4, 10, 6, 3, 0, 0, 2, 5, 7, 1, 2, 9, 3, 8, 1]
 
 
 @pytest.mark.parametrize('weights', [[1, 0], [1, -1], [1], ['x', 1]])
