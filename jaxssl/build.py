@@ -95,6 +95,9 @@ class Train:
     fsdp: how many devices share one copy of the state (parameters, optimizer,
       method), each with a part of every large array: 1 for a whole state on
       each, None for one state in all; with mode `'jit'`.
+    deterministic: have GPUs run every step with the same bits each time, so
+      that a resumed run ends as one that was not stopped; slower, with mode
+      `'jit'`. CPUs and TPUs always do.
     log_steps: metrics are written every so many steps.
     checkpoint_steps: the state is saved every so many steps.
     init_encoder: folder of an exported encoder (`export/` of a workdir) that
@@ -113,6 +116,7 @@ class Train:
   mode: str = 'jit'
   num_devices: int | None = None
   fsdp: int | None = 1
+  deterministic: bool = False
   log_steps: int = 50
   checkpoint_steps: int = 1000
   init_encoder: str | None = None
@@ -264,7 +268,12 @@ def build(config: Config, source: Any = None) -> Run:
   inputs = Input(**config['input'])
   _check_numbers(train, evaluation, inputs)
   source = source or build_source(config)
-  mode = make_mode(train.mode, num_devices=train.num_devices, fsdp=train.fsdp)
+  mode = make_mode(
+    train.mode,
+    num_devices=train.num_devices,
+    fsdp=train.fsdp,
+    deterministic=train.deterministic,
+  )
   _check_divides(train)
   steps_per_epoch = source.num_examples / train.batch_size
   num_steps = _num_steps(train, steps_per_epoch)

@@ -26,6 +26,9 @@ AXIS = 'data'
 # The devices along this axis share one copy of the state.
 FSDP = 'fsdp'
 ROWS = P((AXIS, FSDP))
+# Scatters and sums without atomics, deterministic kernels of cuDNN and cuBLAS,
+# and no choice among kernels by their speed.
+_SAME_BITS = {'xla_gpu_deterministic_ops': True}
 
 
 class Mode(Protocol):
@@ -93,10 +96,12 @@ class Jit:
   Attributes:
     mesh: of `make_mesh`.
     smallest: see `rules.partition_specs`.
+    deterministic: have a GPU run the step with the same bits each time.
   """
 
   mesh: Mesh
   smallest: int = rules.SMALLEST
+  deterministic: bool = False
   axis_name: None = None
 
   def init(self, fn, *args):
@@ -117,7 +122,9 @@ class Jit:
         (self.shardings(state), NamedSharding(self.mesh, P())),
       )
 
-    return jax.jit(pinned, donate_argnums=0)
+    return jax.jit(
+      pinned, donate_argnums=0, compiler_options=self._compiler_options()
+    )
 
   def put_state(self, state):
     """See `Mode.put_state`."""
@@ -140,6 +147,11 @@ class Jit:
   def fetch(self, tree):
     """See `Mode.fetch`."""
     return jax.device_get(tree)
+
+  def _compiler_options(self) -> dict[str, bool] | None:
+    # Others always do; a TPU's compiler does not know the option.
+    on_gpus = self.mesh.devices.flat[0].platform == 'gpu'
+    return _SAME_BITS if self.deterministic and on_gpus else None
 
   def shardings(self, state: PyTree) -> PyTree:
     """Returns where each array of a state belongs."""
@@ -264,7 +276,11 @@ MODES = ('jit', 'pmap')
 
 
 def make_mode(
-  name: str, *, num_devices: int | None = None, fsdp: int | None = 1
+  name: str,
+  *,
+  num_devices: int | None = None,
+  fsdp: int | None = 1,
+  deterministic: bool = False,
 ) -> Mode:
   """Returns the compile mode of that name.
 
@@ -272,10 +288,11 @@ def make_mode(
     name: `'jit'` (global view) or `'pmap'` (device view).
     num_devices: how many devices to use; all of them by default.
     fsdp: how many of them share one copy of the state; None for all.
+    deterministic: have GPUs run the step with the same bits each time.
 
   Raises:
-    UserError: if the name is unknown, there are fewer devices, or they cannot
-      share the state so.
+    UserError: if the name is unknown, there are fewer devices, they cannot
+      share the state so, or `deterministic` cannot be had.
   """
   devices = jax.devices()
   if num_devices is not None:
@@ -291,8 +308,14 @@ def make_mode(
       )
     devices = devices[:num_devices]
   if name == 'jit':
-    return Jit(make_mesh(devices, fsdp=fsdp))
+    mesh = make_mesh(devices, fsdp=fsdp)
+    return Jit(mesh, deterministic=deterministic)
   if name == 'pmap':
+    if deterministic:
+      raise UserError(
+        'train.deterministic goes with train.mode "jit": `pmap` takes no '
+        'options of the compiler'
+      )
     if fsdp != 1:
       raise UserError(
         f'train.fsdp is {fsdp}, but with train.mode "pmap" every device has a '

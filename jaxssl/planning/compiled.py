@@ -108,7 +108,10 @@ def lower_step(plan: Plan, target: Target) -> jax.stages.Lowered:
     raise UserError(
       f'a batch of {rows} cannot be spread over {target.num_chips} chips'
     )
-  mode = modes.Jit(modes.make_mesh(list(target.devices), fsdp=plan.fsdp))
+  mode = modes.Jit(
+    modes.make_mesh(list(target.devices), fsdp=plan.fsdp),
+    deterministic=plan.run.train.deterministic,
+  )
   state = mode.target(plan.state)
   batch = _placed(plan.batch, NamedSharding(mode.mesh, modes.ROWS))
   return _jitted(plan, mode).lower(state, batch)

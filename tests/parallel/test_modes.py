@@ -113,6 +113,20 @@ def _bytes_held(state):
   return sum(x.addressable_shards[0].data.nbytes for x in leaves)
 
 
+def test_deterministic_steps_change_nothing_on_a_cpu():
+  plain = modes.make_mode('jit')
+  mode = modes.make_mode('jit', deterministic=True)
+  batch = plain.put_batch({'x': ROWS})
+  expected, _ = plain.compile(_descend)(plain.init(_large_state), batch)
+  state, _ = mode.compile(_descend)(mode.init(_large_state), batch)
+  chex.assert_trees_all_equal(_plain(state), _plain(expected))
+
+
+def test_deterministic_steps_need_options_of_the_compiler():
+  with pytest.raises(UserError, match=r'train\.deterministic .* "jit"'):
+    modes.make_mode('pmap', deterministic=True)
+
+
 @pytest.mark.parametrize('fsdp', [2, None])
 def test_devices_share_a_state(fsdp):
   mode = modes.make_mode('jit', fsdp=fsdp)
