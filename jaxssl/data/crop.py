@@ -112,8 +112,8 @@ def resize(
     uint8 [S, S, 3], what torchvision makes of a Pillow image bit for bit.
   """
   if image.shape[0] > _STRIP * image.shape[1]:
-    # Of a tall strip, rows first would make S columns of all its height. (Newer
-    # versions of Pillow take the cheaper order by themselves, here as well.)
+    # Of a tall strip, rows first would make S columns of all its height. (That
+    # is what Pillow did before version 13, which takes the cheaper order.)
     turned = _resize(image.swapaxes(0, 1), (size, size), interpolation)
     return turned.swapaxes(0, 1)
   return _resize(image, (size, size), interpolation)
@@ -129,8 +129,8 @@ def prepare(image: np.ndarray, rule: Preprocessing) -> np.ndarray:
   Returns:
     uint8 [S, S, 3], what torchvision's `Resize` and `CenterCrop` make of a
     Pillow image bit for bit. Where the resized picture would have more than
-    16.8 million pixels (strips), only its centre is computed, which may differ
-    by one level in few pixels.
+    16.8 million pixels (strips), only its centre is computed: the same but for
+    rounding, as Pillow then may resize columns before rows.
   """
   size = rule.image_size
   height, width = rule.resized(*image.shape[:2])

@@ -1,0 +1,69 @@
+"""Records that are damaged after their source was opened."""
+
+import pathlib
+
+import numpy as np
+import pytest
+
+from jaxssl import data
+from jaxssl.augment.preprocessing import usual
+from jaxssl.errors import UserError
+from tests.data.test_every_source import IN_A_STORE, SOURCES
+
+# All sources that lie in files; array records are checked by their library.
+KINDS = [*IN_A_STORE, 'tfds_array_record']
+VICTIM = 3
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+  monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+
+
+def _damage(folder, content):
+  """Zeros in the place of the pixels of a picture, wherever it is stored."""
+  middle = content[len(content) // 3 : -len(content) // 3]
+  for path in pathlib.Path(folder).rglob('*'):
+    if path.is_file() and middle in (whole := path.read_bytes()):
+      path.write_bytes(whole.replace(middle, bytes(len(middle))))
+      return
+  raise AssertionError('no file holds the picture')
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_a_damaged_record_is_counted_named_and_replaced(kind, tmp_path):
+  folder = tmp_path / 'data'
+  folder.mkdir()
+  source = data.make_source(**SOURCES[kind](folder))
+  (content,) = source.fetch(np.array([VICTIM])).content
+  _damage(folder, _stored(source, content))
+  told = []
+  batches = data.train_batches(
+    source,
+    batch_size=2 * source.num_examples,
+    seed=0,
+    image_size=8,
+    on_bad=lambda name, reason: told.append((name, reason)),
+  )
+  index = next(batches)['index']
+  batches.close()
+  assert [name for name, _ in told] == [source.describe(VICTIM)]
+  assert batches.bad == 1
+  assert VICTIM not in index
+  (batch, *_) = data.eval_batches(
+    source, batch_size=64, preprocessing=usual(8, crop_fraction=1.0)
+  )
+  assert np.flatnonzero(~batch['mask'])[0] == VICTIM
+  assert batch['mask'].sum() == source.num_examples - 1
+  with pytest.raises(UserError, match='cannot be read'):
+    list(
+      data.eval_batches(
+        source, batch_size=64, preprocessing=usual(8), strict=True
+      )
+    )
+
+
+def _stored(source, content):
+  if source.content == 'paths':
+    return pathlib.Path(content.decode()).read_bytes()
+  return bytes(content)
