@@ -167,11 +167,8 @@ def _open(
     source = make(paths)
     lengths = [len(make([path])) for path in paths]
     no_checksums = np.zeros(0, np.uint32)  # the library verifies its own
-    return (
-      lambda indices: source.__getitems__(indices.tolist()),
-      lengths,
-      no_checksums,
-    )
+    read = functools.partial(_array_records, source)
+    return read, lengths, no_checksums
   if file_format == 'tfrecord':
     records = TFRecords(paths)
     return records.read, records.lengths, records.checksums
@@ -179,6 +176,18 @@ def _open(
     f'{paths[0]}: format {file_format!r} has no random access; prepare the '
     'data set as array_record or tfrecord'
   )
+
+
+def _array_records(source: Any, indices: np.ndarray) -> list[bytes]:
+  """Returns records, empty where they are damaged."""
+  try:
+    return list(source.__getitems__(indices.tolist()))
+  # Of one damaged record all that are read together are refused.
+  except RuntimeError:
+    if len(indices) == 1:
+      return [b'']
+    parts = np.split(indices, len(indices))
+    return [record for i in parts for record in _array_records(source, i)]
 
 
 def _tfds() -> Any:
