@@ -9,7 +9,7 @@ import jax
 
 from jaxssl import data
 from jaxssl.build import Run, build_eval_source
-from jaxssl.config import config_hash
+from jaxssl.config import Config, config_hash
 from jaxssl.errors import UserError
 from jaxssl.evals.online import OnlineEvaluation
 from jaxssl.methods import METHODS
@@ -28,13 +28,17 @@ OnBad = Callable[[str, str], None]
 _log = logging.getLogger(__name__)
 
 
-def make_job(run: Run, *, dry: bool = False) -> Job:
+def make_job(
+  run: Run, *, dry: bool = False, begun_with: Config | None = None
+) -> Job:
   """Returns the job of a run.
 
   Args:
     run: its objects.
     dry: not to be trained but looked at: without evaluation, and silent about
       unreadable records.
+    begun_with: config that the run began with, which names it in checkpoints;
+      that of `run` by default.
   """
   on_bad = _say_nothing if dry else _NamedOnce()
   evaluate = None
@@ -57,7 +61,7 @@ def make_job(run: Run, *, dry: bool = False) -> Job:
     meta={
       'data': _identity(run),
       'files': run.source.fingerprint,
-      'config': config_hash(fixed_part(run.config)),
+      'config': config_hash(fixed_part(begun_with or run.config)),
     },
   )
 

@@ -8,7 +8,7 @@ import logging
 
 import jax
 
-from jaxssl.build import Run, build
+from jaxssl.build import Run, build, complete
 from jaxssl.cli import EXIT_PREEMPTED, tell
 from jaxssl.commands import configs
 from jaxssl.config import config_hash
@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   )
   if not workdir.checkpoints.exists():
     check_shapes(run_)  # before a folder is made that holds this config
-  processes.first_does(lambda: workdir.claim(config))
+  processes.first_does(lambda: workdir.claim(config, complete=complete))
   first = processes.is_first()
   handler = workdir.log_to_file() if first else logging.NullHandler()
   try:
@@ -90,7 +90,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
 
 def train_in_workdir(run_: Run, workdir: Workdir) -> TrainState:
   """Trains a run to its end and writes the encoder to `export/`."""
-  job = make_job(run_)
+  job = make_job(run_, begun_with=workdir.config_at_start(run_.config))
   checkpoints = Checkpoints(
     workdir.checkpoints,
     keep=run_.train.keep,

@@ -283,9 +283,16 @@ def _identity(job: Job) -> dict[str, Any]:
 
 def _check_same_run(job: Job, restored: Restored) -> None:
   now = _identity(job)
-  # A checkpoint of an earlier version knows its data alone.
-  names = sorted(now.keys() - {'files'}) if restored.proved else ['data']
-  for name in names:
+  if not restored.proved:
+    # An earlier version: it made the hash of the data otherwise.
+    if restored.meta.get('data') != now['data']:
+      _log.warning(
+        'whether the data are those of step %d cannot be told: an earlier '
+        'version has saved it',
+        restored.step,
+      )
+    return
+  for name in sorted(now.keys() - {'files'}):
     was = restored.meta.get(name)
     if was == now[name]:
       continue

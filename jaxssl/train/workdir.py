@@ -3,6 +3,7 @@
 See `docs/quickstart.md` for the whole layout.
 """
 
+from collections.abc import Callable
 import errno
 import fcntl
 import logging
@@ -105,7 +106,12 @@ class Workdir:
       ) from error
     return config
 
-  def claim(self, config: config_lib.Config) -> None:
+  def claim(
+    self,
+    config: config_lib.Config,
+    *,
+    complete: Callable[[config_lib.Config], config_lib.Config] = lambda c: c,
+  ) -> None:
     """Makes the folder this run's: locks it and keeps its config.
 
     Where `config.json` is lost but checkpoints are there, the config is not
@@ -113,6 +119,7 @@ class Workdir:
 
     Args:
       config: resolved config of the run to start or to go on with.
+      complete: adds the keys that the config of an earlier version lacks.
 
     Raises:
       UserError: if the folder cannot be written, another process trains in
@@ -121,7 +128,7 @@ class Workdir:
     self.lock()
     try:
       if self.config_path.exists():
-        self._check_same(config)
+        self._check_same(complete(self.read_config()), config)
       elif not self._has_checkpoints():
         self.keep_config(config)
     except UserError:
@@ -145,6 +152,13 @@ class Workdir:
     except UserError:
       self.release()
       raise
+
+  def config_at_start(self, config: config_lib.Config) -> config_lib.Config:
+    """Returns the config that the run began with, or `config` if it is lost.
+
+    An earlier version may have written it, with fewer keys.
+    """
+    return self.read_config() if self.config_path.exists() else config
 
   def keep_config(self, config: config_lib.Config) -> None:
     """Writes `config.json` if there is none.
@@ -220,10 +234,12 @@ class Workdir:
   def _has_checkpoints(self) -> bool:
     return self.checkpoints.is_dir() and any(self.checkpoints.iterdir())
 
-  def _check_same(self, config: config_lib.Config) -> None:
+  def _check_same(
+    self, kept: config_lib.Config, config: config_lib.Config
+  ) -> None:
     changed = [
       line
-      for line in config_lib.differences(self.read_config(), config)
+      for line in config_lib.differences(kept, config)
       if line.partition(':')[0] not in MAY_CHANGE
     ]
     if changed:

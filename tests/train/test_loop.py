@@ -1,5 +1,6 @@
 import contextlib
 import dataclasses
+import json
 import os
 import signal
 
@@ -332,6 +333,19 @@ def test_files_that_were_written_again_are_told(tmp_path, caplog):
   assert 'written again' not in caplog.text
   _train(tmp_path, _job(meta={'data': 'a', 'files': 'y'}))
   assert 'files of the data were written again since step 3' in caplog.text
+
+
+def test_a_run_of_an_earlier_version_goes_on_with_a_warning(tmp_path, caplog):
+  straight = _train(tmp_path / 'straight', _job())
+  _train(tmp_path / 'old', _job(num_steps=3))
+  # Earlier versions saved no more than this, and made the hash otherwise.
+  meta = tmp_path / 'old/checkpoints/3/meta/metadata'
+  meta.write_text(json.dumps({'step': 3, 'data': 'other', 'config': 'x'}))
+  resumed = _train(tmp_path / 'old', _job())
+  assert 'whether the data are those of step 3 cannot be told' in caplog.text
+  chex.assert_trees_all_equal(
+    jax.device_get(resumed.params), jax.device_get(straight.params)
+  )
 
 
 def test_another_method_is_refused_and_nothing_is_lost(tmp_path):

@@ -117,6 +117,19 @@ def test_a_lost_config_is_written_again_only_when_it_is_proved(tmp_path):
   workdir.release()
 
 
+def test_keys_that_came_later_are_no_other_config(tmp_path):
+  _claimed(tmp_path).release()
+  later = {**CONFIG, 'color': 'red'}
+  workdir = Workdir(tmp_path)
+  workdir.claim(later, complete=lambda old: {'color': 'red', **old})
+  assert workdir.config_at_start(later) == CONFIG
+  workdir.release()
+  with pytest.raises(UserError, match=r"color: 'red' -> 'blue'"):
+    workdir.claim(
+      {**CONFIG, 'color': 'blue'}, complete=lambda old: {'color': 'red', **old}
+    )
+
+
 def test_what_may_change_is_no_part_of_what_a_checkpoint_is_of():
   config = {'seed': 0, 'train': {'steps': 10, 'keep': 3, 'mode': 'jit'}}
   assert fixed_part(config) == {'seed': 0, 'train': {'steps': 10}}
