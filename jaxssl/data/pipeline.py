@@ -170,7 +170,8 @@ def eval_batches(
   source: Source,
   *,
   batch_size: int,
-  preprocessing: Preprocessing,
+  preprocessing: Preprocessing | None = None,
+  image_size: int | None = None,
   limit: int | None = None,
   strict: bool = False,
   max_pixels: int = MAX_PIXELS,
@@ -184,6 +185,7 @@ def eval_batches(
     preprocessing: how pictures are resized and cut; S is its `image_size`.
       Mean and deviation are left to the device (`ExportedEncoder.normalize`,
       `Augment.normalize`).
+    image_size: S of the usual rule (`preprocessing.usual`), in its place.
     limit: read only so many records, evenly spread over the source.
     strict: raise for an unreadable record instead of masking it.
     max_pixels: records with more pixels are not decoded but count as bad.
@@ -196,9 +198,14 @@ def eval_batches(
     record cannot be read.
 
   Raises:
-    UserError: for a batch that is not positive; with `strict`, for an
+    UserError: for a batch that is not positive, and unless one of
+      `preprocessing` and `image_size` is given; with `strict`, for an
       unreadable record.
   """
+  if (preprocessing is None) == (image_size is None):
+    raise UserError('give either preprocessing or image_size')
+  if image_size is not None:
+    preprocessing = usual(image_size)
   if batch_size <= 0:
     raise UserError(f'batch_size is {batch_size}; it must be positive')
   total = source.num_examples

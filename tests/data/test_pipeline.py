@@ -264,3 +264,13 @@ def test_boxes_of_tensorflow_obey_their_limits():
   assert 0.7 < ratio.min() <= ratio.max() < 1.4
   assert (boxes[:, :2] >= 0).all()
   assert (boxes[:, :2] + boxes[:, 2:] <= (60, 90)).all()
+
+
+def test_an_image_size_is_the_usual_rule(folder):
+  source = data.make_source(str(folder))
+  (short,) = data.eval_batches(source, batch_size=12, image_size=96)
+  (long,) = data.eval_batches(source, batch_size=12, preprocessing=usual(96))
+  chex.assert_trees_all_equal(short, long)
+  for rules in ({}, {'image_size': 96, 'preprocessing': usual(96)}):
+    with pytest.raises(UserError, match='either preprocessing or image_size'):
+      data.eval_batches(source, batch_size=12, **rules)
