@@ -193,20 +193,27 @@ def _rows(file: str, columns: tuple[str, ...]) -> Iterator[dict[str, Any]]:
         if missing:
           raise unknown(f'column in {file}, line {number}', missing[0], row)
         yield row
-  except (OSError, UnicodeDecodeError, csv.Error) as error:
+  except (OSError, UnicodeDecodeError) as error:
     raise UserError(f'{file} cannot be read: {error}') from error
 
 
 def _delimited(lines: Any, file: str) -> Iterator[tuple[int, dict]]:
-  reader = csv.DictReader(
-    lines,
-    delimiter=_DELIMITERS[os.path.splitext(file)[1].lower()],
-    restval='',
-  )
-  for row in reader:
-    # Cells beyond the last column.
-    row.pop(None, None)
-    yield reader.line_num, row
+  delimiter = _DELIMITERS[os.path.splitext(file)[1].lower()]
+  # Strict: an open quote would make one cell of all lines that follow.
+  reader = csv.DictReader(lines, delimiter=delimiter, restval='', strict=True)
+  try:
+    for row in reader:
+      beyond = row.pop(None, [])
+      if any(beyond):
+        raise UserError(
+          f'{file}, line {reader.line_num}: {len(row) + len(beyond)} cells for '
+          f'{len(row)} columns; put texts that hold {delimiter!r} in quotes'
+        )
+      yield reader.line_num, row
+  except csv.Error as error:
+    raise UserError(
+      f'{file}, after line {reader.line_num}: {error}; see to its quotes'
+    ) from error
 
 
 def _json_lines(lines: Any, file: str) -> Iterator[tuple[int, dict]]:

@@ -1,5 +1,6 @@
 """Any prepared data set of TensorFlow Datasets, by random access."""
 
+from collections.abc import Sequence
 import functools
 import os
 from typing import Any, Literal
@@ -133,6 +134,7 @@ class _Slices:
     ]
     self.states = [remote.written(path) for path in paths]
     self._files, lengths, self.checksums = _open(paths, info.file_format.value)
+    _check_lengths(paths, pieces, lengths)
     starts = np.cumsum([0, *lengths[:-1]])
     ends = [
       length if piece.take < 0 else piece.skip + piece.take
@@ -150,6 +152,18 @@ class _Slices:
 
   def read(self, indices: np.ndarray) -> list[bytes]:
     return self._files(self._indices[indices])
+
+
+def _check_lengths(
+  paths: list[str], pieces: Sequence[Any], lengths: Sequence[int]
+) -> None:
+  """Raises `UserError` if a file has more or fewer records than it should."""
+  for path, piece, length in zip(paths, pieces, lengths, strict=True):
+    if length != piece.examples_in_shard:
+      raise UserError(
+        f'{path} holds {length} records, and its data set says '
+        f'{piece.examples_in_shard}; copy or prepare it again'
+      )
 
 
 def _open(

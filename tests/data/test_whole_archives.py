@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jaxssl import data
-from jaxssl.data import shards, tar, tfrecord_pairs
+from jaxssl.data import shards, tar, tfrecord, tfrecord_pairs
 from jaxssl.errors import UserError
 from tests.data import pairs, tiny_tfds
 
@@ -204,6 +204,16 @@ def test_a_damaged_record_of_a_prepared_set_is_unreadable(tmp_path):
   records = source.fetch(np.arange(source.num_examples))
   assert [bool(content) for content in records.content].count(False) == 1
   assert records.label.tolist().count(-1) == 1
+
+
+def test_a_prepared_set_that_lacks_records_is_refused(tmp_path):
+  tiny_tfds.prepare(tmp_path, 'tfrecord')
+  (path,) = tmp_path.rglob('*.tfrecord*')
+  places, _ = tfrecord.record_places(str(path))
+  # Between two records, where the file itself is whole.
+  path.write_bytes(path.read_bytes()[: places[-1, 0] - 12])
+  with pytest.raises(UserError, match='holds 6 records'):
+    data.make_source('tiny_pictures', data_dir=str(tmp_path))
 
 
 def _shards(folder, kind):
