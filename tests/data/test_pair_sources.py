@@ -258,7 +258,7 @@ def test_folder_skips_pictures_without_text(tmp_path, caplog):
       'a.csv',
       'image,caption\nx,"y"z\n',
       {},
-      'after line 1: .*see to its quotes',
+      'after line 1: .* its quotes',
     ),
     ('a.jsonl', '{"image": 3\n', {}, 'line 1'),
     ('a.jsonl', '[1]\n', {}, 'no JSON object'),
