@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from jaxssl import models
-from jaxssl.augment.preprocessing import Preprocessing
+from jaxssl.augment.preprocessing import Preprocessing, usual
 from jaxssl.errors import UserError
 from jaxssl.job import exported_encoder
 from jaxssl.weights import exported
@@ -301,3 +301,48 @@ def test_exports_of_earlier_versions_are_read_with_one_warning(
   chex.assert_trees_all_equal(found.variables, _encoder().variables)
   (record,) = caplog.records
   assert 'of an earlier version, without checksums' in record.getMessage()
+
+
+def _without_rule(folder, **changes):
+  """An export as it was before descriptions said how pictures are resized."""
+  exported.save_encoder(folder, _encoder(**changes))
+  info = json.loads((folder / exported.INFO).read_text())
+  for name in ('resize_size', 'resize', 'interpolation', 'offset'):
+    del info[name]
+  (folder / exported.INFO).write_text(json.dumps(info))
+  return exported.load_encoder(folder)
+
+
+def test_a_description_without_a_rule_means_the_usual_one(tmp_path, caplog):
+  rule = PREPROCESSING.of_size(128)
+  with caplog.at_level('WARNING', logger='jaxssl'):
+    found = _without_rule(tmp_path, preprocessing=rule)
+  assert found.preprocessing == usual(128, mean=rule.mean, std=rule.std)
+  assert found.preprocessing.resize_size == 146
+  assert 'how pictures are resized' not in caplog.text
+
+
+def test_imported_weights_without_a_rule_are_told(tmp_path, caplog):
+  with caplog.at_level('WARNING', logger='jaxssl'):
+    _without_rule(tmp_path, step=0)
+  assert 'encoder.json does not say how pictures are resized' in caplog.text
+
+
+@pytest.mark.parametrize(
+  'changes',
+  [
+    {'resize': 'longest'},
+    {'interpolation': 3},
+    {'offset': None},
+    {'resize_size': 4},
+    {'resize_size': '21'},
+    {'mean': [0.5, 0.5]},
+    {'std': [0.5, 0.5, 0.0]},
+  ],
+)
+def test_a_damaged_rule_is_one_line(changes, tmp_path):
+  exported.save_encoder(tmp_path, _encoder())
+  info = json.loads((tmp_path / exported.INFO).read_text())
+  (tmp_path / exported.INFO).write_text(json.dumps(info | changes))
+  with pytest.raises(UserError, match=r'^.*encoder\.json is damaged: [^\n]*$'):
+    exported.load_encoder(tmp_path)
