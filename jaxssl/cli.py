@@ -13,8 +13,9 @@ import logging
 import signal
 import sys
 
-from jaxssl import config, paths, printable
-from jaxssl.errors import LostProcessError, UserError, unknown
+from jaxssl import config, printable
+from jaxssl.errors import EXIT_USAGE, UserError, unknown
+from jaxssl.failures import tell
 
 # name -> module of jaxssl.commands, loaded when used: --help takes no JAX.
 COMMANDS = {
@@ -37,10 +38,6 @@ _MODULES = {
   'import': 'import_weights',
   'export': 'export_weights',
 }
-EXIT_LOST = 1
-EXIT_USAGE = 2
-EXIT_PREEMPTED = 42
-EXIT_INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -58,33 +55,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     return tell(error, argv[0])
 
 
-def tell(error: BaseException, command: str) -> int:
-  """Prints in one line what ended a command; returns the exit code.
-
-  Args:
-    error: what was raised.
-    command: key of `COMMANDS`.
-
-  Raises:
-    BaseException: the error itself, if it is not a foreseen one.
-  """
-  if isinstance(error, KeyboardInterrupt):
-    return _interrupted(command)
-  # An `OSError` is a full disk, a file system that is gone, no permission.
-  if isinstance(error, UserError | OSError):
-    _tell(' '.join(str(error).split()))
-    return EXIT_LOST if isinstance(error, LostProcessError) else EXIT_USAGE
-  if not paths.is_of_store(error):  # no network, no permission, no bucket
-    raise error
-  _tell(f'{type(error).__name__}: {error}')
-  return EXIT_USAGE
-
-
-def _tell(text: str) -> None:
-  with contextlib.suppress(OSError):  # the terminal may be closed
-    print(f'jaxssl: {printable.printable(text)}', file=sys.stderr)
-
-
 def _run(name: str, argv: Sequence[str]) -> int:
   command = importlib.import_module(
     f'jaxssl.commands.{_MODULES.get(name, name)}'
@@ -94,7 +64,11 @@ def _run(name: str, argv: Sequence[str]) -> int:
   # `--config.a.b=c` would be taken for `--config` with a typo.
   overrides = [a for a in argv if a.startswith(config.PREFIX)]
   config.parse_overrides(overrides)
-  arguments = parser.parse_args([a for a in argv if a not in overrides])
+  arguments, rest = parser.parse_known_args(
+    [a for a in argv if a not in overrides]
+  )
+  if rest:
+    raise parser.unknown(rest[0])
   _start_logging()
   with getattr(command, 'joined', contextlib.nullcontext)(arguments):
     _prepare_jax(getattr(command, 'PLATFORMS', None))
@@ -119,14 +93,6 @@ def _ended_as_by_ctrl_c() -> Iterator[None]:
       signal.signal(number, handler)
 
 
-def _interrupted(command: str) -> int:
-  """Before or after the loop there is nothing to save: run it again."""
-  if command != 'train':
-    return EXIT_INTERRUPTED
-  _tell('stopped; the same command goes on')
-  return EXIT_PREEMPTED
-
-
 class _Parser(argparse.ArgumentParser):
   """Tells a wrong argument as the rest of the program does."""
 
@@ -135,6 +101,15 @@ class _Parser(argparse.ArgumentParser):
 
   def error(self, message):
     raise UserError(f'{message} (see {self.prog} --help)')
+
+  def unknown(self, argument: str) -> UserError:
+    """Returns the error for an argument that is none; offers the closest."""
+    name, _, _ = argument.partition('=')
+    if not name.startswith('--'):
+      return UserError(
+        f'unexpected argument {argument!r} (see {self.prog} --help)'
+      )
+    return unknown('argument', name, self._option_string_actions)
 
 
 def _usage() -> str:

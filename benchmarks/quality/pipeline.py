@@ -41,7 +41,7 @@ from jaxssl import data
 from jaxssl.augment.preprocessing import usual
 from jaxssl.data import source as source_lib
 from jaxssl.evals.features import Features
-from jaxssl.evals.knn import knn_eval
+from jaxssl.evals.knn import Knn
 
 Images = dict[str, tuple[np.ndarray, np.ndarray]]
 
@@ -82,7 +82,7 @@ def knn(encode: Callable[[np.ndarray], Any], images: Images) -> float:
     encoded = [np.asarray(encode(chunk)) for chunk in chunks]
     return Features(np.concatenate(encoded), labels)
 
-  return knn_eval(features('train'), features('test'), ks=(20,))['top1']
+  return Knn(ks=(20,)).run(features('train'), features('test'))['top1']
 
 
 def run_seed(ours, name: str, images: Images, seed: int) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from rich.progress import Progress
 
 from jaxssl import atomic_file, build, data, defaults
 from jaxssl import config as config_lib
-from jaxssl.commands import datasets, targets
+from jaxssl.commands import data_arguments, targets
 from jaxssl.data import survey as survey_lib
 from jaxssl.data.concerns import concerns
 from jaxssl.data.source import Source
@@ -89,7 +89,7 @@ def _sections(
   else:
     train = defaults.data_section(arguments.data)
     test, test_split = {**train}, 'test'
-  changes = datasets.with_overrides({}, overrides)
+  changes = data_arguments.changes(overrides)
   if arguments.data_dir:
     changes['data_dir'] = arguments.data_dir
   train, test = {**train, **changes}, {**test, **changes}

@@ -8,9 +8,10 @@ import pathlib
 import numpy as np
 
 from jaxssl import data, npz_file
-from jaxssl.commands import datasets, encoders, targets
+from jaxssl.commands import data_arguments, targets
 from jaxssl.errors import UserError
 from jaxssl.evals.features import encode_fn
+from jaxssl.runs import encoders, sources
 from jaxssl.train.workdir import Workdir
 
 _log = logging.getLogger(__name__)
@@ -23,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument('--split', help='default: the training split')
   parser.add_argument('--step', type=int, help='checkpoint; default: newest')
   parser.add_argument('--layer', help='an intermediate of the encoder instead')
-  datasets.add_arguments(parser)
+  data_arguments.add(parser)
 
 
 def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
@@ -36,7 +37,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     raise UserError(f'{str(out)!r} exists; choose another --out')
   workdir = Workdir(arguments.workdir)
   exported = encoders.load(workdir, step=arguments.step)
-  section = datasets.section(arguments, workdir)
+  section = data_arguments.choice(arguments).section(workdir)
   if arguments.split:
     section['split'] = arguments.split
   source = data.make_source(**section)
@@ -44,7 +45,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     exported.encoder, exported.variables, exported.normalize, arguments.layer
   )
   features, labels, index = [], [], []
-  for batch in datasets.batches(source, exported, limit=arguments.limit):
+  for batch in sources.batches(source, exported, limit=arguments.limit):
     mask = batch['mask']
     features.append(np.asarray(encode(batch['image']))[mask])
     labels.append(batch['label'][mask])

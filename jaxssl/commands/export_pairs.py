@@ -4,7 +4,7 @@ import json
 import pathlib
 
 from jaxssl import atomic_file, build
-from jaxssl.commands import encoders, towers
+from jaxssl.runs import encoders, towers
 from jaxssl.train.workdir import Workdir
 from jaxssl.weights import huggingface_clip, preprocessors, safetensors_file
 

@@ -8,9 +8,10 @@ import pathlib
 from typing import Any
 
 from jaxssl import atomic_file
-from jaxssl.commands import encoders, export_pairs
+from jaxssl.commands import export_pairs
 from jaxssl.commands.targets import refuse_existing
 from jaxssl.errors import UserError, unknown
+from jaxssl.runs import encoders
 from jaxssl.train.workdir import Workdir
 from jaxssl.weights import preprocessors, safetensors_file, timm
 from jaxssl.weights.exported import ExportedEncoder, save_encoder

@@ -6,14 +6,15 @@ import functools
 import logging
 
 from jaxssl import data
-from jaxssl.commands import datasets, encoders
+from jaxssl.commands import data_arguments
 from jaxssl.errors import UserError
-from jaxssl.evals import protocols
 from jaxssl.evals.features import encode_fn, extract
 from jaxssl.paths import is_remote
 from jaxssl.pictures.curve import training_curve
 from jaxssl.pictures.feature_map import feature_map
 from jaxssl.pictures.few_shot import few_shot_curve
+from jaxssl.runs import encoders, sources
+from jaxssl.runs import results as results_lib
 from jaxssl.train.workdir import Workdir
 
 _log = logging.getLogger(__name__)
@@ -24,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument('--workdir', required=True, help='folder of the run')
   parser.add_argument('--step', type=int, help='checkpoint; default: newest')
   parser.add_argument('--split', default='test', help='default: test')
-  datasets.add_arguments(parser)
+  data_arguments.add(parser)
 
 
 def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
@@ -38,7 +39,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     )
   workdir = Workdir(arguments.workdir)
   exported = encoders.load(workdir, step=arguments.step)
-  section = datasets.section(arguments, workdir)
+  section = data_arguments.choice(arguments).section(workdir)
   source = data.make_source(**{**section, 'split': arguments.split})
   pictures = workdir.path / 'pictures'
   pictures.mkdir(exist_ok=True)
@@ -48,7 +49,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   encode = encode_fn(exported.encoder, exported.variables, exported.normalize)
   features = extract(
     encode,
-    datasets.batches(source, exported, limit=arguments.limit),
+    sources.batches(source, exported, limit=arguments.limit),
     class_names=source.class_names or (),
   )
   _write(feature_map, features, pictures / 'features.png')
@@ -57,7 +58,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
 
 def _draw_few_shot(workdir: Workdir) -> None:
   """Draws every few-shot result, with the zero-shot one on the same data."""
-  results = protocols.read_results(workdir.path)
+  results = results_lib.read_results(workdir.path)
   for name, result in results.items():
     if not name.startswith('fewshot-'):
       continue

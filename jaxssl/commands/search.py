@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from jaxssl import data
-from jaxssl.commands import datasets, evaluate_pairs, targets, towers
-from jaxssl.commands.towers import Towers
+from jaxssl.commands import data_arguments, targets
 from jaxssl.errors import UserError
 from jaxssl.pictures import grid
 from jaxssl.printable import printable
+from jaxssl.runs import sources, towers
+from jaxssl.runs.towers import Towers
 from jaxssl.train.workdir import Workdir
 
 _log = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     '--num_images', type=int, default=8, help='how many; default: 8'
   )
   parser.add_argument('--out', help='PNG file for the pictures that are found')
-  datasets.add_arguments(parser)
+  data_arguments.add(parser)
 
 
 def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
@@ -59,8 +60,9 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   if arguments.num_images < 1:
     raise UserError(f'--num_images is {arguments.num_images}; give 1 or more')
   workdir = Workdir(arguments.workdir)
-  section = evaluate_pairs.data_section(arguments, workdir)
-  source = data.make_source(**datasets.with_overrides(section, overrides))
+  choice = data_arguments.choice(arguments, overrides)
+  split = arguments.split or choice.one_split(workdir)
+  source = data.make_source(**{**choice.section(workdir), 'split': split})
   model = towers.load(workdir, step=arguments.step)
   found = search(
     model,
@@ -100,7 +102,7 @@ def search(
   """
   (text,) = model.encode_text([sentence])
   best: list[Match] = []
-  for batch in datasets.batches(source, model.exported, limit=limit):
+  for batch in sources.batches(source, model.exported, limit=limit):
     scores = np.asarray(model.encode_images(batch['image'])) @ text
     scores = np.where(batch['mask'], scores, -np.inf)
     for row in np.argsort(-scores, kind='stable')[:count].tolist():

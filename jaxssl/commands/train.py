@@ -9,10 +9,10 @@ import logging
 import jax
 
 from jaxssl.build import Run, build, complete
-from jaxssl.cli import EXIT_PREEMPTED, tell
 from jaxssl.commands import configs
 from jaxssl.config import config_hash
-from jaxssl.errors import UserError
+from jaxssl.errors import EXIT_PREEMPTED, UserError
+from jaxssl.failures import tell
 from jaxssl.job import check_shapes, exported_encoder, make_job
 from jaxssl.parallel import processes
 from jaxssl.paths import absolute

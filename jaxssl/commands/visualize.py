@@ -14,7 +14,7 @@ from jaxssl import atomic_file, data
 from jaxssl import config as config_lib
 from jaxssl.augment.preprocessing import usual
 from jaxssl.build import Run
-from jaxssl.commands import datasets, encoders, targets
+from jaxssl.commands import data_arguments, targets
 from jaxssl.errors import UserError
 from jaxssl.evals.features import Features, encode_fn
 from jaxssl.models.vit import ViT
@@ -24,6 +24,7 @@ from jaxssl.pictures.attention import attention_panel
 from jaxssl.pictures.curve import training_curve
 from jaxssl.pictures.method_panels import method_panel
 from jaxssl.pictures.panel import Panel
+from jaxssl.runs import encoders, sources
 from jaxssl.train.state import TrainState
 from jaxssl.train.workdir import Workdir
 from jaxssl.weights.exported import ExportedEncoder
@@ -56,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument(
     '--num_images', type=int, default=8, help='rows of a picture; default: 8'
   )
-  datasets.add_arguments(parser)
+  data_arguments.add(parser)
 
 
 def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
@@ -116,7 +117,7 @@ def _method_panel(
     return
   section = run_.config['data']
   if arguments.data or arguments.data_dir:
-    section = datasets.section(arguments, workdir)
+    section = data_arguments.choice(arguments).section(workdir)
   # Not the evaluation's images, which may be smaller than the views.
   source = data.make_source(**{**section, 'split': _split(arguments, workdir)})
   images, _, _ = _images(
@@ -141,12 +142,12 @@ def _encoder_panels(
   arguments: argparse.Namespace, workdir: Workdir, exported: ExportedEncoder
 ) -> Iterator[Panel]:
   """Yields what can be drawn of any encoder."""
-  section = datasets.section(arguments, workdir)
+  section = data_arguments.choice(arguments).section(workdir)
   split = _split(arguments, workdir)
   source = data.make_source(**{**section, 'split': split})
   bank = data.make_source(**section)
   images, labels, index = _images(
-    datasets.batches(source, exported, limit=arguments.num_images)
+    sources.batches(source, exported, limit=arguments.num_images)
   )
   encoder = exported.encoder
   if isinstance(encoder, ViT) and encoder.class_token:
@@ -160,7 +161,7 @@ def _encoder_panels(
   found = neighbours.find(
     queries.features,
     encode,
-    datasets.batches(bank, exported, limit=arguments.limit or _BANK),
+    sources.batches(bank, exported, limit=arguments.limit or _BANK),
     k=_NEIGHBOURS,
     skip=index if bank.fingerprint == source.fingerprint else None,
   )
@@ -179,11 +180,8 @@ def _images(
 
 
 def _split(arguments: argparse.Namespace, workdir: Workdir) -> str:
-  if arguments.split:
-    return arguments.split
-  if arguments.data or not workdir.config_path.exists():
-    return 'test'
-  return workdir.read_config()['eval']['split']
+  choice = data_arguments.choice(arguments)
+  return arguments.split or choice.test_split(workdir)
 
 
 def _save(picture: Panel, out: pathlib.Path) -> page.Section:
@@ -222,7 +220,7 @@ def _facts(
   arguments: argparse.Namespace, workdir: Workdir, trained: _Trained
 ) -> dict[str, str]:
   """Returns what stands at the top of the page."""
-  chosen = datasets.data_name(datasets.section(arguments, workdir))
+  chosen = sources.data_name(data_arguments.choice(arguments).section(workdir))
   facts = {
     'encoder': str(trained.encoder.section['name']),
     'images': f'{chosen}, split {_split(arguments, workdir)!r}',

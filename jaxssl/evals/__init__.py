@@ -1,4 +1,4 @@
-"""Evaluations: what the features of a frozen encoder are worth.
+"""Evaluations: what an encoder is worth. One protocol per file.
 
-They know encoders, never methods.
+They know encoders, never how those were pre-trained, and no workdir.
 """

@@ -4,9 +4,9 @@ The corruptions of ImageNet-C (Hendrycks and Dietterich 2019, arXiv:1903.12261),
 see `jaxssl.augment.corruptions.kinds`.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 import dataclasses
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax
 import numpy as np
@@ -14,31 +14,38 @@ import numpy as np
 from jaxssl import errors
 from jaxssl.augment.corruptions import kinds as kinds_lib
 from jaxssl.augment.corruptions import severities as severities_lib
-
-Batch = dict[str, Any]
-# Evaluation batches -> metrics with `top1` and `num_test`.
-Classify = Callable[[Iterable[Batch]], Mapping[str, float]]
+from jaxssl.evals import labels
+from jaxssl.evals.knn import Knn
+from jaxssl.evals.needs import Batch, ClassifiedImages, Classify
+from jaxssl.evals.settings import FILLED_IN
+from jaxssl.evals.table import Metrics, Table
+from jaxssl.evals.zeroshot import ZeroShot
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Corruptions:
-  """The protocol.
+  """A classifier on corrupted test images, as ImageNet-C corrupts them.
 
   Attributes:
-    kinds: names in `kinds_lib.KINDS`.
-    severities: from 1 to 5.
-    seed: of the random numbers; an image has the same at every severity.
+    kinds: kinds of corruption.
+    severities: severities, from 1 to 5.
+    seed: seed of the random numbers; an image has the same at every severity.
     image_size: side of the images; decides the numbers of the severities.
-    classifier: name and settings of the protocol that classifies, for the
-      record.
+    classifier: protocol that classifies; None: zero-shot for an image-text run,
+      else kNN of the training split.
   """
 
   name: ClassVar[str] = 'corruptions-v2'
+  needs: ClassVar[type] = ClassifiedImages
   kinds: tuple[str, ...] = tuple(kinds_lib.KINDS)
   severities: tuple[int, ...] = severities_lib.SEVERITIES
   seed: int = 0
-  image_size: int
-  classifier: Mapping[str, Any]
+  image_size: int | None = dataclasses.field(default=None, metadata=FILLED_IN)
+  classifier: Knn | ZeroShot | None = dataclasses.field(
+    default=None, metadata=FILLED_IN
+  )
+
+  check = labels.require
 
   def __post_init__(self):
     for what in ('kinds', 'severities'):
@@ -55,9 +62,9 @@ class Corruptions:
     """Classifies the clean images, then each kind at each severity.
 
     Args:
-      classify: see `Classify`.
-      batches: starts over the evaluation batches, `image` uint8 [b, S, S, 3]
-        and `index` int [b]; read once for each kind and severity.
+      classify: evaluation batches to metrics.
+      batches: starts over the evaluation batches; read once for each kind and
+        severity.
 
     Returns:
       Fractions in [0, 1]: `clean`; `<kind>_<severity>`; `<kind>`, the mean over
@@ -75,6 +82,16 @@ class Corruptions:
       metrics[kind] = float(np.mean(found))
     mean = float(np.mean([metrics[kind] for kind in self.kinds]))
     return {'top1': mean, **metrics}
+
+  def table(self, metrics: Metrics, *, encoder: str, data: str) -> Table:
+    """Returns a line per kind; see `Evaluation.table`."""
+    del encoder
+    rows = {'clean': {'mean': metrics['clean']}}
+    for kind in self.kinds:
+      levels = {str(n): metrics[f'{kind}_{n}'] for n in self.severities}
+      rows[kind] = {'mean': metrics[kind], **levels}
+    rows['mean of the kinds'] = {'mean': metrics['top1']}
+    return Table(f'{self.name} on {data}, top-1 %', rows)
 
 
 def corrupted(

@@ -153,46 +153,6 @@ def extract(
   return found
 
 
-def labelled(data: Features, split: str) -> Features:
-  """Returns the rows whose label is known.
-
-  Args:
-    data: features of a split.
-    split: its name, for the message.
-
-  Raises:
-    jaxssl.errors.UserError: if no label is known.
-  """
-  known = data.labels >= 0
-  if not known.any():
-    raise errors.UserError(
-      f'no image of the {split} split has a label; this evaluation needs '
-      'labels, for example one subfolder a class'
-    )
-  if known.all():
-    return data
-  return dataclasses.replace(
-    data, features=data.features[known], labels=data.labels[known]
-  )
-
-
-def num_classes_of(train: Features, test: Features) -> int:
-  """Returns the number of classes of two splits of one data set.
-
-  Raises:
-    jaxssl.errors.UserError: if the splits name different classes, so that equal
-      labels would mean different things.
-  """
-  if train.class_names and test.class_names:
-    for ours, theirs in zip(train.class_names, test.class_names, strict=False):
-      if ours != theirs:
-        raise errors.UserError(
-          f'the splits have different classes: {ours!r} in train stands '
-          f'where test has {theirs!r}'
-        )
-  return max(train.num_classes, test.num_classes)
-
-
 def cached(
   path: str | os.PathLike[str],
   fingerprint: str,

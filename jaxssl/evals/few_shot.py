@@ -7,112 +7,125 @@ class moves the result by points. CLIP's paper (arXiv 2103.00020, figure 6)
 draws such curves.
 """
 
-from collections.abc import Sequence
+import dataclasses
+from typing import ClassVar
 
 import numpy as np
 
 from jaxssl import errors
-from jaxssl.evals import features as features_lib
-from jaxssl.evals import logistic
+from jaxssl.evals import labels
+from jaxssl.evals import logistic_regression as regression
 from jaxssl.evals.features import Features
+from jaxssl.evals.needs import FrozenFeatures
+from jaxssl.evals.table import headline
 
-SHOTS = (1, 2, 4, 8, 16)
-DRAWS = 5
-# scikit-learn's default. One image a class leaves none to choose it on.
-PENALTY = 1.0
+# As `logistic.Logistic`'s last fit.
+_TOLERANCE, _MAX_ITERATIONS = 1e-9, 1000
 
 
-def few_shot_eval(
-  train: Features,
-  test: Features,
-  *,
-  shots: Sequence[int] = SHOTS,
-  draws: int = DRAWS,
-  penalty: float = PENALTY,
-  seed: int = 0,
-) -> dict[str, float]:
-  """Measures logistic regression on a few labelled images a class.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FewShot:
+  """Logistic regression on a few labelled images per class.
 
   Draw d takes the first k rows of one shuffle of each class, so the images of
   one shot are among those of two. Features are centred and scaled as in
-  `logistic.logistic_eval`, by the drawn images alone; λ is fixed.
+  `logistic.Logistic`, by the drawn images alone; λ is fixed, because one image
+  per class leaves none to choose it on.
 
-  Args:
-    train: features to draw from; rows without a label are ignored.
-    test: features of the test split; rows without a label are ignored.
-    shots: k, images a class; the largest should come last.
-    draws: how often images are drawn.
-    penalty: λ of `logistic.fit`.
+  Attributes:
+    shots: k, labelled images per class; the last gives the headline, so the
+      largest should come last.
+    draws: how often they are drawn.
+    penalty: λ of the fits (scikit-learn's default).
     seed: seed of the draws.
-
-  Returns:
-    For each k, `top1_<k>shot`, the mean over the draws of the fraction of test
-    rows classified right, and `std_<k>shot`, its standard deviation over draws
-    (n − 1 in the denominator; 0 for one draw); `top1`, the mean for the last
-    k; `num_test`, `num_classes`.
-
-  Raises:
-    jaxssl.errors.UserError: if a split has no label, or names other classes, a
-      class has fewer than k images, or there is nothing to draw.
   """
-  if draws < 1 or not shots or min(shots) < 1:
-    raise errors.UserError(
-      f'few-shot needs shots and draws of at least 1, got {shots} and {draws}'
+
+  name: ClassVar[str] = 'fewshot-v1'
+  needs: ClassVar[type] = FrozenFeatures
+  shots: tuple[int, ...] = (1, 2, 4, 8, 16)
+  draws: int = 5
+  penalty: float = 1.0
+  seed: int = 0
+
+  check = labels.require
+  table = headline
+
+  def __post_init__(self):
+    """Raises `UserError` if there is nothing to draw."""
+    if self.draws < 1 or not self.shots or min(self.shots) < 1:
+      raise errors.UserError(
+        'few-shot needs shots and draws of at least 1, got '
+        f'{self.shots} and {self.draws}'
+      )
+
+  def run(self, train: Features, test: Features) -> dict[str, float]:
+    """Measures the accuracy; rows without a label are ignored.
+
+    Args:
+      train: features to draw from.
+      test: features of the test split.
+
+    Returns:
+      For each k, `top1_<k>shot`, the mean over the draws of the fraction of
+      test rows classified right, and `std_<k>shot`, its standard deviation over
+      draws (n - 1 in the denominator; 0 for one draw); `top1`, the mean for the
+      last k; `num_test`, `num_classes`.
+
+    Raises:
+      jaxssl.errors.UserError: if a split has no label, or names other classes,
+        or a class has fewer than k images.
+    """
+    train, test, _ = labels.of_both(train, test)
+    _check_enough(train, max(self.shots))
+    results = {}
+    for k in self.shots:
+      top1 = [
+        self._top1(train, test, _draw(train.labels, k, self.seed + d))
+        for d in range(self.draws)
+      ]
+      spread = float(np.std(top1, ddof=1)) if self.draws > 1 else 0.0
+      results[f'top1_{k}shot'] = float(np.mean(top1))
+      results[f'std_{k}shot'] = spread
+    return {
+      'top1': results[f'top1_{self.shots[-1]}shot'],
+      **results,
+      'num_test': len(test.labels),
+      'num_classes': len(np.unique(train.labels)),
+    }
+
+  def _top1(self, train: Features, test: Features, rows: np.ndarray) -> float:
+    """Returns the accuracy of a classifier fitted on these rows."""
+    drawn = Features(train.features[rows], train.labels[rows])
+    drawn, test = regression.centred_and_scaled(drawn, test)
+    classifier = regression.fit(
+      drawn.features,
+      drawn.labels,
+      penalty=self.penalty,
+      num_classes=max(train.num_classes, test.num_classes),
+      max_iterations=_MAX_ITERATIONS,
+      tolerance=_TOLERANCE,
     )
-  num_classes = features_lib.num_classes_of(train, test)
-  train = features_lib.labelled(train, 'train')
-  test = features_lib.labelled(test, 'test')
-  _check_enough(train, max(shots))
-  results = {}
-  for k in shots:
-    top1 = [
-      _top1(train, test, _draw(train.labels, k, seed + d), penalty, num_classes)
-      for d in range(draws)
-    ]
-    results[f'top1_{k}shot'] = float(np.mean(top1))
-    results[f'std_{k}shot'] = float(np.std(top1, ddof=1)) if draws > 1 else 0.0
-  return {
-    'top1': results[f'top1_{shots[-1]}shot'],
-    **results,
-    'num_test': len(test.labels),
-    'num_classes': len(np.unique(train.labels)),
-  }
+    return regression.top1(classifier, test)
 
 
 def _check_enough(train: Features, most: int) -> None:
-  labels, counts = np.unique(train.labels, return_counts=True)
+  classes, counts = np.unique(train.labels, return_counts=True)
   fewest = counts.argmin()
   if counts[fewest] < most:
-    label = int(labels[fewest])
+    label = int(classes[fewest])
     names = train.class_names
     name = repr(names[label]) if label < len(names) else label
     raise errors.UserError(
       f'class {name} has {counts[fewest]} labelled training images, fewer than '
-      f'{most} shots; give smaller shots, for example --set shots=1,2'
+      f'{most} shots; give smaller shots, for example --shots 1 2'
     )
 
 
-def _draw(labels: np.ndarray, k: int, seed: int) -> np.ndarray:
+def _draw(all_labels: np.ndarray, k: int, seed: int) -> np.ndarray:
   """Returns k rows of each class, int [classes · k]."""
   random = np.random.default_rng(seed)
   chosen = [
-    random.permutation(np.flatnonzero(labels == label))[:k]
-    for label in np.unique(labels)
+    random.permutation(np.flatnonzero(all_labels == label))[:k]
+    for label in np.unique(all_labels)
   ]
   return np.concatenate(chosen)
-
-
-def _top1(
-  train: Features,
-  test: Features,
-  rows: np.ndarray,
-  penalty: float,
-  num_classes: int,
-) -> float:
-  """Returns the accuracy of a classifier fitted on these rows."""
-  drawn = Features(train.features[rows], train.labels[rows])
-  drawn, test = logistic.centred_and_scaled(drawn, test)
-  classifier = logistic.fit(
-    drawn.features, drawn.labels, penalty=penalty, num_classes=num_classes
-  )
-  return float((classifier.predict(test.features) == test.labels).mean())

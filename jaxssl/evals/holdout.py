@@ -10,7 +10,7 @@ from jaxssl.evals.features import Features
 
 
 def stratified(
-  data: Features, *, share: float = 0.2, seed: int = 0
+  data: Features, *, share: float, seed: int
 ) -> tuple[Features, Features]:
   """Splits labelled features, each class in the same proportion.
 
@@ -28,10 +28,27 @@ def stratified(
   Raises:
     jaxssl.errors.UserError: if no class has two rows.
   """
+  held_out = stratified_rows(data.labels, share=share, seed=seed)
+  return _take(data, ~held_out), _take(data, held_out)
+
+
+def stratified_rows(
+  labels: np.ndarray, *, share: float, seed: int
+) -> np.ndarray:
+  """Returns which rows to hold out, bool [n]; see `stratified`.
+
+  Args:
+    labels: int [n], all known.
+    share: part to hold out, in (0, 1).
+    seed: seed of the choice.
+
+  Raises:
+    jaxssl.errors.UserError: if no class has two rows.
+  """
   random = np.random.default_rng(seed)
-  held_out = np.zeros(len(data.labels), bool)
-  for label in np.unique(data.labels):
-    rows = random.permutation(np.flatnonzero(data.labels == label))
+  held_out = np.zeros(len(labels), bool)
+  for label in np.unique(labels):
+    rows = random.permutation(np.flatnonzero(labels == label))
     count = max(1, round(share * len(rows))) if len(rows) > 1 else 0
     held_out[rows[: min(count, len(rows) - 1)]] = True
   if not held_out.any():
@@ -39,7 +56,7 @@ def stratified(
       'choosing a setting on held-out rows needs a class with two or more '
       'labelled training images'
     )
-  return _take(data, ~held_out), _take(data, held_out)
+  return held_out
 
 
 def _take(data: Features, rows: np.ndarray) -> Features:

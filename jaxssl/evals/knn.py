@@ -6,145 +6,138 @@ similarity of l2-normalised features, votes weighted by exp(similarity / T),
 T = 0.07.
 """
 
-from collections.abc import Sequence
+import dataclasses
 import functools
 import itertools
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxssl import errors
-from jaxssl.evals import features as features_lib
+from jaxssl.evals import labels
 from jaxssl.evals.features import Features
+from jaxssl.evals.needs import FrozenFeatures
+from jaxssl.evals.table import headline
 
-KS = (20, 10, 100, 200)
-TEMPERATURE = 0.07
 
-
-def knn_predict(
-  bank: np.ndarray,
-  bank_labels: np.ndarray,
-  queries: np.ndarray,
-  *,
-  ks: Sequence[int] = KS,
-  temperature: float = TEMPERATURE,
-  num_classes: int | None = None,
-  query_chunk: int = 1024,
-  bank_chunk: int = 16384,
-) -> dict[int, np.ndarray]:
-  """Classifies every query by the votes of its nearest neighbours.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Knn:
+  """Weighted kNN on cosine similarity, with the training set as the bank.
 
   class(q) = argmax_c Σ_{i in top-k(q)} exp(cos(q, x_i) / T) · 1[y_i = c]
 
-  The bank passes over the device once, chunk by chunk, while each query keeps
-  its best `max(ks)` neighbours so far: neither the similarities nor the
-  features need to fit. Every k is read off the same list. Of equally similar
-  neighbours the one that stands first in the bank is taken, of equally voted
-  classes the lowest, whatever the chunks.
-
-  Args:
-    bank: features with known classes, float [n, D].
-    bank_labels: int [n]; rows with -1 do not vote.
-    queries: features to classify, float [m, D].
-    ks: numbers of neighbours; a k above n lets the whole bank vote.
+  Attributes:
+    ks: numbers of neighbours k; the first gives the headline, because the best
+      of several is chosen on the test labels.
     temperature: T, above 0.
-    num_classes: number of classes; None takes the largest label plus one.
-    query_chunk: rows of queries on the device at a time.
-    bank_chunk: rows of the bank on the device at a time.
-
-  Returns:
-    For each k the predicted classes, int32 [m].
-
-  Raises:
-    jaxssl.errors.UserError: if no label of the bank is known, or if the shapes
-      or numbers make no sense.
   """
-  _check(bank, bank_labels, queries, ks, temperature)
-  most = max(ks)
-  # Small sets are one chunk; the sizes are fixed so that each compiles once.
-  query_chunk = min(query_chunk, len(queries))
-  bank_chunk = min(bank_chunk, len(bank))
-  nearest = [
-    (
-      jnp.full((query_chunk, most), -jnp.inf),
-      jnp.full((query_chunk, most), -1, jnp.int32),
+
+  name: ClassVar[str] = 'knn-v1'
+  needs: ClassVar[type] = FrozenFeatures
+  ks: tuple[int, ...] = (20, 10, 100, 200)
+  temperature: float = 0.07
+
+  check = labels.require
+  table = headline
+
+  def __post_init__(self):
+    """Raises `UserError` for numbers that make no sense."""
+    if not self.ks or min(self.ks) < 1 or self.temperature <= 0:
+      raise errors.UserError(
+        f'ks must be at least 1 and temperature above 0, got ks={self.ks} '
+        f'and temperature={self.temperature}'
+      )
+
+  def run(self, train: Features, test: Features) -> dict[str, float]:
+    """Measures the accuracy; rows without a label are ignored.
+
+    Args:
+      train: features of the training split.
+      test: features of the test split.
+
+    Returns:
+      `top1` (with `ks[0]`) and `top1_k<k>` for every k, fractions of the test
+      rows in [0, 1]; `num_train` and `num_test`, the rows that counted.
+
+    Raises:
+      jaxssl.errors.UserError: if a split has no label, or names other classes.
+    """
+    train, test, num_classes = labels.of_both(train, test)
+    predicted = self.predict(
+      train.features, train.labels, test.features, num_classes=num_classes
     )
-    for _ in range(0, len(queries), query_chunk)
-  ]
-  for first in range(0, len(bank), bank_chunk):
-    part = _pad(bank[first : first + bank_chunk], bank_chunk, 0)
-    labels = _pad(bank_labels[first : first + bank_chunk], bank_chunk, -1)
-    part, labels = jnp.asarray(part), jnp.asarray(labels, jnp.int32)
-    for i, state in enumerate(nearest):
-      rows = queries[i * query_chunk : (i + 1) * query_chunk]
-      nearest[i] = _merge(state, _pad(rows, query_chunk, 0), part, labels)
-  num_classes = num_classes or int(np.max(bank_labels)) + 1
-  votes = [
-    _vote(
-      *state,
-      temperature,
-      ks=tuple(sorted(set(ks))),
-      num_classes=num_classes,
+    top1 = {k: float((p == test.labels).mean()) for k, p in predicted.items()}
+    return {
+      'top1': top1[self.ks[0]],
+      **{f'top1_k{k}': top1[k] for k in sorted(top1)},
+      'num_train': len(train.labels),
+      'num_test': len(test.labels),
+    }
+
+  def predict(
+    self,
+    bank: np.ndarray,
+    bank_labels: np.ndarray,
+    queries: np.ndarray,
+    *,
+    num_classes: int | None = None,
+    query_chunk: int = 1024,
+    bank_chunk: int = 16384,
+  ) -> dict[int, np.ndarray]:
+    """Classifies every query by the votes of its nearest neighbours.
+
+    The bank passes over the device once, chunk by chunk, while each query keeps
+    its best `max(ks)` neighbours so far: neither the similarities nor the
+    features need to fit. Every k is read off the same list. Of equally similar
+    neighbours the one that stands first in the bank is taken, of equally voted
+    classes the lowest, whatever the chunks.
+
+    Args:
+      bank: features with known classes, float [n, D].
+      bank_labels: int [n]; rows with -1 do not vote.
+      queries: features to classify, float [m, D].
+      num_classes: number of classes; None takes the largest label plus one.
+      query_chunk: rows of queries on the device at a time.
+      bank_chunk: rows of the bank on the device at a time.
+
+    Returns:
+      For each k the predicted classes, int32 [m]; a k above n lets the whole
+      bank vote.
+
+    Raises:
+      jaxssl.errors.UserError: if no label of the bank is known, or if the
+        shapes do not fit.
+    """
+    _check(bank, bank_labels, queries)
+    num_classes = num_classes or int(np.max(bank_labels)) + 1
+    nearest = _nearest(
+      bank,
+      bank_labels,
+      queries,
+      count=max(self.ks),
+      query_chunk=query_chunk,
+      bank_chunk=bank_chunk,
     )
-    for state in nearest
-  ]
-  return {
-    k: np.concatenate([np.asarray(v[k]) for v in votes])[: len(queries)]
-    for k in ks
-  }
+    votes = [
+      _vote(
+        *state,
+        self.temperature,
+        ks=tuple(sorted(set(self.ks))),
+        num_classes=num_classes,
+      )
+      for state in nearest
+    ]
+    return {
+      k: np.concatenate([np.asarray(v[k]) for v in votes])[: len(queries)]
+      for k in self.ks
+    }
 
 
-def knn_eval(
-  train: Features,
-  test: Features,
-  *,
-  ks: Sequence[int] = KS,
-  temperature: float = TEMPERATURE,
-  query_chunk: int = 1024,
-  bank_chunk: int = 16384,
-) -> dict[str, float]:
-  """Measures kNN accuracy, with the training set as the bank.
-
-  Args:
-    train: features of the training split; rows without a label are ignored.
-    test: features of the test split; rows without a label are ignored.
-    ks: numbers of neighbours. The first one is the headline: it is fixed
-      beforehand, because the best of several k is chosen on the test labels.
-    temperature: T of the weights.
-    query_chunk: see `knn_predict`.
-    bank_chunk: see `knn_predict`.
-
-  Returns:
-    `top1` (with `ks[0]`) and `top1_k<k>` for every k, fractions of the test
-    rows in [0, 1]; `num_train` and `num_test`, the rows that counted.
-
-  Raises:
-    jaxssl.errors.UserError: if a split has no label, or names other classes.
-  """
-  num_classes = features_lib.num_classes_of(train, test)
-  train = features_lib.labelled(train, 'train')
-  test = features_lib.labelled(test, 'test')
-  predicted = knn_predict(
-    train.features,
-    train.labels,
-    test.features,
-    ks=ks,
-    temperature=temperature,
-    num_classes=num_classes,
-    query_chunk=query_chunk,
-    bank_chunk=bank_chunk,
-  )
-  top1 = {k: float((p == test.labels).mean()) for k, p in predicted.items()}
-  return {
-    'top1': top1[ks[0]],
-    **{f'top1_k{k}': top1[k] for k in sorted(top1)},
-    'num_train': len(train.labels),
-    'num_test': len(test.labels),
-  }
-
-
-def _check(bank, bank_labels, queries, ks, temperature) -> None:
+def _check(
+  bank: np.ndarray, bank_labels: np.ndarray, queries: np.ndarray
+) -> None:
   """Raises a `UserError` for what cannot be classified."""
   if not len(queries) or not np.any(np.asarray(bank_labels) >= 0):
     raise errors.UserError(
@@ -155,11 +148,36 @@ def _check(bank, bank_labels, queries, ks, temperature) -> None:
       f'bank {bank.shape}, bank_labels {np.shape(bank_labels)} and queries '
       f'{queries.shape} do not fit; they must be [n, D], [n] and [m, D]'
     )
-  if not ks or min(ks) < 1 or temperature <= 0:
-    raise errors.UserError(
-      f'ks must be at least 1 and temperature above 0, got ks={tuple(ks)} '
-      f'and temperature={temperature}'
+
+
+def _nearest(
+  bank: np.ndarray,
+  bank_labels: np.ndarray,
+  queries: np.ndarray,
+  *,
+  count: int,
+  query_chunk: int,
+  bank_chunk: int,
+) -> list[tuple[jax.Array, jax.Array]]:
+  """Returns similarities and labels of the nearest rows, per chunk."""
+  # Small sets are one chunk; the sizes are fixed so that each compiles once.
+  query_chunk = min(query_chunk, len(queries))
+  bank_chunk = min(bank_chunk, len(bank))
+  nearest = [
+    (
+      jnp.full((query_chunk, count), -jnp.inf),
+      jnp.full((query_chunk, count), -1, jnp.int32),
     )
+    for _ in range(0, len(queries), query_chunk)
+  ]
+  for first in range(0, len(bank), bank_chunk):
+    part = _pad(bank[first : first + bank_chunk], bank_chunk, 0)
+    votes = _pad(bank_labels[first : first + bank_chunk], bank_chunk, -1)
+    part, votes = jnp.asarray(part), jnp.asarray(votes, jnp.int32)
+    for i, state in enumerate(nearest):
+      rows = queries[i * query_chunk : (i + 1) * query_chunk]
+      nearest[i] = _merge(state, _pad(rows, query_chunk, 0), part, votes)
+  return nearest
 
 
 def _pad(rows: np.ndarray, size: int, value: float) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxssl.evals import collapse
 from jaxssl.evals.features import Features, encode_fn, extract
-from jaxssl.evals.knn import knn_eval
+from jaxssl.evals.knn import Knn
 
 PyTree = Any
 Batches = Callable[[], Iterable[Mapping[str, Any]]]
@@ -57,7 +57,7 @@ class OnlineEvaluation:
     )
     scalars = self._collapse(train if test is None else test)
     if test is not None and _labelled(train) and _labelled(test):
-      scalars['knn/top1'] = knn_eval(train, test, ks=(self.k,))['top1']
+      scalars['knn/top1'] = Knn(ks=(self.k,)).run(train, test)['top1']
     return scalars
 
   def _extract(self, encode: Any, batches: Batches) -> Features:

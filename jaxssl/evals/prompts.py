@@ -10,6 +10,7 @@ import runpy
 from typing import Any
 
 from jaxssl.errors import UserError
+from jaxssl.evals import settings
 
 SLOTS = ('{}', '{c}')
 _PACKAGED = re.compile(r'[\w.]+\.\w+:\w+')
@@ -88,6 +89,10 @@ def load_class_names(path: str | os.PathLike[str]) -> tuple[str, ...]:
     UserError: if there is no such file, or it holds something else.
   """
   return _lines(path, 'class names (a file)')
+
+
+# Of a field that holds templates.
+AS_TEXT = settings.as_text(lambda texts: load_templates(*texts), 'NAME_OR_FILE')
 
 
 def spoken(names: Sequence[str]) -> tuple[str, ...]:

@@ -14,71 +14,94 @@ from typing import ClassVar
 import numpy as np
 
 from jaxssl import errors
+from jaxssl.data.source import Source
+from jaxssl.evals.features import Features
+from jaxssl.evals.needs import EncodeText, TowerFeatures
 from jaxssl.evals.ranks import ranks
-
-KS = (1, 5, 10)
+from jaxssl.evals.table import all_metrics
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Retrieval:
-  """The protocol.
+  """Recall of a search of images by a text, and of texts by an image.
+
+  An image has found a text if one of its own captions is among the first k, a
+  text an image if it is its own; texts that other images share do not count.
 
   Attributes:
-    ks: numbers of answers.
+    ks: numbers of answers k; those above the number of candidates are left out.
   """
 
   name: ClassVar[str] = 'retrieval-v1'
-  ks: tuple[int, ...] = KS
+  needs: ClassVar[type] = TowerFeatures
+  ks: tuple[int, ...] = (1, 5, 10)
+
+  table = all_metrics
+
+  def check(self, *sources: Source) -> None:
+    """Refuses data without captions."""
+    for source in sources:
+      if source.captions is None:
+        raise errors.UserError(f'{source.name} has no captions to search for')
 
   def run(
-    self, images: np.ndarray, texts: np.ndarray, owner: np.ndarray
+    self,
+    images: Features,
+    captions: Sequence[Sequence[str]],
+    encode_text: EncodeText,
   ) -> dict[str, float]:
-    """See `retrieval_eval`."""
-    return retrieval_eval(images, texts, owner, ks=self.ks)
+    """Measures recall in both directions; see `recall`.
 
+    Args:
+      images: features of the images.
+      captions: texts of each image.
+      encode_text: texts to features of the same space.
+    """
+    owner = np.repeat(np.arange(len(captions)), [len(c) for c in captions])
+    texts = [text for record in captions for text in record]
+    return self.recall(images.features, encode_text(texts), owner)
 
-def retrieval_eval(
-  images: np.ndarray,
-  texts: np.ndarray,
-  owner: np.ndarray,
-  *,
-  ks: Sequence[int] = KS,
-  chunk: int = 256,
-) -> dict[str, float]:
-  """Measures recall in both directions.
+  def recall(
+    self,
+    images: np.ndarray,
+    texts: np.ndarray,
+    owner: np.ndarray,
+    *,
+    chunk: int = 256,
+  ) -> dict[str, float]:
+    """Measures recall in both directions.
 
-  Args:
-    images: features, float [n, K].
-    texts: features, float [m, K].
-    owner: int [m], the image (0 ... n-1) that each text describes; every image
-      has at least one.
-    ks: numbers of answers, those above the number of candidates are left out.
-    chunk: queries at a time.
+    Args:
+      images: features, float [n, K].
+      texts: features, float [m, K].
+      owner: int [m], the image (0 ... n-1) that each text describes; every
+        image has at least one.
+      chunk: queries at a time.
 
-  Returns:
-    `image_to_text_r<k>` and `text_to_image_r<k>` for every k, fractions in
-    [0, 1]; `num_images`, `num_texts`.
+    Returns:
+      `image_to_text_r<k>` and `text_to_image_r<k>` for every k, fractions in
+      [0, 1]; `num_images`, `num_texts`.
 
-  Raises:
-    jaxssl.errors.UserError: if an image has no text, or a text no image.
-  """
-  numbers = np.arange(len(images))
-  if len(owner) != len(texts) or set(owner.tolist()) != set(numbers.tolist()):
-    raise errors.UserError('every text needs an image and every image a text')
-  ids = {'image': numbers, 'text': owner}
-  both = {'image': images, 'text': texts}
-  metrics: dict[str, float] = {}
-  for query, answer in (('image', 'text'), ('text', 'image')):
-    place = ranks(
-      both[query],
-      both[answer],
-      query_ids=ids[query],
-      bank_ids=ids[answer],
-      chunk=chunk,
-    )
-    metrics |= {
-      f'{query}_to_{answer}_r{k}': float((place < k).mean())
-      for k in ks
-      if k <= len(both[answer])
-    }
-  return {**metrics, 'num_images': len(images), 'num_texts': len(texts)}
+    Raises:
+      jaxssl.errors.UserError: if an image has no text, or a text no image.
+    """
+    numbers = np.arange(len(images))
+    if len(owner) != len(texts) or set(owner.tolist()) != set(numbers.tolist()):
+      raise errors.UserError('every text needs an image and every image a text')
+    ids = {'image': numbers, 'text': owner}
+    both = {'image': images, 'text': texts}
+    metrics: dict[str, float] = {}
+    for query, answer in (('image', 'text'), ('text', 'image')):
+      place = ranks(
+        both[query],
+        both[answer],
+        query_ids=ids[query],
+        bank_ids=ids[answer],
+        chunk=chunk,
+      )
+      metrics |= {
+        f'{query}_to_{answer}_r{k}': float((place < k).mean())
+        for k in self.ks
+        if k <= len(both[answer])
+      }
+    return {**metrics, 'num_images': len(images), 'num_texts': len(texts)}

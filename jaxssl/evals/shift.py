@@ -6,34 +6,63 @@ has only some of the classes, only these may be answered, and the accuracy
 without shift is taken on the images of these classes too.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 import dataclasses
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from jaxssl import errors
+from jaxssl.evals import labels, shifted_sets
 from jaxssl.evals.effective_robustness import effective_robustness
 from jaxssl.evals.features import Features
-
-Judge = Callable[[Features, np.ndarray | None], Mapping[str, float]]
+from jaxssl.evals.knn import Knn
+from jaxssl.evals.needs import Judge, ShiftedFeatures
+from jaxssl.evals.settings import FILLED_IN, as_text
+from jaxssl.evals.table import Metrics, Table
+from jaxssl.evals.zeroshot import ZeroShot
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Shift:
-  """The protocol.
+  """A classifier on sets of another distribution.
 
   Attributes:
-    shifted: name of each set -> what it was read from.
-    class_map: class of a shifted set -> class of the reference, or None for
-      classes that do not count; None: classes of the same name.
-    classifier: name and settings of the protocol that classifies.
+    shifted: sets of another distribution: a TFDS name, a folder or a file each,
+      with :SPLIT behind it where that is not test.
+    class_map: JSON file, class of a shifted set -> class of the data, or null
+      for classes that do not count; None: classes of the same name.
+    baseline: JSON file, name of a set -> [[accuracy, accuracy under shift],
+      ...] of other models, fractions; adds effective robustness.
+    classifier: protocol that classifies; None: zero-shot for an image-text run,
+      else kNN of the training split.
   """
 
   name: ClassVar[str] = 'shift-v1'
-  shifted: Mapping[str, str]
-  class_map: Mapping[str, str | None] | None
-  classifier: Mapping[str, Any]
+  needs: ClassVar[type] = ShiftedFeatures
+  shifted: Mapping[str, str] = dataclasses.field(
+    default_factory=dict, metadata=shifted_sets.NAMED
+  )
+  class_map: Mapping[str, str | None] | None = dataclasses.field(
+    default=None, metadata=shifted_sets.CLASS_MAP
+  )
+  baseline: Mapping[str, Sequence[tuple[float, float]]] = dataclasses.field(
+    default_factory=dict,
+    metadata=as_text(lambda texts: read_baselines(*texts), 'FILE'),
+  )
+  classifier: Knn | ZeroShot | None = dataclasses.field(
+    default=None, metadata=FILLED_IN
+  )
+
+  check = labels.require
+
+  def __post_init__(self):
+    """Raises `UserError` for baselines of sets that there are not."""
+    for name in self.baseline:
+      if name not in self.shifted:
+        raise errors.UserError(
+          f'--baseline names {name!r}, which is none of --shifted'
+        )
 
   def run(
     self, judge: Judge, reference: Features, shifted: Mapping[str, Features]
@@ -47,19 +76,22 @@ class Shift:
 
     Returns:
       `top1`, the mean of the sets; for each set `<set>`, top-1 under shift,
-      `<set>_reference`, top-1 of the same classes without shift, and
-      `<set>_classes`, how many they are; `num_test`.
+      `<set>_reference`, top-1 of the same classes without shift,
+      `<set>_classes`, how many they are, and with a baseline
+      `<set>_effective_robustness`; `num_test`.
     """
     metrics: dict[str, float] = {}
     for name, features in shifted.items():
-      labels = mapped_labels(features, reference.class_names, self.class_map)
-      among = np.unique(labels[labels >= 0])
+      known = shifted_sets.mapped_labels(
+        features, reference.class_names, self.class_map
+      )
+      among = np.unique(known[known >= 0])
       if not len(among):
         raise errors.UserError(
           f'{name} shares no class with {list(reference.class_names[:3])}...; '
           'give --class_map FILE'
         )
-      own = Features(features.features, labels, reference.class_names)
+      own = Features(features.features, known, reference.class_names)
       metrics[name] = judge(own, among)['top1']
       metrics[f'{name}_reference'] = judge(_only(reference, among), among)[
         'top1'
@@ -67,36 +99,59 @@ class Shift:
       metrics[f'{name}_classes'] = len(among)
     mean = float(np.mean([metrics[name] for name in shifted]))
     count = sum(int((f.labels >= 0).sum()) for f in shifted.values())
-    return {'top1': mean, **metrics, 'num_test': count}
+    return {
+      'top1': mean,
+      **metrics,
+      'num_test': count,
+      **{
+        f'{name}_effective_robustness': value
+        for name, value in robustness(metrics, self.baseline).items()
+      },
+    }
+
+  def table(self, metrics: Metrics, *, encoder: str, data: str) -> Table:
+    """Returns a line per set; see `Evaluation.table`."""
+    rows: dict[str, Metrics] = {}
+    for name in self.shifted:
+      reference = metrics[f'{name}_reference']
+      rows[name] = {
+        'without shift': reference,
+        'under shift': metrics[name],
+        'difference': metrics[name] - reference,
+      }
+      robust = f'{name}_effective_robustness'
+      if robust in metrics:
+        rows[name] = {**rows[name], 'effective robustness': metrics[robust]}
+    return Table(f'{self.name} of {encoder} on {data}, top-1 %', rows)
 
 
-def mapped_labels(
-  features: Features,
-  names: Sequence[str],
-  class_map: Mapping[str, str | None] | None,
-) -> np.ndarray:
-  """Returns the labels of a shifted set in the numbers of the reference.
-
-  Args:
-    features: with labels and class names of the shifted set.
-    names: classes of the reference.
-    class_map: see `Shift`.
-
-  Returns:
-    int32 [n], -1 for rows whose class does not count.
+def read_baselines(path: str) -> dict[str, list[tuple[float, float]]]:
+  """Reads the accuracies of other models; see `Shift.baseline`.
 
   Raises:
-    jaxssl.errors.UserError: if the map names a class that there is not.
+    jaxssl.errors.UserError: if the file holds something else, or numbers that
+      give no line.
   """
-  number = {name: i for i, name in enumerate(names)}
-  new = np.full(len(features.class_names) + 1, -1, np.int32)
-  for label, name in enumerate(features.class_names):
-    wanted = name if class_map is None else class_map.get(name)
-    if class_map is not None and wanted is not None and wanted not in number:
-      raise errors.unknown('class in the map', wanted, names)
-    new[label] = number.get(wanted, -1)
-  # A label of -1 meets the last entry.
-  return new[features.labels]
+  found = shifted_sets.read_json(path, '--baseline')
+  try:
+    points = {
+      name: [(float(x), float(y)) for x, y in values]
+      for name, values in found.items()
+    }
+  except (AttributeError, TypeError, ValueError) as error:
+    raise errors.UserError(
+      f'--baseline {path} must be one JSON object, '
+      '{"name of a set": [[0.76, 0.63], [0.69, 0.56]]}'
+    ) from error
+  for values in points.values():
+    # Refuses what gives no line now, not after the work.
+    effective_robustness(
+      0.5,
+      0.5,
+      baseline=[x for x, _ in values],
+      baseline_shifted=[y for _, y in values],
+    )
+  return points
 
 
 def _only(features: Features, among: np.ndarray) -> Features:

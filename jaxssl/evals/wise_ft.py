@@ -7,38 +7,50 @@ above both ends.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 import dataclasses
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxssl import errors
+from jaxssl.evals import labels, shifted_sets
+from jaxssl.evals.needs import PyTree, TunedWeights
+from jaxssl.evals.table import Metrics, Table
 
-PyTree = Any
-ALPHAS = tuple(i / 10 for i in range(11))
 # Columns of every result; the sets have names of their own.
 REFERENCE, SHIFTED = 'reference', 'shifted'
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class WiseFT:
-  """The protocol.
+  """Weights between before and after a fine-tuning from texts.
 
   Attributes:
-    finetuned: folder of the fine-tuning.
-    shifted: name of each set -> what it was read from.
-    class_map: see `shift.Shift`.
-    alphas: values of α, in ascending order.
+    finetuned: folder in WORKDIR/finetune; None: the only one there that began
+      with texts.
+    shifted: sets of another distribution: a TFDS name, a folder or a file each,
+      with :SPLIT behind it where that is not test.
+    class_map: JSON file, class of a shifted set -> class of the data, or null
+      for classes that do not count; None: classes of the same name.
+    alphas: shares α of the fine-tuned weights, in ascending order.
   """
 
   name: ClassVar[str] = 'wise_ft-v1'
-  finetuned: str
-  shifted: Mapping[str, str]
-  class_map: Mapping[str, str | None] | None
-  alphas: tuple[float, ...] = ALPHAS
+  needs: ClassVar[type] = TunedWeights
+  finetuned: str | None = None
+  shifted: Mapping[str, str] = dataclasses.field(
+    default_factory=dict, metadata=shifted_sets.NAMED
+  )
+  class_map: Mapping[str, str | None] | None = dataclasses.field(
+    default=None, metadata=shifted_sets.CLASS_MAP
+  )
+  alphas: tuple[float, ...] = tuple(i / 10 for i in range(11))
+
+  check = labels.require
 
   def __post_init__(self):
+    """Raises `UserError` for settings that make no sense."""
     ordered = sorted(set(self.alphas))
     if list(self.alphas) != ordered or not ordered:
       raise errors.UserError(
@@ -55,37 +67,48 @@ class WiseFT:
     start: PyTree,
     end: PyTree,
     evaluate: Callable[[PyTree], Mapping[str, float]],
-  ) -> dict[float, dict[str, float]]:
-    """Returns the accuracies by α, see `sweep`.
+  ) -> dict[str, float]:
+    """Returns the accuracies of all α.
 
     Args:
       start: variables of encoder and classifier before fine-tuning.
       end: the same after it.
       evaluate: such variables -> `reference`, accuracy without shift, and that
         on each set; `shifted` is their mean.
+
+    Returns:
+      `<column>_<α>` for each column and α; `top1`, the mean accuracy under
+      shift at the `middle`.
     """
 
-    def all_of(variables):
+    def all_of(variables: PyTree) -> dict[str, float]:
       found = evaluate(variables)
       mean = float(np.mean([found[name] for name in self.shifted]))
       return {REFERENCE: found[REFERENCE], SHIFTED: mean, **found}
 
-    return sweep(start, end, all_of, alphas=self.alphas)
+    found = sweep(start, end, all_of, alphas=self.alphas)
+    return {
+      'top1': found[middle(found)][SHIFTED],
+      **{
+        f'{column}_{alpha:g}': value
+        for alpha, row in found.items()
+        for column, value in row.items()
+      },
+    }
 
+  def by_alpha(self, metrics: Metrics) -> dict[float, dict[str, float]]:
+    """Returns the accuracies by α and column of what `run` returned."""
+    columns = (REFERENCE, SHIFTED, *self.shifted)
+    return {
+      alpha: {column: metrics[f'{column}_{alpha:g}'] for column in columns}
+      for alpha in self.alphas
+    }
 
-def metrics(found: Mapping[float, Mapping[str, float]]) -> dict[str, float]:
-  """Returns what is kept of a sweep.
-
-  Returns:
-    `<column>_<α>` for each column and α; `top1`, the mean accuracy under shift
-    at the `middle`.
-  """
-  kept = {
-    f'{column}_{alpha:g}': value
-    for alpha, row in found.items()
-    for column, value in row.items()
-  }
-  return {'top1': found[middle(found)][SHIFTED], **kept}
+  def table(self, metrics: Metrics, *, encoder: str, data: str) -> Table:
+    """Returns a line per α; see `Evaluation.table`."""
+    del encoder
+    rows = {f'{alpha:g}': row for alpha, row in self.by_alpha(metrics).items()}
+    return Table(f'share, top-1 % on {data}', rows)
 
 
 def middle(alphas: Iterable[float]) -> float:
@@ -141,7 +164,7 @@ def sweep(
   end: PyTree,
   evaluate: Callable[[PyTree], Mapping[str, float]],
   *,
-  alphas: Sequence[float] = ALPHAS,
+  alphas: Sequence[float],
 ) -> dict[float, dict[str, float]]:
   """Evaluates the weights between two encoders.
 
@@ -153,6 +176,6 @@ def sweep(
     alphas: values of α.
 
   Returns:
-    The accuracies by α, as `protocols.format_table` takes them.
+    The accuracies by α.
   """
   return {a: dict(evaluate(interpolate(start, end, a))) for a in alphas}

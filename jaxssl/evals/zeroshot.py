@@ -10,37 +10,67 @@ from typing import ClassVar
 import numpy as np
 
 from jaxssl import errors
-from jaxssl.evals import features as features_lib
-from jaxssl.evals import prompts
+from jaxssl.data.source import Source
+from jaxssl.evals import labels, prompts
 from jaxssl.evals.features import Features
+from jaxssl.evals.needs import EncodeText, TowerFeatures
 from jaxssl.evals.ranks import ranks
-
-# Texts to features, float32 [n, K].
-EncodeText = Callable[[Sequence[str]], np.ndarray]
+from jaxssl.evals.table import all_metrics
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ZeroShot:
-  """The protocol, with templates and with the bare names.
+  """The class whose description is most similar to the image.
+
+  The name of each class is filled into every template; the features of these
+  texts are normalised, averaged, and normalised again. Measured with the
+  templates, and with the bare names.
 
   Attributes:
-    templates: texts with a slot for the name.
-    class_names: where names are from: `'data'` or a file.
+    templates: texts with a slot {} or {c} for the name of the class: a named
+      set, a file with one per line, or package.module:NAME.
+    classes: file with the names of the classes in the order of their labels, or
+      package.module:NAME; data: the names of the data, _ read as a space.
   """
 
   name: ClassVar[str] = 'zeroshot-v1'
-  templates: tuple[str, ...] = prompts.TEMPLATES['photo']
-  class_names: str = 'data'
+  needs: ClassVar[type] = TowerFeatures
+  templates: tuple[str, ...] = dataclasses.field(
+    default=prompts.TEMPLATES['photo'], metadata=prompts.AS_TEXT
+  )
+  classes: str = 'data'
+
+  table = all_metrics
+
+  def check(self, *sources: Source) -> None:
+    """Refuses data without labels, and classes that cannot be named."""
+    for source in sources:
+      if source.class_names is None:
+        raise errors.UserError(
+          f'{source.name} has no labels, by which zero-shot classification '
+          'would know what is right; give --data with labels'
+        )
+      self.names(source.class_names)
 
   def run(
-    self, images: Features, names: Sequence[str], encode_text: EncodeText
+    self,
+    images: Features,
+    captions: Sequence[Sequence[str]],
+    encode_text: EncodeText,
   ) -> dict[str, float]:
     """Classifies images by the names of their classes.
+
+    Args:
+      images: features of labelled images, with the names of the classes.
+      captions: unused.
+      encode_text: texts to features of the same space.
 
     Returns:
       `zeroshot_eval`'s metrics; `top1_names`, top-1 with nothing but the names;
       `template_gain`, what the templates add to it.
     """
+    del captions
+    names = self.names(images.class_names)
     described, bare = (
       zeroshot_eval(images, encode_classes(encode_text, names, templates))
       for templates in (self.templates, prompts.TEMPLATES['name'])
@@ -50,6 +80,25 @@ class ZeroShot:
       'top1_names': bare['top1'],
       'template_gain': described['top1'] - bare['top1'],
     }
+
+  def names(self, of_data: Sequence[str]) -> tuple[str, ...]:
+    """Returns the names of the classes as words, in the order of the labels.
+
+    Args:
+      of_data: names in the data.
+
+    Raises:
+      jaxssl.errors.UserError: if a file of names names too few.
+    """
+    if self.classes == 'data':
+      return prompts.spoken(of_data)
+    names = prompts.load_class_names(self.classes)
+    if len(names) < len(of_data):
+      raise errors.UserError(
+        f'{self.classes} names {len(names)} classes, but the data has '
+        f'{len(of_data)}'
+      )
+    return names
 
 
 def encode_classes(
@@ -134,7 +183,7 @@ def zeroshot_eval(
   Raises:
     jaxssl.errors.UserError: without a label, or with one that has no class.
   """
-  images = features_lib.labelled(images, 'test')
+  images = labels.known(images, 'test')
   count = len(classes)
   if images.labels.max() >= count:
     raise errors.UserError(

@@ -48,7 +48,7 @@ class Supervised:
   N(0, 0.01). The problem is convex for a frozen encoder, so the start fades.
 
   Attributes:
-    encoder: module, images -> (features [b, D], out); `evals.linear.Identity`
+    encoder: module, images -> (features [b, D], out); `evals.probe.Identity`
       for features that are already there.
     num_classes: C; labels are below it.
     learning_rates: factors of the optimizer's learning rate, one a classifier.

@@ -19,7 +19,7 @@ def few_shot_curve(
   """Draws few-shot accuracy with its spread over draws, a line an encoder.
 
   Args:
-    results: for each encoder, name -> what `few_shot.few_shot_eval` returns.
+    results: for each encoder, name -> what `few_shot.FewShot.run` returns.
     path: picture to write; the ending names the format.
     baselines: accuracies (fractions) without labels to compare with, by name,
       for example of zero-shot classification.

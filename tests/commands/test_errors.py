@@ -205,13 +205,18 @@ CASES = {
   ),
   'test_split': ((*EVAL, '--test_split=val'), ("'val'", 'test')),
   'data_dir': ((*EVAL, '--data=digits', '--data_dir=empty'), ('TFDS',)),
-  'setting': ((*EVAL, '--set=k=3'), ("'k'", "'ks'")),
-  'setting_type': ((*EVAL, '--set=temperature=hot'), ('a number', "'hot'")),
-  'setting_in_tuple': ((*EVAL, '--set=ks=many'), ("'many'",)),
-  'setting_without_value': ((*EVAL, '--set=ks'), ('KEY=VALUE', "'ks'")),
+  'setting': ((*EVAL, '--k=3'), ("'--k'", "'--ks'")),
+  'setting_type': ((*EVAL, '--temperature=hot'), ('a number', "'hot'")),
+  'setting_in_tuple': ((*EVAL, '--ks=many'), ("'many'",)),
+  'setting_without_value': ((*EVAL, '--ks'), ('--ks', 'expected')),
+  'setting_of_another': ((*EVAL, '--epochs=3'), ('--epochs', 'linear')),
+  'setting_not_finite': (
+    (*EVAL, '--temperature=nan'),
+    ('--temperature', "'nan'"),
+  ),
   'setting_as_config': (
     (*EVAL, '--config.eval.k=3'),
-    ('--set KEY=VALUE',),
+    ('--config.data.KEY=VALUE', 'config.eval.k'),
   ),
   'embed_suffix': (
     ('embed', '--workdir={run}', '--out=new.npy'),

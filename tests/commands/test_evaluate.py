@@ -40,7 +40,7 @@ def test_older_checkpoint(run):
 
 
 def test_setting_is_recorded(run):
-  arguments = ('--set=ks=3', '--set=temperature=1', '--limit=64')
+  arguments = ('--ks', '3', '--temperature=1', '--limit=64')
   assert runs.jaxssl('eval', 'knn', f'--workdir={run}', *arguments) == 0
   settings = _result(run, 'knn-v1-digits')['settings']
   assert settings['ks'] == [3]

@@ -106,11 +106,11 @@ def test_zeroshot_says_what_templates_gain(run, capsys):
 def tuned(run):
   """Begins where zero-shot ends; without a learning rate it stays there."""
   assert runs.jaxssl('eval', 'zeroshot', f'--workdir={run}') == 0
-  still = ('--set=learning_rate=0.0', '--set=end_learning_rate=0.0')
-  moving = ('--set=learning_rate=0.1',)
+  still = ('--learning_rate=0.0', '--end_learning_rate=0.0')
+  moving = ('--learning_rate=0.1',)
   results = []
   for rate in (still, moving):
-    arguments = (f'--workdir={run}', '--templates=photo', '--set=batch_size=8')
+    arguments = (f'--workdir={run}', '--templates=photo', '--batch_size=8')
     assert runs.jaxssl('eval', 'finetune', *arguments, *rate) == 0
     results.append(_result(run, 'finetune-v1-photos'))
   return results
@@ -142,10 +142,10 @@ def test_weights_between_zero_shot_and_fine_tuned(run, tuned, capsys):
 @pytest.mark.parametrize(
   ('arguments', 'message'),
   [
-    (('knn', '--templates=photo'), 'zero-shot classification and finetune'),
+    (('knn', '--templates=photo'), 'it is for zeroshot, finetune'),
     (('finetune', '--classes=a.txt'), '--classes needs --templates'),
     (('finetune', '--templates=photo', '--baselines'), 'only one'),
-    (('finetune', '--templates=photo', '--set=pool=avg'), "pool='same'"),
+    (('finetune', '--templates=photo', '--pool=avg'), "pool='same'"),
     (('wise_ft',), 'wise_ft needs --shifted'),
     (('wise_ft', '--shifted=a=photos', '--finetuned=b'), 'no finished'),
   ],
@@ -177,7 +177,7 @@ def test_both_protocols_on_a_file_of_pairs(run, tar, tmp_path):
   labelled = (f'--data={tar}', '--config.data.label=json.group')
   assert runs.jaxssl(*both, *labelled, f'--classes={classes}') == 0
   settings = _result(run, 'zeroshot-v1-eight.tar')['settings']
-  assert settings['class_names'] == str(classes)
+  assert settings['classes'] == str(classes)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_both_protocols_on_a_file_of_pairs(run, tar, tmp_path):
   [
     (('zeroshot', '--data=digits', '--classes=/no/file'), 'gives no class'),
     (('zeroshot', '--templates=photoz'), 'gives no templates'),
-    (('zeroshot', 'knn'), 'run it apart'),
+    (('zeroshot', 'knn'), 'run zeroshot apart'),
     (('retrieval', '--data=digits'), 'no captions'),
     (('retrieval', '--templates=photo'), 'takes no --templates'),
     (('zeroshot', '--layer=block00'), 'takes no --layer'),

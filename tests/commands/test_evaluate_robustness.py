@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 
-from jaxssl import cli
 from jaxssl import data as data_lib
+from jaxssl.errors import EXIT_USAGE
 from tests.commands import runs
 
 
@@ -104,5 +104,5 @@ def test_wrong_arguments(arguments, message, workdir, tmp_path, capsys):
     for a in arguments
   ]
   code = runs.jaxssl('eval', *arguments, f'--workdir={workdir}')
-  assert code == cli.EXIT_USAGE
+  assert code == EXIT_USAGE
   assert message in capsys.readouterr().err

@@ -5,14 +5,14 @@ import shutil
 
 import pytest
 
-from jaxssl.evals import finetune
+from jaxssl.runs import fine_tuning
 from jaxssl.train.loop import Preempted
 from tests.commands import runs
 
 FEW = (
-  '--set=epochs=1',
-  '--set=batch_size=16',
-  '--set=warmup_epochs=0',
+  '--epochs=1',
+  '--batch_size=16',
+  '--warmup_epochs=0',
   '--limit=32',
 )
 
@@ -41,12 +41,12 @@ def test_stop_is_code_42(run, monkeypatch):
   def stopped(*args, **kwargs):
     raise Preempted(1, 'SIGTERM')
 
-  monkeypatch.setattr(finetune, 'train', stopped)
+  monkeypatch.setattr(fine_tuning, 'train', stopped)
   assert runs.jaxssl('eval', 'finetune', f'--workdir={run}', *FEW) == 42
 
 
 def test_fewshot(run):
-  arguments = ('--set=shots=1,2', '--set=draws=2', '--limit=200')
+  arguments = ('--shots', '1', '2', '--draws=2', '--limit=200')
   assert runs.jaxssl('eval', 'fewshot', f'--workdir={run}', *arguments) == 0
   result = json.loads((run / 'results' / 'fewshot-v1-digits.json').read_text())
   metrics = result['metrics']
@@ -59,10 +59,10 @@ def test_fewshot(run):
   [
     (('finetune', '--layer=block00'), ('--layer', 'frozen')),
     (('finetun',), ("'finetune'",)),
-    (('finetune', '--set=mixupp=1'), ("'mixup'",)),
-    (('finetune', '--set=epochs=much'), ('a number', "'much'")),
-    (('finetune', '--set=pool=max', *FEW), ("ViT pool 'max'",)),
-    (('fewshot', '--set=shots=9999'), ('9999 shots', '--set shots')),
+    (('finetune', '--mixupp=1'), ("'--mixup'",)),
+    (('finetune', '--epochs=much'), ('a number', "'much'")),
+    (('finetune', '--pool=max', *FEW), ("ViT pool 'max'",)),
+    (('fewshot', '--shots=9999'), ('9999 shots', '--shots 1 2')),
   ],
 )
 def test_mistakes_are_one_line(arguments, words, run, capsys):

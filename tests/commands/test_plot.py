@@ -11,7 +11,7 @@ def test_curve_and_map_of_a_run_without_pictures(finished_run, tmp_path):
   workdir = tmp_path / 'run'
   shutil.copytree(finished_run, workdir)
   assert not (workdir / 'pictures').exists()
-  few = ('--set=shots=1,2', '--set=draws=2', '--limit=200')
+  few = ('--shots', '1', '2', '--draws=2', '--limit=200')
   assert runs.jaxssl('eval', 'fewshot', f'--workdir={workdir}', *few) == 0
   assert runs.jaxssl('plot', f'--workdir={workdir}', '--limit=40') == 0
   for name in ('curve.png', 'features.png', 'fewshot-v1-digits.png'):

@@ -13,8 +13,6 @@ def make(**changes):
     **{
       'kinds': ('contrast', 'gaussian_noise'),
       'severities': (1, 5),
-      'image_size': 16,
-      'classifier': {'name': 'test'},
       **changes,
     }
   )

@@ -120,27 +120,6 @@ def test_extract_refuses_features_that_are_not_finite():
     )
 
 
-def test_labelled_drops_rows_without_label():
-  data = Features(np.eye(3, dtype=np.float32), np.array([0, -1, 1]))
-  found = features_lib.labelled(data, 'train')
-  np.testing.assert_array_equal(found.features, np.eye(3)[[0, 2]])
-  np.testing.assert_array_equal(found.labels, [0, 1])
-
-
-def test_labelled_names_the_split_without_labels():
-  data = Features(np.eye(3, dtype=np.float32), np.full(3, -1))
-  with pytest.raises(errors.UserError, match='train split has a label'):
-    features_lib.labelled(data, 'train')
-
-
-def test_splits_with_different_classes_are_a_user_error():
-  rows = np.eye(2, dtype=np.float32), np.arange(2)
-  with pytest.raises(errors.UserError, match="'dog' in train"):
-    features_lib.num_classes_of(
-      Features(*rows, ('cat', 'dog')), Features(*rows, ('cat', 'cow'))
-    )
-
-
 DATA = Features(
   np.arange(6, dtype=np.float32).reshape(3, 2),
   np.array([0, -1, 1], np.int32),

@@ -10,7 +10,8 @@ import pytest
 
 from jaxssl import config, data, errors, models
 from jaxssl.augment.preprocessing import usual
-from jaxssl.evals import finetune, protocols
+from jaxssl.evals import finetune, images, settings
+from jaxssl.runs import fine_tuning
 from jaxssl.train import learner, optim
 from jaxssl.weights.exported import ExportedEncoder, load_encoder
 
@@ -63,10 +64,15 @@ def make_source(seed, count=64):
   )
 
 
+def tune(evaluation, exported, train, test, folder):
+  place = fine_tuning.folder_of(folder, evaluation, exported, train)
+  return evaluation.run(exported, train, test, place)
+
+
 @pytest.fixture(scope='module')
 def run(exported, tmp_path_factory):
   folder = tmp_path_factory.mktemp('finetune')
-  metrics = TINY.run(exported, make_source(0), make_source(1), folder=folder)
+  metrics = tune(TINY, exported, make_source(0), make_source(1), folder)
   return folder, metrics
 
 
@@ -94,6 +100,25 @@ def test_encoder_and_classifier_are_kept(run):
   assert (found == records.label).mean() == metrics['top1']
 
 
+def test_folder_is_named_after_what_it_depends_on(run, exported):
+  folder, _ = run
+  (place,) = folder.iterdir()
+  told = json.loads((place / 'finetune.json').read_text())
+  assert told['settings']['mixup'] == 0.8
+  assert place.name.endswith(config.config_hash(told))
+  source = make_source(0)
+  places = {
+    fine_tuning.folder_of(folder, evaluation, encoder, source).workdir.path
+    for evaluation, encoder in (
+      (TINY, exported),
+      (dataclasses.replace(TINY, seed=1), exported),
+      (TINY, dataclasses.replace(exported, step=8)),
+    )
+  }
+  assert len(places) == 3
+  assert place in places
+
+
 def test_done_is_not_done_again(run, exported, monkeypatch):
   folder, metrics = run
 
@@ -101,25 +126,8 @@ def test_done_is_not_done_again(run, exported, monkeypatch):
     raise AssertionError('a finished run was trained on')
 
   monkeypatch.setattr(learner, 'train_step', no_step)
-  again = TINY.run(exported, make_source(0), make_source(1), folder=folder)
+  again = tune(TINY, exported, make_source(0), make_source(1), folder)
   assert again == metrics
-
-
-def test_other_settings_get_a_folder_of_their_own(exported, tmp_path):
-  source = make_source(0)
-  places = {
-    settings._place(tmp_path, encoder, source).path.name
-    for settings, encoder in (
-      (TINY, exported),
-      (dataclasses.replace(TINY, seed=1), exported),
-      (TINY, dataclasses.replace(exported, step=8)),
-    )
-  }
-  assert len(places) == 3
-  name = max(places)
-  told = json.loads((tmp_path / name / 'finetune.json').read_text())
-  assert told['settings']['mixup'] == 0.8
-  assert name.endswith(config.config_hash(told))
 
 
 def test_adapted_encoder_keeps_all_but_the_norm(exported):
@@ -185,7 +193,9 @@ def test_large_pictures_are_cropped_by_the_host():
   )
   source = data.Arrays(np.zeros((8, 100, 80, 3), np.uint8), np.zeros(8))
   for size, held in ((96, 'crops'), (64, 'image')):
-    batches = finetune._batches(TINY, make(size=size)[0], source, 0)
+    batches = images.train_batches(
+      source, make(size=size)[0], batch_size=16, seed=0
+    )
     batch = next(batches)
     batches.close()
     assert held in batch
@@ -193,7 +203,7 @@ def test_large_pictures_are_cropped_by_the_host():
 
 # Of table 9 of MAE's paper and of BEiT's README.
 def test_published_presets():
-  mae = protocols.settings_of(finetune.PRESETS['finetune_mae'])
+  mae = settings.settings_of(finetune.MAE)
   assert mae == {
     'epochs': 100.0,
     'batch_size': 1024,
@@ -210,9 +220,10 @@ def test_published_presets():
     'erase_prob': 0.25,
     'average': 0.0,
     'templates': (),
+    'classes': 'data',
     'seed': 0,
   }
-  beit = protocols.settings_of(finetune.PRESETS['finetune_beit'])
+  beit = settings.settings_of(finetune.BEIT)
   assert beit == mae | {'learning_rate': 1e-3, 'warmup_epochs': 20.0}
   assert beit['learning_rate'] * beit['batch_size'] / 256 == 4e-3
 
@@ -229,9 +240,9 @@ def test_published_presets():
   ],
 )
 def test_settings_that_are_not_possible(changes, message, exported, tmp_path):
-  settings = dataclasses.replace(TINY, **changes)
+  changed = dataclasses.replace(TINY, **changes)
   with pytest.raises(errors.UserError, match=message):
-    settings.run(exported, make_source(0), make_source(1), folder=tmp_path)
+    tune(changed, exported, make_source(0), make_source(1), tmp_path)
 
 
 def test_a_resnet_has_no_layers_to_decay(exported):
@@ -244,4 +255,4 @@ def test_splits_of_other_classes(exported, tmp_path):
     np.zeros((8, SIZE, SIZE, 3), np.uint8), np.zeros(8), class_names=('x', 'y')
   )
   with pytest.raises(errors.UserError, match='different classes'):
-    TINY.run(exported, make_source(0), other, folder=tmp_path)
+    tune(TINY, exported, make_source(0), other, tmp_path)

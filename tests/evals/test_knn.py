@@ -40,8 +40,8 @@ def sklearn_predict(k, temperature):
 
 @pytest.mark.parametrize('temperature', [0.07, 1.0])
 def test_predictions_equal_scikit_learn(temperature):
-  predicted = knn.knn_predict(
-    BANK, LABELS, QUERIES, ks=KS, temperature=temperature
+  predicted = knn.Knn(ks=KS, temperature=temperature).predict(
+    BANK, LABELS, QUERIES
   )
   for k in KS:
     np.testing.assert_array_equal(
@@ -52,12 +52,11 @@ def test_predictions_equal_scikit_learn(temperature):
 @pytest.mark.parametrize('query_chunk', [8, 75, 1000])
 @pytest.mark.parametrize('bank_chunk', [16, 230, 1000])
 def test_chunks_do_not_change_predictions(query_chunk, bank_chunk):
-  whole = knn.knn_predict(BANK, LABELS, QUERIES, ks=KS)
-  chunked = knn.knn_predict(
+  whole = knn.Knn(ks=KS).predict(BANK, LABELS, QUERIES)
+  chunked = knn.Knn(ks=KS).predict(
     BANK,
     LABELS,
     QUERIES,
-    ks=KS,
     query_chunk=query_chunk,
     bank_chunk=bank_chunk,
   )
@@ -65,9 +64,9 @@ def test_chunks_do_not_change_predictions(query_chunk, bank_chunk):
 
 
 def test_several_k_equal_one_at_a_time():
-  together = knn.knn_predict(BANK, LABELS, QUERIES, ks=KS)
+  together = knn.Knn(ks=KS).predict(BANK, LABELS, QUERIES)
   for k in KS:
-    alone = knn.knn_predict(BANK, LABELS, QUERIES, ks=(k,))
+    alone = knn.Knn(ks=(k,)).predict(BANK, LABELS, QUERIES)
     np.testing.assert_array_equal(together[k], alone[k])
 
 
@@ -75,8 +74,8 @@ def test_several_k_equal_one_at_a_time():
 def test_equal_neighbours_are_taken_in_bank_order(bank_chunk):
   bank = np.ones((6, 3), np.float32)
   labels = np.array([2, 2, 0, 0, 0, 1])
-  predicted = knn.knn_predict(
-    bank, labels, bank[:1], ks=(2, 5), bank_chunk=bank_chunk
+  predicted = knn.Knn(ks=(2, 5)).predict(
+    bank, labels, bank[:1], bank_chunk=bank_chunk
   )
   assert {k: int(v[0]) for k, v in predicted.items()} == {2: 2, 5: 0}
 
@@ -84,7 +83,7 @@ def test_equal_neighbours_are_taken_in_bank_order(bank_chunk):
 def test_equal_votes_go_to_the_lowest_class():
   bank = np.eye(3, dtype=np.float32)
   query = np.ones((1, 3), np.float32)
-  predicted = knn.knn_predict(bank, np.array([2, 1, 0]), query, ks=(3,))
+  predicted = knn.Knn(ks=(3,)).predict(bank, np.array([2, 1, 0]), query)
   assert predicted[3].tolist() == [0]
 
 
@@ -92,35 +91,35 @@ def test_rows_without_label_do_not_vote():
   labels = np.where(np.arange(len(LABELS)) % 3 == 0, -1, LABELS)
   known = labels >= 0
   chex.assert_trees_all_equal(
-    knn.knn_predict(BANK, labels, QUERIES, ks=KS),
-    knn.knn_predict(BANK[known], labels[known], QUERIES, ks=KS),
+    knn.Knn(ks=KS).predict(BANK, labels, QUERIES),
+    knn.Knn(ks=KS).predict(BANK[known], labels[known], QUERIES),
   )
 
 
 def test_k_above_the_bank_lets_all_rows_vote():
-  predicted = knn.knn_predict(BANK, LABELS, QUERIES, ks=(len(BANK), 500))
+  predicted = knn.Knn(ks=(len(BANK), 500)).predict(BANK, LABELS, QUERIES)
   np.testing.assert_array_equal(predicted[500], predicted[len(BANK)])
 
 
 def test_low_temperature_does_not_overflow():
-  nearest = knn.knn_predict(BANK, LABELS, QUERIES, ks=(1,))[1]
-  weighted = knn.knn_predict(BANK, LABELS, QUERIES, ks=(20,), temperature=1e-4)
+  nearest = knn.Knn(ks=(1,)).predict(BANK, LABELS, QUERIES)[1]
+  weighted = knn.Knn(ks=(20,), temperature=1e-4).predict(BANK, LABELS, QUERIES)
   np.testing.assert_array_equal(weighted[20], nearest)
 
 
 def test_a_zero_feature_is_far_from_all():
   bank = np.array([[0, 0], [1, 1]], np.float32)
   query = np.array([[1, 0]], np.float32)
-  predicted = knn.knn_predict(bank, np.array([0, 1]), query, ks=(1,))
+  predicted = knn.Knn(ks=(1,)).predict(bank, np.array([0, 1]), query)
   assert predicted[1].tolist() == [1]
 
 
 def test_eval_counts_only_labelled_rows():
   answers = np.where(np.arange(len(ANSWERS)) < 25, -1, ANSWERS)
-  metrics = knn.knn_eval(
-    Features(BANK, LABELS), Features(QUERIES, answers), ks=(5, 1)
+  metrics = knn.Knn(ks=(5, 1)).run(
+    Features(BANK, LABELS), Features(QUERIES, answers)
   )
-  predicted = knn.knn_predict(BANK, LABELS, QUERIES[25:], ks=(5, 1))
+  predicted = knn.Knn(ks=(5, 1)).predict(BANK, LABELS, QUERIES[25:])
   assert metrics == {
     'top1': (predicted[5] == ANSWERS[25:]).mean(),
     'top1_k1': (predicted[1] == ANSWERS[25:]).mean(),
@@ -131,9 +130,9 @@ def test_eval_counts_only_labelled_rows():
 
 
 def test_same_shapes_compile_once():
-  knn.knn_predict(BANK, LABELS, QUERIES, ks=(3,))
+  knn.Knn(ks=(3,)).predict(BANK, LABELS, QUERIES)
   before = knn._merge._cache_size()
-  knn.knn_predict(BANK[::-1], LABELS[::-1], QUERIES, ks=(3,))
+  knn.Knn(ks=(3,)).predict(BANK[::-1], LABELS[::-1], QUERIES)
   assert knn._merge._cache_size() == before
 
 
@@ -144,18 +143,28 @@ def test_same_shapes_compile_once():
     ({'queries': QUERIES[:0]}, 'at least one query'),
     ({'queries': QUERIES[:, :3]}, 'do not fit'),
     ({'bank_labels': LABELS[:3]}, 'do not fit'),
-    ({'ks': ()}, 'ks must be'),
-    ({'ks': (0, 5)}, 'ks must be'),
-    ({'temperature': 0.0}, 'temperature above 0'),
   ],
 )
 def test_wrong_input_is_a_user_error(change, message):
   good = {'bank': BANK, 'bank_labels': LABELS, 'queries': QUERIES}
   with pytest.raises(errors.UserError, match=message):
-    knn.knn_predict(**{**good, **change})
+    knn.Knn().predict(**{**good, **change})
+
+
+@pytest.mark.parametrize(
+  ('change', 'message'),
+  [
+    ({'ks': ()}, 'ks must be'),
+    ({'ks': (0, 5)}, 'ks must be'),
+    ({'temperature': 0.0}, 'temperature above 0'),
+  ],
+)
+def test_settings_that_make_no_sense_are_a_user_error(change, message):
+  with pytest.raises(errors.UserError, match=message):
+    knn.Knn(**change)
 
 
 def test_eval_without_labels_names_the_split():
   unlabelled = Features(QUERIES, np.full(len(QUERIES), -1))
   with pytest.raises(errors.UserError, match='test split has a label'):
-    knn.knn_eval(Features(BANK, LABELS), unlabelled)
+    knn.Knn().run(Features(BANK, LABELS), unlabelled)

@@ -9,7 +9,7 @@ import pytest
 
 from jaxssl.evals import collapse, online
 from jaxssl.evals.features import Features
-from jaxssl.evals.knn import knn_eval
+from jaxssl.evals.knn import Knn
 
 
 class MeanColour(nn.Module):
@@ -68,7 +68,7 @@ def _features(batches):
 def test_knn_and_indicators_are_those_of_the_features():
   scalars = _evaluation()(_towers())
   train, test = _features(_batches(24)), _features(_batches(16, seed=1))
-  assert scalars['knn/top1'] == knn_eval(train, test, ks=(5,))['top1'] == 1.0
+  assert scalars['knn/top1'] == Knn(ks=(5,)).run(train, test)['top1'] == 1.0
   expected = collapse.indicators(jnp.asarray(test.features))
   for name, value in expected.items():
     np.testing.assert_allclose(scalars[name], value, rtol=1e-4)

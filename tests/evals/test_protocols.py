@@ -1,15 +1,20 @@
-import json
+import dataclasses
+import inspect
+import pathlib
+import re
 
 import numpy as np
 import pytest
 
-import jaxssl
 from jaxssl import errors
-from jaxssl.evals import protocols
+from jaxssl.evals import needs, protocols, settings
 from jaxssl.evals.features import Features
 
-WHERE = {'config_hash': 'abc', 'step': 100, 'seed': 3}
-METRICS = {'top1': 0.75, 'num_test': 8}
+FROZEN = [
+  name
+  for name, evaluation in protocols.PROTOCOLS.items()
+  if evaluation.needs is needs.FrozenFeatures
+]
 
 
 def make_data(rows=60):
@@ -19,7 +24,7 @@ def make_data(rows=60):
   return Features((np.eye(3)[labels] + noise).astype(np.float32), labels)
 
 
-@pytest.mark.parametrize('name', protocols.PROTOCOLS)
+@pytest.mark.parametrize('name', FROZEN)
 def test_every_protocol_runs_and_classifies_easy_features(name):
   few = {
     'linear': {'epochs': 5},
@@ -34,10 +39,13 @@ def test_every_protocol_runs_and_classifies_easy_features(name):
 
 # Published with results. A change here is a new version of the protocol.
 def test_defaults_of_the_versions():
-  settings = {
-    p.name: protocols.settings_of(p) for p in protocols.PROTOCOLS.values()
+  found = {
+    protocols.PROTOCOLS[name].name: settings.settings_of(
+      protocols.PROTOCOLS[name]
+    )
+    for name in FROZEN
   }
-  assert settings == {
+  assert found == {
     'knn-v1': {'ks': (20, 10, 100, 200), 'temperature': 0.07},
     'linear_sgd-v1': {
       'learning_rates': (
@@ -84,53 +92,6 @@ def test_defaults_of_the_versions():
   }
 
 
-def test_result_says_where_it_comes_from(tmp_path):
-  protocol = protocols.Knn(ks=(5,))
-  path = protocols.write_result(tmp_path, protocol, 'photos', METRICS, **WHERE)
-  assert path == tmp_path / 'results' / 'knn-v1-photos.json'
-  result = json.loads(path.read_text())
-  versions, date = result.pop('versions'), result.pop('date')
-  assert result == {
-    'protocol': 'knn-v1',
-    'settings': {'ks': [5], 'temperature': 0.07},
-    'data': 'photos',
-    'metrics': METRICS,
-    **WHERE,
-  }
-  assert versions['jaxssl'] == jaxssl.__version__
-  assert {'python', 'jax', 'flax', 'numpy'} <= set(versions)
-  assert date.endswith('+00:00')
-
-
-def test_results_are_read_back(tmp_path):
-  for protocol in (protocols.Logistic(), protocols.Knn()):
-    protocols.write_result(tmp_path, protocol, 'd', METRICS, **WHERE)
-  found = protocols.read_results(tmp_path)
-  assert list(found) == ['knn-v1-d', 'logistic-v1-d']
-  assert found['knn-v1-d']['metrics'] == METRICS
-
-
-def test_no_results_is_empty(tmp_path):
-  assert protocols.read_results(tmp_path) == {}
-
-
-def test_name_of_data_becomes_a_file_name(tmp_path):
-  path = protocols.write_result(
-    tmp_path, protocols.Knn(), '../my data', METRICS, **WHERE
-  )
-  assert path == tmp_path / 'results' / 'knn-v1-.._my_data.json'
-  assert json.loads(path.read_text())['data'] == '../my data'
-
-
-@pytest.mark.parametrize('text', ['', '[]', '{"protocol": "knn-v1"}'])
-def test_what_is_no_result_is_named(tmp_path, text):
-  path = tmp_path / 'results' / 'knn-v1-d.json'
-  path.parent.mkdir()
-  path.write_text(text)
-  with pytest.raises(errors.UserError, match=r'knn-v1-d\.json is not a result'):
-    protocols.read_results(tmp_path)
-
-
 def test_unknown_names_offer_the_closest():
   with pytest.raises(errors.UserError, match="did you mean 'linear'"):
     protocols.make_protocol('liner')
@@ -138,13 +99,24 @@ def test_unknown_names_offer_the_closest():
     protocols.make_protocol('knn', temprature=1.0)
 
 
-def test_table_is_aligned_and_in_per_cent():
-  table = protocols.format_table(
-    {'raw pixels': {'kNN': 0.355}, 'trained': {'kNN': 1.0, 'linear': 0.9}}
-  )
-  assert table.splitlines() == [
-    'encoder       kNN  linear',
-    '----------  -----  ------',
-    'raw pixels   35.5       -',
-    'trained     100.0    90.0',
-  ]
+@pytest.mark.parametrize('name', protocols.PROTOCOLS)
+def test_every_protocol_keeps_the_contract(name):
+  evaluation = protocols.PROTOCOLS[name]
+  (_, *arguments) = inspect.signature(type(evaluation).run).parameters
+  assert tuple(arguments) == evaluation.needs._fields
+  assert re.fullmatch(r'[a-z_]+-v\d+', evaluation.name)
+  assert needs.in_words(evaluation.needs)
+  for setting in settings.settings(evaluation):
+    assert setting.meaning, setting.name
+  with pytest.raises(dataclasses.FrozenInstanceError):
+    evaluation.seed = 1
+
+
+def test_names_of_results_are_different():
+  names = [evaluation.name for evaluation in protocols.PROTOCOLS.values()]
+  assert len(set(names)) == len(names)
+
+
+def test_page_has_the_table_of_all_protocols():
+  page = pathlib.Path(__file__).parents[2] / 'docs' / 'evaluation.md'
+  assert protocols.markdown_table() in page.read_text(encoding='utf-8')

@@ -19,7 +19,7 @@ def judge(features, among):
 
 def run(shifted, class_map=None):
   protocol = shift.Shift(
-    shifted=dict.fromkeys(shifted, 'data'), class_map=class_map, classifier={}
+    shifted=dict.fromkeys(shifted, 'data'), class_map=class_map
   )
   return protocol.run(judge, REFERENCE, shifted)
 

@@ -50,11 +50,12 @@ def test_protocol_averages_the_sets_and_takes_the_middle():
     class_map=None,
     alphas=(0.0, 0.4, 1.0),
   )
-  found = protocol.run({'x': 0.0}, {'x': 1.0}, evaluate)
-  kept = wise_ft.metrics(found)
+  kept = protocol.run({'x': 0.0}, {'x': 1.0}, evaluate)
   assert kept['top1'] == pytest.approx(0.4 * 0.375)
   assert kept['reference_1'] == 1.0
   assert kept['a_0.4'] == pytest.approx(0.2)
+  row = protocol.by_alpha(kept)[1.0]
+  assert row == {'reference': 1.0, 'shifted': 0.375, 'a': 0.5, 'b': 0.25}
 
 
 @pytest.mark.parametrize(

@@ -47,9 +47,10 @@ def encode_text(texts):
 
 
 def test_gain_of_templates_over_bare_names():
-  images = Features(np.eye(2, dtype=np.float32), np.array([0, 1], np.int32))
+  labels = np.array([0, 1], np.int32)
+  images = Features(np.eye(2, dtype=np.float32), labels, ('red', 'blue'))
   protocol = zeroshot.ZeroShot(templates=('a {}', 'the {c}'))
-  metrics = protocol.run(images, ('red', 'blue'), encode_text)
+  metrics = protocol.run(images, (), encode_text)
   assert metrics['top1'] == 1
   assert metrics['top1_names'] == 0
   assert metrics['template_gain'] == 1

@@ -7,7 +7,7 @@ import chex
 import numpy as np
 import pytest
 
-from jaxssl import cli
+from jaxssl import failures
 from jaxssl.errors import LostProcessError, UserError
 from jaxssl.parallel import processes
 from jaxssl.weights import safetensors_file
@@ -149,10 +149,10 @@ def test_one_process_agrees_with_itself_and_does_all():
 
 
 def test_alone_an_error_is_raised_as_it_is():
-  with pytest.raises(KeyError), processes.ending_together(cli.tell):
+  with pytest.raises(KeyError), processes.ending_together(failures.tell):
     raise KeyError
 
 
 def test_a_lost_process_is_no_mistake(capsys):
-  assert cli.tell(LostProcessError('gone'), 'train') == 1
+  assert failures.tell(LostProcessError('gone'), 'train') == 1
   assert capsys.readouterr().err == 'jaxssl: gone\n'

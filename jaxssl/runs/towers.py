@@ -10,11 +10,11 @@ import jax
 import numpy as np
 
 from jaxssl import build
-from jaxssl.commands import encoders
 from jaxssl.config import Config
 from jaxssl.errors import UserError
 from jaxssl.evals import features as features_lib
 from jaxssl.evals.features import Features
+from jaxssl.runs import encoders
 from jaxssl.text import Tokenizer, make_tokenizer
 from jaxssl.train.workdir import Workdir
 from jaxssl.weights.exported import ExportedEncoder

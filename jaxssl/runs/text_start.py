@@ -1,17 +1,18 @@
-"""`jaxssl eval finetune --templates`: the classifier starts from texts."""
+"""A classifier of features that begins as the texts of its classes say."""
 
-import argparse
 from collections.abc import Callable
 import dataclasses
-from typing import Any
 
 import numpy as np
 
 from jaxssl import build
-from jaxssl.commands import datasets, evaluate_pairs, towers
+from jaxssl.data.source import Source
 from jaxssl.errors import UserError
 from jaxssl.evals import features as features_lib
-from jaxssl.evals import prompts, zeroshot
+from jaxssl.evals import zeroshot
+from jaxssl.evals.zeroshot import ZeroShot
+from jaxssl.runs import sources, towers
+from jaxssl.runs.towers import Towers
 from jaxssl.train.workdir import Workdir
 from jaxssl.weights.exported import ExportedEncoder
 
@@ -20,39 +21,37 @@ _IMAGES = 512
 
 
 def with_classifier(
-  arguments: argparse.Namespace, workdir: Workdir, source: Any
-) -> tuple[ExportedEncoder, tuple[str, ...]]:
-  """Returns the encoder with a tower `classifier`, and the texts behind it.
+  model: Towers, source: Source, texts: ZeroShot
+) -> ExportedEncoder:
+  """Returns the encoder with a tower `classifier`.
 
   Args:
-    arguments: of the command: `classes`, `templates`, `step`.
-    workdir: of an image-text run.
+    model: both towers.
     source: training images, with the names of the classes.
+    texts: templates and names of the classes.
 
   Raises:
-    UserError: for a run without text, a projection that is not linear, or what
-      does not suit zero-shot classification.
+    UserError: for a projection that is not linear, or what does not suit
+      zero-shot classification.
   """
-  evaluate_pairs.check_zeroshot(source, arguments)
-  model = towers.load(workdir, step=arguments.step)
+  texts.check(source)
   exported = model.exported
-  templates = prompts.load_templates(arguments.templates)
-  names = evaluate_pairs.class_names(source, arguments)
+  names = texts.names(tuple(source.class_names or ()))
   found = features_lib.extract(
     features_lib.encode_fn(
       exported.encoder, exported.variables, exported.normalize
     ),
-    datasets.batches(source, exported, limit=_IMAGES),
-    class_names=source.class_names,
+    sources.batches(source, exported, limit=_IMAGES),
+    class_names=source.class_names or (),
   )
   classifier = zeroshot.as_classifier(
-    zeroshot.encode_classes(model.encode_text, names, templates),
-    _projection(workdir, exported),
+    zeroshot.encode_classes(model.encode_text, names, texts.templates),
+    _projection(model.workdir, exported),
     found.features,
     scale=float(np.exp(exported.towers['logits']['params']['scale'])),
   )
   changed = {**exported.towers, 'classifier': classifier}
-  return dataclasses.replace(exported, towers=changed), templates
+  return dataclasses.replace(exported, towers=changed)
 
 
 def _projection(

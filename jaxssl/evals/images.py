@@ -1,0 +1,108 @@
+"""Images for evaluations that train on them: batches, labels, features."""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxssl import data
+from jaxssl.augment.view import Augment
+from jaxssl.data.source import Source
+from jaxssl.errors import UserError
+from jaxssl.evals import features as features_lib
+from jaxssl.evals import labels
+from jaxssl.weights.exported import ExportedEncoder
+
+# Pictures of up to this side are small enough to be cropped on the device.
+_SMALL = 64
+_CHUNK = 4096
+
+
+def train_batches(
+  source: Source,
+  augment: Augment,
+  *,
+  batch_size: int,
+  seed: int,
+  first_step: int = 0,
+) -> data.TrainBatches:
+  """Returns the endless batches of this process.
+
+  Args:
+    source: images with labels.
+    augment: its crops are made by the host, unless the images are small.
+    batch_size: rows of the global batch, over all processes.
+    seed: seed of the order and the crops.
+    first_step: number of the first batch.
+  """
+  return data.train_batches(
+    source,
+    batch_size=batch_size,
+    seed=seed,
+    first_step=first_step,
+    process_index=jax.process_index(),
+    process_count=jax.process_count(),
+    **pictures(augment),
+  )
+
+
+def pictures(augment: Augment) -> dict[str, Any]:
+  """Returns how the pictures of a batch are cut: here, or on the device."""
+  size = augment.crops[0].size
+  return {'image_size': size} if size <= _SMALL else {'crops': augment.crops}
+
+
+def check_batch(batch_size: int) -> None:
+  """Raises `UserError` for a batch that does not divide over the devices."""
+  devices = jax.device_count()
+  if batch_size < 1 or batch_size % devices:
+    raise UserError(
+      f'batch_size {batch_size} does not divide over {devices} devices; use '
+      f'for example {max(batch_size // devices, 1) * devices}'
+    )
+
+
+def labels_of(source: Source) -> np.ndarray:
+  """Returns the labels of all records, int32 [n], without decoding them."""
+  numbers = np.arange(source.num_examples)
+  parts = [
+    source.fetch(numbers[first : first + _CHUNK]).label
+    for first in range(0, len(numbers), _CHUNK)
+  ]
+  return np.concatenate(parts).astype(np.int32)
+
+
+def features_of(
+  exported: ExportedEncoder, source: Source, split: str
+) -> features_lib.Features:
+  """Returns the features of the images whose label is known.
+
+  Args:
+    exported: the encoder; its images are cut as in every evaluation.
+    source: images with labels.
+    split: its name, for messages.
+  """
+  found = features_lib.extract(
+    features_lib.encode_fn(
+      exported.encoder, exported.variables, exported.normalize
+    ),
+    data.eval_batches(
+      source, batch_size=256, preprocessing=exported.preprocessing
+    ),
+    class_names=source.class_names or (),
+  )
+  return labels.known(found, split)
+
+
+def num_classes_of(*sources: Source) -> int:
+  """Returns the number of classes, which must be those of both splits."""
+  return labels.num_classes_of(
+    *(
+      features_lib.Features(
+        np.zeros((0, 1), np.float32),
+        np.zeros(0, np.int32),
+        tuple(source.class_names or ()),
+      )
+      for source in sources
+    )
+  )

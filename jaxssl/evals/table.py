@@ -1,0 +1,65 @@
+"""Results as aligned plain text."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+Metrics = Mapping[str, float]
+
+
+class Table(NamedTuple):
+  """What is printed of a result.
+
+  Attributes:
+    title: heading; results with the same one are printed as one table.
+    rows: for each line, name -> fractions in [0, 1] by column.
+  """
+
+  title: str
+  rows: Mapping[str, Metrics]
+
+
+def headline(
+  evaluation: Any, metrics: Metrics, *, encoder: str, data: str
+) -> Table:
+  """Returns `top1` of an encoder, in the column of the evaluation."""
+  rows = {encoder: {evaluation.name: metrics['top1']}}
+  return Table(f'top-1 % on {data}', rows)
+
+
+def all_metrics(
+  evaluation: Any, metrics: Metrics, *, encoder: str, data: str
+) -> Table:
+  """Returns all fractions of an encoder; counts are left out."""
+  shown = {k: v for k, v in metrics.items() if not k.startswith('num_')}
+  return Table(f'{evaluation.name} on {data}, %', {encoder: shown})
+
+
+def format_table(rows: Mapping[str, Metrics], *, title: str = 'encoder') -> str:
+  """Returns an aligned plain-text table of fractions, in per cent.
+
+  Args:
+    rows: for each line, name -> fractions in [0, 1] by column. Columns stand in
+      the order in which they first occur; what a row lacks is shown as `-`.
+    title: heading of the names.
+  """
+  columns = list(dict.fromkeys(name for row in rows.values() for name in row))
+  cells = [[title, *columns]]
+  for name, row in rows.items():
+    values = [f'{100 * row[c]:.1f}' if c in row else '-' for c in columns]
+    cells.append([name, *values])
+  return aligned(cells)
+
+
+def aligned(cells: list[list[str]]) -> str:
+  """Returns lines of cells with a rule under the first.
+
+  The first column stands left, all others right.
+  """
+  widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+  lines = ['  '.join(_line(line, widths)).rstrip() for line in cells]
+  return '\n'.join([lines[0], '  '.join('-' * w for w in widths), *lines[1:]])
+
+
+def _line(line: list[str], widths: list[int]) -> list[str]:
+  numbers = zip(line[1:], widths[1:], strict=True)
+  return [line[0].ljust(widths[0]), *(n.rjust(w) for n, w in numbers)]

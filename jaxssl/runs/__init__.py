@@ -1,0 +1,1 @@
+"""Opening a workdir: its encoder, towers, data, and inputs of evaluations."""

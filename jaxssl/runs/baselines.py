@@ -1,0 +1,62 @@
+"""The encoders that an evaluation compares: trained, and without training."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxssl.evals import features
+from jaxssl.evals.features import Encode
+from jaxssl.weights.exported import ExportedEncoder
+
+TRAINED = 'trained encoder'
+_UNTRAINED = 'untrained encoder'
+
+
+def encoders(
+  exported: ExportedEncoder, *, layer: str | None, baselines: bool
+) -> dict[str, Encode]:
+  """Returns functions of images by name.
+
+  Args:
+    exported: the trained encoder.
+    layer: an intermediate in place of its features.
+    baselines: also raw pixels, a colour histogram and random weights.
+  """
+
+  def encode(variables: Any) -> Encode:
+    return features.encode_fn(
+      exported.encoder, variables, exported.normalize, layer
+    )
+
+  if not baselines:
+    return {TRAINED: encode(exported.variables)}
+  return {
+    'raw pixels': features.raw_pixels,
+    'colour histogram': features.color_histogram,
+    _UNTRAINED: encode(_random_variables(exported)),
+    TRAINED: encode(exported.variables),
+  }
+
+
+def trainable(
+  exported: ExportedEncoder, *, baselines: bool
+) -> dict[str, ExportedEncoder]:
+  """Returns the encoder by name, with `baselines` also with random weights."""
+  if not baselines:
+    return {TRAINED: exported}
+  untrained = dataclasses.replace(
+    exported,
+    variables=_random_variables(exported),
+    config_hash='untrained',
+    step=0,
+  )
+  return {_UNTRAINED: untrained, TRAINED: exported}
+
+
+def _random_variables(exported: ExportedEncoder) -> Any:
+  size = exported.image_size
+  return jax.jit(exported.encoder.init)(
+    jax.random.key(0), jnp.zeros((1, size, size, 3))
+  )

@@ -1,0 +1,110 @@
+"""A workdir with what evaluations look at, each part opened when first used."""
+
+import dataclasses
+import functools
+
+import numpy as np
+
+from jaxssl import data
+from jaxssl.data.source import Source
+from jaxssl.errors import UserError
+from jaxssl.evals.features import Features
+from jaxssl.runs import encoders, sources, towers
+from jaxssl.runs.sources import DataChoice
+from jaxssl.runs.splits import Splits, open_splits
+from jaxssl.runs.towers import Towers
+from jaxssl.train.workdir import Workdir
+from jaxssl.weights.exported import ExportedEncoder
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OpenedRun:
+  """What is evaluated.
+
+  Attributes:
+    workdir: the run.
+    choice: the data.
+    step: number of a checkpoint; None: the newest weights.
+    layer: an intermediate of the encoder in place of its features.
+    train_split: name of the training split; None: train.
+    test_split: name of the test split; None: that of the run, or test.
+    split: the split of what looks at one; None: that of the run, or test, or
+      all of a file of pairs.
+    baselines: also evaluate what has learned nothing.
+  """
+
+  workdir: Workdir
+  choice: DataChoice = dataclasses.field(default_factory=DataChoice)
+  step: int | None = None
+  layer: str | None = None
+  train_split: str | None = None
+  test_split: str | None = None
+  split: str | None = None
+  baselines: bool = False
+
+  @property
+  def seed(self) -> int:
+    """Seed of the run; 0 for imported weights."""
+    if not self.workdir.config_path.exists():
+      return 0
+    return self.workdir.read_config()['seed']
+
+  @property
+  def data_name(self) -> str:
+    """Short name of the data."""
+    return sources.data_name(self.choice.section(self.workdir))
+
+  @property
+  def has_text(self) -> bool:
+    """Whether it is an image-text run."""
+    path = self.workdir.config_path
+    return path.exists() and bool(self.workdir.read_config().get('text'))
+
+  @functools.cached_property
+  def exported(self) -> ExportedEncoder:
+    """The encoder."""
+    return encoders.load(self.workdir, step=self.step)
+
+  @functools.cached_property
+  def splits(self) -> Splits:
+    """Training and test split."""
+    return open_splits(
+      self.workdir,
+      self.exported,
+      self.choice,
+      train=self.train_split,
+      test=self.test_split,
+    )
+
+  @functools.cached_property
+  def source(self) -> Source:
+    """The one split of evaluations that need no training images."""
+    split = self.split or self.choice.one_split(self.workdir)
+    return data.make_source(
+      **{**self.choice.section(self.workdir), 'split': split}
+    )
+
+  @functools.cached_property
+  def towers(self) -> Towers:
+    """Image and text tower."""
+    return towers.load(self.workdir, step=self.step)
+
+  @functools.cached_property
+  def tower_features(self) -> tuple[Features, np.ndarray]:
+    """Features of the readable images of `source`, and which records."""
+    rows, labels, index = [], [], []
+    for batch in sources.batches(
+      self.source, self.towers.exported, limit=self.choice.limit
+    ):
+      mask = batch['mask']
+      rows.append(np.asarray(self.towers.encode_images(batch['image']))[mask])
+      labels.append(batch['label'][mask])
+      index.append(batch['index'][mask])
+    if not sum(map(len, rows)):
+      raise UserError(f'{self.source.name}: not one picture can be read')
+    features = Features(
+      np.concatenate(rows),
+      np.concatenate(labels),
+      tuple(self.source.class_names or ()),
+    )
+    return features, np.concatenate(index)

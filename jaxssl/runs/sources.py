@@ -1,0 +1,119 @@
+"""Data of a run, or other data, for whoever looks at its encoder."""
+
+from collections.abc import Iterator, Mapping
+import dataclasses
+import pathlib
+from typing import Any
+
+from jaxssl import build, data, defaults
+from jaxssl.data.source import Source
+from jaxssl.errors import UserError
+from jaxssl.train.workdir import Workdir
+from jaxssl.weights.exported import ExportedEncoder
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DataChoice:
+  """The data that a command looks at.
+
+  Attributes:
+    data: a source, a TFDS name, a folder or a file; None: that of the run.
+    data_dir: where TFDS data sets are prepared.
+    limit: at most so many images of each split.
+    changes: keys of the section `data` with other values.
+  """
+
+  data: str | None = None
+  data_dir: str | None = None
+  limit: int | None = None
+  changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+  def __post_init__(self):
+    """Raises `UserError` for a limit that leaves nothing."""
+    if self.limit is not None and self.limit < 1:
+      raise UserError(f'--limit is {self.limit}; it must be at least 1')
+
+  def section(self, workdir: Workdir) -> dict[str, Any]:
+    """Returns the section `data` of the training split.
+
+    Args:
+      workdir: of the run whose data it is by default.
+
+    Raises:
+      UserError: if there is no `data` and the workdir has no run.
+    """
+    if self.data:
+      chosen = defaults.data_section(self.data)
+    elif workdir.config_path.exists():
+      chosen = build.eval_data_section(workdir.read_config())
+    else:
+      chosen = {}
+    if not chosen:
+      raise UserError(
+        f'{str(workdir.path)!r} holds no training run; give --data '
+        'NAME_OR_FOLDER'
+      )
+    if self.data_dir:
+      if chosen['name'] in data.SOURCES:
+        raise UserError(
+          f'--data_dir is for TFDS data sets; {chosen["name"]!r} takes none'
+        )
+      chosen['data_dir'] = self.data_dir
+    return {**chosen, **self.changes}
+
+  def test_split(self, workdir: Workdir) -> str:
+    """Returns the test split of training and test: the run's, or `test`."""
+    if self.data or not workdir.config_path.exists():
+      return 'test'
+    return workdir.read_config()['eval']['split']
+
+  def one_split(self, workdir: Workdir) -> str:
+    """Returns the split to look at: as `test_split`, or all of a file."""
+    if self.data and data.pair_source(self.data) is not None:
+      return 'all'
+    return self.test_split(workdir)
+
+
+def data_name(chosen: dict[str, Any]) -> str:
+  """Returns a short name for files: of the source, or of its folder."""
+  return pathlib.Path(str(chosen.get('path') or chosen['name'])).name
+
+
+def open_set(
+  text: str, *, data_dir: str | None, like: Mapping[str, Any]
+) -> Source:
+  """Opens `DATA` or `DATA:SPLIT`; of a file of pairs all without a split.
+
+  Args:
+    text: what is opened.
+    data_dir: where TFDS data sets are prepared.
+    like: a section `data`; a file of the same kind is read as that one is
+      (captions, label).
+
+  Raises:
+    UserError: if it cannot be opened, or has no labels.
+  """
+  name, colon, split = text.rpartition(':')
+  if not colon:
+    is_file = data.pair_source(text) is not None
+    name, split = text, 'all' if is_file else 'test'
+  section = {**defaults.data_section(name), 'split': split}
+  if data.pair_source(name) and section['name'] == like['name']:
+    section = {**like, **section}
+  if data_dir and section['name'] not in data.SOURCES:
+    section['data_dir'] = data_dir
+  source = data.make_source(**section)
+  if source.class_names is None:
+    raise UserError(
+      f'{source.name} has no labels, so nothing is right or wrong'
+    )
+  return source
+
+
+def batches(
+  source: Source, exported: ExportedEncoder, *, limit: int | None
+) -> Iterator[dict[str, Any]]:
+  """Returns evaluation batches of pictures as the encoder wants them."""
+  return data.eval_batches(
+    source, batch_size=256, preprocessing=exported.preprocessing, limit=limit
+  )

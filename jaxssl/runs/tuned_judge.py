@@ -1,0 +1,81 @@
+"""Accuracies of an encoder and its linear classifier on several sets."""
+
+from collections.abc import Mapping
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from jaxssl.data.source import Source
+from jaxssl.errors import UserError
+from jaxssl.evals import features as features_lib
+from jaxssl.evals import shifted_sets
+from jaxssl.evals.wise_ft import REFERENCE
+from jaxssl.runs import sources
+from jaxssl.weights.exported import ExportedEncoder
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TunedJudge:
+  """Accuracies of encoder and classifier on all sets.
+
+  Attributes:
+    exported: the encoder and what it expects of its images.
+    sources: images by name of the set; `reference` is without shift.
+    class_map: see `shifted_sets.CLASS_MAP`.
+    limit: at most so many images of a set.
+  """
+
+  exported: ExportedEncoder
+  sources: Mapping[str, Source]
+  class_map: Mapping[str, str | None] | None
+  limit: int | None
+
+  def __call__(self, variables: Mapping[str, Any]) -> dict[str, float]:
+    """Returns the accuracy on each set, among the classes that it has.
+
+    Args:
+      variables: `encoder`, Flax variables; `classifier`, `kernel` [D, C] and
+        `bias` [C].
+    """
+    exported = self.exported
+    encode = features_lib.encode_fn(
+      exported.encoder, variables['encoder'], exported.normalize
+    )
+    return {
+      name: self._top1(encode, name, source, variables['classifier'])
+      for name, source in self.sources.items()
+    }
+
+  def _top1(
+    self,
+    encode: features_lib.Encode,
+    name: str,
+    source: Source,
+    classifier: Mapping[str, Any],
+  ) -> float:
+    found = features_lib.extract(
+      encode,
+      sources.batches(source, self.exported, limit=self.limit),
+      class_names=source.class_names or (),
+    )
+    classes = tuple(self.sources[REFERENCE].class_names or ())
+    class_map = None if name == REFERENCE else self.class_map
+    labels = shifted_sets.mapped_labels(found, classes, class_map)
+    among = np.unique(labels[labels >= 0])
+    if not len(among):
+      raise UserError(
+        f'{name} shares no class with {list(classes[:3])}...; give '
+        '--class_map FILE'
+      )
+    kernel, bias = (np.asarray(classifier[k]) for k in ('kernel', 'bias'))
+    logits = (found.features @ kernel + bias)[labels >= 0][:, among]
+    return float((among[logits.argmax(1)] == labels[labels >= 0]).mean())
+
+
+def variables_of(exported: ExportedEncoder) -> dict[str, Any]:
+  """Returns what `TunedJudge` takes of a fine-tuned encoder."""
+  return {
+    'encoder': exported.variables,
+    'classifier': exported.towers['classifier'],
+  }

@@ -1,0 +1,57 @@
+import json
+
+import pytest
+
+import jaxssl
+from jaxssl import errors
+from jaxssl.evals.knn import Knn
+from jaxssl.evals.logistic import Logistic
+from jaxssl.runs import results
+
+WHERE = {'config_hash': 'abc', 'step': 100, 'seed': 3}
+METRICS = {'top1': 0.75, 'num_test': 8}
+
+
+def test_result_says_where_it_comes_from(tmp_path):
+  protocol = Knn(ks=(5,))
+  path = results.write_result(tmp_path, protocol, 'photos', METRICS, **WHERE)
+  assert path == tmp_path / 'results' / 'knn-v1-photos.json'
+  result = json.loads(path.read_text())
+  versions, date = result.pop('versions'), result.pop('date')
+  assert result == {
+    'protocol': 'knn-v1',
+    'settings': {'ks': [5], 'temperature': 0.07},
+    'data': 'photos',
+    'metrics': METRICS,
+    **WHERE,
+  }
+  assert versions['jaxssl'] == jaxssl.__version__
+  assert {'python', 'jax', 'flax', 'numpy'} <= set(versions)
+  assert date.endswith('+00:00')
+
+
+def test_results_are_read_back(tmp_path):
+  for protocol in (Logistic(), Knn()):
+    results.write_result(tmp_path, protocol, 'd', METRICS, **WHERE)
+  found = results.read_results(tmp_path)
+  assert list(found) == ['knn-v1-d', 'logistic-v1-d']
+  assert found['knn-v1-d']['metrics'] == METRICS
+
+
+def test_no_results_is_empty(tmp_path):
+  assert results.read_results(tmp_path) == {}
+
+
+def test_name_of_data_becomes_a_file_name(tmp_path):
+  path = results.write_result(tmp_path, Knn(), '../my data', METRICS, **WHERE)
+  assert path == tmp_path / 'results' / 'knn-v1-.._my_data.json'
+  assert json.loads(path.read_text())['data'] == '../my data'
+
+
+@pytest.mark.parametrize('text', ['', '[]', '{"protocol": "knn-v1"}'])
+def test_what_is_no_result_is_named(tmp_path, text):
+  path = tmp_path / 'results' / 'knn-v1-d.json'
+  path.parent.mkdir()
+  path.write_text(text)
+  with pytest.raises(errors.UserError, match=r'knn-v1-d\.json is not a result'):
+    results.read_results(tmp_path)
