@@ -8,6 +8,7 @@ after 1 and 42 the same command goes on.
 import argparse
 from collections.abc import Iterator, Sequence
 import contextlib
+import difflib
 import importlib
 import logging
 import signal
@@ -105,11 +106,11 @@ class _Parser(argparse.ArgumentParser):
   def unknown(self, argument: str) -> UserError:
     """Returns the error for an argument that is none; offers the closest."""
     name, _, _ = argument.partition('=')
-    if not name.startswith('--'):
-      return UserError(
-        f'unexpected argument {argument!r} (see {self.prog} --help)'
-      )
-    return unknown('argument', name, self._option_string_actions)
+    close = difflib.get_close_matches(name, self._option_string_actions, n=1)
+    hint = f'; did you mean {close[0]!r}?' if close else ''
+    return UserError(
+      f'unexpected argument {argument!r}{hint} (see {self.prog} --help)'
+    )
 
 
 def _usage() -> str:
