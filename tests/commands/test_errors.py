@@ -205,7 +205,7 @@ CASES = {
   ),
   'test_split': ((*EVAL, '--test_split=val'), ("'val'", 'test')),
   'data_dir': ((*EVAL, '--data=digits', '--data_dir=empty'), ('TFDS',)),
-  'setting': ((*EVAL, '--k=3'), ("'--k'", "'--ks'")),
+  'setting': ((*EVAL, '--k=3'), ("'--k=3'", "'--ks'")),
   'setting_type': ((*EVAL, '--temperature=hot'), ('a number', "'hot'")),
   'setting_in_tuple': ((*EVAL, '--ks=many'), ("'many'",)),
   'setting_without_value': ((*EVAL, '--ks'), ('--ks', 'expected')),
