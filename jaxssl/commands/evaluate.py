@@ -107,6 +107,7 @@ class _Report:
       config_hash=subject.exported.config_hash,
       step=subject.exported.step,
       seed=self._run.seed,
+      place=self._run.data_place,
     )
     _log.info('wrote %s', path)
     if type(subject.evaluation) in RESULT_PLOTS:

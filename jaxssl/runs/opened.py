@@ -55,6 +55,11 @@ class OpenedRun:
     return sources.data_name(self.choice.section(self.workdir))
 
   @property
+  def data_place(self) -> str:
+    """Where the data lie."""
+    return sources.data_place(self.choice.section(self.workdir))
+
+  @property
   def has_text(self) -> bool:
     """Whether it is an image-text run."""
     path = self.workdir.config_path

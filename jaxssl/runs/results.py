@@ -1,6 +1,7 @@
 """Results on disk, which say which protocol they are of."""
 
 import datetime
+import hashlib
 import importlib.metadata
 import json
 import os
@@ -25,11 +26,14 @@ def write_result(
   config_hash: str,
   step: int,
   seed: int,
+  place: str | None = None,
 ) -> Path:
   """Writes `results/<protocol>-<data>.json` in a workdir.
 
-  An earlier result of the same protocol and data is replaced. The file appears
-  whole or not at all.
+  An earlier result of the same protocol and data is replaced. Where that name
+  is taken by data of another place (`one/birds`, `two/birds`), eight digits
+  that stand for the place are added to it. The file appears whole or not at
+  all.
 
   Args:
     workdir: folder of the run.
@@ -40,6 +44,7 @@ def write_result(
     config_hash: hash of the config of the run, see `jaxssl.config`.
     step: step of the checkpoint.
     seed: seed of the run.
+    place: where the data lie; None: nothing else has this short name.
 
   Returns:
     The path of the file.
@@ -58,11 +63,32 @@ def write_result(
     'versions': _versions(),
     'date': datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'),
   }
+  if place is not None:
+    result['place'] = place
   stem = re.sub(r'[^A-Za-z0-9._-]+', '_', f'{protocol.name}-{data_name}')
-  path = make_path(workdir) / 'results' / f'{stem}.json'
+  path = _free_or_own(make_path(workdir) / 'results', stem, place)
   text = json.dumps(result, indent=2, allow_nan=False) + '\n'
   atomic_file.write_text(path, text)
   return path
+
+
+def _free_or_own(folder: Path, stem: str, place: str | None) -> Path:
+  """Returns the name of a result, which data of another place do not have."""
+  path = folder / f'{stem}.json'
+  if place is None:
+    return path
+  digest = hashlib.sha256(place.encode(errors='surrogateescape'))
+  own = folder / f'{stem}-{digest.hexdigest()[:8]}.json'
+  # Results of earlier versions do not say where their data lay.
+  is_taken = path.exists() and _place_of(path) not in (None, place)
+  return own if is_taken or own.exists() else path
+
+
+def _place_of(path: Path) -> str | None:
+  try:
+    return json.loads(path.read_text(encoding='utf-8')).get('place')
+  except (ValueError, AttributeError):
+    return None  # no result: it may be replaced
 
 
 def read_results(

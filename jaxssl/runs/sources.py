@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator, Mapping
 import dataclasses
+import json
+import os
 import pathlib
 from typing import Any
 
 from jaxssl import build, data, defaults
 from jaxssl.data.source import Source
 from jaxssl.errors import UserError
+from jaxssl.paths import is_remote
 from jaxssl.train.workdir import Workdir
 from jaxssl.weights.exported import ExportedEncoder
 
@@ -77,6 +80,19 @@ class DataChoice:
 def data_name(chosen: dict[str, Any]) -> str:
   """Returns a short name for files: of the source, or of its folder."""
   return pathlib.Path(str(chosen.get('path') or chosen['name'])).name
+
+
+def data_place(chosen: Mapping[str, Any]) -> str:
+  """Returns what tells data of one short name apart: where they lie.
+
+  Args:
+    chosen: a section `data`.
+  """
+  path = chosen.get('path')
+  if path is None:  # of a mixture it is all of its parts
+    kept = {k: v for k, v in chosen.items() if k not in ('split', 'data_dir')}
+    return json.dumps(kept, sort_keys=True, default=str)
+  return str(path) if is_remote(path) else os.path.abspath(path)
 
 
 def open_set(

@@ -38,6 +38,35 @@ def test_results_are_read_back(tmp_path):
   assert found['knn-v1-d']['metrics'] == METRICS
 
 
+def test_data_of_one_name_and_two_places_have_results_of_their_own(tmp_path):
+  def write(place, top1):
+    return results.write_result(
+      tmp_path, Knn(), 'birds', {'top1': top1}, **WHERE, place=place
+    )
+
+  first, second = write('/one/birds', 0.1), write('/two/birds', 0.2)
+  assert first.name == 'knn-v1-birds.json'
+  assert second.name.startswith('knn-v1-birds-')
+  # Again, each replaces its own, also where the other is gone.
+  assert (write('/one/birds', 0.3), write('/two/birds', 0.4)) == (first, second)
+  first.unlink()
+  assert write('/two/birds', 0.5) == second
+  assert write('/one/birds', 0.6) == first
+  found = results.read_results(tmp_path).values()
+  assert {r['place']: r['metrics']['top1'] for r in found} == {
+    '/one/birds': 0.6,
+    '/two/birds': 0.5,
+  }
+
+
+def test_a_result_of_an_earlier_version_is_replaced(tmp_path):
+  first = results.write_result(tmp_path, Knn(), 'd', METRICS, **WHERE)
+  again = results.write_result(
+    tmp_path, Knn(), 'd', METRICS, **WHERE, place='/one/d'
+  )
+  assert again == first
+
+
 def test_no_results_is_empty(tmp_path):
   assert results.read_results(tmp_path) == {}
 
