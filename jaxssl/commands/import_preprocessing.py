@@ -98,7 +98,7 @@ def release_of(library: str, tensors: Mapping[str, Any], encoder: Any) -> str:
   if huggingface_pairs.has_image_tower(tensors):
     is_siglip = huggingface_pairs.is_siglip_tower(tensors)
     return 'siglip' if is_siglip else 'clip'
-  position = getattr(encoder, 'position', None)
+  position = getattr(encoder, 'position', 'none')
   return {'relative': 'beit', 'sincos_mae': 'vit_mae'}.get(position, 'vit')
 
 
@@ -124,7 +124,9 @@ def with_grid(section: Config, sides: tuple[int, int] | None) -> Config:
 
 
 def tell(
-  rule: Preprocessing, section: Config, sides: tuple[int, int] | None
+  rule: Preprocessing,
+  section: Mapping[str, Any],
+  sides: tuple[int, int] | None,
 ) -> None:
   """Logs how pictures will be prepared, and what was assumed of positions.
 
@@ -133,11 +135,11 @@ def tell(
     section: its section `encoder`.
     sides: see `with_grid`.
   """
-  sides = 'both sides' if rule.resize == 'squash' else 'the shorter side'
+  resized = 'both sides' if rule.resize == 'squash' else 'the shorter side'
   _log.info(
     'pictures: %s to %d pixels (%s), of which the middle %d are seen; '
     'mean %s, std %s',
-    sides,
+    resized,
     rule.resize_size,
     rule.interpolation,
     rule.image_size,

@@ -51,7 +51,8 @@ class Plan:
     if self.crops:
       return tuple((spec.size, spec.size, 3) for spec in self.crops)
     if self.preprocessing is not None:
-      return ((self.preprocessing.image_size,) * 2 + (3,),)
+      size = self.preprocessing.image_size
+      return ((size, size, 3),)
     return (self._stored_shape(),)
 
   @property
@@ -172,7 +173,7 @@ class Plan:
     )
 
   def _resize(self, *parts: np.ndarray) -> list[np.ndarray]:
-    if not self.crops:
+    if not self.crops and self.preprocessing is not None:
       return [crop.prepare(parts[0], self.preprocessing)]
     return [
       crop.resize(part, spec.size, interpolation=spec.interpolation)

@@ -289,9 +289,9 @@ def _sides(size: Any, *, square: bool) -> tuple[Any, ...]:
 
 
 def _square(name: str, sides: tuple[Any, ...]) -> int:
-  if not sides or len(set(sides)) > 1 or len(sides) > 2:
+  if len(set(sides)) != 1 or len(sides) > 2:
     raise UserError(f'{name} is {list(sides)}, but encoders take squares here')
-  return sides[0]
+  return next(iter(sides))
 
 
 def _scaled(values: Mapping[str, Any]) -> tuple[Channels, Channels]:
@@ -312,5 +312,5 @@ def _divided(values: Channels, scale: float) -> Channels:
 
 def _channels(values: Any) -> Channels:
   if isinstance(values, int | float):
-    return (values,) * 3
+    return values, values, values
   return cast(Channels, tuple(values))

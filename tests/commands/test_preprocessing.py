@@ -602,7 +602,7 @@ def test_features_are_computed_again_for_another_rule(tmp_path):
 
 @pytest.mark.parametrize('same', [True, False])
 def test_a_run_warns_of_weights_that_are_used_to_other_numbers(
-  same, pictures, tmp_path, caplog
+  same, pictures, tmp_path, capsys
 ):
   # SimCLR's views have no mean and deviation.
   plain = ('--mean', '0', '0', '0', '--std', '1', '1', '1')
@@ -618,7 +618,17 @@ def test_a_run_warns_of_weights_that_are_used_to_other_numbers(
     },
   }
   run = build.build(build.complete(config), data.make_source(str(pictures)))
-  with caplog.at_level('WARNING', logger='jaxssl'):
-    make_job(run)
-  told = [r for r in caplog.records if 'was trained on pictures' in r.message]
-  assert len(told) == (0 if same else 1)
+  make_job(run)
+  # The command has pointed the log at the standard error.
+  count = capsys.readouterr().err.count('was trained on pictures of mean')
+  assert count == (0 if same else 1)
+
+
+@pytest.mark.parametrize(
+  ('given', 'told'), [((), True), (('--config.encoder.grid=4,4',), False)]
+)
+def test_a_grid_that_is_assumed_is_told(given, told, tmp_path, capsys):
+  _import_bare(BARE['timm'], tmp_path, *given)
+  message = capsys.readouterr().err
+  assert 'pictures: the shorter side to 37 pixels (bicubic)' in message
+  assert ('--config.encoder.grid=ROWS,COLUMNS' in message) == told
