@@ -91,7 +91,7 @@ def test_a_locked_text_tower_of_another_run_stays(run, tmp_path):
 def test_zeroshot_says_what_templates_gain(run, capsys):
   arguments = (f'--workdir={run}', '--templates=several', '--limit=38')
   assert runs.jaxssl('eval', 'zeroshot', *arguments) == 0
-  result = _result(run, 'zeroshot-v1-photos')
+  result = _result(run, 'zeroshot-v2-photos')
   assert len(result['settings']['templates']) == 8
   metrics = result['metrics']
   assert (metrics['num_classes'], metrics['num_test']) == (19, 38)
@@ -119,7 +119,7 @@ def tuned(run):
 def test_finetuning_starts_from_the_classifier_of_the_texts(run, tuned):
   still, _ = tuned
   assert still['settings']['templates'] == ['a photo of a {}']
-  zeroshot = _result(run, 'zeroshot-v1-photos')
+  zeroshot = _result(run, 'zeroshot-v2-photos')
   assert still['metrics']['top1'] == zeroshot['metrics']['top1']
 
 
@@ -132,7 +132,7 @@ def test_weights_between_zero_shot_and_fine_tuned(run, tuned, capsys):
   more = (f'--finetuned={folder.name}', '--alphas', '0', '0.5', '1')
   assert runs.jaxssl('eval', 'wise_ft', *arguments, *more) == 0
   metrics = _result(run, 'wise_ft-v1-photos')['metrics']
-  zeroshot = _result(run, 'zeroshot-v1-photos')
+  zeroshot = _result(run, 'zeroshot-v2-photos')
   assert metrics['reference_0'] == zeroshot['metrics']['top1']
   assert metrics['reference_1'] == moving['metrics']['top1']
   assert metrics['top1'] == metrics['shifted_0.5'] == metrics['other_0.5']
@@ -160,7 +160,7 @@ def test_corruptions_are_classified_by_text(run):
   code = runs.jaxssl('eval', 'corruptions', *arguments, '--kinds', 'contrast')
   assert code == 0
   result = _result(run, 'corruptions-v2-photos')
-  assert result['settings']['classifier']['name'] == 'zeroshot-v1'
+  assert result['settings']['classifier']['name'] == 'zeroshot-v2'
   assert result['metrics']['num_test'] == 38
 
 
@@ -171,12 +171,12 @@ def test_both_protocols_on_a_file_of_pairs(run, tar, tmp_path):
   # Without labels there is nothing to classify, but everything to find.
   assert runs.jaxssl(*both, f'--data={tar}') == 2
   assert runs.jaxssl('eval', 'retrieval', *both[3:], f'--data={tar}') == 0
-  metrics = _result(run, 'retrieval-v1-eight.tar')['metrics']
+  metrics = _result(run, 'retrieval-v2-eight.tar')['metrics']
   assert (metrics['num_images'], metrics['num_texts']) == (8, 8)
   assert metrics['image_to_text_r1'] <= metrics['image_to_text_r5'] <= 1
   labelled = (f'--data={tar}', '--config.data.label=json.group')
   assert runs.jaxssl(*both, *labelled, f'--classes={classes}') == 0
-  settings = _result(run, 'zeroshot-v1-eight.tar')['settings']
+  settings = _result(run, 'zeroshot-v2-eight.tar')['settings']
   assert settings['classes'] == str(classes)
 
 

@@ -57,7 +57,7 @@ def test_a_setting_goes_to_every_protocol_that_has_it():
 
 @pytest.mark.parametrize(
   ('words', 'name'),
-  [(('--ks', '5'), 'knn-v1'), (('--templates', 'name'), 'zeroshot-v1')],
+  [(('--ks', '5'), 'knn-v1'), (('--templates', 'name'), 'zeroshot-v2')],
 )
 def test_robustness_takes_the_settings_of_its_classifier(words, name):
   found = chosen('corruptions', *words)['corruptions']
