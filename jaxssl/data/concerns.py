@@ -38,7 +38,9 @@ def concerns(train: Survey, test: Survey | None) -> list[str]:
 
 
 def _line(
-  text: str, items: Sequence[Any], name_of: Callable[[Any], str] = str
+  text: str,
+  items: Sequence[Any] | np.ndarray,
+  name_of: Callable[[Any], str] = str,
 ) -> list[str]:
   """Returns the line that counts some things and names the first."""
   if not len(items):

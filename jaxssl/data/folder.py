@@ -92,7 +92,9 @@ class Folder:
         files, split, test_fraction=test_fraction, source=str(self._root)
       )
       files = [files[i] for i in kept.tolist()]
-    self.captions = texts and Captions.from_texts(texts[f] for f in files)
+    self.captions = (
+      Captions.from_texts(texts[name] for name in files) if texts else None
+    )
     self._files = PictureFiles(self._root, files)
     self.num_examples = len(files)
     self._set_labels(files, meaning)

@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxssl.augment.preprocessing import usual
 from jaxssl.data import decode, pipeline
+from jaxssl.data.captions import Captions
 from jaxssl.data.places import read_file
 from jaxssl.data.source import Records, Source
 
@@ -103,7 +104,8 @@ def read(
 class _Seen:
   """A source that notes what the pipeline reads of it."""
 
-  content: Literal['bytes', 'pixels']
+  content: Literal['pixels', 'bytes', 'paths']
+  captions: Captions | None
 
   def __init__(self, source: Source, index: np.ndarray):
     self._source, self._index = source, index
@@ -111,8 +113,9 @@ class _Seen:
     self.name = source.name
     self.num_examples = source.num_examples
     self.class_names = source.class_names
-    self.fingerprint = source.fingerprint
     self.captions = None
+    # Nothing that is kept depends on them, and they cost a look at every file.
+    self.fingerprint = self.identity = ''
     count = len(index)
     self.found = {
       'label': np.full(count, -1, np.int32),
@@ -155,15 +158,15 @@ def _look(
   """Returns digest, bytes, height and width, and number of the format."""
   if isinstance(content, np.ndarray):
     stored = content.tobytes()
-    kind, size = PIXELS, content.shape[:2]
+    kind, height, width = PIXELS, *content.shape[:2]
   else:
     stored = content
-    kind, *size = decode.header(content) or (NO_PICTURE, 0, 0)
+    kind, height, width = decode.header(content) or (NO_PICTURE, 0, 0)
   digest = hashlib.blake2b(stored, digest_size=8).digest()
   return (
     np.frombuffer(digest, np.uint64)[0],
     len(stored),
-    tuple(size),
+    (height, width),
     _KINDS.index(kind),
   )
 

@@ -58,7 +58,6 @@ class Table:
   """
 
   content: Literal['paths', 'bytes']
-  _root: places.Place | Scattered
 
   def __init__(
     self,
@@ -74,7 +73,8 @@ class Table:
     hold_out.check_split(split, test_fraction)
     columns = (captions,) if isinstance(captions, str) else tuple(captions)
     file, self.name = _absolute(path), str(path)
-    self._root = places.place(os.path.dirname(file))
+    self._home = places.place(os.path.dirname(file))
+    self._root: places.Place | Scattered = self._home
     pairs, labels = self._read(file, image, columns, label)
     pairs = self._whole(pairs, store_of(file), remote)
     self.content = self._root.content
@@ -119,7 +119,7 @@ class Table:
     """Returns the pictures that exist and have captions; counts the others."""
     elsewhere = {n for n in pairs if is_remote(n) and store_of(n) != home}
     if elsewhere and remote:
-      self._root, elsewhere = Scattered(self._root), set()
+      self._root, elsewhere = Scattered(self._home), set()
     exist = self._root.existing(pairs.keys() - elsewhere)
     missing = pairs.keys() - exist - elsewhere
     skipped = {

@@ -34,7 +34,8 @@ def _thumbnail(source: Source, index: int, side: int) -> np.ndarray:
   if source.content == 'paths':
     content = read_file(content)
   try:
-    pixels = content if source.content == 'pixels' else decode.exact(content)
+    # Sources of pixels give arrays, the others bytes.
+    pixels = decode.exact(content) if isinstance(content, bytes) else content
   except UnreadableError:
     return np.full((1, 1, 3), 255, np.uint8)
   pil = require('PIL.Image', extra='data')
