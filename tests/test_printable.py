@@ -10,6 +10,7 @@ from jaxssl.augment.preprocessing import usual
 from jaxssl.data import captions
 from jaxssl.errors import UserError
 from jaxssl.evals.features import Features
+from jaxssl.evals.table import format_table
 from jaxssl.pictures import canvas, feature_map, grid
 from jaxssl.printable import printable
 from jaxssl.train.workdir import Workdir
@@ -119,3 +120,10 @@ def test_pictures_take_any_caption(text):
     plain.shape[0] + 18,
     *plain.shape[1:],
   )
+
+
+def test_tables_of_results_show_names_escaped():
+  table = format_table({NAME: {'knn': 0.5}}, title='a\nb')
+  assert len(table.splitlines()) == 3
+  assert printable(NAME) in table
+  assert '\x1b' not in table

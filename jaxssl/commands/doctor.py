@@ -19,6 +19,7 @@ from jaxssl.data.concerns import concerns
 from jaxssl.data.source import Source
 from jaxssl.data.survey import Survey
 from jaxssl.errors import UserError
+from jaxssl.evals.table import aligned
 from jaxssl.pictures import grid
 from jaxssl.pictures.samples import samples
 from jaxssl.printable import printable
@@ -190,14 +191,14 @@ def _print(facts: Mapping[str, Mapping[str, Any]], found: list[str]) -> None:
     values = [show(f[key]) if key in f else '-' for f in facts.values()]
     if any(key in f for f in facts.values()):
       rows.append([key.replace('_', ' '), *values])
-  _print_table(rows)
+  print(aligned(rows))
   print('height, width, caption bytes: smallest / median / largest')
   classes = [f.get('classes', {}) for f in facts.values()]
   names = list(dict.fromkeys(name for counts in classes for name in counts))
   if names:
     counts = [[n, *(str(c.get(n, 0)) for c in classes)] for n in names]
     print()
-    _print_table([['class', *facts], *counts[:_SHOWN_CLASSES]])
+    print(aligned([['class', *facts], *counts[:_SHOWN_CLASSES]]))
   if len(names) > _SHOWN_CLASSES:
     print(f'... and {len(names) - _SHOWN_CLASSES} more; --json has all')
   print()
@@ -207,11 +208,3 @@ def _print(facts: Mapping[str, Mapping[str, Any]], found: list[str]) -> None:
   print('Worth a look:' if found else 'Nothing strange was found.')
   for number, line in enumerate(found, 1):
     print(f'{number}. {printable(line)}')
-
-
-def _print_table(rows: list[list[str]]) -> None:
-  rows = [[printable(cell) for cell in row] for row in rows]
-  widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-  for name, *values in rows:
-    cells = [v.rjust(w) for v, w in zip(values, widths[1:], strict=True)]
-    print('  '.join([name.ljust(widths[0]), *cells]).rstrip())

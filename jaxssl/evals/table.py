@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from jaxssl.printable import printable
+
 Metrics = Mapping[str, float]
 
 
@@ -53,8 +55,10 @@ def format_table(rows: Mapping[str, Metrics], *, title: str = 'encoder') -> str:
 def aligned(cells: list[list[str]]) -> str:
   """Returns lines of cells with a rule under the first.
 
-  The first column stands left, all others right.
+  The first column stands left, all others right. Names are from data and are
+  shown as `printable` shows them.
   """
+  cells = [[printable(cell) for cell in line] for line in cells]
   widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
   lines = ['  '.join(_line(line, widths)).rstrip() for line in cells]
   return '\n'.join([lines[0], '  '.join('-' * w for w in widths), *lines[1:]])

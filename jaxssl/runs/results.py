@@ -1,5 +1,6 @@
 """Results on disk, which say which protocol they are of."""
 
+import contextlib
 import datetime
 import hashlib
 import importlib.metadata
@@ -116,9 +117,13 @@ def read_results(
 
 
 def _versions() -> dict[str, str]:
-  libraries = ('jax', 'jaxlib', 'flax', 'optax', 'numpy', 'scipy')
-  return {
+  # Pillow resizes the pictures, and not every version to the same pixels.
+  libraries = ('jax', 'jaxlib', 'flax', 'optax', 'numpy', 'scipy', 'pillow')
+  versions = {
     'jaxssl': jaxssl.__version__,
     'python': platform.python_version(),
-    **{name: importlib.metadata.version(name) for name in libraries},
   }
+  for name in libraries:
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+      versions[name] = importlib.metadata.version(name)
+  return versions

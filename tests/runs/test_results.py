@@ -26,7 +26,7 @@ def test_result_says_where_it_comes_from(tmp_path):
     **WHERE,
   }
   assert versions['jaxssl'] == jaxssl.__version__
-  assert {'python', 'jax', 'flax', 'numpy'} <= set(versions)
+  assert {'python', 'jax', 'flax', 'numpy', 'pillow'} <= set(versions)
   assert date.endswith('+00:00')
 
 
