@@ -26,6 +26,7 @@ COMMANDS = {
   'plot': 'pictures of a run: training curve, map of the features',
   'visualize': 'what a run has learned: its pictures on one HTML page',
   'doctor': 'what a data set holds: classes, splits, copies, what is left out',
+  'config': 'every key of a config: what it takes, its value, its meaning',
   'inspect': 'config, parameters and a picture of the augmented views',
   'bench': 'is the input the bottleneck, or the step, and what to change',
   'plan': 'memory, FLOPs and speed of a config on a TPU slice or a GPU',

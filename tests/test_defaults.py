@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import pytest
 
 from jaxssl import build, config, defaults
+from jaxssl.config import schema
 from jaxssl.errors import UserError
 from jaxssl.methods import METHODS
 from jaxssl.weights.exported import abstract_variables
@@ -13,7 +14,7 @@ from jaxssl.weights.exported import abstract_variables
   'data', ['photos', 'digits', 'cifar10', 'imagenet2012']
 )
 def test_every_default_is_a_complete_config(encoder, data):
-  complete = build.complete(defaults.default_config('simclr', encoder, data))
+  complete = schema.complete(defaults.default_config('simclr', encoder, data))
   assert complete['encoder']['name'] == encoder
   assert complete['data']['name'] == data
   assert config.from_json(config.to_json(complete)) == complete
@@ -61,7 +62,7 @@ def test_folder_is_cropped_on_the_host(tmp_path):
   'method', ['rotation', 'relative_patch', 'jigsaw', 'colorization']
 )
 def test_pretext_tasks_fit_their_views(method, encoder, data):
-  complete = build.complete(defaults.default_config(method, encoder, data))
+  complete = schema.complete(defaults.default_config(method, encoder, data))
   section = {k: v for k, v in complete['method'].items() if k != 'name'}
   task = METHODS[method].make(encoder=build.build_encoder(complete), **section)
   size = complete['augment']['size']

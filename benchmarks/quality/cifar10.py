@@ -29,6 +29,7 @@ from benchmarks.report import rows
 from jaxssl import build, data, errors
 from jaxssl import config as config_lib
 from jaxssl.commands.train import train_in_workdir
+from jaxssl.config import schema
 from jaxssl.evals import features, protocols
 from jaxssl.train.workdir import Workdir
 from jaxssl.weights.exported import ExportedEncoder, load_encoder
@@ -70,7 +71,7 @@ def config_of(
     **train,
   }
   config['eval'] |= {'steps': 0, 'split': 'test'}
-  return build.complete(config)
+  return schema.complete(config)
 
 
 def trained(workdir: Workdir, config: config_lib.Config) -> float:

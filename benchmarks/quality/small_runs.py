@@ -33,6 +33,7 @@ from jaxssl import build, data
 from jaxssl import config as config_lib
 from jaxssl.augment.preprocessing import usual
 from jaxssl.commands.train import train_in_workdir
+from jaxssl.config import schema
 from jaxssl.evals import features, protocols
 from jaxssl.methods import METHODS
 from jaxssl.train.workdir import Workdir
@@ -125,7 +126,7 @@ def config_of(name: str, args: argparse.Namespace) -> config_lib.Config:
   }
   if name == 'beit':
     config['method']['tokenizer'] = str(args.workdir / 'dvae' / 'export')
-  return build.complete(config)
+  return schema.complete(config)
 
 
 def trained(name: str, args: argparse.Namespace) -> ExportedEncoder:

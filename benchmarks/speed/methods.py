@@ -35,8 +35,9 @@ import numpy as np
 
 from benchmarks.report import rows
 from benchmarks.speed import peaks
-from jaxssl import build, config, models
+from jaxssl import config, models
 from jaxssl.augment.preprocessing import usual
+from jaxssl.config import schema
 from jaxssl.methods import METHODS
 from jaxssl.planning.abstract import Plan, plan, without_recomputation
 from jaxssl.planning.flops import matmul_flops
@@ -85,7 +86,7 @@ def make_plan(name: str, batch_size: int | None, folder: str) -> Plan:
     tokenizer = random_tokenizer(folder, vocab_size)
     sections['method'] |= {'tokenizer': tokenizer}
   return plan(
-    build.complete(sections), batch_size=batch_size, num_examples=NUM_EXAMPLES
+    schema.complete(sections), batch_size=batch_size, num_examples=NUM_EXAMPLES
   )
 
 

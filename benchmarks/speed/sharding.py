@@ -20,7 +20,7 @@ from typing import Any
 import jax
 
 from benchmarks.report import rows
-from jaxssl import build
+from jaxssl.config import schema
 from jaxssl.planning import abstract, compiled, tpu
 from jaxssl.planning.target import Target
 
@@ -30,7 +30,7 @@ GIB = 2**30
 
 def make_plan(encoder: str, batch_size: int, fsdp: int | None) -> abstract.Plan:
   """Returns the step of MAE with that encoder."""
-  config = build.complete(
+  config = schema.complete(
     {
       'method': {'name': 'mae'},
       'encoder': {

@@ -9,9 +9,10 @@ import dataclasses
 from typing import Literal
 
 from jaxssl import errors
+from jaxssl.fields import Count, check_fields
 
-RULES = ('torchvision', 'tf')
-INTERPOLATIONS = ('bilinear', 'bicubic')
+Rule = Literal['torchvision', 'tf']
+Interpolation = Literal['bilinear', 'bicubic']
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,15 +34,14 @@ class CropSpec:
     jaxssl.errors.UserError: a field is out of its range.
   """
 
-  size: int
+  size: Count
   scale: tuple[float, float] = (0.08, 1.0)
   ratio: tuple[float, float] = (3 / 4, 4 / 3)
-  rule: Literal['torchvision', 'tf'] = 'torchvision'
-  interpolation: Literal['bilinear', 'bicubic'] = 'bilinear'
+  rule: Rule = 'torchvision'
+  interpolation: Interpolation = 'bilinear'
 
   def __post_init__(self):
-    if self.size < 1:
-      raise errors.UserError(f'crop size must be at least 1, not {self.size}')
+    check_fields(self)
     if not 0 < self.scale[0] <= self.scale[1] <= 1:
       raise errors.UserError(
         f'crop scale must be 0 < low <= high <= 1, not {self.scale}'
@@ -50,7 +50,3 @@ class CropSpec:
       raise errors.UserError(
         f'crop ratio must be 0 < low <= high, not {self.ratio}'
       )
-    if self.rule not in RULES:
-      raise errors.unknown('crop rule', self.rule, RULES)
-    if self.interpolation not in INTERPOLATIONS:
-      raise errors.unknown('interpolation', self.interpolation, INTERPOLATIONS)

@@ -7,8 +7,8 @@ import math
 import jax
 import jax.numpy as jnp
 
-from jaxssl import errors
 from jaxssl.augment.view import Batch
+from jaxssl.fields import Fraction, check_fields
 from jaxssl.parallel import collectives
 
 _ATTEMPTS = 10
@@ -65,12 +65,11 @@ class Erase:
   """
 
   augment: Callable[..., Batch]
-  prob: float = 0.25
+  prob: Fraction = 0.25
 
   def __post_init__(self):
     """Raises `UserError` for numbers out of range."""
-    if not 0 <= self.prob <= 1:
-      raise errors.UserError(f'erase_prob must be in [0, 1], got {self.prob}')
+    check_fields(self)
 
   def __call__(
     self, key: jax.Array, batch: Batch, axis_name: str | None = None

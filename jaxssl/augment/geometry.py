@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxssl import errors
-from jaxssl.augment.crop_spec import INTERPOLATIONS, CropSpec
+from jaxssl.augment.crop_spec import CropSpec
 
 # Attempts of the two reference rules; drawn at once, the first that fits wins.
 _TORCHVISION_ATTEMPTS = 10
@@ -72,7 +72,7 @@ def crop_and_resize(
     jaxssl.errors.UserError: unknown interpolation.
   """
   if interpolation not in _KERNELS:
-    raise errors.unknown('interpolation', interpolation, INTERPOLATIONS)
+    raise errors.unknown('interpolation', interpolation, _KERNELS)
   height, width = (size, size) if isinstance(size, int) else size
   axes = [
     _Axis(in_size, out_size, interpolation, antialias)

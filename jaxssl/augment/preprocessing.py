@@ -9,9 +9,10 @@ neither JAX nor TensorFlow so that both can.
 
 import dataclasses
 import math
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from jaxssl import errors
+from jaxssl.fields import check_fields
 
 Resize = Literal['shortest', 'squash']
 # Pillow's filters.
@@ -60,13 +61,7 @@ class Preprocessing:
 
   def __post_init__(self):
     _check_sides(self.image_size, self.resize_size)
-    for name, choices in (
-      ('resize', Resize),
-      ('interpolation', Interpolation),
-      ('offset', Offset),
-    ):
-      if getattr(self, name) not in get_args(choices):
-        raise errors.unknown(name, getattr(self, name), get_args(choices))
+    check_fields(self)
     for name in ('mean', 'std'):
       _check_channels(name, getattr(self, name))
     if min(self.std) <= 0:

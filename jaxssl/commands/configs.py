@@ -2,11 +2,11 @@
 
 import argparse
 from collections.abc import Mapping, Sequence
-import inspect
 from typing import Any
 
-from jaxssl import build, defaults
 from jaxssl import config as config_lib
+from jaxssl import defaults, fields
+from jaxssl.config import schema
 from jaxssl.errors import UserError
 from jaxssl.train.workdir import Workdir
 
@@ -51,9 +51,9 @@ def resolve(
       config[section] = _with_schedule(section, config, schedule[0], value)
     elif value != config.get(section, {}).get('name'):
       config[section] = {**_kept(section, config, value), 'name': value}
-  config = build.complete(_with_required(config, changes))
+  config = schema.complete(_with_required(config, changes))
   rest = {k: v for k, v in changes.items() if k not in names}
-  return config_lib.apply_overrides(config, rest)
+  return schema.apply_overrides(config, rest)
 
 
 def _with_required(
@@ -64,9 +64,9 @@ def _with_required(
   for key, value in changes.items():
     section, _, name = key.partition('.')
     values = config.get(section)
-    if section in build.SECTIONS and values and 'name' in values:
-      default = build.accepted(section, values['name']).get(name)
-      if default is inspect.Parameter.empty:
+    if section in schema.SECTIONS and values and 'name' in values:
+      key = schema.keys(section, values['name']).get(name)
+      if key is not None and key.is_required:
         config[section] = {**config[section], name: value}
   return config
 
@@ -128,7 +128,7 @@ def _refuse(arguments, flag, others):
 def _is_name(key: str) -> bool:
   """Whether a key names a constructor: of a section or of a schedule in it."""
   section, *rest = key.split('.')
-  return section in build.SECTIONS and rest[-1:] == ['name'] and len(rest) < 3
+  return section in schema.SECTIONS and rest[-1:] == ['name'] and len(rest) < 3
 
 
 def _with_schedule(
@@ -138,19 +138,24 @@ def _with_schedule(
   values = config.get(section, {})
   old = values.get(key)
   if old is None and 'name' in values:
-    old = build.accepted(section, values['name']).get(key)
+    old = schema.defaults(section, values['name']).get(key)
   if not isinstance(old, Mapping):
     old = {'start': old} if isinstance(old, int | float) else {}
-  keys = build.schedule_keys(name)
+  keys = schema.schedule_keys(name)
   kept = {k: v for k, v in old.items() if k in keys}
   return {**values, key: {**kept, 'name': name}}
 
 
 def _kept(section: str, config: config_lib.Config, name: str) -> dict:
   """Values of the old section that the constructor `name` takes as well."""
-  keys, choices = build.accepted(section, name), build.choices(section, name)
+  keys = schema.keys(section, name)
+
+  def is_possible(key: str, value: Any) -> bool:
+    # Encoders share names of keys whose values differ (`stem`).
+    return key in keys and value in (fields.choices(keys[key].hint) or (value,))
+
   return {
     key: value
     for key, value in config.get(section, {}).items()
-    if key in keys and value in choices.get(key, (value,))
+    if is_possible(key, value)
   }

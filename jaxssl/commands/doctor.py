@@ -14,6 +14,7 @@ from rich.progress import Progress
 from jaxssl import atomic_file, build, data, defaults
 from jaxssl import config as config_lib
 from jaxssl.commands import data_arguments, targets
+from jaxssl.config import schema
 from jaxssl.data import survey as survey_lib
 from jaxssl.data.concerns import concerns
 from jaxssl.data.source import Source
@@ -84,7 +85,7 @@ def _sections(
   if bool(arguments.data) == bool(arguments.config):
     raise UserError('give either DATA or --config FILE')
   if arguments.config:
-    config = build.complete(config_lib.load_file(arguments.config))
+    config = schema.complete(config_lib.load_file(arguments.config))
     train, test = config['data'], build.eval_data_section(config)
     test_split = config['eval']['split']
   else:

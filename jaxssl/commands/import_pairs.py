@@ -13,6 +13,7 @@ import numpy as np
 from jaxssl import atomic_file, build
 from jaxssl import config as config_lib
 from jaxssl.commands import import_preprocessing
+from jaxssl.config import schema
 from jaxssl.methods.base import Method
 from jaxssl.text.tokenizer import BYTES
 from jaxssl.train.workdir import Workdir
@@ -102,7 +103,7 @@ def _config(arguments, overrides, tensors, description) -> config_lib.Config:
     'text': None,
   }
   config = {
-    section: build.accepted(section, names[section])
+    section: schema.defaults(section, names[section])
     | ({'name': names[section]} if names[section] else {})
     | values
     for section, values in sections.items()
@@ -112,7 +113,7 @@ def _config(arguments, overrides, tensors, description) -> config_lib.Config:
     own = values.keys() & config[section].keys()
     config[section] |= {key: values[key] for key in own}
   changes = config_lib.parse_overrides(overrides)
-  config = config_lib.apply_overrides(config, changes)
+  config = schema.apply_overrides(config, changes)
   config['encoder'] = import_preprocessing.with_grid(
     config['encoder'], description.sides
   )

@@ -6,10 +6,11 @@ import dataclasses
 import logging
 import pathlib
 
-from jaxssl import build, models
 from jaxssl import config as config_lib
+from jaxssl import models
 from jaxssl.commands import import_pairs, import_preprocessing
 from jaxssl.commands.targets import refuse_existing
+from jaxssl.config import schema
 from jaxssl.errors import UserError, unknown
 from jaxssl.train.workdir import Workdir
 from jaxssl.weights import (
@@ -170,10 +171,10 @@ def _refuse_pickle(path: pathlib.Path) -> None:
 def _encoder_section(
   name: str, overrides: Sequence[str], description: Description
 ) -> config_lib.Config:
-  section = {'name': name, **build.accepted('encoder', name)}
+  section = {'name': name, **schema.defaults('encoder', name)}
   described = description.options.get('encoder', {})
   # A ResNet has neither heads nor an activation.
   section |= {key: described[key] for key in described.keys() & section.keys()}
   changes = config_lib.parse_overrides(overrides)
-  config = config_lib.apply_overrides({'encoder': section}, changes)
+  config = schema.apply_overrides({'encoder': section}, changes)
   return import_preprocessing.with_grid(config['encoder'], description.sides)

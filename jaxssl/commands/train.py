@@ -8,9 +8,10 @@ import logging
 
 import jax
 
-from jaxssl.build import Run, build, complete
+from jaxssl.build import Run, build
 from jaxssl.commands import configs
 from jaxssl.config import config_hash
+from jaxssl.config.schema import complete
 from jaxssl.errors import EXIT_PREEMPTED, UserError
 from jaxssl.failures import tell
 from jaxssl.job import check_shapes, exported_encoder, make_job

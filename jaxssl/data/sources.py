@@ -26,7 +26,17 @@ def _mixture(
   weights: Sequence[float] | None = None,
   split: str | None = None,
 ) -> Mixture:
-  """Makes a mixture of sections; `split` goes to every one without its own."""
+  """Makes a mixture of sources.
+
+  Args:
+    sources: sections `data`, each with its `name`.
+    weights: shares of the records, one per source; by default in proportion to
+      the numbers of records.
+    split: split of every source whose section names none.
+
+  Raises:
+    UserError: if `sources` is not a list of sections.
+  """
   if isinstance(sources, str) or not all(
     isinstance(section, Mapping) and 'name' in section for section in sources
   ):

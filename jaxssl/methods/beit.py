@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxssl import errors, models
+from jaxssl.fields import Count, check_fields
 from jaxssl.methods import row_sums
 from jaxssl.methods.base import Batch, PyTree, RowSums
 from jaxssl.models import reinitialize
@@ -62,8 +63,8 @@ class BEiT:
 
   encoder: ViT
   tokenizer: str
-  num_masked: int = 75
-  min_block: int = 16
+  num_masked: Count = 75
+  min_block: Count = 16
 
   loss = row_sums.mean_loss
 
@@ -72,11 +73,7 @@ class BEiT:
     require_normed_tokens('beit', self.encoder)
     if not self.encoder.use_mask_token:
       raise errors.UserError("method 'beit' needs encoder.use_mask_token=True")
-    if self.num_masked < 1 or self.min_block < 1:
-      raise errors.UserError(
-        'method.num_masked and method.min_block must be at least 1, not '
-        f'{self.num_masked} and {self.min_block}'
-      )
+    check_fields(self)
 
   @functools.cached_property
   def codebook(self) -> ExportedEncoder:

@@ -7,6 +7,7 @@ from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxssl.fields import Count, Positive
 from jaxssl.methods import contrast
 from jaxssl.methods.base import Aux, Batch, PyTree
 from jaxssl.methods.two_towers import TwoTowers
@@ -52,8 +53,8 @@ class CLIP:
   text_encoder: nn.Module = dataclasses.field(default_factory=TextEncoder)
   head: nn.Module = dataclasses.field(default_factory=Projection)
   project_images: bool = True
-  temperature: float = 0.07
-  chunk: int | None = None
+  temperature: Positive = 0.07
+  chunk: Count | None = None
 
   loss = contrast.loss
 

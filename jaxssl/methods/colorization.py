@@ -1,12 +1,13 @@
 """Colorization: predict the colours of a gray image."""
 
 import dataclasses
+from typing import Annotated
 
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxssl import errors
+from jaxssl.fields import Count, Range, check_fields
 from jaxssl.methods import row_sums, variables
 from jaxssl.methods.base import Batch, PyTree, RowSums
 from jaxssl.models.color_net import ColorNet
@@ -57,24 +58,16 @@ class Colorization:
   """
 
   encoder: nn.Module
-  decoder_dim: int = 256
-  output_stride: int = 4
-  uniform: float = 0.5
+  decoder_dim: Count = 256
+  output_stride: Count = 4
+  uniform: Annotated[float, Range(0, 1, without_low=True)] = 0.5
   min_color: float = 5.0
 
   loss = row_sums.mean_loss
 
   def __post_init__(self) -> None:
     """Raises `UserError` for numbers out of range."""
-    if not 0 < self.uniform <= 1:
-      raise errors.UserError(
-        f'uniform must be above 0 and at most 1, got {self.uniform}'
-      )
-    if self.decoder_dim < 1 or self.output_stride < 1:
-      raise errors.UserError(
-        'decoder_dim and output_stride must be at least 1; got '
-        f'{self.decoder_dim} and {self.output_stride}'
-      )
+    check_fields(self)
 
   @property
   def net(self) -> ColorNet:

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxssl import errors
+from jaxssl.fields import Count, Fraction, Positive, check_fields
 from jaxssl.methods import momentum as momentum_lib
 from jaxssl.methods import row_sums, variables, view_rows
 from jaxssl.methods.base import Batch, PyTree, RowSums
@@ -67,24 +68,17 @@ class DINO:
 
   encoder: nn.Module
   head: DINOHead = dataclasses.field(default_factory=DINOHead)
-  num_global: int = 2
-  student_temperature: float = 0.1
-  teacher_temperature: float | schedules.Schedule = 0.04
-  momentum: float | schedules.Schedule = 0.996
-  center_momentum: float = 0.9
+  num_global: Count = 2
+  student_temperature: Positive = 0.1
+  teacher_temperature: Positive | schedules.Schedule = 0.04
+  momentum: Fraction | schedules.Schedule = 0.996
+  center_momentum: Fraction = 0.9
 
   loss = row_sums.mean_loss
 
   def __post_init__(self) -> None:
     """Raises `UserError` for numbers out of range."""
-    if self.num_global < 1:
-      raise errors.UserError(
-        f'DINO num_global is {self.num_global}; the teacher needs at least 1'
-      )
-    if not 0 <= self.center_momentum <= 1:
-      raise errors.UserError(
-        f'DINO center_momentum is {self.center_momentum}; it must be in [0, 1]'
-      )
+    check_fields(self)
 
   def init(self, key: jax.Array, batch: Batch) -> tuple[PyTree, PyTree]:
     """See `Method.init`."""

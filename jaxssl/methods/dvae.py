@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxssl import errors
+from jaxssl.fields import NonNegative, Positive, check_fields
 from jaxssl.methods import row_sums
 from jaxssl.methods.base import Batch, PyTree, RowSums
 from jaxssl.models.dvae import (
@@ -63,8 +64,8 @@ class DVAE:
   """
 
   encoder: DVAEEncoder
-  temperature: float | schedules.Schedule = 1.0
-  kl_weight: float | schedules.Schedule = 6.6
+  temperature: Positive | schedules.Schedule = 1.0
+  kl_weight: NonNegative | schedules.Schedule = 6.6
   decoder_init_width: int = 128
 
   loss = row_sums.mean_loss
@@ -73,10 +74,7 @@ class DVAE:
     """Raises `UserError` for another encoder or a temperature below 0."""
     if not isinstance(self.encoder, DVAEEncoder):
       raise errors.UserError("method 'dvae' needs encoder.name='dvae'")
-    if not callable(self.temperature) and self.temperature <= 0:
-      raise errors.UserError(
-        f'method.temperature must be above 0, not {self.temperature}'
-      )
+    check_fields(self)
 
   @property
   def decoder(self) -> DVAEDecoder:

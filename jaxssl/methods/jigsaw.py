@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import Annotated
 
 from flax import linen as nn
 import jax
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxssl import errors
+from jaxssl.fields import Count, Natural, Range, check_fields
 from jaxssl.methods import variables
 from jaxssl.methods.base import Aux, Batch, PyTree
 from jaxssl.models.puzzle import PuzzleNet
@@ -69,31 +71,21 @@ class Jigsaw:
   """
 
   encoder: nn.Module
-  num_permutations: int = 100
-  permutations_per_image: int = 1
-  patch_size: int = 64
-  channel_shift: int = 2
-  embed_dim: int = 1000
-  hidden_dim: int = 4096
+  num_permutations: Annotated[int, Range(2, math.factorial(NUM_TILES))] = 100
+  permutations_per_image: Count = 1
+  patch_size: Count = 64
+  channel_shift: Natural = 2
+  embed_dim: Count = 1000
+  hidden_dim: Count = 4096
   seed: int = 0
 
   def __post_init__(self) -> None:
     """Raises `UserError` for numbers out of range."""
-    most = math.factorial(NUM_TILES)
-    if not 2 <= self.num_permutations <= most:
-      raise errors.UserError(
-        f'num_permutations must be from 2 to {most}, got '
-        f'{self.num_permutations}'
-      )
-    if not 1 <= self.permutations_per_image <= self.num_permutations:
+    check_fields(self)
+    if self.permutations_per_image > self.num_permutations:
       raise errors.UserError(
         'permutations_per_image must be from 1 to num_permutations '
         f'({self.num_permutations}), got {self.permutations_per_image}'
-      )
-    if self.patch_size < 1 or self.channel_shift < 0:
-      raise errors.UserError(
-        'patch_size must be at least 1 and channel_shift at least 0; got '
-        f'{self.patch_size} and {self.channel_shift}'
       )
 
   @property

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxssl import errors
+from jaxssl.fields import Count, MaskRatio, check_fields
 from jaxssl.methods import row_sums, variables
 from jaxssl.methods.base import Batch, PyTree, RowSums
 from jaxssl.models import reinitialize
@@ -54,21 +55,18 @@ class MAE:
   """
 
   encoder: ViT
-  mask_ratio: float = 0.75
+  mask_ratio: MaskRatio = 0.75
   normalize_pixels: bool = True
-  decoder_dim: int = 512
-  decoder_depth: int = 8
-  decoder_heads: int = 16
+  decoder_dim: Count = 512
+  decoder_depth: Count = 8
+  decoder_heads: Count = 16
 
   loss = row_sums.mean_loss
 
   def __post_init__(self) -> None:
     """Raises `UserError` for values that do not go together."""
     require_normed_tokens('mae', self.encoder)
-    if not 0 < self.mask_ratio < 1:
-      raise errors.UserError(
-        f'method.mask_ratio must be above 0 and below 1, not {self.mask_ratio}'
-      )
+    check_fields(self)
     if self.decoder_dim % self.decoder_heads:
       raise errors.UserError(
         f'method.decoder_dim {self.decoder_dim} is not divisible by '

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxssl import errors
+from jaxssl.fields import Fraction, Positive
 from jaxssl.methods import momentum as momentum_lib
 from jaxssl.methods import variables
 from jaxssl.methods.base import Aux, Batch, PyTree
@@ -57,8 +58,8 @@ class MoCo:
 
   encoder: nn.Module
   head: nn.Module = dataclasses.field(default_factory=MoCoHead)
-  temperature: float = 0.2
-  momentum: float | schedules.Schedule = 0.999
+  temperature: Positive = 0.2
+  momentum: Fraction | schedules.Schedule = 0.999
   queue_size: int = 65536
 
   @property

@@ -6,6 +6,7 @@ import dataclasses
 from flax import linen as nn
 import jax
 
+from jaxssl.fields import Count, Fraction, Positive
 from jaxssl.methods import contrast, variables
 from jaxssl.methods import momentum as momentum_lib
 from jaxssl.methods.base import Aux, Batch, PyTree
@@ -57,9 +58,9 @@ class MoCoV3:
   encoder: nn.Module
   head: MoCoV3Head = dataclasses.field(default_factory=MoCoV3Head)
   predictor_last_bn: bool = True
-  temperature: float = 0.2
-  momentum: float | schedules.Schedule = 0.99
-  chunk: int | None = None
+  temperature: Positive = 0.2
+  momentum: Fraction | schedules.Schedule = 0.99
+  chunk: Count | None = None
 
   loss = contrast.loss
 

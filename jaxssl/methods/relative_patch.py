@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxssl import errors
+from jaxssl.fields import Count, Natural, check_fields
 from jaxssl.methods import variables
 from jaxssl.methods.base import Aux, Batch, PyTree
 from jaxssl.models.puzzle import PuzzleNet
@@ -79,19 +80,15 @@ class RelativePatch:
   """
 
   encoder: nn.Module
-  patch_size: int = 64
-  gap: int = 32
-  jitter: int = 7
-  embed_dim: int = 1000
-  hidden_dim: int = 4096
+  patch_size: Count = 64
+  gap: Natural = 32
+  jitter: Natural = 7
+  embed_dim: Count = 1000
+  hidden_dim: Count = 4096
 
   def __post_init__(self) -> None:
     """Raises `UserError` for sizes that make no patches."""
-    if self.patch_size < 1 or self.gap < 0 or self.jitter < 0:
-      raise errors.UserError(
-        'patch_size must be at least 1, gap and jitter at least 0; got '
-        f'{self.patch_size}, {self.gap} and {self.jitter}'
-      )
+    check_fields(self)
 
   @property
   def net(self) -> PuzzleNet:

@@ -8,6 +8,7 @@ from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxssl.fields import Count
 from jaxssl.methods import contrast
 from jaxssl.methods.base import Aux, Batch, PyTree
 from jaxssl.methods.two_towers import TwoTowers
@@ -57,7 +58,7 @@ class SigLIP:
   project_images: bool = True
   scale: float = 10.0
   bias: float = -10.0
-  chunk: int | None = None
+  chunk: Count | None = None
 
   loss = contrast.loss
 

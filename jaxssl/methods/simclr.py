@@ -5,6 +5,7 @@ import dataclasses
 from flax import linen as nn
 import jax
 
+from jaxssl.fields import Count, Positive
 from jaxssl.methods import contrast, variables, view_rows
 from jaxssl.methods.base import Aux, Batch, PyTree
 from jaxssl.models import Net, SimCLRHead
@@ -52,8 +53,8 @@ class SimCLR:
 
   encoder: nn.Module
   head: nn.Module = dataclasses.field(default_factory=SimCLRHead)
-  temperature: float = 0.1
-  chunk: int | None = None
+  temperature: Positive = 0.1
+  chunk: Count | None = None
 
   loss = contrast.loss
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxssl import errors
+from jaxssl.fields import DropRate, check_fields
 from jaxssl.methods import momentum as momentum_lib
 from jaxssl.methods import row_sums
 from jaxssl.methods import variables as variables_lib
@@ -64,9 +65,9 @@ class Supervised:
   num_classes: int
   learning_rates: tuple[float, ...] = (1.0,)
   frozen: bool = False
-  label_smoothing: float = 0.0
+  label_smoothing: DropRate = 0.0
   normalize: bool = False
-  average: float = 0.0
+  average: DropRate = 0.0
 
   loss = row_sums.mean_loss
 
@@ -82,12 +83,7 @@ class Supervised:
         'learning_rates must be one or more numbers above 0, got '
         f'{self.learning_rates}'
       )
-    if not 0 <= self.label_smoothing < 1:
-      raise errors.UserError(
-        f'label_smoothing must be in [0, 1), got {self.label_smoothing}'
-      )
-    if not 0 <= self.average < 1:
-      raise errors.UserError(f'average must be in [0, 1), got {self.average}')
+    check_fields(self)
 
   @property
   def norm(self) -> BatchNorm:

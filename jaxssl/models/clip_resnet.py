@@ -9,11 +9,13 @@ import jax
 import jax.numpy as jnp
 
 from jaxssl import errors
+from jaxssl.fields import Count, check_fields
 from jaxssl.models import positions, remat
 from jaxssl.models.attention import attend
 from jaxssl.models.conv import Conv
 from jaxssl.models.dense import Dense, add
 from jaxssl.models.norm import BatchNorm
+from jaxssl.models.remat import Remat
 
 
 class Bottleneck(nn.Module):
@@ -145,15 +147,15 @@ class CLIPResNet(nn.Module):
   """
 
   blocks: tuple[int, int, int, int] = (3, 4, 6, 3)
-  width: int = 64
+  width: Count = 64
   out_dim: int = 1024
   dtype: Dtype = jnp.float32
-  remat: bool | str = False
+  remat: Remat = False
 
   def __post_init__(self):
     """Raises `UserError` for a width whose last stage has no whole heads."""
-    remat.check(self.remat)
-    if self.width < 2 or self.width % 2 or len(self.blocks) != 4:
+    check_fields(self)
+    if self.width % 2 or len(self.blocks) != 4:
       raise errors.UserError(
         'CLIPResNet needs an even width and the blocks of 4 stages, got width '
         f'{self.width} and blocks {self.blocks}'

@@ -1,6 +1,6 @@
 """The convolutional encoder and decoder of DALL-E's discrete VAE."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from flax import linen as nn
 from flax.typing import Dtype
@@ -9,8 +9,10 @@ from jax.ad_checkpoint import checkpoint_name
 import jax.numpy as jnp
 
 from jaxssl import errors
+from jaxssl.fields import Count, Range, check_fields
 from jaxssl.models import remat
 from jaxssl.models.dense import add
+from jaxssl.models.remat import Remat
 from jaxssl.ops.convolution import conv2d
 
 STRIDE = 8  # pixels between two codes
@@ -112,20 +114,16 @@ class DVAEEncoder(nn.Module):
       ('full') or 'dots', see `models.remat`.
   """
 
-  width: int = 256
-  blocks_per_group: int = 2
-  vocab_size: int = 8192
+  width: Count = 256
+  blocks_per_group: Count = 2
+  vocab_size: Annotated[int, Range(2)] = 8192
   dtype: Dtype = jnp.float32
-  remat: bool | str = False
+  remat: Remat = False
 
   def __post_init__(self):
     """Raises `UserError` for numbers out of range."""
     check_width(self.width, self.blocks_per_group)
-    remat.check(self.remat)
-    if self.vocab_size < 2:
-      raise errors.UserError(
-        f'encoder.vocab_size is {self.vocab_size}; it must be at least 2'
-      )
+    check_fields(self)
     super().__post_init__()
 
   @nn.compact
@@ -193,7 +191,7 @@ class DVAEDecoder(nn.Module):
   blocks_per_group: int = 2
   init_width: int = 128
   dtype: Dtype = jnp.float32
-  remat: bool | str = False
+  remat: Remat = False
 
   @nn.compact
   def __call__(self, codes: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -7,7 +7,7 @@ from flax.typing import Dtype
 import jax
 import jax.numpy as jnp
 
-from jaxssl import errors
+from jaxssl.fields import check_fields
 from jaxssl.models import initializers
 from jaxssl.models.mlp import gelu
 from jaxssl.models.norm import BatchNorm
@@ -34,10 +34,7 @@ class SimCLRHead(nn.Module):
 
   def __post_init__(self):
     """Raises `UserError` for a number of layers other than 2 or 3."""
-    if self.num_layers not in (2, 3):
-      raise errors.UserError(
-        f'SimCLRHead num_layers is {self.num_layers}; it must be 2 or 3'
-      )
+    check_fields(self)
     super().__post_init__()
 
   @nn.compact
@@ -94,10 +91,7 @@ class MoCoHead(nn.Module):
 
   def __post_init__(self):
     """Raises `UserError` for a number of layers other than 1 or 2."""
-    if self.num_layers not in (1, 2):
-      raise errors.UserError(
-        f'MoCoHead num_layers is {self.num_layers}; it must be 1 or 2'
-      )
+    check_fields(self)
     super().__post_init__()
 
   @nn.compact
@@ -199,10 +193,7 @@ class Projection(nn.Module):
 
   def __post_init__(self):
     """Raises `UserError` for a number of layers other than 1 or 2."""
-    if self.num_layers not in (1, 2):
-      raise errors.UserError(
-        f'Projection num_layers is {self.num_layers}; it must be 1 or 2'
-      )
+    check_fields(self)
     super().__post_init__()
 
   @nn.compact

@@ -1,12 +1,13 @@
 """What a block keeps for its backward pass."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 from flax import linen as nn
 import jax
 
-from jaxssl import errors
-
+# A switch, or the name of a policy; True is 'full'.
+Remat = bool | Literal['full', 'dots']
 # Name of the outputs of convolutions, for `jax.checkpoint`.
 CONVOLUTION = 'convolution'
 
@@ -20,15 +21,9 @@ POLICIES = {
 }
 
 
-def check(remat: bool | str) -> None:
-  """Raises `UserError` for what is neither a switch nor a policy."""
-  if not isinstance(remat, bool) and remat not in POLICIES:
-    raise errors.unknown('remat', remat, ('true', 'false', *POLICIES))
-
-
 def block(
   module: type[nn.Module],
-  remat: bool | str,
+  remat: Remat,
   *,
   static_argnums: Sequence[int] = (),
 ) -> type[nn.Module]:
@@ -41,7 +36,6 @@ def block(
       activations and attention are computed once more.
     static_argnums: places of arguments that are no arrays; 0 is the module.
   """
-  check(remat)
   if not remat:
     return module
   policy = POLICIES['full' if remat is True else remat]

@@ -8,9 +8,11 @@ import jax
 import jax.numpy as jnp
 
 from jaxssl import errors
+from jaxssl.fields import Count, Positive, check_fields
 from jaxssl.models import remat
 from jaxssl.models.conv import Conv
 from jaxssl.models.norm import BatchNorm
+from jaxssl.models.remat import Remat
 from jaxssl.ops.pooling import max_pool
 
 # depth -> (residual branch, blocks of each stage).
@@ -21,7 +23,6 @@ _DEPTHS = {
   101: ('bottleneck', (3, 4, 23, 3)),
   152: ('bottleneck', (3, 8, 36, 3)),
 }
-_STEMS = ('imagenet', 'cifar')
 
 
 class ResidualBlock(nn.Module):
@@ -107,21 +108,17 @@ class ResNet(nn.Module):
       True ('full') or 'dots', see `models.remat`.
   """
 
-  depth: int = 50
+  depth: Literal[18, 34, 50, 101, 152] = 50
   stem: Literal['imagenet', 'cifar'] = 'imagenet'
-  width: float = 1.0
+  width: Positive = 1.0
   zero_init_residual: bool = False
-  bn_groups: int = 1
+  bn_groups: Count = 1
   dtype: Dtype = jnp.float32
-  remat: bool | str = False
+  remat: Remat = False
 
   def __post_init__(self):
     """Raises `UserError` for a depth, stem or width that does not exist."""
-    if self.depth not in _DEPTHS:
-      raise errors.unknown('ResNet depth', self.depth, map(str, _DEPTHS))
-    if self.stem not in _STEMS:
-      raise errors.unknown('ResNet stem', self.stem, _STEMS)
-    remat.check(self.remat)
+    check_fields(self)
     if self._planes(0) < 1:
       raise errors.UserError(
         f'width {self.width} leaves no channels; it must be at least 1/64'

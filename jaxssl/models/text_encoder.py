@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 
 from jaxssl import errors
+from jaxssl.fields import Count, Positive, check_fields
 from jaxssl.models import remat
 from jaxssl.models.layer_norm import LayerNorm
-from jaxssl.models.mlp import ACTIVATIONS, Deviations
+from jaxssl.models.mlp import Deviations
+from jaxssl.models.remat import Remat
 from jaxssl.models.vit import Block
-
-_POOLS = ('eot', 'last', 'cls', 'avg')
 
 
 class TextEncoder(nn.Module):
@@ -68,12 +68,12 @@ class TextEncoder(nn.Module):
     Unsupervised Multitask Learners, 2019.
   """
 
-  vocab_size: int = 49408
-  length: int = 77
-  dim: int = 512
-  depth: int = 12
-  num_heads: int = 8
-  mlp_ratio: float = 4.0
+  vocab_size: Count = 49408
+  length: Count = 77
+  dim: Count = 512
+  depth: Count = 12
+  num_heads: Count = 8
+  mlp_ratio: Positive = 4.0
   pool: Literal['eot', 'last', 'cls', 'avg'] = 'eot'
   eot_id: int | None = None
   pad_id: int | None = None
@@ -82,7 +82,7 @@ class TextEncoder(nn.Module):
   act: Literal['gelu', 'gelu_tanh', 'quick_gelu'] = 'quick_gelu'
   epsilon: float = 1e-5
   dtype: Dtype = jnp.float32
-  remat: bool | str = False
+  remat: Remat = False
 
   def __post_init__(self):
     """Raises `UserError` for values that do not go together."""
@@ -198,19 +198,9 @@ class TextEncoder(nn.Module):
 
 
 def _check(encoder: TextEncoder) -> None:
-  if encoder.pool not in _POOLS:
-    raise errors.unknown('text encoder pool', encoder.pool, _POOLS)
-  if encoder.act not in ACTIVATIONS:
-    raise errors.unknown('text encoder act', encoder.act, ACTIVATIONS)
-  remat.check(encoder.remat)
+  check_fields(encoder)
   if encoder.dim % encoder.num_heads:
     raise errors.UserError(
       f'text encoder width {encoder.dim} is not divisible by num_heads '
       f'{encoder.num_heads}'
-    )
-  sizes = (encoder.vocab_size, encoder.length, encoder.depth)
-  if min(sizes) < 1:
-    raise errors.UserError(
-      'text encoder vocab_size, length and depth must be at least 1, got '
-      f'{sizes}'
     )

@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from flax import linen as nn
 import jax.numpy as jnp
@@ -74,10 +74,14 @@ _TEXT_ENCODERS = {
   'gpt2_b': _GPT2 | _VITS['b'],
   'gpt2_l': _GPT2 | _VITS['l'],
 }
+# One name of each kind of module, for pages that list what they take.
+ENCODER_KINDS = ('resnet18', 'vit_s16', 'clip_resnet50', 'dvae')
+TEXT_ENCODER_KINDS = ('clip_512',)
 # Any patch size works; these are the ones to list.
 _PATCHES = (4, 8, 14, 16, 32)
 _DVAE = 'dvae'
-_DTYPES = ('float32', 'bfloat16', 'float16')
+# Types of a computation, by name.
+DtypeName = Literal['float32', 'bfloat16', 'float16']
 
 
 class CLIPModel(NamedTuple):
@@ -201,6 +205,6 @@ def _with_dtype(overrides):
   dtype = overrides.get('dtype')
   if not isinstance(dtype, str):
     return overrides
-  if dtype not in _DTYPES:
-    raise errors.unknown('dtype', dtype, _DTYPES)
+  if dtype not in get_args(DtypeName):
+    raise errors.unknown('dtype', dtype, get_args(DtypeName))
   return overrides | {'dtype': jnp.dtype(dtype)}

@@ -11,18 +11,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxssl import errors
+from jaxssl.fields import Count, DropRate, Natural, Positive, check_fields
 from jaxssl.models import dense, initializers, positions, remat
 from jaxssl.models.attention import AttentionPool, SelfAttention
 from jaxssl.models.conv_stem import ConvStem
 from jaxssl.models.drop_path import drop_path, fold_keys
 from jaxssl.models.layer_norm import LayerNorm
-from jaxssl.models.mlp import ACTIVATIONS, MLP, Deviations
+from jaxssl.models.mlp import MLP, Deviations
 from jaxssl.models.relative_position import RelativePositionBias
+from jaxssl.models.remat import Remat
 from jaxssl.ops.patches import patchify
-
-_POOLS = ('cls', 'avg', 'map')
-_STEMS = ('patch', 'conv')
-_POSITIONS = ('learned', *positions.SINCOS, 'relative', 'none')
 
 
 class PatchProjection(nn.Module):
@@ -215,16 +213,16 @@ class ViT(nn.Module):
       ('full') or 'dots', see `models.remat`.
   """
 
-  patch_size: int = 16
-  dim: int = 384
-  depth: int = 12
-  num_heads: int = 6
-  mlp_ratio: float = 4.0
+  patch_size: Count = 16
+  dim: Count = 384
+  depth: Count = 12
+  num_heads: Count = 6
+  mlp_ratio: Positive = 4.0
   stem: Literal['patch', 'conv'] = 'patch'
   pool: Literal['cls', 'avg', 'map'] = 'cls'
   fc_norm: bool | None = None
   class_token: bool = True
-  num_registers: int = 0
+  num_registers: Natural = 0
   position: Literal[
     'learned',
     'sincos_mae',
@@ -236,14 +234,14 @@ class ViT(nn.Module):
   prefix_positions: bool = True
   grid: tuple[int, int] | None = None
   layer_scale: float | None = None
-  drop_path: float = 0.0
+  drop_path: DropRate = 0.0
   use_mask_token: bool = False
   norm_pre: bool = False
   act: Literal['gelu', 'gelu_tanh', 'quick_gelu'] = 'gelu'
   epsilon: float = 1e-6
   patch_bias: bool = True
   dtype: Dtype = jnp.float32
-  remat: bool | str = False
+  remat: Remat = False
 
   def __post_init__(self):
     """Raises `UserError` for values that do not go together."""
@@ -484,24 +482,10 @@ def _square_of_offsets(table):
 
 
 def _check(vit):
-  if vit.stem not in _STEMS:
-    raise errors.unknown('ViT stem', vit.stem, _STEMS)
-  if vit.pool not in _POOLS:
-    raise errors.unknown('ViT pool', vit.pool, _POOLS)
-  if vit.position not in _POSITIONS:
-    raise errors.unknown('ViT position', vit.position, _POSITIONS)
-  if vit.act not in ACTIVATIONS:
-    raise errors.unknown('ViT act', vit.act, ACTIVATIONS)
-  remat.check(vit.remat)
-  if vit.patch_size < 1 or vit.depth < 1:
-    raise errors.UserError('ViT patch_size and depth must be at least 1')
+  check_fields(vit)
   if vit.dim % vit.num_heads:
     raise errors.UserError(
       f'ViT width {vit.dim} is not divisible by num_heads {vit.num_heads}'
-    )
-  if not 0.0 <= vit.drop_path < 1.0:
-    raise errors.UserError(
-      f'drop_path is {vit.drop_path}; it must be at least 0 and below 1'
     )
   if vit.pool == 'cls' and not vit.class_token:
     raise errors.UserError("pool='cls' needs class_token=True")

@@ -5,7 +5,7 @@ Step k counts finished optimizer steps, so the first update sees k = 0.
 
 from collections.abc import Callable, Sequence
 import math
-from typing import Literal
+from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -13,11 +13,15 @@ import jax.numpy as jnp
 from jaxssl.errors import UserError, unknown
 
 Schedule = Callable[[jax.Array], jax.Array]
-_CONVENTIONS = ('step', 'linspace', 'epoch')
+Convention = Literal['step', 'linspace', 'epoch']
 
 
 def constant(*, start: float) -> Schedule:
-  """Returns k -> start."""
+  """Returns k -> start.
+
+  Args:
+    start: the value at every step.
+  """
   return lambda step: jnp.full((), start, jnp.float32)
 
 
@@ -28,7 +32,7 @@ def cosine(
   num_steps: int,
   warmup_steps: int = 0,
   warmup_start: float = 0.0,
-  convention: Literal['step', 'linspace', 'epoch'] = 'step',
+  convention: Convention = 'step',
   steps_per_epoch: int = 1,
 ) -> Schedule:
   """Half a cosine from `start` to `end` after a linear warm-up.
@@ -57,8 +61,8 @@ def cosine(
   Raises:
     UserError: unknown convention, or a warm-up that is not shorter than T.
   """
-  if convention not in _CONVENTIONS:
-    raise unknown('convention of a cosine', convention, _CONVENTIONS)
+  if convention not in get_args(Convention):
+    raise unknown('convention of a cosine', convention, get_args(Convention))
   if not 0 <= warmup_steps < num_steps:
     raise UserError(
       f'warmup_steps must be in [0, num_steps), got {warmup_steps} of '
@@ -80,7 +84,13 @@ def cosine(
 
 
 def linear(*, start: float, end: float, num_steps: int) -> Schedule:
-  """Returns k -> start + (end - start) * min(k / T, 1)."""
+  """Returns k -> start + (end - start) * min(k / T, 1).
+
+  Args:
+    start: value at k = 0.
+    end: value at k = T, one step after the last.
+    num_steps: T.
+  """
 
   def schedule(step):
     done = jnp.minimum(jnp.asarray(step, jnp.float32) / num_steps, 1.0)
@@ -95,6 +105,11 @@ def piecewise(
   """Returns k -> start * factor ** (number of boundaries <= k).
 
   MoCo v1: factor 0.1 at epochs 120 and 160; its linear probe at 60 and 80.
+
+  Args:
+    start: value before the first boundary.
+    factor: what the value is multiplied by at each boundary.
+    boundary_steps: the boundaries, numbers of steps.
   """
   boundaries = jnp.asarray(boundary_steps)
 

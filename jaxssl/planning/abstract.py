@@ -45,7 +45,7 @@ def plan(
   """Returns the step of a config.
 
   Args:
-    config: from `build.complete`.
+    config: from `schema.complete`.
     batch_size: rows of the global batch; None for that of the config.
     num_examples: of the data, which is not opened; schedules in epochs follow
       from it.

@@ -3,7 +3,8 @@
 import contextlib
 import dataclasses
 
-from jaxssl.build import Run, build, complete
+from jaxssl.build import Run, build
+from jaxssl.config.schema import complete
 from jaxssl.errors import UserError
 from jaxssl.job import exported_encoder
 from jaxssl.paths import Path

@@ -11,7 +11,7 @@ The order of one update, as in the authors' PyTorch code:
 from collections.abc import Callable, Mapping, Sequence
 import dataclasses
 import re
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -65,6 +65,13 @@ def sgd(
   """PyTorch's SGD: g += wd p; m = momentum m + g; p -= lr m.
 
   With `nesterov`, p -= lr (g + momentum m).
+
+  Args:
+    treatment: unused; part of every algorithm's signature.
+    learning_rate: step -> learning rate.
+    weight_decay: step -> weight decay.
+    momentum: factor of the old momentum m.
+    nesterov: whether the step looks ahead.
   """
   del treatment
   return optax.chain(
@@ -83,7 +90,16 @@ def adamw(
   b2: float = 0.999,
   epsilon: float = 1e-8,
 ) -> optax.GradientTransformation:
-  """PyTorch's AdamW: p *= 1 - lr wd, then the Adam step."""
+  """PyTorch's AdamW: p *= 1 - lr wd, then the Adam step.
+
+  Args:
+    treatment: unused; part of every algorithm's signature.
+    learning_rate: step -> learning rate.
+    weight_decay: step -> weight decay.
+    b1: decay of the mean of the gradients.
+    b2: decay of the mean of their squares.
+    epsilon: is added to the root of the latter.
+  """
   del treatment
   return optax.chain(
     optax.scale_by_adam(b1, b2, epsilon),
@@ -107,6 +123,13 @@ def lars(
   The learning rate is applied *after* the momentum. The authors exclude
   parameters with ndim <= 1 from both decay and trust ratio
   (`exclude='ndim<=1'` of `make_optimizer`).
+
+  Args:
+    treatment: says which parameters have a trust ratio.
+    learning_rate: step -> learning rate.
+    weight_decay: step -> weight decay.
+    momentum: factor of the old momentum m.
+    trust_coefficient: eta.
   """
   return optax.chain(
     _add_decay(weight_decay),
@@ -130,6 +153,13 @@ def lars_simclr(
 
   The learning rate is *inside* the momentum, which differs from `lars` only
   while the learning rate changes.
+
+  Args:
+    treatment: says which parameters have a trust ratio.
+    learning_rate: step -> learning rate.
+    weight_decay: step -> weight decay.
+    momentum: factor of the old momentum m.
+    trust_coefficient: eta.
   """
   return optax.chain(
     _add_decay(weight_decay),
@@ -154,6 +184,14 @@ def larc(
 
   then SGD with momentum. Where |p| or |g| is zero, g stays as it is. The
   authors apply it to every parameter (`exclude='none'`).
+
+  Args:
+    treatment: unused; part of every algorithm's signature.
+    learning_rate: step -> learning rate.
+    weight_decay: step -> weight decay.
+    momentum: factor of the old momentum m.
+    trust_coefficient: eta.
+    epsilon: eps.
   """
   del treatment
   return optax.chain(
@@ -170,7 +208,7 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
   'lars_simclr': lars_simclr,
   'larc': larc,
 }
-EXCLUDE = ('none', 'ndim<=1')
+Exclude = Literal['none', 'ndim<=1']
 _RULE_KEYS = ('match', 'learning_rate', 'weight_decay', 'trust', 'freeze_steps')
 
 
@@ -179,7 +217,7 @@ def make_optimizer(
   name: str,
   learning_rate: Schedule,
   weight_decay: Schedule | float = 0.0,
-  exclude: str = 'none',
+  exclude: Exclude = 'none',
   rules: Sequence[Mapping[str, Any]] = (),
   layer_decay: float | None = None,
   clip_norm: float | None = None,
@@ -213,8 +251,8 @@ def make_optimizer(
   """
   if name not in OPTIMIZERS:
     raise unknown('optimizer', name, OPTIMIZERS)
-  if exclude not in EXCLUDE:
-    raise unknown('optim.exclude', exclude, EXCLUDE)
+  if exclude not in get_args(Exclude):
+    raise unknown('optim.exclude', exclude, get_args(Exclude))
   for rule in rules:
     _check_rule(rule)
   decay = weight_decay if callable(weight_decay) else _constant(weight_decay)
@@ -246,7 +284,7 @@ def make_optimizer(
 def treatments(
   params: PyTree,
   *,
-  exclude: str = 'none',
+  exclude: Exclude = 'none',
   rules: Sequence[Mapping[str, Any]] = (),
   layer_decay: float | None = None,
 ) -> PyTree:

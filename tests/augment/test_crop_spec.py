@@ -10,7 +10,7 @@ from jaxssl.augment.crop_spec import CropSpec
 @pytest.mark.parametrize(
   ('wrong', 'message'),
   [
-    ({'size': 0}, 'crop size'),
+    ({'size': 0}, 'CropSpec size is 0; it must be positive'),
     ({'size': 8, 'scale': (0.5, 0.2)}, 'crop scale'),
     ({'size': 8, 'scale': (0.5, 1.2)}, 'crop scale'),
     ({'size': 8, 'ratio': (0.0, 1.0)}, 'crop ratio'),

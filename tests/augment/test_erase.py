@@ -74,5 +74,5 @@ def test_other_views_and_rows_are_left_alone():
 
 
 def test_probability_out_of_range_is_a_user_error():
-  with pytest.raises(errors.UserError, match='erase_prob'):
+  with pytest.raises(errors.UserError, match=r'Erase prob is 1\.5; it must'):
     Erase(augment=None, prob=1.5)

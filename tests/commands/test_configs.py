@@ -3,6 +3,7 @@ import argparse
 import pytest
 
 from jaxssl.commands import configs
+from jaxssl.errors import UserError
 
 SMALL = ('--method', 'moco_v2', '--data', 'digits')
 
@@ -39,10 +40,14 @@ def test_only_a_default_warm_up_follows_the_length(changes, steps, epochs):
   assert (rate['warmup_steps'], rate['warmup_epochs']) == (steps, epochs)
 
 
-@pytest.mark.parametrize('length', ['steps=x', 'steps=None'])
-def test_a_length_that_is_no_number_does_not_harm_the_defaults(length):
-  made = _resolved(SMALL, f'--config.train.{length}')
+def test_a_length_that_is_taken_back_does_not_harm_the_defaults():
+  made = _resolved(SMALL, '--config.train.steps=None')
   assert made['optim']['learning_rate']['warmup_epochs'] == 10
+
+
+def test_a_length_that_is_no_number_is_refused_by_name():
+  with pytest.raises(UserError, match=r"train.steps takes an integer.*'x'"):
+    _resolved(SMALL, '--config.train.steps=x')
 
 
 def test_a_schedule_begins_at_the_default_of_its_number():

@@ -10,6 +10,7 @@ import pytest
 
 from jaxssl import build, data, models
 from jaxssl.augment.preprocessing import Preprocessing, usual
+from jaxssl.config import schema
 from jaxssl.job import eval_batches, exported_encoder, make_job
 from jaxssl.train.workdir import Workdir
 from jaxssl.weights import (
@@ -557,7 +558,7 @@ def test_training_looks_at_the_pictures_that_evaluation_sees(
 ):
   source = data.make_source(str(pictures))
   config = {**CONFIG, 'data': {'name': 'folder', 'path': str(pictures)}}
-  run = build.build(build.complete({**config, 'eval': evaluation}), source)
+  run = build.build(schema.complete({**config, 'eval': evaluation}), source)
   exported = exported_encoder(run, {'encoder': {}}, step=1)
   (online,) = eval_batches(run, source)
   (offline,) = data.eval_batches(
@@ -575,10 +576,10 @@ def test_a_run_with_texts_shows_whole_pictures(pictures):
     'input': {'image_size': 224},
     'data': {'name': 'photos'},
   }
-  run = build.build(build.complete(clip))
+  run = build.build(schema.complete(clip))
   assert run.preprocessing.resize_size == 224
   simclr = {**CONFIG, 'input': {'image_size': 224}, 'data': {'name': 'photos'}}
-  run = build.build(build.complete(simclr))
+  run = build.build(schema.complete(simclr))
   assert run.preprocessing == usual(224)
 
 
@@ -617,7 +618,7 @@ def test_a_run_warns_of_weights_that_are_used_to_other_numbers(
       'init_encoder': str(tmp_path / 'run' / 'export'),
     },
   }
-  run = build.build(build.complete(config), data.make_source(str(pictures)))
+  run = build.build(schema.complete(config), data.make_source(str(pictures)))
   make_job(run)
   # The command has pointed the log at the standard error.
   count = capsys.readouterr().err.count('was trained on pictures of mean')

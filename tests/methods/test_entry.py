@@ -2,8 +2,9 @@ import pathlib
 
 import pytest
 
-from jaxssl import build, config
+from jaxssl import config
 from jaxssl.augment.recipes import RECIPES
+from jaxssl.config import schema
 from jaxssl.methods import METHODS
 from jaxssl.pictures.method_panels import method_panel
 
@@ -17,7 +18,7 @@ class TestEntry:
     assert row.recipe in RECIPES
     assert row.panel is None or callable(method_panel(name))
     if row.text_encoder:
-      assert build.accepted('text_encoder', row.text_encoder)
+      assert schema.keys('text_encoder', row.text_encoder)
 
   def test_small_config_is_of_the_method(self, name):
     sections = config.load_file(CONFIGS / f'{METHODS[name].config}.py')
@@ -27,9 +28,9 @@ class TestEntry:
     row = METHODS[name]
     sections = [row.defaults, row.small, vars(row.tiny)]
     for keys in (each.get('method', {}) for each in sections):
-      assert keys.keys() <= build.accepted('method', name).keys()
+      assert keys.keys() <= schema.keys('method', name).keys()
     for keys in (each.get('head', {}) for each in sections):
-      head = build.accepted('head', name) if row.head else {}
+      head = schema.keys('head', name) if row.head else {}
       assert keys.keys() <= {'name', *head}
 
   def test_what_takes_text_has_both_towers(self, name):

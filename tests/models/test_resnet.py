@@ -178,7 +178,7 @@ def test_bfloat16_keeps_float32_variables_and_features():
 @pytest.mark.parametrize(
   ('options', 'message'),
   [
-    ({'depth': 20}, 'unknown ResNet depth'),
+    ({'depth': 20}, 'ResNet depth is 20; it must be 18 or 34'),
     ({'stem': 'cifer'}, "did you mean 'cifar'"),
     ({'width': 0.001}, 'no channels'),
   ],

@@ -136,10 +136,10 @@ def test_initial_deviations_are_clips():
 @pytest.mark.parametrize(
   ('options', 'message'),
   [
-    ({'pool': 'max'}, 'unknown text encoder pool'),
-    ({'act': 'relu'}, 'unknown text encoder act'),
+    ({'pool': 'max'}, 'unknown TextEncoder pool'),
+    ({'act': 'relu'}, 'unknown TextEncoder act'),
     ({'num_heads': 5}, 'not divisible by num_heads 5'),
-    ({'vocab_size': 0}, 'at least 1'),
+    ({'vocab_size': 0}, 'TextEncoder vocab_size is 0; it must be positive'),
   ],
 )
 def test_impossible_values_are_user_errors(options, message):

@@ -294,9 +294,9 @@ def test_bfloat16_keeps_float32_variables_and_features():
     ({'pool': 'mean'}, 'unknown ViT pool'),
     ({'position': 'sincos'}, 'sincos_mae'),
     ({'num_heads': 5}, 'not divisible by num_heads'),
-    ({'drop_path': 1.0}, 'below 1'),
+    ({'drop_path': 1.0}, r'ViT drop_path is 1.0; it must be in \[0, 1\)'),
     ({'class_token': False}, "pool='cls'"),
-    ({'depth': 0}, 'at least 1'),
+    ({'depth': 0}, 'ViT depth is 0; it must be positive'),
   ],
 )
 def test_wrong_attributes_are_user_errors(options, message):

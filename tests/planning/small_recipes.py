@@ -2,8 +2,8 @@
 
 import pathlib
 
-from jaxssl import build
 from jaxssl import config as config_lib
+from jaxssl.config import schema
 from jaxssl.planning import abstract
 from tests.tiny_tokenizer import tiny_tokenizer
 
@@ -52,7 +52,7 @@ def plan(name: str, *overrides: str, batch_size: int = 16) -> abstract.Plan:
   """
   if name.startswith('beit'):
     overrides += (f'method.tokenizer={tiny_tokenizer()}',)
-  config = build.complete(config_lib.load_file(str(CONFIGS / f'{name}.py')))
+  config = schema.complete(config_lib.load_file(str(CONFIGS / f'{name}.py')))
   flags = [f'--config.{each}' for each in (*RECIPES[name], *overrides)]
-  config = config_lib.apply_overrides(config, config_lib.parse_overrides(flags))
+  config = schema.apply_overrides(config, config_lib.parse_overrides(flags))
   return abstract.plan(config, batch_size=batch_size, num_examples=100_000)

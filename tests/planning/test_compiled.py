@@ -3,8 +3,9 @@ import pathlib
 
 import pytest
 
-from jaxssl import build, errors
 from jaxssl import config as config_lib
+from jaxssl import errors
+from jaxssl.config import schema
 from jaxssl.planning import abstract, compiled, target, tpu
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -26,9 +27,9 @@ def test_too_much_memory_is_read_from_the_compiler(text):
 
 def make_plan(name, *overrides):
   config = config_lib.load_file(str(ROOT / 'configs' / f'{name}.py'))
-  config = build.complete(config)
+  config = schema.complete(config)
   changes = config_lib.parse_overrides(overrides)
-  config = config_lib.apply_overrides(config, changes)
+  config = schema.apply_overrides(config, changes)
   return abstract.plan(config, num_examples=100_000)
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import jaxssl
-from jaxssl import build
 from jaxssl import config as config_lib
+from jaxssl.config import schema
 from jaxssl.errors import UserError
 from jaxssl.train.workdir import Workdir, fixed_part
 
@@ -194,7 +194,7 @@ def test_a_config_whose_sections_are_none_is_damaged(text, tmp_path):
 
 
 def test_cut_and_changed_configs_are_read_or_told(tmp_path):
-  config = build.complete(
+  config = schema.complete(
     config_lib.load_file(str(REPOSITORY / 'configs' / 'quickstart.py'))
   )
   workdir = _claimed(tmp_path, config)
@@ -207,7 +207,7 @@ def test_cut_and_changed_configs_are_read_or_told(tmp_path):
     end = len(content) if trial % 3 else random.integers(len(content))
     workdir.config_path.write_bytes(content[:end])
     with contextlib.suppress(UserError):
-      build.complete(workdir.read_config())
+      schema.complete(workdir.read_config())
     with contextlib.suppress(UserError):
       _claimed(tmp_path, config).release()
 

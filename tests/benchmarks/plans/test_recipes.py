@@ -3,7 +3,8 @@
 import pytest
 
 from benchmarks.plans import recipes
-from jaxssl import build, config
+from jaxssl import config
+from jaxssl.config import schema
 
 FIGURES = {
   'batch': 4096,
@@ -17,14 +18,14 @@ FIGURES = {
 @pytest.mark.parametrize('name', recipes.RECIPES)
 def test_every_variant_is_a_config_of_its_recipe(name):
   recipe = recipes.RECIPES[name]
-  plain = build.complete(
+  plain = schema.complete(
     config.load_file(recipes.CONFIGS / f'{recipe.config}.py')
   )
   for variant in ('plain', *recipe.variants):
     arguments = [*recipe.overrides, *recipes.overrides_of(variant)]
     changes = config.parse_overrides(arguments)
     assert len(changes) == len(arguments)
-    changed = build.complete(config.apply_overrides(plain, changes))
+    changed = schema.complete(schema.apply_overrides(plain, changes))
     for key, value in changes.items():
       section, _, name = key.partition('.')
       assert changed[section][name] == value

@@ -1,7 +1,7 @@
 """Configs as text: files, overrides, what a workdir remembers, differences.
 
 A config is a nested dict; each section is the keyword arguments of one
-constructor (`jaxssl.build` knows which). A config *file* is Python code that
+constructor (`config.schema` knows which). A config *file* is Python code that
 defines `get_config()`; like any code, run only files that you trust. Workdirs
 keep the resolved config as JSON, which is data.
 """
@@ -14,7 +14,7 @@ import pathlib
 import runpy
 from typing import Any
 
-from jaxssl.errors import UserError, unknown
+from jaxssl.errors import UserError
 
 Config = dict[str, Any]
 PREFIX = '--config.'
@@ -77,33 +77,6 @@ def parse_overrides(arguments: Sequence[str]) -> dict[str, Any]:
   return overrides
 
 
-def apply_overrides(config: Config, overrides: Mapping[str, Any]) -> Config:
-  """Returns `config` with dotted keys replaced.
-
-  Args:
-    config: complete config, every valid key present.
-    overrides: dotted key -> value, as from `parse_overrides`.
-
-  Raises:
-    UserError: if a key does not exist (with the closest one), names a section,
-      or has a value of another type.
-  """
-  flat = flatten(config)
-  for key, value in overrides.items():
-    # A schedule may stand where a number is: --config.optim.learning_rate.end.
-    if key not in flat:
-      if any(known.startswith(key + '.') for known in flat):
-        raise UserError(
-          f'config.{key} is a section; set its keys, for example '
-          f'--config.{next(k for k in flat if k.startswith(key + "."))}=...'
-        )
-      raise unknown('config key', key, flat)
-    if value is None and isinstance(flat[key], str):
-      value = 'none'  # the name of an option, as in optim.lr_scaling
-    flat[key] = same_type(key, value, flat[key])
-  return unflatten(flat)
-
-
 def flatten(config: Config, prefix: str = '') -> dict[str, Any]:
   """Returns dotted key -> value for all leaves of a nested dict."""
   flat = {}
@@ -161,51 +134,3 @@ def _parse_value(text: str) -> Any:
     return to_plain(ast.literal_eval(text))
   except (ValueError, SyntaxError):
     return text
-
-
-def same_type(key: str, value: Any, old: Any) -> Any:
-  """Returns a value as the type of the one that it replaces.
-
-  Args:
-    key: dotted name, for the message.
-    value: the new value.
-    old: the old value; None takes anything.
-
-  Raises:
-    UserError: if it cannot be of that type; nothing is rounded or guessed.
-  """
-  if old is None or value is None:
-    return value
-  if key.endswith('.remat') and isinstance(value, bool | str):
-    return value  # a switch, or the name of a policy
-  if isinstance(old, bool) or isinstance(value, bool):
-    wanted = type(old)
-  elif isinstance(old, float) or key.endswith('epochs'):
-    # An epoch count may have a fraction even where a file gives an integer.
-    value, wanted = float(value) if type(value) is int else value, float
-  elif isinstance(old, tuple):
-    value = value if isinstance(value, tuple) else (value,)
-    if len({type(item) for item in old}) == 1:
-      value = tuple(same_type(key, item, old[0]) for item in value)
-    wanted = tuple
-  elif isinstance(old, str):
-    value, wanted = str(value), str
-  else:
-    wanted = type(old)
-  if type(value) is not wanted:
-    raise UserError(
-      f'config.{key} takes {_article(wanted)}, got {value!r} '
-      f'(it is {old!r} by default)'
-    )
-  return value
-
-
-def _article(kind: type) -> str:
-  names = {
-    bool: 'true or false',
-    int: 'an integer',
-    float: 'a number',
-    str: 'a text',
-    tuple: 'a tuple',
-  }
-  return names.get(kind, f'a {kind.__name__}')

@@ -22,11 +22,6 @@ CONFIG = {
 }
 
 
-def _override(**overrides):
-  dotted = {key.replace('__', '.'): v for key, v in overrides.items()}
-  return config_lib.apply_overrides(CONFIG, dotted)
-
-
 class TestFile:
   def _load(self, tmp_path, text):
     path = tmp_path / 'config.py'
@@ -87,58 +82,6 @@ class TestParse:
   def test_wrong_form(self, argument):
     with pytest.raises(UserError, match='overrides look like --config'):
       config_lib.parse_overrides([argument])
-
-
-class TestOverrides:
-  def test_replace_leaves_the_rest(self):
-    changed = _override(train__steps=20, optim__learning_rate__start=0.5)
-    assert changed['train'] == {**CONFIG['train'], 'steps': 20}
-    assert changed['optim']['learning_rate'] == {'name': 'cosine', 'start': 0.5}
-    assert config_lib.differences(CONFIG, changed) == [
-      'optim.learning_rate.start: 0.1 -> 0.5',
-      'train.steps: 10 -> 20',
-    ]
-
-  def test_the_given_config_is_not_changed(self):
-    before = config_lib.to_json(CONFIG)
-    _override(train__steps=20)
-    assert config_lib.to_json(CONFIG) == before
-
-  def test_nothing_changes_nothing(self):
-    assert _override() == CONFIG
-
-  @pytest.mark.parametrize(
-    ('key', 'value', 'stored'),
-    [
-      ('train.epochs', 3, 3.0),
-      ('train.keep_every', 5, 5),
-      ('train.steps', None, None),
-      ('augment.scale', 0.5, (0.5,)),
-      ('optim.name', 7, '7'),
-    ],
-  )
-  def test_type_follows_the_default(self, key, value, stored):
-    changed = config_lib.flatten(
-      config_lib.apply_overrides(CONFIG, {key: value})
-    )
-    assert changed[key] == stored
-    assert type(changed[key]) is type(stored)
-
-  @pytest.mark.parametrize(
-    ('key', 'value', 'message'),
-    [
-      ('train.steps', 1.5, 'train.steps takes an integer, got 1.5'),
-      ('train.steps', 'many', "takes an integer, got 'many'"),
-      ('train.steps', True, 'takes an integer, got True'),
-      ('train.epochs', 'x', 'takes a number'),
-      ('train.tensorboard', 1, 'takes true or false, got 1'),
-      ('train.stps', 1, "unknown config key 'train.stps'; did you mean 'train"),
-      ('train', 1, 'config.train is a section; set its keys'),
-    ],
-  )
-  def test_mistakes_are_told(self, key, value, message):
-    with pytest.raises(UserError, match=message):
-      config_lib.apply_overrides(CONFIG, {key: value})
 
 
 def test_flatten_and_back():

@@ -1,0 +1,56 @@
+"""`jaxssl config`: every key, with its type, its value and its meaning."""
+
+import argparse
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from jaxssl import config as config_lib
+from jaxssl import defaults
+from jaxssl.config import reference, schema
+from jaxssl.errors import UserError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+  """Adds the arguments of the command."""
+  parser.add_argument(
+    'method', nargs='?', help='for example simclr; or give --file'
+  )
+  parser.add_argument('--file', help='a Python file with get_config() instead')
+  parser.add_argument('--encoder', default='resnet18', help='default: resnet18')
+  parser.add_argument('--data', default='photos', help='default: photos')
+  parser.add_argument(
+    '--page',
+    action='store_true',
+    help='all keys of all methods, as the Markdown of docs/config.md',
+  )
+
+
+def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
+  """Prints the keys of one method, or the page of all keys."""
+  if arguments.page:
+    print(reference.page(), end='')
+    return 0
+  if bool(arguments.method) == bool(arguments.file):
+    raise UserError('give a method, for example simclr, or --file, or --page')
+  if arguments.file:
+    config = config_lib.load_file(arguments.file)
+  else:
+    config = defaults.default_config(
+      arguments.method, arguments.encoder, arguments.data
+    )
+  changes = config_lib.parse_overrides(overrides)
+  config = schema.apply_overrides(schema.complete(config), changes)
+  for section, name, rows in reference.sections_of(config):
+    _print(section if name is None else f'{section}: {name}', rows)
+  return 0
+
+
+def _print(title: str, rows: Sequence[reference.Row]) -> None:
+  table = Table(
+    'key', 'takes', 'value', 'meaning', title=title, title_justify='left'
+  )
+  for row in rows:
+    table.add_row(row.name, row.takes, row.default, row.meaning)
+  Console(markup=False).print(table)

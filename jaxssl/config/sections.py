@@ -1,0 +1,109 @@
+"""Sections of a config that belong to no constructor of their own."""
+
+from collections.abc import Mapping
+import dataclasses
+from typing import Any, Literal
+
+from jaxssl.augment.preprocessing import Interpolation, Resize
+from jaxssl.fields import Count, Natural, Positive
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Input:
+  """Section `input`: how records become batches.
+
+  Attributes:
+    crop: `'device'` sends whole pictures of one size to the accelerator and
+      crops there; `'host'` crops first and sends the crops (big pictures).
+    image_size: side of the pictures with `crop='device'`, and of evaluation
+      unless section `eval` says another.
+    strict: an unreadable record ends the run instead of being replaced.
+    num_threads: of the host; its number of cores by default.
+    prefetch: batches made ahead.
+  """
+
+  crop: Literal['device', 'host'] = 'device'
+  image_size: Count = 32
+  strict: bool = False
+  num_threads: Count | None = None
+  prefetch: Natural = 2
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Train:
+  """Section `train`: how long, how much at a time, how often what.
+
+  Attributes:
+    steps: optimizer steps; wins over `epochs`.
+    epochs: passes over the data.
+    batch_size: images in the global batch, over all devices and hosts.
+    micro_batches: parts that the batch goes through the networks in, where it
+      does not fit into memory; the gradient stays that of the whole batch. A
+      step of a contrastive method takes about a third longer. Refused where
+      the rows of a batch meet on the way (BatchNorm; MoCo).
+    mode: `'jit'` or `'pmap'`.
+    num_devices: how many devices; all by default.
+    fsdp: how many devices share one copy of the state (parameters, optimizer,
+      method), each with a part of every large array: 1 for a whole state on
+      each, None for one state in all; with mode `'jit'`.
+    deterministic: have GPUs run every step with the same bits each time, so
+      that a resumed run ends as one that was not stopped; slower, with mode
+      `'jit'`. CPUs and TPUs always do.
+    log_steps: metrics are written every so many steps.
+    checkpoint_steps: the state is saved every so many steps.
+    init_encoder: folder of an exported encoder (`export/` of a workdir) that
+      the encoder starts from, for methods that can (clip, siglip, supervised).
+    init_text_encoder: folder of an exported image-text run, whose text tower
+      the run starts from (clip, siglip).
+    keep: how many of the newest checkpoints are kept.
+    keep_every: besides, keep steps that this divides.
+    tensorboard: whether to write TensorBoard events.
+  """
+
+  steps: Count | None = None
+  epochs: Positive | None = None
+  batch_size: Count = 256
+  micro_batches: Count = 1
+  mode: Literal['jit', 'pmap'] = 'jit'
+  num_devices: Count | None = None
+  fsdp: Count | None = 1
+  deterministic: bool = False
+  log_steps: Count = 50
+  checkpoint_steps: Count = 1000
+  init_encoder: str | None = None
+  init_text_encoder: str | None = None
+  keep: Count = 3
+  keep_every: Count | None = None
+  tensorboard: bool = True
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Eval:
+  """Section `eval`: the look at the features during training.
+
+  Attributes:
+    steps: every so many steps, and at both ends; 0 switches it off.
+    data: keys of section `data` that evaluation replaces, for bank and queries
+      (for example smaller cut-outs than those that are trained on).
+    image_size: side of the pictures; that of section `input` by default.
+    split: split of the data that is classified.
+    k: neighbours of the online kNN.
+    limit: at most so many images of each split.
+    batch_size: images a forward pass.
+    crop_fraction: share of the resized shorter side that the centre crop
+      keeps; by default 1 for a method with texts (as openai/CLIP and open_clip)
+      and for pictures of at most 64 pixels, else 0.875.
+    resize: `'shortest'` or `'squash'`, see `augment.preprocessing`.
+    interpolation: Pillow's filter that resizes, for example `'bilinear'`.
+  """
+
+  steps: Natural = 1000
+  data: Mapping[str, Any] | None = None
+  image_size: Count | None = None
+  split: str = 'test'
+  k: Count = 20
+  limit: Count = 10000
+  batch_size: Count = 256
+  crop_fraction: Positive | None = None
+  resize: Resize = 'shortest'
+  interpolation: Interpolation = 'bicubic'
