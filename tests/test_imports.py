@@ -1,6 +1,7 @@
 """What must not be imported before it is used: it is slow, or optional."""
 
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -47,3 +48,12 @@ def _all_modules():
 )
 def test_heavy_packages_are_not_imported(modules, unwanted):
   assert _loaded(modules, unwanted) == []
+
+
+def test_private_parts_of_jax_are_used_in_one_file():
+  users = {
+    str(file.relative_to(PACKAGE))
+    for file in PACKAGE.rglob('*.py')
+    if re.search(r'^\s*(from|import) jax\._src', file.read_text(), re.MULTILINE)
+  }
+  assert users == {'parallel/private_jax.py'}

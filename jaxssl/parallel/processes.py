@@ -22,13 +22,12 @@ import traceback
 from typing import Any, NoReturn
 
 import jax
-from jax._src import clusters, distributed
 from jax.experimental import multihost_utils
 import numpy as np
 
 import jaxssl
 from jaxssl.errors import LostProcessError, UserError
-from jaxssl.parallel import slurm
+from jaxssl.parallel import private_jax, slurm
 
 _log = logging.getLogger(__name__)
 _ENVIRONMENT = (
@@ -79,7 +78,7 @@ def start(
     'process_id': _number(process_id, _ENVIRONMENT[2]),
   }
   missing = [name for name, value in given.items() if value is None]
-  cluster = _detected()
+  cluster = private_jax.detected_cluster()
   if len(missing) == len(given) and cluster is None:
     return
   if missing and cluster is None:
@@ -118,7 +117,8 @@ def ending_together(tell: Callable[[BaseException], int]) -> Iterator[None]:
   try:
     yield
   except (Exception, KeyboardInterrupt) as error:
-    if distributed.global_state.client is None or _count() == 1:
+    alone = private_jax.num_processes() == 1
+    if alone or not jax.distributed.is_initialized():
       raise
     reason = _lost(error)
     if isinstance(error, LostProcessError):
@@ -173,11 +173,6 @@ def _put_back_sigterm() -> None:
     signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
-def _count() -> int:
-  # `jax.process_count` would look for devices, and so for the others.
-  return distributed.global_state.num_processes
-
-
 def _lost(error: BaseException | None) -> str | None:
   """What an error says of a lost process; None if it is something else."""
   while error is not None:
@@ -192,7 +187,7 @@ def _all_fail() -> bool:
   """Whether all processes come here, and soon."""
   name = f'jaxssl_failed_{next(_failures)}'
   try:
-    distributed.global_state.client.wait_at_barrier(name, 1000 * TOGETHER)
+    private_jax.wait_for_all(name, TOGETHER)
   except RuntimeError:  # of JAX
     return False
   return True
@@ -278,15 +273,6 @@ def code_version() -> str:
     f'jaxssl {jaxssl.__version__} {digest.hexdigest()[:8]}, '
     f'jax {jax.__version__}'
   )
-
-
-def _detected() -> str | None:
-  """Name of the cluster that `jax.distributed` would find, if any."""
-  # JAX tells this in no public place, and its `initialize` needs to know.
-  for kind in clusters.ClusterEnv._cluster_types:
-    if not kind.opt_in_only_method and kind.is_env_present():
-      return kind.name
-  return None
 
 
 def _number(given: int | None, variable: str) -> int | None:
