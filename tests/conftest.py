@@ -49,7 +49,6 @@ def pytest_addoption(parser):
   parser.addoption(
     '--full',
     action='store_true',
-    default=os.environ.get('FULL') == '1',
     help='also run the tests marked full: all modes, several processes',
   )
 

@@ -38,6 +38,7 @@ def settings(kept: pathlib.Path | None) -> dict[str, str]:
   if kept is None:
     return {'JAX_ENABLE_COMPILATION_CACHE': 'false'}
   return {
+    FOLDER: str(kept.parent),  # for tests that run tests
     'JAX_ENABLE_COMPILATION_CACHE': 'true',
     'JAX_COMPILATION_CACHE_DIR': str(kept),
     # What compiles faster is hardly read faster, and there is much of it.

@@ -1,7 +1,6 @@
 """bfloat16 is for products: statistics, softmax, losses, sums are float32."""
 
 import functools
-import os
 
 import chex
 import jax
@@ -58,9 +57,12 @@ def _make(name, dtype):
   return tiny_methods.make(name, _encoder(name, dtype))
 
 
-FULL = os.environ.get('FULL') == '1'
-# Each is compiled twice; the rest runs with FULL=1.
-MEASURED = list(METHODS) if FULL else ['clip', 'dino', 'mae']
+# Each is compiled twice; the rest runs with --full.
+USUAL = ('clip', 'dino', 'mae')
+MEASURED = [
+  pytest.param(case, marks=() if case in USUAL else pytest.mark.full)
+  for case in METHODS
+]
 
 
 def _equations(jaxpr):

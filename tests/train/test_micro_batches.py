@@ -1,7 +1,6 @@
 """A batch in parts has the gradient of the whole batch."""
 
 import functools
-import os
 
 import chex
 import jax
@@ -18,10 +17,6 @@ from jaxssl.train.state import init_state
 from jaxssl.train.step import train_step
 from tests import tiny_methods
 from tests.tiny import TinyEncoder
-
-# Each compiles the step twice; the rest runs with FULL=1.
-FULL = os.environ.get('FULL') == '1'
-
 
 # Some rows have no label.
 BATCH = tiny_methods.noise_batch(lowest_label=-1)
@@ -79,6 +74,7 @@ def _expected(name):
   return _after_steps(name, 'jit', 1, 1)
 
 
+# Each compiles the step twice; the rest runs with --full.
 CASES = [
   ('clip', 'jit', 4, 2),
   ('siglip', 'pmap', 2, 2),
@@ -88,20 +84,19 @@ CASES = [
   ('beit', 'jit', 4, 2),
   ('supervised', 'pmap', 4, 2),
 ]
-if FULL:
-  CASES += [
-    (name, mode, devices, parts)
-    for name in COMPARED + SUMMED
-    for mode, devices, parts in (('jit', 2, 4), ('pmap', 2, 4))
-  ]
+CASES += [
+  pytest.param(name, mode, 2, 4, marks=pytest.mark.full)
+  for name in COMPARED + SUMMED
+  for mode in ('jit', 'pmap')
+]
 
 
-@pytest.mark.parametrize(('name', 'mode', 'devices', 'parts'), CASES)
-def test_steps_equal_those_of_the_whole_batch(name, mode, devices, parts):
+@pytest.mark.parametrize(('case', 'mode', 'devices', 'parts'), CASES)
+def test_steps_equal_those_of_the_whole_batch(case, mode, devices, parts):
   # Sums of float32 in another order.
   chex.assert_trees_all_close(
-    _after_steps(name, mode, devices, parts),
-    _expected(name),
+    _after_steps(case, mode, devices, parts),
+    _expected(case),
     atol=1e-5,
     rtol=1e-5,
   )
