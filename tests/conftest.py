@@ -3,7 +3,7 @@
 import os
 import pathlib
 
-from tests import cpu_report, kept_programs
+from tests import cpu_report, kept_programs, quick_compiler
 
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
@@ -11,16 +11,7 @@ os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
 os.environ.setdefault('CUDA_VISIBLE_DEVICES', '')
 # No test depends on what the user has compiled.
 os.environ.update(kept_programs.settings(kept_programs.folder()))
-# Tests compile much and compute little. Without optimisation 48 s instead of
-# 80 s for a method; of the rest two thirds went into the newer emitters of
-# fusions and into splitting small programs among threads.
-os.environ.setdefault(
-  'XLA_FLAGS',
-  '--xla_backend_optimization_level=0 '
-  '--xla_llvm_disable_expensive_passes=true '
-  '--xla_cpu_use_fusion_emitters=false '
-  '--xla_cpu_parallel_codegen_split_count=1',
-)
+os.environ.setdefault('XLA_FLAGS', quick_compiler.flags())
 
 import importlib.util
 

@@ -1,4 +1,3 @@
-import os
 import re
 
 import jax
@@ -19,16 +18,19 @@ MODES = {
   'pmap': ('train.mode=pmap',),
 }
 # Half a minute each on one core; the others are lowered only.
-COMPILED = {
-  'beit_vit_b16_imagenet': 'jit',  # a bias on the logits
-  'clip_vit_b32_tar': 'pmap',  # 50 and, causal, 77 tokens; the ring
-  'mae_vit_b16_imagenet': 'jit',  # 50 and 197 tokens
-  'simclr_vit_s16_folder': 'pmap',
-}
-DETERMINISTIC = ['clip_vit_b32_tar']
-if os.environ.get('FULL') == '1':
-  DETERMINISTIC = RECIPES
-  COMPILED = dict.fromkeys(RECIPES, 'jit')
+COMPILED = [
+  ('beit_vit_b16_imagenet', 'jit'),  # a bias on the logits
+  ('clip_vit_b32_tar', 'pmap'),  # 50 and, causal, 77 tokens; the ring
+  ('mae_vit_b16_imagenet', 'jit'),  # 50 and 197 tokens
+  ('simclr_vit_s16_folder', 'pmap'),
+]
+DETERMINISTIC = [('clip_vit_b32_tar',)]
+
+
+def _also(usual, others):
+  """Cases that are run, and others that --full runs."""
+  full = [case for case in others if case not in usual]
+  return [*usual, *(pytest.param(*c, marks=pytest.mark.full) for c in full)]
 
 
 def test_every_card_is_described():
@@ -70,7 +72,10 @@ def test_every_recipe_is_traced_for_gpus(name, mode):
 
 
 @with_compiler
-@pytest.mark.parametrize(('name', 'mode'), COMPILED.items())
+@pytest.mark.slow
+@pytest.mark.parametrize(
+  ('name', 'mode'), _also(COMPILED, [(n, 'jit') for n in RECIPES])
+)
 def test_recipes_compile_for_gpus(name, mode):
   plan = small_recipes.plan(name, *MODES[mode])
   report = compiled.compile_step(plan, cuda.cards('h100', 8))
@@ -82,7 +87,10 @@ def test_recipes_compile_for_gpus(name, mode):
 
 
 @with_compiler
-@pytest.mark.parametrize('name', DETERMINISTIC)
+@pytest.mark.slow
+@pytest.mark.parametrize(
+  ('name',), _also(DETERMINISTIC, [(name,) for name in RECIPES])
+)
 def test_deterministic_steps_add_up_without_atomics(name):
   plan = small_recipes.plan(name, 'train.deterministic=true')
   target = cuda.cards('h100', 1)
