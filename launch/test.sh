@@ -8,8 +8,8 @@
 #                                     some tests compare with, and XLA's compiler
 #                                     for GPUs (1.4 GiB, most of it cuDNN; no GPU
 #                                     is needed)
-#   FULL=1 ./launch/test.sh           every method on 1, 2 and 8 devices, jit and
-#                                     pmap (otherwise jit on 8 and pmap on 2)
+#   ./launch/test.sh --full           also every method on 1, 2 and 8 devices, jit
+#                                     and pmap, and runs of several processes
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

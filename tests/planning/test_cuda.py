@@ -24,7 +24,7 @@ COMPILED = [
   ('mae_vit_b16_imagenet', 'jit'),  # 50 and 197 tokens
   ('simclr_vit_s16_folder', 'pmap'),
 ]
-DETERMINISTIC = [('clip_vit_b32_tar',)]
+DETERMINISTIC = 'clip_vit_b32_tar'
 
 
 def _also(usual, others):
@@ -89,7 +89,11 @@ def test_recipes_compile_for_gpus(name, mode):
 @with_compiler
 @pytest.mark.slow
 @pytest.mark.parametrize(
-  ('name',), _also(DETERMINISTIC, [(name,) for name in RECIPES])
+  'name',
+  [
+    pytest.param(n, marks=() if n == DETERMINISTIC else pytest.mark.full)
+    for n in RECIPES
+  ],
 )
 def test_deterministic_steps_add_up_without_atomics(name):
   plan = small_recipes.plan(name, 'train.deterministic=true')
