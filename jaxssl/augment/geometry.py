@@ -186,29 +186,6 @@ _KERNELS = {'bilinear': _triangle, 'bicubic': _keys_cubic}
 _REACH = {'bilinear': 1, 'bicubic': 2}
 
 
-def center_box(height: int, width: int, *, fraction: float = 0.875) -> Box:
-  """Returns the central square whose side is `fraction` of the shorter side.
-
-  SimCLR's evaluation crop (`center_crop` in data_util.py of
-  google-research/simclr, with a square output).
-  """
-  side = max(1, round(fraction * min(height, width)))
-  return Box((height - side + 1) // 2, (width - side + 1) // 2, side, side)
-
-
-def center_crop(
-  image: jax.Array,
-  *,
-  size: int,
-  fraction: float = 0.875,
-  interpolation: Literal['bilinear', 'bicubic'] = 'bicubic',
-) -> jax.Array:
-  """Cuts the central square and resizes it, for evaluation; clips to [0, 1]."""
-  box = center_box(*image.shape[:2], fraction=fraction)
-  crop = crop_and_resize(image, box, size=size, interpolation=interpolation)
-  return jnp.clip(crop, 0.0, 1.0)
-
-
 def random_resized_crop(
   key: jax.Array, image: jax.Array, *, spec: CropSpec
 ) -> jax.Array:

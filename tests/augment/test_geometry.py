@@ -141,13 +141,6 @@ def test_unknown_interpolation_is_the_users_error():
     )
 
 
-def test_center_crop_keeps_the_middle():
-  image = np.zeros((40, 60, 3), np.float32)
-  image[:, 10:50] = 1.0
-  crop = geometry.center_crop(image, size=8, fraction=1.0)
-  chex.assert_trees_all_close(np.asarray(crop), np.ones((8, 8, 3)), atol=1e-6)
-
-
 def _boxes(rule, height, width, scale, ratio):
   sample = {
     'torchvision': geometry.sample_box_torchvision,
