@@ -14,6 +14,7 @@ import logging
 import signal
 import sys
 
+import jaxssl
 from jaxssl import config, printable
 from jaxssl.errors import EXIT_USAGE, UserError, unknown
 from jaxssl.failures import tell
@@ -25,7 +26,7 @@ COMMANDS = {
   'embed': 'write the features of a folder or data set to a file',
   'plot': 'pictures of a run: training curve, map of the features',
   'visualize': 'what a run has learned: its pictures on one HTML page',
-  'doctor': 'what a data set holds: classes, splits, copies, what is left out',
+  'doctor': 'classes, splits and copies of a data set, and what is left out',
   'config': 'every key of a config: what it takes, its value, its meaning',
   'inspect': 'config, parameters and a picture of the augmented views',
   'bench': 'is the input the bottleneck, or the step, and what to change',
@@ -35,6 +36,7 @@ COMMANDS = {
   'tokenizer': 'a tokenizer from the captions of a data set',
   'export': 'the encoder of a workdir as safetensors, in our or timm names',
 }
+OPTIONS = ('-h', '--help', '--version')
 _MODULES = {
   'eval': 'evaluate',
   'import': 'import_weights',
@@ -45,24 +47,53 @@ _MODULES = {
 def main(argv: Sequence[str] | None = None) -> int:
   """Runs a command; returns the exit code."""
   argv = list(sys.argv[1:] if argv is None else argv)
+  parser, parsers = _parsers()
+  if not argv:
+    parser.print_help()
+    return EXIT_USAGE
+  name = argv[0]
   try:
-    if not argv or argv[0] in ('-h', '--help'):
-      print(_usage())
-      return 0 if argv else EXIT_USAGE
-    if argv[0] not in COMMANDS:
-      raise unknown('command', argv[0], COMMANDS)
-    with _ended_as_by_ctrl_c():
-      return _run(argv[0], argv[1:])
+    if name in parsers:
+      with _ended_as_by_ctrl_c():
+        return _run(name, parser, parsers[name], argv)
+    if name not in OPTIONS:
+      raise unknown('command', name, COMMANDS)
+    parser.parse_args(argv)  # prints, and exits
+    return 0
   except (Exception, KeyboardInterrupt) as error:
-    return tell(error, argv[0])
+    return tell(error, name)
 
 
-def _run(name: str, argv: Sequence[str]) -> int:
+def _parsers() -> tuple['_Parser', dict[str, '_Parser']]:
+  """The parser of the program, and by name those of the commands.
+
+  These have no arguments yet, as their modules take JAX.
+  """
+  parser = _Parser(
+    prog='jaxssl',
+    usage='jaxssl COMMAND ...',
+    epilog='jaxssl COMMAND --help lists the arguments of a command.',
+  )
+  parser.add_argument(
+    '--version', action='version', version=f'jaxssl {jaxssl.__version__}'
+  )
+  commands = parser.add_subparsers(
+    title='commands', metavar='COMMAND ...', prog='jaxssl', required=True
+  )
+  return parser, {
+    name: commands.add_parser(name, help=text, description=text)
+    for name, text in COMMANDS.items()
+  }
+
+
+def _run(
+  name: str, parser: '_Parser', own: '_Parser', argv: Sequence[str]
+) -> int:
+  """Runs a command, whose own arguments go into its part of the parser."""
   command = importlib.import_module(
     f'jaxssl.commands.{_MODULES.get(name, name)}'
   )
-  parser = _Parser(prog=f'jaxssl {name}', description=COMMANDS[name])
-  command.add_arguments(parser)
+  command.add_arguments(own)
   # `--config.a.b=c` would be taken for `--config` with a typo.
   overrides = [a for a in argv if a.startswith(config.PREFIX)]
   config.parse_overrides(overrides)
@@ -70,7 +101,7 @@ def _run(name: str, argv: Sequence[str]) -> int:
     [a for a in argv if a not in overrides]
   )
   if rest:
-    raise parser.unknown(rest[0])
+    raise own.unknown(rest[0])
   _start_logging()
   with getattr(command, 'joined', contextlib.nullcontext)(arguments):
     _prepare_jax(getattr(command, 'PLATFORMS', None))
@@ -112,13 +143,6 @@ class _Parser(argparse.ArgumentParser):
     return UserError(
       f'unexpected argument {argument!r}{hint} (see {self.prog} --help)'
     )
-
-
-def _usage() -> str:
-  lines = ['usage: jaxssl COMMAND ...', '']
-  lines += [f'  {name:<9} {text}' for name, text in COMMANDS.items()]
-  lines += ['', 'jaxssl COMMAND --help lists the arguments of a command.']
-  return '\n'.join(lines)
 
 
 def _start_logging() -> None:

@@ -57,3 +57,15 @@ def test_private_parts_of_jax_are_used_in_one_file():
     if re.search(r'^\s*(from|import) jax\._src', file.read_text(), re.MULTILINE)
   }
   assert users == {'parallel/private_jax.py'}
+
+
+@pytest.mark.parametrize(
+  'arguments', [[], ['--help'], ['--version'], ['trian']]
+)
+def test_commands_are_listed_without_jax(arguments):
+  code = (
+    'import contextlib, sys; from jaxssl import cli\n'
+    f'with contextlib.suppress(SystemExit): cli.main({arguments})\n'
+    "sys.exit('jax' in sys.modules)"
+  )
+  subprocess.run([sys.executable, '-c', code], cwd=PACKAGE.parent, check=True)

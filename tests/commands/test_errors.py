@@ -8,6 +8,8 @@ import shutil
 import numpy as np
 import pytest
 
+import jaxssl
+from jaxssl import cli
 from jaxssl.weights import safetensors_file
 from tests.commands import runs
 
@@ -480,6 +482,32 @@ def test_disk_error_anywhere_is_one_line(in_tmp, monkeypatch, capsys):
 def test_no_argument_shows_the_commands(capsys):
   assert runs.jaxssl() == 2
   assert 'usage: jaxssl COMMAND' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('option', ['-h', '--help'])
+def test_help_has_a_line_for_every_command(option, monkeypatch, capsys):
+  monkeypatch.setenv('COLUMNS', '80')
+  with pytest.raises(SystemExit) as exit_:
+    runs.jaxssl(option)
+  assert exit_.value.code == 0
+  lines = capsys.readouterr().out.splitlines()
+  for name, text in cli.COMMANDS.items():
+    assert [name, *text.split()] in [line.split() for line in lines]
+
+
+def test_version(capsys):
+  with pytest.raises(SystemExit) as exit_:
+    runs.jaxssl('--version')
+  assert exit_.value.code == 0
+  assert capsys.readouterr().out == f'jaxssl {jaxssl.__version__}\n'
+
+
+@pytest.mark.parametrize('argument', ['trian', '--stesp=3', '--config.a.b=1'])
+def test_the_first_argument_is_a_command(argument, capsys):
+  assert runs.jaxssl(argument, '--workdir=new') == 2
+  message = capsys.readouterr().err
+  assert message.startswith(f"jaxssl: unknown command '{argument}'; ")
+  assert message.count('\n') == 1
 
 
 @pytest.mark.parametrize(
