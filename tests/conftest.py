@@ -71,6 +71,18 @@ def pytest_collection_modifyitems(config, items):
     _skip(items, 'reference', reason)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport():
+  report = yield
+  # A worker cannot send what is no UTF-8, such as names of damaged archives in
+  # a captured log, and would end all tests.
+  report.sections = [
+    (name, text.encode(errors='backslashreplace').decode())
+    for name, text in report.sections
+  ]
+  return report
+
+
 def _skip(items, mark, reason):
   for item in items:
     # Keywords hold the names of folders too, also that of the checkout.
