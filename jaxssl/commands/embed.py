@@ -10,7 +10,7 @@ import numpy as np
 from jaxssl import data, npz_file
 from jaxssl.commands import data_arguments, targets
 from jaxssl.errors import UserError
-from jaxssl.evals.features import encode_fn
+from jaxssl.evals.features import encode_fn, extract_records
 from jaxssl.runs import encoders, sources
 from jaxssl.train.workdir import Workdir
 
@@ -44,16 +44,13 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   encode = encode_fn(
     exported.encoder, exported.variables, exported.normalize, arguments.layer
   )
-  features, labels, index = [], [], []
-  for batch in sources.batches(source, exported, limit=arguments.limit):
-    mask = batch['mask']
-    features.append(np.asarray(encode(batch['image']))[mask])
-    labels.append(batch['label'][mask])
-    index.append(batch['index'][mask])
+  found, index = extract_records(
+    encode, sources.batches(source, exported, limit=arguments.limit)
+  )
   arrays = {
-    'features': np.concatenate(features),
-    'labels': np.concatenate(labels),
-    'names': np.array([source.describe(int(i)) for i in np.concatenate(index)]),
+    'features': found.features,
+    'labels': found.labels,
+    'names': np.array([source.describe(i) for i in index.tolist()]),
     'class_names': np.array(source.class_names or (), np.str_),
   }
   npz_file.write(out, arrays)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxssl import data
+from jaxssl import data, finite
 from jaxssl.commands import data_arguments, targets
 from jaxssl.errors import UserError
 from jaxssl.pictures import grid
@@ -103,8 +103,9 @@ def search(
   (text,) = model.encode_text([sentence])
   best: list[Match] = []
   for batch in sources.batches(source, model.exported, limit=limit):
-    scores = np.asarray(model.encode_images(batch['image'])) @ text
-    scores = np.where(batch['mask'], scores, -np.inf)
+    rows = np.asarray(model.encode_images(batch['image']))
+    finite.require_rows(rows[batch['mask']], 'features of images')
+    scores = np.where(batch['mask'], rows @ text, -np.inf)
     for row in np.argsort(-scores, kind='stable')[:count].tolist():
       if batch['mask'][row]:
         best.append(

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jax.sharding import NamedSharding, PartitionSpec
 import numpy as np
 
-from jaxssl import errors, npz_file
+from jaxssl import errors, finite, npz_file
 from jaxssl.parallel import modes
 from jaxssl.paths import Path, make_path
 
@@ -31,7 +31,7 @@ class Features:
   """What an encoder makes of a data set, on the host.
 
   Attributes:
-    features: float32 [n, D].
+    features: float32 [n, D], all finite.
     labels: int32 [n], -1 where unknown.
     class_names: names of the classes, in the order of the labels; may be empty.
   """
@@ -39,6 +39,10 @@ class Features:
   features: np.ndarray
   labels: np.ndarray
   class_names: tuple[str, ...] = ()
+
+  def __post_init__(self):
+    """Raises `UserError` for features that are not finite."""
+    finite.require_rows(self.features, 'features')
 
   @property
   def num_classes(self) -> int:
@@ -133,24 +137,48 @@ def extract(
     jaxssl.errors.UserError: if there is no real row, or if a feature is not a
       finite number.
   """
-  features, labels = [], []
+  found, _ = extract_records(encode, batches, class_names=class_names)
+  return found
+
+
+def extract_records(
+  encode: Encode,
+  batches: Iterable[dict[str, Any]],
+  *,
+  class_names: Iterable[str] = (),
+) -> tuple[Features, np.ndarray]:
+  """Encodes a data set, and tells of which record each row is.
+
+  Args:
+    encode: see `extract`.
+    batches: as of `extract`, with `index` int [b], the numbers of the records
+      (-1 for all if absent).
+    class_names: see `extract`.
+
+  Returns:
+    What `extract` returns, and the numbers of the records, int [n].
+
+  Raises:
+    jaxssl.errors.UserError: as `extract`.
+  """
+  features, labels, index = [], [], []
   for batch in batches:
     rows = len(batch['image'])
     mask = np.asarray(batch.get('mask', np.ones(rows, bool)), bool)
-    label = np.asarray(batch.get('label', np.full(rows, -1)), np.int32)
+    unknown = np.full(rows, -1)
+    label = np.asarray(batch.get('label', unknown), np.int32)
     features.append(np.asarray(encode(batch['image']), np.float32)[mask])
     labels.append(label[mask])
+    index.append(np.asarray(batch.get('index', unknown))[mask])
   if not sum(map(len, labels)):
-    raise errors.UserError('there is no image to encode; the data set is empty')
+    raise errors.UserError(
+      'there is no image to encode; the data set is empty, or not one picture '
+      'can be read'
+    )
   found = Features(
     np.concatenate(features), np.concatenate(labels), tuple(class_names)
   )
-  if not np.isfinite(found.features).all():
-    raise errors.UserError(
-      'the encoder gives features that are not finite; its training has '
-      'diverged, use an earlier checkpoint'
-    )
-  return found
+  return found, np.concatenate(index)
 
 
 def cached(

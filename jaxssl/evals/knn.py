@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxssl import errors
+from jaxssl import errors, finite
 from jaxssl.evals import labels
 from jaxssl.evals.features import Features
 from jaxssl.evals.needs import FrozenFeatures
@@ -148,6 +148,8 @@ def _check(
       f'bank {bank.shape}, bank_labels {np.shape(bank_labels)} and queries '
       f'{queries.shape} do not fit; they must be [n, D], [n] and [m, D]'
     )
+  finite.require_rows(bank, 'features of the bank')
+  finite.require_rows(queries, 'features of queries')
 
 
 def _nearest(

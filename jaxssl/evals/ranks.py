@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxssl import errors
+from jaxssl import errors, finite
 
 
 def ranks(
@@ -32,7 +32,8 @@ def ranks(
     int32 [n]; k or above: not among the first k.
 
   Raises:
-    jaxssl.errors.UserError: if a query has no right answer or shapes differ.
+    jaxssl.errors.UserError: if a query has no right answer, shapes differ, or a
+      number is not finite.
   """
   if queries.shape[1:] != bank.shape[1:] or queries.ndim != 2:
     raise errors.UserError(
@@ -40,6 +41,8 @@ def ranks(
     )
   if not np.isin(query_ids, bank_ids).all():
     raise errors.UserError('a query has no right answer in the bank')
+  finite.require_rows(queries, 'features of queries')
+  finite.require_rows(bank, 'features of answers')
   bank = jnp.asarray(bank, jnp.float32)
   bank_ids = jnp.asarray(bank_ids, jnp.int32)
   chunk = min(chunk, len(queries))
@@ -75,5 +78,7 @@ def _ranks(
   best = own.max(axis=1, keepdims=True)
   place = own.argmax(axis=1)[:, None]
   before = jnp.arange(len(bank))[None] < place
-  better = (scores > best) | ((scores == best) & before)
-  return better.sum(axis=1, dtype=jnp.int32)
+  # Counted are the rows that are not worse, because a score that overflowed to
+  # NaN is neither: such a query must have the last place and not the first.
+  worse = (scores < best) | ((scores == best) & ~before)
+  return (~worse).sum(axis=1, dtype=jnp.int32)

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from jaxssl import errors
+from jaxssl import errors, finite
 from jaxssl.data.source import Source
 from jaxssl.evals.features import Features
 from jaxssl.evals.needs import EncodeText, TowerFeatures
@@ -88,6 +88,8 @@ class Retrieval:
     numbers = np.arange(len(images))
     if len(owner) != len(texts) or set(owner.tolist()) != set(numbers.tolist()):
       raise errors.UserError('every text needs an image and every image a text')
+    finite.require_rows(images, 'features of images')
+    finite.require_rows(texts, 'features of texts')
     ids = {'image': numbers, 'text': owner}
     both = {'image': images, 'text': texts}
     metrics: dict[str, float] = {}

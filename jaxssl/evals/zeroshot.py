@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from jaxssl import errors
+from jaxssl import errors, finite
 from jaxssl.data.source import Source
 from jaxssl.evals import labels, prompts
 from jaxssl.evals.features import Features
@@ -107,6 +107,7 @@ def encode_classes(
   """Returns the features of classes, float32 [C, K]; see `class_features`."""
   texts = [prompts.fill(t, name) for name in names for t in templates]
   encoded = encode_text(texts)
+  finite.require_rows(encoded, 'features of texts')
   return class_features(encoded.reshape(len(names), len(templates), -1))
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxssl import finite
 from jaxssl.evals.features import Features
 from jaxssl.pictures.panel import Column, Panel
 
@@ -50,7 +51,9 @@ def find(
   """
   queries, best = _unit(queries), None
   for batch in bank:
-    similarity = queries @ _unit(np.asarray(encode(batch['image']))).T
+    rows = np.asarray(encode(batch['image']))
+    finite.require_rows(rows[batch['mask']], 'features')
+    similarity = queries @ _unit(rows).T
     similarity[:, ~batch['mask']] = _EMPTY
     if skip is not None:
       similarity[batch['index'][None] == skip[:, None]] = _EMPTY

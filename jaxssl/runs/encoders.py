@@ -10,7 +10,11 @@ from jaxssl.job import exported_encoder
 from jaxssl.paths import Path
 from jaxssl.train.checkpoint import Checkpoints, Restored
 from jaxssl.train.workdir import Workdir
-from jaxssl.weights.exported import ExportedEncoder, load_encoder
+from jaxssl.weights.exported import (
+  ExportedEncoder,
+  check_finite,
+  load_encoder,
+)
 
 
 def load(workdir: Workdir, *, step: int | None = None) -> ExportedEncoder:
@@ -21,8 +25,15 @@ def load(workdir: Workdir, *, step: int | None = None) -> ExportedEncoder:
     step: number of a checkpoint; the newest weights by default.
 
   Raises:
-    UserError: if there are no weights, or they do not fit their encoder.
+    UserError: if there are no weights, they do not fit their encoder, or one is
+      not finite.
   """
+  exported = _load(workdir, step)
+  check_finite(exported)
+  return exported
+
+
+def _load(workdir: Workdir, step: int | None) -> ExportedEncoder:
   newest = max(_checkpoint_steps(workdir.checkpoints), default=None)
   if step is None and (workdir.export / 'encoder.json').exists():
     exported = load_encoder(workdir.export)

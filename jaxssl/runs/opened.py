@@ -7,8 +7,7 @@ import numpy as np
 
 from jaxssl import data
 from jaxssl.data.source import Source
-from jaxssl.errors import UserError
-from jaxssl.evals.features import Features
+from jaxssl.evals.features import Features, extract_records
 from jaxssl.runs import encoders, sources, towers
 from jaxssl.runs.sources import DataChoice
 from jaxssl.runs.splits import Splits, open_splits
@@ -97,19 +96,10 @@ class OpenedRun:
   @functools.cached_property
   def tower_features(self) -> tuple[Features, np.ndarray]:
     """Features of the readable images of `source`, and which records."""
-    rows, labels, index = [], [], []
-    for batch in sources.batches(
-      self.source, self.towers.exported, limit=self.choice.limit
-    ):
-      mask = batch['mask']
-      rows.append(np.asarray(self.towers.encode_images(batch['image']))[mask])
-      labels.append(batch['label'][mask])
-      index.append(batch['index'][mask])
-    if not sum(map(len, rows)):
-      raise UserError(f'{self.source.name}: not one picture can be read')
-    features = Features(
-      np.concatenate(rows),
-      np.concatenate(labels),
-      tuple(self.source.class_names or ()),
+    return extract_records(
+      self.towers.encode_images,
+      sources.batches(
+        self.source, self.towers.exported, limit=self.choice.limit
+      ),
+      class_names=self.source.class_names or (),
     )
-    return features, np.concatenate(index)

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxssl import build
+from jaxssl import build, finite
 from jaxssl.config import Config
 from jaxssl.errors import UserError
 from jaxssl.evals import features as features_lib
@@ -65,7 +65,9 @@ class Towers:
       # Batches of one size compile once.
       filled = np.pad(part, [(0, size - len(part)), (0, 0)], 'edge')
       parts.append(np.asarray(self.encode_ids(filled))[: len(part)])
-    return Features(np.concatenate(parts), np.full(len(ids), -1, np.int32))
+    found = np.concatenate(parts)
+    finite.require_rows(found, 'features of texts')
+    return Features(found, np.full(len(ids), -1, np.int32))
 
 
 def load(workdir: Workdir, *, step: int | None = None) -> Towers:

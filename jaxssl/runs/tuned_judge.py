@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxssl import finite
 from jaxssl.data.source import Source
 from jaxssl.errors import UserError
 from jaxssl.evals import features as features_lib
@@ -70,6 +71,7 @@ class TunedJudge:
       )
     kernel, bias = (np.asarray(classifier[k]) for k in ('kernel', 'bias'))
     logits = (found.features @ kernel + bias)[labels >= 0][:, among]
+    finite.require_rows(logits, f'logits of {name}')
     return float((among[logits.argmax(1)] == labels[labels >= 0]).mean())
 
 

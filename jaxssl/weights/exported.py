@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxssl import atomic_file, checksums, models
+from jaxssl import atomic_file, checksums, finite, models
 from jaxssl.augment.preprocessing import Channels, Preprocessing, usual
 from jaxssl.augment.view import Augment
 from jaxssl.config import to_plain
@@ -98,7 +98,11 @@ def save_encoder(
 
   The JSON names the step and is written last, so a half-written export is
   never taken for a whole one.
+
+  Raises:
+    UserError: if a weight is not finite, or the files cannot be written.
   """
+  check_finite(exported)
   directory = make_path(directory)
   info = {
     field.name: getattr(exported, field.name)
@@ -203,6 +207,11 @@ def abstract_variables(encoder: nn.Module, image_size: int) -> PyTree:
   """Returns the shapes of an encoder's variables for images of this size."""
   images = jax.ShapeDtypeStruct((1, image_size, image_size, 3), jnp.float32)
   return jax.eval_shape(encoder.init, jax.random.key(0), images)
+
+
+def check_finite(exported: ExportedEncoder) -> None:
+  """Raises `UserError` naming the first weights that are not finite."""
+  finite.require_weights({'encoder': exported.variables, **exported.towers})
 
 
 def check_fits(

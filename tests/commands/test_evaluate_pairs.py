@@ -7,6 +7,7 @@ from PIL import Image
 import pytest
 
 from tests.commands import runs
+from tests.commands.harmed_export import with_one_nan
 from tests.data import pairs
 
 MODEL = (
@@ -211,6 +212,27 @@ def test_search_finds_what_is_most_similar(run, tmp_path, capsys):
   assert 'photos/test[' in lines[0]
   with Image.open(out) as picture:
     assert picture.width > 2 * picture.height
+
+
+@pytest.mark.parametrize(
+  'command',
+  [
+    ('eval', 'zeroshot', 'retrieval'),
+    ('eval', 'corruptions'),
+    ('eval', 'finetune', '--templates=photo'),
+    ('search', 'a cat'),
+  ],
+  ids=' '.join,
+)
+def test_weights_that_are_not_finite_find_nothing(
+  command, run, tmp_path, capsys
+):
+  workdir = shutil.copytree(run, tmp_path / 'run')
+  with_one_nan(workdir / 'export')
+  words = [word.replace('OUT', str(tmp_path / 'out')) for word in command]
+  assert runs.jaxssl(*words, f'--workdir={workdir}') == 2
+  assert 'weights are not finite' in capsys.readouterr().err
+  assert not (tmp_path / 'out').exists()
 
 
 def test_a_run_without_text_is_told(run, tmp_path, capsys):

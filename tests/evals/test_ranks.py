@@ -1,8 +1,9 @@
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jaxssl import errors
-from jaxssl.evals.ranks import ranks
+from jaxssl.evals.ranks import _ranks, ranks
 
 
 def reference(queries, bank, query_ids, bank_ids):
@@ -43,3 +44,21 @@ def test_a_query_without_an_answer_is_refused():
       query_ids=np.array([1]),
       bank_ids=np.array([0]),
     )
+
+
+@pytest.mark.parametrize('harmed', ['queries', 'bank'])
+def test_a_row_that_is_not_finite_is_refused(harmed):
+  rows = {'queries': np.ones((3, 2)), 'bank': np.eye(3, 2)}
+  rows[harmed][1, 0] = np.nan
+  ids = {'query_ids': np.arange(3), 'bank_ids': np.arange(3)}
+  with pytest.raises(errors.UserError, match='not finite in 1 of 3 rows'):
+    ranks(**rows, **ids)
+
+
+@pytest.mark.parametrize('score', [np.nan, np.inf])
+def test_a_score_that_is_nan_has_the_last_place(score):
+  # Finite rows can overflow: infinity times zero is NaN in every column.
+  queries, bank = np.full((2, 2), score), np.eye(3, 2)
+  ids = np.array([0, 1]), np.arange(3)
+  found = _ranks(*map(jnp.asarray, (queries, bank, *ids)))
+  np.testing.assert_array_equal(found, [3, 3])
