@@ -2,6 +2,8 @@
 # Installs what the tests need into .venv and runs them on the CPU.
 #
 #   ./launch/test.sh                  all tests
+#   ./launch/test.sh --fast           those that are neither slow nor compared
+#                                     with other libraries; must come first
 #   ./launch/test.sh tests/models -k vit     arguments go to pytest
 #   REFERENCE=1 ./launch/test.sh      also installs PyTorch, timm, torchvision,
 #                                     lightly, transformers and open_clip, which
@@ -31,6 +33,12 @@ if [ "${REFERENCE:-0}" = 1 ]; then
   install_gpu_compiler
 fi
 
+if [ "${1:-}" = --fast ]; then
+  set -- -m 'not slow and not reference' "${@:2}"
+fi
+
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
-exec .venv/bin/python -m pytest -n "${WORKERS:-2}" --dist loadgroup "$@"
+# conftest.py puts the groups that take longest first.
+exec .venv/bin/python -m pytest -n "${WORKERS:-2}" --dist loadgroup \
+  --no-loadscope-reorder "$@"

@@ -63,6 +63,9 @@ def pytest_configure(config):
 def pytest_collection_modifyitems(config, items):
   for item in items:
     item.add_marker(pytest.mark.xdist_group(_worker_group(item)))
+  # A long group that began last would keep one worker alone at the end.
+  long = {_worker_group(i) for i in items if i.get_closest_marker('slow')}
+  items.sort(key=lambda item: _worker_group(item) not in long)
   if not config.getoption('full'):
     _skip(items, 'full', '--full runs it')
   missing = [n for n in REFERENCES if importlib.util.find_spec(n) is None]

@@ -47,6 +47,7 @@ def test_setting_is_recorded(run):
   assert settings['temperature'] == 1.0
 
 
+@pytest.mark.slow
 def test_baselines_and_several_protocols_in_one_table(run, capsys):
   arguments = ('knn', 'logistic', f'--workdir={run}', '--limit=64')
   assert runs.jaxssl('eval', *arguments, '--baselines') == 0
