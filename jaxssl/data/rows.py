@@ -17,7 +17,6 @@ from jaxssl.errors import UserError
 
 MAX_PIXELS = decode.MAX_PIXELS
 
-Row = dict[str, Any]
 EncodeText = Callable[[list[str]], np.ndarray]
 
 

@@ -41,7 +41,7 @@ def from_dalle(tensors: Mapping[str, np.ndarray], variables: PyTree) -> PyTree:
     UserError: tensors missing, left over or of another shape; names the first.
   """
   flat = traverse_util.flatten_dict(variables)
-  wanted = {_dalle_name(path): path for path in flat}
+  wanted = {dalle_name(path): path for path in flat}
   problems = [f'{name} is missing' for name in wanted if name not in tensors]
   problems += [f'{name} is not used' for name in tensors if name not in wanted]
   loaded = {}
@@ -61,21 +61,7 @@ def from_dalle(tensors: Mapping[str, np.ndarray], variables: PyTree) -> PyTree:
   return traverse_util.unflatten_dict(loaded)
 
 
-def to_dalle(variables: PyTree) -> dict[str, np.ndarray]:
-  """Returns the variables under the authors' names, the inverse of the above.
-
-  Args:
-    variables: of a `DVAEEncoder` or `DVAEDecoder`, {'params': ...}.
-  """
-  tensors = {}
-  for path, value in traverse_util.flatten_dict(variables).items():
-    array = np.asarray(value, np.float32)
-    array = array.transpose(3, 2, 0, 1) if array.ndim == 4 else array
-    tensors[_dalle_name(path)] = np.ascontiguousarray(array)
-  return tensors
-
-
-def _dalle_name(path: tuple[str, ...]) -> str:
+def dalle_name(path: tuple[str, ...]) -> str:
   """Returns the authors' name of the variable at ('params', module, ...)."""
   *modules, leaf = path[1:]
   name = '.'.join(modules)

@@ -5,10 +5,11 @@ import jax
 import jax.numpy as jnp
 
 from jaxssl import models
-from jaxssl.weights import dalle, safetensors_file, timm
+from jaxssl.weights import safetensors_file, timm
 from jaxssl.weights.exported import load_encoder
 from tests.commands import runs
 from tests.models import timm_reference
+from tests.weights.dalle_tensors import to_dalle
 
 OPTIONS = ('width=8', 'blocks_per_group=1', 'vocab_size=16')
 
@@ -21,7 +22,7 @@ def test_dalles_encoder_becomes_a_tokenizer(tmp_path):
     encoder, jnp.zeros((1, 16, 16, 3))
   )
   path = tmp_path / 'encoder.safetensors'
-  safetensors_file.write(path, dalle.to_dalle(variables))
+  safetensors_file.write(path, to_dalle(variables))
   code = runs.jaxssl(
     'import',
     'dalle',

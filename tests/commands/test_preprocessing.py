@@ -14,7 +14,6 @@ from jaxssl.config import schema
 from jaxssl.job import eval_batches, exported_encoder, make_job
 from jaxssl.train.workdir import Workdir
 from jaxssl.weights import (
-  dalle,
   huggingface_clip,
   preprocessors,
   safetensors_file,
@@ -29,6 +28,7 @@ from tests.models import (
   transformers_reference,
 )
 from tests.weights import clip_towers
+from tests.weights.dalle_tensors import to_dalle
 
 SIZE = transformers_pairs.SIZE
 SIDES = [(40, 61), (61, 40), (47, 83), (33, 90), (90, 37)]
@@ -304,7 +304,7 @@ def _dalle_tensors():
   encoder = models.make_encoder(
     'dvae', width=8, blocks_per_group=1, vocab_size=16
   )
-  return dalle.to_dalle(
+  return to_dalle(
     timm_reference.random_variables(
       encoder, np.zeros((1, SIZE, SIZE, 3), np.float32)
     )

@@ -7,6 +7,7 @@ import pytest
 from jaxssl import errors, models
 from jaxssl.models.dvae import DVAEDecoder, map_pixels
 from jaxssl.weights import dalle, safetensors_file
+from tests.weights.dalle_tensors import to_dalle
 
 WIDTH, BLOCKS, VOCABULARY, INIT_WIDTH = 8, 2, 32, 12
 ENCODER = models.make_encoder(
@@ -47,7 +48,7 @@ def test_encoder_equals_pytorch_through_a_file(tmp_path):
   with torch.no_grad():
     theirs = network(_channels_first(map_pixels(_images()))).movedim(1, -1)
   np.testing.assert_allclose(out['logits'], theirs, rtol=1e-4, atol=1e-5)
-  chex.assert_trees_all_equal(dalle.to_dalle(variables), _tensors(network))
+  chex.assert_trees_all_equal(to_dalle(variables), _tensors(network))
 
 
 @pytest.mark.reference
@@ -79,7 +80,7 @@ def test_decoder_equals_pytorch():
 def test_tensors_that_do_not_fit_are_user_errors(change, message):
   shapes = jax.eval_shape(ENCODER.init, jax.random.key(0), _images())
   zeros = jax.tree.map(lambda s: np.zeros(s.shape, np.float32), shapes)
-  tensors = dalle.to_dalle(zeros) | change
+  tensors = to_dalle(zeros) | change
   tensors = {n: t for n, t in tensors.items() if t is not None}
   with pytest.raises(errors.UserError, match=message):
     dalle.from_dalle(tensors, shapes)
