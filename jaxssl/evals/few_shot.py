@@ -40,7 +40,7 @@ class FewShot:
     seed: seed of the draws.
   """
 
-  name: ClassVar[str] = 'fewshot-v1'
+  name: ClassVar[str] = 'fewshot-v2'
   needs: ClassVar[type] = FrozenFeatures
   shots: tuple[int, ...] = (1, 2, 4, 8, 16)
   draws: int = 5

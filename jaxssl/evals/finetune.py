@@ -150,7 +150,7 @@ class FineTune:
 
 # For small data and a first look: minutes on two cores.
 SMALL = FineTune(
-  name='finetune-v1',
+  name='finetune-v2',
   epochs=2.0,
   batch_size=64,
   learning_rate=4e-3,
@@ -158,7 +158,7 @@ SMALL = FineTune(
 )
 # ViT-B of arXiv 2111.06377, table 9, and FINETUNE.md of facebookresearch/mae.
 MAE = FineTune(
-  name='finetune_mae-v1',
+  name='finetune_mae-v2',
   epochs=100.0,
   batch_size=1024,
   learning_rate=5e-4,
@@ -173,7 +173,7 @@ MAE = FineTune(
 # ViT-B of arXiv 2106.08254 and beit/README.md of microsoft/unilm: learning rate
 # 4e-3 at batch 1024.
 BEIT = dataclasses.replace(
-  MAE, name='finetune_beit-v1', learning_rate=1e-3, warmup_epochs=20.0
+  MAE, name='finetune_beit-v2', learning_rate=1e-3, warmup_epochs=20.0
 )
 
 

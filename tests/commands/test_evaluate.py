@@ -59,7 +59,7 @@ def test_baselines_and_several_protocols_in_one_table(run, capsys):
     'trained encoder',
   ):
     assert row in table
-  for column in ('knn-v1', 'logistic-v1'):
+  for column in ('knn-v1', 'logistic-v2'):
     assert column in table
 
 

@@ -113,7 +113,7 @@ def tuned(run):
   for rate in (still, moving):
     arguments = (f'--workdir={run}', '--templates=photo', '--batch_size=8')
     assert runs.jaxssl('eval', 'finetune', *arguments, *rate) == 0
-    results.append(_result(run, 'finetune-v1-photos'))
+    results.append(_result(run, 'finetune-v2-photos'))
   return results
 
 

@@ -26,11 +26,11 @@ def run(finished_run, tmp_path):
 
 def test_finetune_writes_a_result_and_an_encoder(run, capsys):
   assert runs.jaxssl('eval', 'finetune', f'--workdir={run}', *FEW) == 0
-  result = json.loads((run / 'results' / 'finetune-v1-digits.json').read_text())
+  result = json.loads((run / 'results' / 'finetune-v2-digits.json').read_text())
   assert result['settings']['epochs'] == 1.0
   assert result['metrics']['num_steps'] == 2
   assert 0 <= result['metrics']['top1'] <= 1
-  assert 'finetune-v1' in capsys.readouterr().out
+  assert 'finetune-v2' in capsys.readouterr().out
   (place,) = (run / 'finetune').iterdir()
   assert (place / 'export' / 'classifier.safetensors').exists()
   arguments = (f'--workdir={place}', '--data=digits', '--limit=32')
@@ -48,7 +48,7 @@ def test_stop_is_code_42(run, monkeypatch):
 def test_fewshot(run):
   arguments = ('--shots', '1', '2', '--draws=2', '--limit=200')
   assert runs.jaxssl('eval', 'fewshot', f'--workdir={run}', *arguments) == 0
-  result = json.loads((run / 'results' / 'fewshot-v1-digits.json').read_text())
+  result = json.loads((run / 'results' / 'fewshot-v2-digits.json').read_text())
   metrics = result['metrics']
   assert metrics['top1'] == metrics['top1_2shot']
   assert metrics['std_1shot'] >= 0

@@ -1,5 +1,9 @@
+import dataclasses
+
 import numpy as np
 import pytest
+import scipy.optimize
+import scipy.special
 from sklearn.linear_model import LogisticRegression
 
 from jaxssl import errors
@@ -10,10 +14,25 @@ digits = pytest.fixture(split_digits, scope='module')
 
 
 def fit(data, penalty, **settings):
-  limits = {'max_iterations': 1000, 'tolerance': 1e-9} | settings
-  return regression.fit(
-    data.features, data.labels, penalty=penalty, num_classes=10, **limits
+  settings = {
+    'num_classes': 10,
+    'max_iterations': 1000,
+    'tolerance': 1e-9,
+  } | settings
+  return regression.fit(data.features, data.labels, penalty=penalty, **settings)
+
+
+def reference(data, c):
+  return LogisticRegression(C=c, tol=1e-8, max_iter=5000).fit(
+    data.features.astype(np.float64), data.labels
   )
+
+
+def objective(kernel, bias, data, penalty):
+  logits = data.features.astype(np.float64) @ kernel + bias
+  chosen = scipy.special.log_softmax(logits, axis=1)
+  chosen = chosen[np.arange(len(logits)), data.labels]
+  return -chosen.sum() + penalty / 2 * (kernel.astype(np.float64) ** 2).sum()
 
 
 def top1(classifier, data):
@@ -96,3 +115,69 @@ def test_limit_of_iterations_is_told(digits):
 def test_penalty_must_be_above_zero(digits):
   with pytest.raises(errors.UserError, match='penalty must be above 0'):
     fit(digits[0], 0.0)
+
+
+@pytest.mark.parametrize('offset', [0.0, 15.0])
+@pytest.mark.parametrize('penalty', [1.0, 100.0])
+def test_offset_of_the_features_leaves_the_optimum(digits, penalty, offset):
+  train, _ = regression.centred_and_scaled(*digits)
+  # The reference sees features without the offset: its optimum has the same
+  # value, and 64 bits reach it there.
+  theirs = reference(train, 1 / penalty)
+  best = objective(theirs.coef_.T, theirs.intercept_, train, penalty)
+  moved = dataclasses.replace(
+    train, features=train.features + np.float32(offset)
+  )
+  found = fit(moved, penalty)
+  assert found.converged
+  reached = objective(found.kernel, found.bias, moved, penalty)
+  assert reached == pytest.approx(best, rel=1e-4)
+
+
+@pytest.mark.parametrize('offset', [0.0, 15.0])
+@pytest.mark.parametrize('iterations', [3, 30])
+def test_early_stop_is_not_convergence(digits, iterations, offset):
+  train, _ = regression.centred_and_scaled(*digits)
+  moved = dataclasses.replace(train, features=train.features + offset)
+  assert not fit(moved, 1.0, max_iterations=iterations).converged
+
+
+def test_end_of_the_solver_is_not_convergence(digits, monkeypatch):
+  train, _ = regression.centred_and_scaled(*digits)
+  solve = scipy.optimize.minimize
+
+  def without_progress(*args, **kwargs):
+    kwargs['options'] |= {'maxiter': 10}
+    found = solve(*args, **kwargs)
+    found.status = 2  # as after a line search that fails
+    return found
+
+  monkeypatch.setattr(scipy.optimize, 'minimize', without_progress)
+  assert not fit(train, 1.0).converged
+
+
+@pytest.mark.parametrize('c', [0.01, 1.0])
+def test_penalty_of_two_classes_is_scikit_learns(digits, c):
+  train, _ = regression.centred_and_scaled(*digits)
+  binary = dataclasses.replace(train, labels=train.labels % 2)
+  theirs = reference(binary, c)
+  ours = fit(binary, 1 / c, num_classes=2)
+  # float32 against float64, as above. Twice the penalty, or half of it, moves
+  # the weights by a tenth and more.
+  np.testing.assert_allclose(
+    ours.kernel[:, 1] - ours.kernel[:, 0],
+    theirs.coef_[0],
+    atol=1e-2 * np.abs(theirs.coef_).max(),
+  )
+  np.testing.assert_allclose(
+    ours.bias[1] - ours.bias[0], theirs.intercept_[0], atol=1e-2
+  )
+  assert ours.converged
+
+
+def test_start_of_features_with_an_offset_is_where_the_last_fit_ended(digits):
+  train, _ = regression.centred_and_scaled(*digits)
+  moved = dataclasses.replace(train, features=train.features + np.float32(15))
+  cold = fit(moved, 10.0)
+  warm = fit(moved, 10.0, start=cold)
+  assert warm.iterations < cold.iterations / 2

@@ -72,18 +72,18 @@ def test_defaults_of_the_versions():
       'validation_share': 0.2,
       'seed': 0,
     },
-    'logistic-v1': {
+    'logistic-v2': {
       'penalties': tuple(10.0**e for e in range(5, -7, -1)),
       'validation_share': 0.2,
       'seed': 0,
       'max_iterations': 1000,
     },
-    'logistic_clip-v1': {
+    'logistic_clip-v2': {
       'validation_share': 0.2,
       'seed': 0,
       'max_iterations': 1000,
     },
-    'fewshot-v1': {
+    'fewshot-v2': {
       'shots': (1, 2, 4, 8, 16),
       'draws': 5,
       'penalty': 1.0,
