@@ -231,7 +231,9 @@ def make_optimizer(
     learning_rate: step -> value.
     weight_decay: step -> value, or a constant.
     exclude: `'ndim<=1'` takes biases and scales out of weight decay and trust
-      ratio; `'none'` treats all alike.
+      ratio, that is, all vectors and numbers, and what is named `bias` or
+      `scale` where one array holds those of several networks (the classifiers
+      of a sweep); `'none'` treats all alike.
     rules: dicts with `match`, a regular expression that is searched in the
       parameter's name (`encoder/blocks_0/attn/qkv/kernel`), and any of
       `learning_rate` and `weight_decay` (factors), `trust` (bool) and
@@ -305,7 +307,7 @@ def treatments(
   result = []
   for name, (_, leaf) in zip(names, leaves, strict=True):
     treatment = Treatment()
-    if exclude == 'ndim<=1' and jnp.ndim(leaf) <= 1:
+    if exclude == 'ndim<=1' and _is_vector(name, leaf):
       treatment = Treatment(weight_decay=0.0, trust=False)
     if layer_decay is not None:
       depth = num_blocks + 1 - _layer_of(name, num_blocks)
@@ -318,6 +320,11 @@ def treatments(
         treatment = dataclasses.replace(treatment, **changes)
     result.append(treatment)
   return jax.tree.unflatten(treedef, result)
+
+
+def _is_vector(name: str, leaf: jax.Array) -> bool:
+  # A sweep of classifiers keeps its biases in one array [S, C].
+  return jnp.ndim(leaf) <= 1 or name.split('/')[-1] in ('bias', 'scale')
 
 
 class SkipState(NamedTuple):

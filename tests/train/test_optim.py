@@ -9,8 +9,11 @@ import pytest
 
 from jaxssl import models
 from jaxssl.errors import UserError
+from jaxssl.methods import METHODS
 from jaxssl.ops import schedules
 from jaxssl.train import optim
+from jaxssl.train.state import init_state
+from tests import tiny_methods
 
 STEPS = 20
 RATES = np.linspace(0.5, 0.05, STEPS)
@@ -384,3 +387,32 @@ def test_state_keeps_structure_shapes_and_types():
   _, after = jax.eval_shape(tx.update, _params(), state, _params())
   chex.assert_trees_all_equal_structs(after, state)
   chex.assert_trees_all_equal_shapes_and_dtypes(after, state)
+
+
+@pytest.mark.parametrize('name', METHODS)
+def test_no_bias_and_no_scale_of_a_norm_decays(name):
+  def init(key, batch):
+    return init_state(
+      key,
+      batch,
+      method=tiny_methods.make(name),
+      augment=tiny_methods.augment(name),
+      tx=optax.sgd(0.1),
+    )
+
+  batch = tiny_methods.noise_batch()
+  params = jax.eval_shape(init, jax.random.key(0), batch).params
+  found = optim.treatments(params, exclude='ndim<=1')
+  by_name = {
+    optim.parameter_name(path): treatment
+    for path, treatment in jax.tree_util.tree_flatten_with_path(
+      found, is_leaf=lambda x: isinstance(x, optim.Treatment)
+    )[0]
+  }
+  small = [n for n in by_name if n.split('/')[-1] in ('bias', 'scale')]
+  assert small
+  excluded = optim.Treatment(weight_decay=0.0, trust=False)
+  assert all(by_name[n] == excluded for n in small)
+  kernels = [n for n in by_name if n.endswith('/kernel')]
+  assert kernels
+  assert all(by_name[n] == optim.Treatment() for n in kernels)
