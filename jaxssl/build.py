@@ -7,7 +7,7 @@ ranges; what is refused here does not fit together.
 from collections.abc import Callable, Mapping
 import dataclasses
 import inspect
-from typing import Any
+from typing import Any, cast
 
 from flax import linen as nn
 import jax
@@ -22,7 +22,8 @@ from jaxssl.config import Config
 from jaxssl.config.schema import CONSTRUCTORS, HEADS, OF_ENCODER, OF_TOKENIZER
 from jaxssl.config.sections import Eval, Input, Train
 from jaxssl.errors import UserError
-from jaxssl.methods.base import Batch, Method
+from jaxssl.methods import contrast
+from jaxssl.methods.base import Batch, Contrastive, Method
 from jaxssl.ops.schedules import SCHEDULES, Schedule
 from jaxssl.parallel.modes import Mode, make_mode
 from jaxssl.text import Tokenizer, make_tokenizer
@@ -111,6 +112,8 @@ def build(config: Config, source: Any = None) -> Run:
   length = _Length(_num_steps(train, steps_per_epoch), steps_per_epoch)
   encoder, tokenizer = build_encoder(config), build_tokenizer(config)
   method = _build_method(config, encoder, tokenizer, length.resolve)
+  if type(method).loss is contrast.loss:
+    contrast.check_rows(cast(Contrastive, method), train.batch_size)
   learning_rate, tx = _build_optimizer(
     config['optim'], length, train.batch_size
   )
@@ -253,7 +256,7 @@ class _Length:
     arguments = self.in_steps(arguments)
     known = {
       'num_steps': self.num_steps,
-      'steps_per_epoch': max(round(self.steps_per_epoch), 1),
+      'steps_per_epoch': max(self.steps_per_epoch, 1),
     }
     parameters = inspect.signature(constructor).parameters
     arguments |= {k: v for k, v in known.items() if k in parameters}

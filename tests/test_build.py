@@ -144,6 +144,22 @@ class TestBuild:
     run = self._build(optim__learning_rate=rate)
     np.testing.assert_allclose(run.learning_rate(10), 0.01, rtol=1e-5)
 
+  def test_cosine_by_epochs_knows_the_fraction_of_an_epoch(self):
+    rate = {'name': 'cosine', 'start': 1.0, 'convention': 'epoch'}
+    run = build.build(
+      _config(
+        train__steps=None,
+        train__epochs=20,
+        train__batch_size=100,
+        train__num_devices=1,
+        optim__learning_rate=rate,
+      ),
+      FakeSource(743),
+    )
+    assert run.num_steps == 149
+    values = jax.vmap(run.learning_rate)(jnp.arange(run.num_steps))
+    assert len(np.unique(values)) == 20
+
   def test_boundaries_in_epochs(self):
     rate = {
       'name': 'piecewise',
@@ -278,3 +294,10 @@ class TestPairs:
     section['train'] = {**SMALL['train'], 'micro_batches': 2}
     with pytest.raises(UserError, match='MoCo cannot take its batch in parts'):
       build.build(schema.complete(section))
+
+
+def test_a_batch_of_one_row_is_refused_before_a_contrast_is_trained():
+  # One device: several would refuse a batch of one that does not divide.
+  one = _config(train__batch_size=1, train__num_devices=1)
+  with pytest.raises(UserError, match='SimCLR compares the rows of a batch'):
+    build.build(one, FakeSource())

@@ -2,6 +2,7 @@
 
 import jax
 
+from jaxssl.errors import UserError
 from jaxssl.methods.base import Aux, Batch, Contrastive, PyTree
 from jaxssl.parallel import collectives
 
@@ -16,8 +17,13 @@ def loss(
   step: jax.Array,
   axis_name: str | None = None,
 ) -> tuple[jax.Array, Aux]:
-  """Returns `Method.loss` of a contrastive method; arguments are its."""
+  """Returns `Method.loss` of a contrastive method; arguments are its.
+
+  Raises:
+    UserError: if the global batch has less than two rows.
+  """
   rows = len(jax.tree.leaves(batch)[0])
+  check_rows(method, rows * collectives.axis_size(axis_name))
   embeddings, stats = method.embed(
     params,
     state,
@@ -29,3 +35,21 @@ def loss(
   return method.compare(
     params, state, embeddings, stats, step=step, axis_name=axis_name
   )
+
+
+def check_rows(method: Contrastive, rows: int) -> None:
+  """Refuses a global batch in which there is nothing to compare.
+
+  Args:
+    method: whose batch it is.
+    rows: of all devices and micro-batches together.
+
+  Raises:
+    UserError: if they are less than two.
+  """
+  if rows < 2:
+    raise UserError(
+      f'{type(method).__name__} compares the rows of a batch with each other; '
+      f'a batch of {rows} has nothing to compare, set train.batch_size to 2 '
+      'or more'
+    )

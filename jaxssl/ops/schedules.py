@@ -33,7 +33,7 @@ def cosine(
   warmup_steps: int = 0,
   warmup_start: float = 0.0,
   convention: Convention = 'step',
-  steps_per_epoch: int = 1,
+  steps_per_epoch: float = 1,
 ) -> Schedule:
   """Half a cosine from `start` to `end` after a linear warm-up.
 
@@ -56,7 +56,8 @@ def cosine(
       DINO's and SwAV's: the warm-up includes both ends (k / (W - 1)), so step
       W - 1 and step W both see `start`. `'epoch'` is MoCo v2's and SimSiam's:
       the value of 'step' at the start of the epoch, constant inside it.
-    steps_per_epoch: used by `'epoch'` only.
+    steps_per_epoch: steps of an epoch, at least 1, used by `'epoch'` only; of
+      a fraction, epoch e starts with the first step at or after e times it.
 
   Raises:
     UserError: unknown convention, or a warm-up that is not shorter than T.

@@ -117,6 +117,8 @@ def _compared(
   axis_name: str | None = None,
 ) -> tuple[tuple[jax.Array, Aux], PyTree]:
   parts = _parts(batch, key, num_parts, axis_name)
+  rows = len(jax.tree.leaves(batch)[0])
+  contrast.check_rows(method, rows * collectives.axis_size(axis_name))
 
   def embed(params: PyTree, part: PyTree) -> tuple[PyTree, PyTree]:
     batch, keys = part

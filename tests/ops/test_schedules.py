@@ -84,6 +84,29 @@ def test_epoch_convention_is_moco_v2s_and_constant_inside_an_epoch():
   np.testing.assert_array_equal(per_epoch, np.repeat(per_epoch[:, :1], 4, 1))
 
 
+def test_epochs_of_a_fraction_of_steps_have_a_plateau_each():
+  num_epochs, steps_per_epoch = 20, 7.43
+  num_steps = round(num_epochs * steps_per_epoch)
+  schedule = schedules.cosine(
+    start=START,
+    num_steps=num_steps,
+    convention='epoch',
+    steps_per_epoch=steps_per_epoch,
+  )
+  values = _values(schedule, num_steps)
+  changes = 1 + np.flatnonzero(np.diff(values))
+  starts = np.ceil(steps_per_epoch * np.arange(1, num_epochs))
+  np.testing.assert_array_equal(changes, starts)
+
+
+def test_whole_epochs_are_the_same_as_integer_or_float():
+  values = [
+    _values(COSINE(convention='epoch', steps_per_epoch=steps))
+    for steps in (EPOCH, float(EPOCH))
+  ]
+  np.testing.assert_array_equal(*values)
+
+
 def test_momentum_cosine_rises_to_one():
   m0, steps = 0.99, 30
   schedule = schedules.cosine(start=m0, end=1.0, num_steps=steps)
