@@ -50,6 +50,7 @@ def fit(
   max_iterations: int,
   tolerance: float,
   start: Classifier | None = None,
+  centre: bool = True,
 ) -> Classifier:
   """Fits a classifier.
 
@@ -60,10 +61,11 @@ def fit(
   alone, so the penalty is then λ/2 ‖w_1 − w_0‖², which is λ ‖W‖² at the
   optimum, where w_0 = −w_1.
 
-  The features are centred for the fit, and the bias takes the centre up: the
-  optimum stays where it is, and an offset of the features costs neither
-  iterations nor digits. Loss and gradient are computed on the default device in
-  float32, where all features must fit twice; SciPy's L-BFGS-B drives them.
+  With `centre`, the features are centred for the fit, and the bias takes the
+  centre up: the optimum stays where it is, and an offset of the features costs
+  neither iterations nor digits. Loss and gradient are computed on the default
+  device in float32, where all features must fit twice; SciPy's L-BFGS-B drives
+  them.
 
   The fit has converged if no entry of the last gradient is above `tolerance`,
   or if the terms of the gradient (of each row, and of the penalty) cancel to
@@ -80,6 +82,8 @@ def fit(
       (scikit-learn: 1e-4).
     start: a classifier to start from, for example of the next larger penalty;
       zeros if None.
+    centre: False to fit the features as they are, where a large tolerance
+      makes the path to the optimum part of the result.
 
   Raises:
     jaxssl.errors.UserError: if the penalty is not above 0.
@@ -88,12 +92,12 @@ def fit(
     raise errors.UserError(f'the penalty must be above 0, got {penalty}')
   shape = features.shape[1] + 1, num_classes
   # In float64, so that a large offset leaves no digits of the bias behind.
-  centre = features.mean(axis=0, dtype=np.float64)
+  middle = features.mean(axis=0, dtype=np.float64) * centre
   first = np.zeros(shape)
   if start is not None:
-    bias = start.bias + centre @ start.kernel
+    bias = start.bias + middle @ start.kernel
     first = np.concatenate([start.kernel, bias[None]])
-  features = jnp.asarray(features - centre.astype(np.float32))
+  features = jnp.asarray(features - middle.astype(np.float32))
   labels = jnp.asarray(labels)
   if num_classes == 2:
     penalty = 2 * penalty
@@ -115,7 +119,7 @@ def fit(
   )
   weights = found.x.reshape(shape).astype(np.float32)
   largest, remainder = _remains(weights, features, labels, penalty)
-  kernel, bias = weights[:-1], weights[-1] - centre @ weights[:-1]
+  kernel, bias = weights[:-1], weights[-1] - middle @ weights[:-1]
   return Classifier(
     kernel=kernel,
     bias=bias.astype(np.float32),
