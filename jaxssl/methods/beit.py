@@ -17,6 +17,7 @@ from jaxssl.models.drop_path import fold_keys
 from jaxssl.models.dvae import STRIDE, DVAEEncoder
 from jaxssl.models.vit import ViT, require_normed_tokens
 from jaxssl.ops import masking
+from jaxssl.ops.tokens import take_tokens
 from jaxssl.weights.exported import ExportedEncoder, load_encoder
 
 # Deep sums decide between codes that are almost equally likely.
@@ -210,7 +211,7 @@ class BEiT:
     )
     # Only hidden patches are classified, which saves most of a wide layer.
     _, places = jax.lax.top_k(mask.astype(jnp.float32), self.num_masked)
-    tokens = jnp.take_along_axis(out['patches'], places[:, :, None], axis=1)
+    tokens = take_tokens(out['patches'], places)
     head = self._head(params['head']['bias'].shape[0])
     logits = head.apply({'params': params['head']}, tokens)
     return logits, places

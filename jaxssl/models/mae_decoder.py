@@ -9,6 +9,7 @@ from jaxssl.models import positions, remat
 from jaxssl.models.layer_norm import LayerNorm
 from jaxssl.models.mlp import dense
 from jaxssl.models.vit import Block
+from jaxssl.ops.tokens import take_tokens
 
 
 class MAEDecoder(nn.Module):
@@ -27,7 +28,7 @@ class MAEDecoder(nn.Module):
     depth: number of blocks.
     num_heads: attention heads.
     mlp_ratio: width of the MLPs over `dim`.
-    dtype: type of the computation but for the last layer, which is float32.
+    dtype: type of the computation; the prediction is float32.
     remat: what each block computes again in the backward pass: False, True
       ('full') or 'dots', see `models.remat`.
   """
@@ -77,7 +78,8 @@ class MAEDecoder(nn.Module):
         name=f'blocks_{i}',
       )(x, None)
     x = LayerNorm(dtype=self.dtype, name='norm')(x[:, count:])
-    return dense(3 * self.patch_size**2, jnp.float32, 'pred')(x)
+    pred = dense(3 * self.patch_size**2, self.dtype, 'pred')
+    return pred(x).astype(jnp.float32)
 
   def _unshuffle(self, visible: jax.Array, restore: jax.Array) -> jax.Array:
     """Returns all patches [b, N, dim] in order, mask tokens where hidden."""
@@ -87,4 +89,4 @@ class MAEDecoder(nn.Module):
     hidden = (b, restore.shape[1] - num_visible, dim)
     masks = jnp.broadcast_to(token, hidden).astype(visible.dtype)
     x = jnp.concatenate([visible, masks], axis=1)
-    return jnp.take_along_axis(x, restore[:, :, None], axis=1)
+    return take_tokens(x, restore)

@@ -1,11 +1,17 @@
 """Batch normalisation over the global batch, running statistics as PyTorch."""
 
+import dataclasses
+import functools
+import math
+from typing import NamedTuple
+
 from flax import linen as nn
 from flax.typing import Dtype
 import jax
 import jax.numpy as jnp
 
 from jaxssl import errors
+from jaxssl.models.moments import moments
 from jaxssl.parallel import collectives
 
 
@@ -16,9 +22,8 @@ class BatchNorm(nn.Module):
   axis) over all other axes and over all devices of `axis_name`. In the global
   view the rows at hand are the global batch already.
 
-  Statistics are float32 and take two passes: device mean and variance, merged
-  as `Var = E_d[Var_d] + E_d[(mean_d - mean)^2]`. Flax's one-pass
-  `E[x^2] - E[x]^2` loses all digits where a channel's mean is large.
+  Statistics are float32: device mean and variance (see `moments`), merged as
+  `Var = E_d[Var_d] + E_d[(mean_d - mean)^2]`.
 
   With `num_groups` G > 1 the rows of the global batch form G groups of
   neighbours, each normalised by itself, as G devices without synchronised
@@ -73,34 +78,35 @@ class BatchNorm(nn.Module):
     running_var = self.variable(
       'batch_stats', 'var', jnp.ones, channels, jnp.float32
     )
-    shape, x = x.shape, x.astype(jnp.float32)
-    if train:
-      groups = self._groups_at_hand(len(x), axis_name)
-      if groups is not None:
-        x = x.reshape(groups, -1, *shape[1:])
-      mean, var, count = _statistics(x, axis_name, grouped=groups is not None)
-      if self.is_mutable_collection('batch_stats') and not (
-        self.is_initializing()
-      ):
-        unbiased = var * (count / max(count - 1, 1))
-        running_mean.value = self._blend(
-          running_mean.value, self._mean_over_groups(mean, axis_name)
+    scale, bias = self._scale_and_bias(channels)
+    if not train:
+      factor = jax.lax.rsqrt(running_var.value + self.epsilon) * scale
+      y = _transform(x, running_mean.value, factor, bias)
+      return y.astype(self.dtype)
+    shape, groups = x.shape, self._groups_at_hand(len(x), axis_name)
+    if groups is not None:
+      x = x.reshape(groups, -1, *shape[1:])
+    view = _View(axis_name, grouped=groups is not None, dtype=self.dtype)
+    y, mean, var = _normalize(x, scale, bias, self.epsilon, view)
+    changes = self.is_mutable_collection('batch_stats')
+    if changes and not self.is_initializing():
+      count = view.count(x)
+      unbiased = var * (count / max(count - 1, 1))
+      for old, new in ((running_mean, mean), (running_var, unbiased)):
+        old.value = self._blend(
+          old.value, self._mean_over_groups(new, axis_name)
         )
-        running_var.value = self._blend(
-          running_var.value, self._mean_over_groups(unbiased, axis_name)
-        )
-    else:
-      mean, var = running_mean.value, running_var.value
-    factor = jax.lax.rsqrt(var + self.epsilon)
+    return y.reshape(shape)
+
+  def _scale_and_bias(
+    self, channels: tuple[int, ...]
+  ) -> tuple[jax.Array, jax.Array]:
+    scale, bias = jnp.ones(channels), jnp.zeros(channels)
     if self.use_scale:
       scale = self.param('scale', self.scale_init, channels, jnp.float32)
-      factor *= jnp.broadcast_to(scale, factor.shape)
-    y = _along_channels(x, jnp.subtract, mean)
-    y = _along_channels(y, jnp.multiply, factor).reshape(shape)
     if self.use_bias:
       bias = self.param('bias', nn.initializers.zeros, channels, jnp.float32)
-      y = _along_channels(y, jnp.add, bias)
-    return y.astype(self.dtype)
+    return scale, bias
 
   def _groups_at_hand(self, rows: int, axis_name: str | None) -> int | None:
     """Returns the number of groups among these rows, None without groups."""
@@ -125,23 +131,117 @@ class BatchNorm(nn.Module):
     return self.momentum * old + (1.0 - self.momentum) * new
 
 
-def _along_channels(x, operation, vector):
-  """Applies `operation` with `vector` [C], or [G, C] where `x` has groups."""
-  if vector.ndim == 2:
-    vector = vector.reshape(len(vector), *(1,) * (x.ndim - 2), -1)
-  return operation(x, jnp.broadcast_to(vector, x.shape))
+@dataclasses.dataclass(frozen=True)
+class _View:
+  """What one set of statistics is of.
+
+  Attributes:
+    axis_name: mapped device axis, or None.
+    grouped: the first axis has groups, each with statistics of its own.
+    dtype: of the result.
+  """
+
+  axis_name: str | None
+  grouped: bool
+  dtype: Dtype
+
+  def axes(self, x: jax.Array) -> tuple[int, ...]:
+    """Returns the axes at hand that statistics are taken over."""
+    return tuple(range(int(self.grouped), x.ndim - 1))
+
+  def local_count(self, x: jax.Array) -> int:
+    """Returns the number of values of a channel on this device."""
+    return math.prod(x.shape[axis] for axis in self.axes(x))
+
+  def count(self, x: jax.Array) -> int:
+    """Returns the number of values of a channel on all devices."""
+    devices = 1 if self.grouped else collectives.axis_size(self.axis_name)
+    return devices * self.local_count(x)
+
+  def over_devices(self, mean: jax.Array) -> jax.Array:
+    """Returns the mean over devices of what each has of its own rows."""
+    return mean if self.grouped else collectives.pmean(mean, self.axis_name)
 
 
-def _statistics(x, axis_name, *, grouped):
-  """Returns mean, biased variance ([C] or [G, C]) and the count of values."""
-  axes = tuple(range(int(grouped), x.ndim - 1))
-  local_mean = x.mean(axes)
-  deviation = _along_channels(x, jnp.subtract, local_mean)
-  local_var = jnp.square(deviation).mean(axes)
-  count = x.size // local_mean.size
-  if grouped:
-    return local_mean, local_var, count
-  mean = collectives.pmean(local_mean, axis_name)
+class _Residuals(NamedTuple):
+  x: jax.Array
+  mean: jax.Array
+  inverse_std: jax.Array
+  scale: jax.Array
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
+def _normalize(x, scale, bias, epsilon, view):
+  """Returns the result, and mean and biased variance, [C] or [G, C].
+
+  These two have no gradient of their own: nothing but the running statistics is
+  made of them.
+  """
+  return _normalize_fwd(x, scale, bias, epsilon, view)[0]
+
+
+def _normalize_fwd(x, scale, bias, epsilon, view):
+  mean, var = _statistics(x, view)
+  inverse_std = jax.lax.rsqrt(var + epsilon)
+  y = _transform(x, mean, inverse_std * _like(scale, var), bias)
+  residuals = _Residuals(x, mean, inverse_std, scale)
+  return (y.astype(view.dtype), mean, var), residuals
+
+
+def _normalize_bwd(epsilon, view, residuals, gradients):
+  """With n = (x - E[x]) / std over the N values of a channel.
+
+  dx = scale / std (dy - E[dy] - n E[dy n]),  dscale = sum dy n,  dbias = sum dy
+
+  Derived from the forward pass, the same sums are taken through float32 copies
+  of `dy` and `x`, which moves twice as many bytes.
+  """
+  del epsilon
+  x, mean, inverse_std, scale = residuals
+  dy = gradients[0].astype(jnp.float32)
+  axes = view.axes(x)
+  normed = _along_channels(
+    x.astype(jnp.float32), jnp.subtract, mean, jnp.multiply, inverse_std
+  )
+  sum_dy, sum_product = dy.sum(axes), (dy * normed).sum(axes)
+  local = view.local_count(x)
+  first = view.over_devices(sum_dy / local)
+  second = view.over_devices(sum_product / local)
+  slope = _along_channels(normed, jnp.multiply, second)
+  inner = _along_channels(dy - slope, jnp.subtract, first)
+  factor = inverse_std * _like(scale, inverse_std)
+  dx = _along_channels(inner, jnp.multiply, factor)
+  groups = tuple(range(sum_dy.ndim - 1))
+  return dx.astype(x.dtype), sum_product.sum(groups), sum_dy.sum(groups)
+
+
+_normalize.defvjp(_normalize_fwd, _normalize_bwd)
+
+
+def _transform(x, mean, factor, bias):
+  """Returns `(x - mean) * factor + bias` in float32."""
+  y = _along_channels(
+    x.astype(jnp.float32), jnp.subtract, mean, jnp.multiply, factor
+  )
+  return _along_channels(y, jnp.add, bias)
+
+
+def _along_channels(x, *operations):
+  """Applies operations, each with a vector [C], or [G, C] for G groups."""
+  for operation, vector in zip(operations[::2], operations[1::2], strict=True):
+    if vector.ndim == 2:
+      vector = vector.reshape(len(vector), *(1,) * (x.ndim - 2), -1)
+    x = operation(x, jnp.broadcast_to(vector, x.shape))
+  return x
+
+
+def _like(vector, x):
+  return jnp.broadcast_to(vector, x.shape)
+
+
+def _statistics(x, view):
+  """Returns mean and biased variance, [C] or [G, C]."""
+  local_mean, local_var = moments(x, view.axes(x))
+  mean = view.over_devices(local_mean)
   spread = jnp.square(local_mean - mean)
-  var = collectives.pmean(local_var + spread, axis_name)
-  return mean, var, collectives.axis_size(axis_name) * count
+  return mean, view.over_devices(local_var + spread)

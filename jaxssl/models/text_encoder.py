@@ -14,6 +14,7 @@ from jaxssl.models.layer_norm import LayerNorm
 from jaxssl.models.mlp import Deviations
 from jaxssl.models.remat import Remat
 from jaxssl.models.vit import Block
+from jaxssl.ops.tokens import take_tokens
 
 
 class TextEncoder(nn.Module):
@@ -180,8 +181,7 @@ class TextEncoder(nn.Module):
       return jnp.einsum('bl,bld->bd', weights / total, x.astype(jnp.float32))
     if self.pool == 'eot':
       marks = text if self.eot_id is None else text == self.eot_id
-      place = jnp.argmax(marks, axis=1)[:, None, None]
-      return jnp.take_along_axis(x, place, axis=1)[:, 0]
+      return take_tokens(x, jnp.argmax(marks, axis=1)[:, None])[:, 0]
     return x[:, 0 if self.pool == 'cls' else -1]
 
   def _norm(self, name: str) -> LayerNorm:

@@ -21,6 +21,7 @@ from jaxssl.models.mlp import MLP, Deviations
 from jaxssl.models.relative_position import RelativePositionBias
 from jaxssl.models.remat import Remat
 from jaxssl.ops.patches import patchify
+from jaxssl.ops.tokens import take_tokens
 
 
 class PatchProjection(nn.Module):
@@ -339,7 +340,7 @@ class ViT(nn.Module):
       x = dense.add(x, table[None, count:])
       prefix = [prefix[0] + table[None, :count]] if count else prefix
     if keep is not None:
-      x = jnp.take_along_axis(x, keep[:, :, None], axis=1)
+      x = take_tokens(x, keep)
     shape = (len(x), self._num_prefix(), self.dim)
     tokens = [jnp.broadcast_to(p, shape).astype(x.dtype) for p in prefix]
     return jnp.concatenate([*tokens, x], axis=1)
