@@ -1,11 +1,13 @@
 """Compiles the step of a config for one GPU that is not there.
 
-Run by `moved.py` with the package of a commit on the path, which may know
-nothing of GPUs: all it needs of it is `planning.abstract`.
+Run by `moved.py` with the tree of a commit on the path, which may know nothing
+of GPUs: all it needs of it is how `jaxssl plan` reads a config, its shapes
+(`planning.abstract`), and a tokenizer for BEiT.
 
   python compiled_step.py SPEC.json   # writes what it says into SPEC['out']
 """
 
+import argparse
 import json
 import os
 import pathlib
@@ -17,9 +19,9 @@ import jax
 from jax.experimental import topologies
 from jax.sharding import SingleDeviceSharding
 
-from jaxssl import build
-from jaxssl import config as config_lib
+from jaxssl.commands import configs
 from jaxssl.planning import abstract
+from tests import tiny_tokenizer
 
 
 def _placed(tree, sharding):
@@ -28,12 +30,23 @@ def _placed(tree, sharding):
   )
 
 
+def _tokenizer() -> str:
+  """Writes a discrete VAE of DALL-E's size at random weights."""
+  tiny_tokenizer.SECTION.clear()
+  tiny_tokenizer.SECTION.update(name='dvae', vocab_size=8192)
+  return tiny_tokenizer.tiny_tokenizer()
+
+
 def main() -> None:
   """Compiles; writes the text of the program and its memory."""
   spec = json.loads(pathlib.Path(sys.argv[1]).read_text())
-  config = build.complete(config_lib.load_file(spec['config']))
-  changes = config_lib.parse_overrides(spec['overrides'])
-  config = config_lib.apply_overrides(config, changes)
+  parser = argparse.ArgumentParser()
+  configs.add_arguments(parser)
+  arguments = parser.parse_args(['--config', spec['config']])
+  overrides = spec['overrides']
+  if 'beit' in spec['config']:
+    overrides.append(f'--config.method.tokenizer={_tokenizer()}')
+  config = configs.resolve(arguments, overrides)
   plan = abstract.plan(
     config, batch_size=spec['batch_size'], num_examples=1_281_167
   )

@@ -102,8 +102,6 @@ def count(recipe: Recipe, tree: pathlib.Path, depth: int | None) -> Moved:
   overrides += [f'{key}={depth}' for key in recipe.depths if depth]
   with tempfile.TemporaryDirectory() as folder:
     spec, out = pathlib.Path(folder, 'spec.json'), pathlib.Path(folder, 'x.hlo')
-    if recipe.config.startswith('beit'):
-      overrides.append(f'method.tokenizer={_tokenizer(pathlib.Path(folder))}')
     found = {
       'config': str(ROOT / 'configs' / f'{recipe.config}.py'),
       'overrides': [f'--config.{each}' for each in overrides],
@@ -132,29 +130,6 @@ def _of_text(text: str, temporary: int) -> Moved:
     scatters=text.count(' scatter(') + text.count(' select-and-scatter('),
     ms=bound.seconds * 1e3,
   )
-
-
-def _tokenizer(folder: pathlib.Path) -> str:
-  """Writes a discrete VAE of the usual size at random weights."""
-  import jax
-  import jax.numpy as jnp
-
-  from jaxssl import models
-  from jaxssl.weights.exported import ExportedEncoder, save_encoder
-
-  section = {'name': 'dvae', 'vocab_size': 8192}
-  images = jnp.zeros((1, 112, 112, 3))
-  init = models.make_encoder(**section).init
-  exported = ExportedEncoder(
-    section=section,
-    variables=jax.device_get(jax.jit(init)(jax.random.key(0), images)),
-    image_size=112,
-    mean=(0.0, 0.0, 0.0),
-    std=(1.0, 1.0, 1.0),
-    step=0,
-    config_hash='0',
-  )
-  return str(save_encoder(folder / 'tokenizer', exported))
 
 
 def all_rows(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
