@@ -118,6 +118,7 @@ def in_groups(
     mask = jnp.broadcast_to(mask, (b, 1, queries, keys))
     mask = _fill(_fill(mask, axis=2), axis=3)
   lengths = {}
+  # Equal for all rows: under `jit` each GPU gets those of the first rows.
   if queries % _GROUP or keys % _GROUP:
     lengths = {
       'query_seq_lengths': jnp.full(b, queries, jnp.int32),
