@@ -68,20 +68,31 @@ class Corruptions:
 
     Returns:
       Fractions in [0, 1]: `clean`; `<kind>_<severity>`; `<kind>`, the mean over
-      severities; `top1`, the mean over kinds, equally weighted. `num_test`.
+      severities; `top1`, the mean over kinds, equally weighted;
+      `clean_mean_per_class` and `mean_per_class`, the same of the means over
+      classes. `num_test`.
     """
     clean = classify(batches())
     metrics = {'clean': clean['top1'], 'num_test': clean['num_test']}
+    per_class: list[float] = []
     for kind in self.kinds:
       for severity in self.severities:
         changed = corrupted(
           batches(), kind=kind, severity=severity, seed=self.seed
         )
-        metrics[f'{kind}_{severity}'] = classify(changed)['top1']
+        judged = classify(changed)
+        metrics[f'{kind}_{severity}'] = judged['top1']
+        per_class.append(judged['mean_per_class'])
       found = [metrics[f'{kind}_{severity}'] for severity in self.severities]
       metrics[kind] = float(np.mean(found))
     mean = float(np.mean([metrics[kind] for kind in self.kinds]))
-    return {'top1': mean, **metrics}
+    return {
+      'top1': mean,
+      # Every kind has the same severities, so this is the mean over kinds.
+      'mean_per_class': float(np.mean(per_class)),
+      'clean_mean_per_class': clean['mean_per_class'],
+      **metrics,
+    }
 
   def table(self, metrics: Metrics, *, encoder: str, data: str) -> Table:
     """Returns a line per kind; see `Evaluation.table`."""

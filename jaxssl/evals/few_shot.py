@@ -68,8 +68,8 @@ class FewShot:
     Returns:
       For each k, `top1_<k>shot`, the mean over the draws of the fraction of
       test rows classified right, and `std_<k>shot`, its standard deviation over
-      draws (n - 1 in the denominator; 0 for one draw); `top1`, the mean for the
-      last k; `num_test`, `num_classes`.
+      draws (n - 1 in the denominator; 0 for one draw); `top1` and
+      `mean_per_class`, the means for the last k; `num_test`, `num_classes`.
 
     Raises:
       jaxssl.errors.UserError: if a split has no label, or names other classes,
@@ -79,22 +79,27 @@ class FewShot:
     _check_enough(train, max(self.shots))
     results = {}
     for k in self.shots:
-      top1 = [
-        self._top1(train, test, _draw(train.labels, k, self.seed + d))
+      draws = [
+        self._accuracies(train, test, _draw(train.labels, k, self.seed + d))
         for d in range(self.draws)
       ]
+      top1 = [draw['top1'] for draw in draws]
+      per_class = float(np.mean([draw['mean_per_class'] for draw in draws]))
       spread = float(np.std(top1, ddof=1)) if self.draws > 1 else 0.0
       results[f'top1_{k}shot'] = float(np.mean(top1))
       results[f'std_{k}shot'] = spread
     return {
       'top1': results[f'top1_{self.shots[-1]}shot'],
+      'mean_per_class': per_class,
       **results,
       'num_test': len(test.labels),
       'num_classes': len(np.unique(train.labels)),
     }
 
-  def _top1(self, train: Features, test: Features, rows: np.ndarray) -> float:
-    """Returns the accuracy of a classifier fitted on these rows."""
+  def _accuracies(
+    self, train: Features, test: Features, rows: np.ndarray
+  ) -> dict[str, float]:
+    """Returns the accuracies of a classifier fitted on these rows."""
     drawn = Features(train.features[rows], train.labels[rows])
     drawn, test = regression.centred_and_scaled(drawn, test)
     classifier = regression.fit(
@@ -105,7 +110,7 @@ class FewShot:
       max_iterations=_MAX_ITERATIONS,
       tolerance=_TOLERANCE,
     )
-    return regression.top1(classifier, test)
+    return labels.accuracies(classifier.predict(test.features), test.labels)
 
 
 def _check_enough(train: Features, most: int) -> None:

@@ -123,7 +123,8 @@ class FineTune:
         started from.
 
     Returns:
-      `top1`, the fraction of test images classified right; `num_steps`,
+      `top1`, the fraction of test images classified right, and
+      `mean_per_class`, its mean over classes; `num_steps`,
       `num_train`, `num_test`.
 
     Raises:
@@ -138,10 +139,14 @@ class FineTune:
     job = _job(self, adapted, train_source, num_classes)
     tuned = _tuned(job, place.train(job), adapted)
     place.save(tuned)
-    test = images.features_of(tuned, test_source, 'test')
+    test = images.features_of(
+      tuned, test_source, 'test', class_names=train_source.class_names
+    )
     classifier = jax.tree.map(lambda x: x[None], tuned.towers['classifier'])
     return {
-      'top1': float(probe.sweep_top1(classifier, test)[0]),
+      **labels.accuracies(
+        probe.sweep_predicted(classifier, test)[0], test.labels
+      ),
       'num_steps': job.num_steps,
       'num_train': train_source.num_examples,
       'num_test': len(test.labels),

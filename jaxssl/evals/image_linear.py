@@ -73,6 +73,8 @@ class ImageLinear:
     num_classes = images.num_classes_of(train_source, test_source)
     known = images.labels_of(train_source)
     rows = np.flatnonzero(known >= 0)
+    classes = train_source.class_names
+    labels.require_several(known, 'train', classes or ())
     held_out = holdout.stratified_rows(
       known[rows], share=self.validation_share, seed=self.seed
     )
@@ -82,10 +84,14 @@ class ImageLinear:
     )
     scores = probe.sweep_top1(
       self._fit(exported, part, num_classes),
-      images.features_of(exported, validation, 'validation'),
+      images.features_of(
+        exported, validation, 'validation', class_names=classes
+      ),
     )
     head = self._fit(exported, whole, num_classes)
-    test = images.features_of(exported, test_source, 'test')
+    test = images.features_of(
+      exported, test_source, 'test', class_names=classes
+    )
     return probe.report(self.learning_rates, scores, head, test) | {
       'num_steps': self._num_steps(whole),
       'num_train': whole.num_examples,

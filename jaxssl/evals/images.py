@@ -1,5 +1,6 @@
 """Images for evaluations that train on them: batches, labels, features."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -73,7 +74,11 @@ def labels_of(source: Source) -> np.ndarray:
 
 
 def features_of(
-  exported: ExportedEncoder, source: Source, split: str
+  exported: ExportedEncoder,
+  source: Source,
+  split: str,
+  *,
+  class_names: Sequence[str] | None,
 ) -> features_lib.Features:
   """Returns the features of the images whose label is known.
 
@@ -81,6 +86,7 @@ def features_of(
     exported: the encoder; its images are cut as in every evaluation.
     source: images with labels.
     split: its name, for messages.
+    class_names: names of the classes in whose order the labels are wanted.
   """
   found = features_lib.extract(
     features_lib.encode_fn(
@@ -91,18 +97,22 @@ def features_of(
     ),
     class_names=source.class_names or (),
   )
-  return labels.known(found, split)
+  return labels.matched(labels.known(found, split), class_names or ())
 
 
-def num_classes_of(*sources: Source) -> int:
-  """Returns the number of classes, which must be those of both splits."""
-  return labels.num_classes_of(
-    *(
-      features_lib.Features(
-        np.zeros((0, 1), np.float32),
-        np.zeros(0, np.int32),
-        tuple(source.class_names or ()),
-      )
-      for source in sources
-    )
+def num_classes_of(train_source: Source, test_source: Source) -> int:
+  """Returns the number of classes; refuses a test split before the training.
+
+  Raises:
+    UserError: see `labels.matched` and `labels.require_several`.
+  """
+  test_labels = labels_of(test_source)
+  test = features_lib.Features(
+    np.zeros((len(test_labels), 1), np.float32),
+    test_labels,
+    tuple(test_source.class_names or ()),
   )
+  names = tuple(train_source.class_names or ())
+  labels.require_several(test.labels, 'test', test.class_names)
+  matched = labels.matched(labels.known(test, 'test'), names)
+  return max(len(names), matched.num_classes)

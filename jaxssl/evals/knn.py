@@ -58,8 +58,8 @@ class Knn:
       test: features of the test split.
 
     Returns:
-      `top1` (with `ks[0]`) and `top1_k<k>` for every k, fractions of the test
-      rows in [0, 1]; `num_train` and `num_test`, the rows that counted.
+      `top1` and `mean_per_class` (with `ks[0]`) and `top1_k<k>` for every k,
+      fractions in [0, 1]; `num_train` and `num_test`, the rows that counted.
 
     Raises:
       jaxssl.errors.UserError: if a split has no label, or names other classes.
@@ -70,7 +70,7 @@ class Knn:
     )
     top1 = {k: float((p == test.labels).mean()) for k, p in predicted.items()}
     return {
-      'top1': top1[self.ks[0]],
+      **labels.accuracies(predicted[self.ks[0]], test.labels),
       **{f'top1_k{k}': top1[k] for k in sorted(top1)},
       'num_train': len(train.labels),
       'num_test': len(test.labels),

@@ -84,7 +84,8 @@ class Linear:
       test: features of the test split.
 
     Returns:
-      `top1` of the chosen learning rate, a fraction of the test rows;
+      `top1` of the chosen learning rate, a fraction of the test rows, and
+      `mean_per_class`, its mean over classes;
       `learning_rate` and `validation_top1` of the choice; `top1_lr<rate>` of
       every learning rate; `num_train`, `num_test`.
 

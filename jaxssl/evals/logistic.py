@@ -63,7 +63,8 @@ class Logistic:
       test: features of the test split.
 
     Returns:
-      `top1`, the fraction of test rows classified right; `validation_top1` and
+      `top1`, the fraction of test rows classified right, and `mean_per_class`,
+      its mean over classes; `validation_top1` and
       `penalty` of the choice; `converged` (0 or 1) and `iterations` of the last
       fit; `num_train`, `num_test`.
 

@@ -13,6 +13,7 @@ import scipy.optimize
 
 from jaxssl import errors
 from jaxssl.evals.features import Features
+from jaxssl.evals.labels import accuracies
 
 # Of the terms of the gradient, how much may be left. Measured on digits with
 # penalties from 1e-2 to 100: the objective is then at most 1e-4 of itself above
@@ -191,7 +192,7 @@ def judged(
 ) -> dict[str, float]:
   """Returns what all protocols say of the last fit."""
   return {
-    'top1': top1(classifier, test),
+    **accuracies(classifier.predict(test.features), test.labels),
     'converged': int(classifier.converged),
     'iterations': classifier.iterations,
     'num_train': len(train.labels),

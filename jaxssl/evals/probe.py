@@ -15,6 +15,7 @@ import jax
 import numpy as np
 import optax
 
+from jaxssl.evals import labels
 from jaxssl.evals.features import Features
 from jaxssl.methods import supervised
 from jaxssl.methods.base import Batch, PyTree
@@ -172,12 +173,29 @@ def sweep_top1(
   Returns:
     float64 [S], fractions in [0, 1].
   """
-  right = 0
+  return (sweep_predicted(head, data, chunk=chunk) == data.labels).mean(axis=1)
+
+
+def sweep_predicted(
+  head: PyTree, data: Features, *, chunk: int = 4096
+) -> np.ndarray:
+  """Returns the answers of each classifier of a sweep.
+
+  Args:
+    head: see `sweep_top1`.
+    data: see `sweep_top1`.
+    chunk: see `sweep_top1`.
+
+  Returns:
+    int32 [S, n]; -1, which is no class, where a logit is NaN.
+  """
+  parts = []
   for first in range(0, len(data.labels), chunk):
-    rows = slice(first, first + chunk)
-    logits = supervised.sweep_logits(head, data.features[rows])
-    right += (np.asarray(logits.argmax(-1)) == data.labels[rows]).sum(axis=1)
-  return right / len(data.labels)
+    rows = data.features[first : first + chunk]
+    logits = np.asarray(supervised.sweep_logits(head, rows))
+    diverged = np.isnan(logits).any(axis=-1)
+    parts.append(np.where(diverged, -1, logits.argmax(-1)))
+  return np.concatenate(parts, axis=1).astype(np.int32)
 
 
 def report(
@@ -189,9 +207,10 @@ def report(
   """Returns test accuracies, with the choice by the validation scores."""
   order = np.argsort(learning_rates, kind='stable')
   best = order[np.argmax(scores[order])]
-  top1 = sweep_top1(head, test)
+  predicted = sweep_predicted(head, test)
+  top1 = (predicted == test.labels).mean(axis=1)
   return {
-    'top1': float(top1[best]),
+    **labels.accuracies(predicted[best], test.labels),
     'learning_rate': float(learning_rates[best]),
     'validation_top1': float(scores[best]),
     **{

@@ -75,7 +75,8 @@ class Shift:
       shifted: features of each set, labels and names its own.
 
     Returns:
-      `top1`, the mean of the sets; for each set `<set>`, top-1 under shift,
+      `top1` and `mean_per_class`, the means of the sets; for each set `<set>`,
+      top-1 under shift, `<set>_mean_per_class`,
       `<set>_reference`, top-1 of the same classes without shift,
       `<set>_classes`, how many they are, and with a baseline
       `<set>_effective_robustness`; `num_test`.
@@ -91,16 +92,23 @@ class Shift:
           f'{name} shares no class with {list(reference.class_names[:3])}...; '
           'give --class_map FILE'
         )
+      labels.require_several(known, name, reference.class_names)
       own = Features(features.features, known, reference.class_names)
-      metrics[name] = judge(own, among)['top1']
+      judged = judge(own, among)
+      metrics[name] = judged['top1']
+      metrics[f'{name}_mean_per_class'] = judged['mean_per_class']
       metrics[f'{name}_reference'] = judge(_only(reference, among), among)[
         'top1'
       ]
       metrics[f'{name}_classes'] = len(among)
-    mean = float(np.mean([metrics[name] for name in shifted]))
+    mean, per_class = (
+      float(np.mean([metrics[name + ending] for name in shifted]))
+      for ending in ('', '_mean_per_class')
+    )
     count = sum(int((f.labels >= 0).sum()) for f in shifted.values())
     return {
       'top1': mean,
+      'mean_per_class': per_class,
       **metrics,
       'num_test': count,
       **{

@@ -29,8 +29,9 @@ class ZeroShot:
   Attributes:
     templates: texts with a slot {} or {c} for the name of the class: a named
       set, a file with one per line, or package.module:NAME.
-    classes: file with the names of the classes in the order of their labels, or
-      package.module:NAME; data: the names of the data, _ read as a space.
+    classes: file with the names of the classes, or package.module:NAME, matched
+      by name, or in the order of the labels if none is a name of the data;
+      data: the names of the data, _ read as a space.
   """
 
   name: ClassVar[str] = 'zeroshot-v2'
@@ -50,6 +51,7 @@ class ZeroShot:
           f'{source.name} has no labels, by which zero-shot classification '
           'would know what is right; give --data with labels'
         )
+      labels.require(self, source)
       self.names(source.class_names)
 
   def run(
@@ -84,21 +86,60 @@ class ZeroShot:
   def names(self, of_data: Sequence[str]) -> tuple[str, ...]:
     """Returns the names of the classes as words, in the order of the labels.
 
+    A list with the names of the data goes by these, in whatever order; what it
+    names besides may be answered too. A list with none of them gives other
+    names, in the order of the labels, and has as many. Where the classes of
+    the data are numbers, the list is counted from 0 and may be longer.
+
     Args:
       of_data: names in the data.
 
     Raises:
-      jaxssl.errors.UserError: if a file of names names too few.
+      jaxssl.errors.UserError: if list and data do not go together.
     """
     if self.classes == 'data':
       return prompts.spoken(of_data)
     names = prompts.load_class_names(self.classes)
-    if len(names) < len(of_data):
+    if len(names) >= len(of_data) and _are_numbers(of_data):
+      return names
+    return _by_name(self.classes, names, of_data)
+
+
+def _are_numbers(names: Sequence[str]) -> bool:
+  return list(names) == list(map(str, range(len(names))))
+
+
+def _by_name(
+  file: str, names: Sequence[str], of_data: Sequence[str]
+) -> tuple[str, ...]:
+  """Returns names with those of the data first; see `ZeroShot.names`."""
+  listed, wanted = _keys(names), _keys(of_data)
+  missing = [
+    n for n, key in zip(of_data, wanted, strict=True) if key not in listed
+  ]
+  if len(names) == len(of_data) and (missing or listed == wanted):
+    same = [a == b for a, b in zip(listed, wanted, strict=True)]
+    if sum(same) == len(of_data) - len(missing):
+      return tuple(names)
+  if missing:
+    raise errors.UserError(
+      f'{file} names {len(names)} classes and the data has {len(of_data)}, of '
+      f'which it lacks {missing[0]!r} ({len(missing)} in all); name every '
+      'class of the data, or give as many names in the order of its labels'
+    )
+  for name, key in zip(of_data, wanted, strict=True):
+    if listed.count(key) > 1 or wanted.count(key) > 1:
       raise errors.UserError(
-        f'{self.classes} names {len(names)} classes, but the data has '
-        f'{len(of_data)}'
+        f'{name!r} stands for two classes in {file} or in the data; give as '
+        'many names as there are classes, in the order of the labels'
       )
-    return names
+  first = [listed.index(key) for key in wanted]
+  rest = sorted(set(range(len(names))) - set(first))
+  return tuple(names[place] for place in (*first, *rest))
+
+
+def _keys(names: Sequence[str]) -> list[str]:
+  return [name.casefold() for name in prompts.spoken(names)]
 
 
 def encode_classes(
@@ -185,6 +226,7 @@ def zeroshot_eval(
     jaxssl.errors.UserError: without a label, or with one that has no class.
   """
   images = labels.known(images, 'test')
+  labels.require_several(images.labels, 'test', images.class_names)
   count = len(classes)
   if images.labels.max() >= count:
     raise errors.UserError(
@@ -198,13 +240,11 @@ def zeroshot_eval(
     chunk=chunk,
   )
   hits = place < 1
-  total = np.bincount(images.labels, minlength=count)
-  per_class = np.bincount(images.labels, hits, count)[total > 0]
   top5 = {'top5': float((place < 5).mean())} if count > 5 else {}
   return {
     'top1': float(hits.mean()),
     **top5,
-    'mean_per_class': float((per_class / total[total > 0]).mean()),
+    'mean_per_class': labels.mean_per_class(hits, images.labels),
     'num_classes': count,
     'num_test': len(place),
   }

@@ -10,6 +10,7 @@ import numpy as np
 from jaxssl.data.source import Source
 from jaxssl.errors import UserError
 from jaxssl.evals import features as features_lib
+from jaxssl.evals import labels as labels_lib
 from jaxssl.evals import zeroshot
 from jaxssl.evals.classifiers import NEIGHBOURS, TEXTS
 from jaxssl.evals.features import Features
@@ -34,6 +35,7 @@ class Classifier:
     judge: features of labelled images, labels that may be answered (None: all)
       -> metrics with `top1` and `num_test`.
     limit: at most so many images of a set.
+    class_names: names of the classes, in whose order `judge` takes labels.
   """
 
   evaluation: Knn | ZeroShot
@@ -42,6 +44,7 @@ class Classifier:
   encode: Callable[[Any], Any]
   judge: Judge
   limit: int | None
+  class_names: tuple[str, ...]
 
   def batches(self, source: Source) -> Iterator[Batch]:
     """Returns the evaluation batches of a source."""
@@ -52,6 +55,10 @@ class Classifier:
     return features_lib.extract(
       self.encode, self.batches(source), class_names=source.class_names or ()
     )
+
+  def reference(self) -> Features:
+    """Returns the features of `source`, labels in the order of the classes."""
+    return labels_lib.matched(self.features(self.source), self.class_names)
 
   def classify(self, batches: Iterable[Batch]) -> dict[str, float]:
     """Returns the metrics of evaluation batches of `source`."""
@@ -105,6 +112,7 @@ def _neighbours(run: OpenedRun, evaluation: Knn) -> Classifier:
     encode=encode,
     judge=judge,
     limit=run.choice.limit,
+    class_names=tuple(run.splits.train_source.class_names or ()),
   )
 
 
@@ -153,4 +161,5 @@ def _zero_shot(run: OpenedRun, evaluation: ZeroShot) -> Classifier:
     encode=model.encode_images,
     judge=judge,
     limit=run.choice.limit,
+    class_names=tuple(source.class_names or ()),
   )

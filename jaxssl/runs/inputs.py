@@ -214,7 +214,7 @@ def _shifted(evaluation: Shift, run: OpenedRun) -> Iterator[Subject]:
       evaluation=dataclasses.replace(evaluation, classifier=model.evaluation),
       inputs=needs.ShiftedFeatures(
         model.judge,
-        model.features(model.source),
+        model.reference(),
         {name: model.features(source) for name, source in shifted.items()},
       ),
       exported=model.exported,

@@ -10,6 +10,7 @@ from jaxssl import finite
 from jaxssl.data.source import Source
 from jaxssl.errors import UserError
 from jaxssl.evals import features as features_lib
+from jaxssl.evals import labels as labels_lib
 from jaxssl.evals import shifted_sets
 from jaxssl.evals.wise_ft import REFERENCE
 from jaxssl.runs import sources
@@ -69,6 +70,7 @@ class TunedJudge:
         f'{name} shares no class with {list(classes[:3])}...; give '
         '--class_map FILE'
       )
+    labels_lib.require_several(labels, name, classes)
     kernel, bias = (np.asarray(classifier[k]) for k in ('kernel', 'bias'))
     logits = (found.features @ kernel + bias)[labels >= 0][:, among]
     finite.require_rows(logits, f'logits of {name}')

@@ -27,7 +27,8 @@ def batches(size=3):
 def same(batch_iterator):
   """Share of the pixels that are as they were: a stand-in for accuracy."""
   found = np.concatenate([np.asarray(b['image']) for b in batch_iterator])
-  return {'top1': float((found == IMAGES).mean()), 'num_test': len(found)}
+  share = float((found == IMAGES).mean())
+  return {'top1': share, 'mean_per_class': share / 2, 'num_test': len(found)}
 
 
 def test_means_are_over_severities_and_kinds():
@@ -40,6 +41,8 @@ def test_means_are_over_severities_and_kinds():
     assert metrics[kind] == pytest.approx(np.mean(levels))
   both = [metrics['contrast'], metrics['gaussian_noise']]
   assert metrics['top1'] == pytest.approx(np.mean(both))
+  assert metrics['mean_per_class'] == pytest.approx(np.mean(both) / 2)
+  assert metrics['clean_mean_per_class'] == metrics['clean'] / 2
 
 
 def test_noise_of_an_image_does_not_depend_on_the_batch():

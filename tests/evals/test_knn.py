@@ -122,6 +122,12 @@ def test_eval_counts_only_labelled_rows():
   predicted = knn.Knn(ks=(5, 1)).predict(BANK, LABELS, QUERIES[25:])
   assert metrics == {
     'top1': (predicted[5] == ANSWERS[25:]).mean(),
+    'mean_per_class': np.mean(
+      [
+        (predicted[5] == ANSWERS[25:])[ANSWERS[25:] == c].mean()
+        for c in np.unique(ANSWERS[25:])
+      ]
+    ),
     'top1_k1': (predicted[1] == ANSWERS[25:]).mean(),
     'top1_k5': (predicted[5] == ANSWERS[25:]).mean(),
     'num_train': 230,

@@ -33,8 +33,31 @@ def test_every_protocol_runs_and_classifies_easy_features(name):
   }
   protocol = protocols.make_protocol(name, **few.get(name, {}))
   metrics = protocol.run(make_data(), make_data(30))
-  assert metrics['top1'] == 1
+  assert metrics['top1'] == metrics['mean_per_class'] == 1
   assert metrics['num_test'] == 30
+
+
+CLASSIFICATIONS = [name for name in protocols.PROTOCOLS if name != 'retrieval']
+
+
+@pytest.mark.parametrize('name', CLASSIFICATIONS)
+def test_every_classification_refuses_a_source_with_a_single_class(name):
+  class OneFolder:
+    name = 'pictures'
+    class_names = ('train',)
+
+  with pytest.raises(errors.UserError, match=r"a single class \('train'\)"):
+    protocols.PROTOCOLS[name].check(OneFolder(), OneFolder())
+
+
+@pytest.mark.parametrize('split', ['train', 'test'])
+@pytest.mark.parametrize('name', FROZEN)
+def test_every_protocol_on_features_refuses_a_single_class(name, split):
+  data = {'train': make_data(), 'test': make_data(30)}
+  one = np.zeros_like(data[split].labels)
+  data[split] = dataclasses.replace(data[split], labels=one)
+  with pytest.raises(errors.UserError, match=f'{split} split has a single'):
+    protocols.PROTOCOLS[name].run(**data)
 
 
 # Published with results. A change here is a new version of the protocol.

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from jaxssl import errors
-from jaxssl.evals import shift
+from jaxssl.evals import labels, shift
 from jaxssl.evals.features import Features
 
 NAMES = ('cat', 'dog', 'fox')
@@ -14,7 +14,7 @@ def judge(features, among):
   """Answers the largest feature among the allowed classes."""
   answers = among[features.features[:, among].argmax(axis=1)]
   known = features.labels >= 0
-  return {'top1': float((answers == features.labels)[known].mean())}
+  return labels.accuracies(answers[known], features.labels[known])
 
 
 def run(shifted, class_map=None):
@@ -57,6 +57,13 @@ def test_mean_is_over_sets():
   bad = features((1, 2, 0), (0, 1, 2), NAMES)
   found = run({'good': good, 'bad': bad})
   assert (found['good'], found['bad'], found['top1']) == (1.0, 0.0, 0.5)
+  assert found['good_mean_per_class'] == 1.0
+  assert found['mean_per_class'] == 0.5
+
+
+def test_a_set_of_a_single_class_is_refused():
+  with pytest.raises(errors.UserError, match='pets split has a single class'):
+    run({'pets': features((0, 1), (0, 0), ('cat', 'dog'))})
 
 
 def test_nothing_in_common_is_refused():

@@ -80,3 +80,42 @@ def test_a_linear_classifier_decides_as_the_texts_do():
   np.testing.assert_array_equal(logits.argmax(1), cosines.argmax(1))
   wanted = 20.0 * cosines * length / length.mean()
   np.testing.assert_allclose(logits, wanted, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+  ('of_data', 'listed', 'wanted'),
+  [
+    # Longer, and in another order: by name, the others may be answered too.
+    (
+      ('cat', 'sea_lion'),
+      ('ant', 'Sea lion', 'cat'),
+      ('cat', 'Sea lion', 'ant'),
+    ),
+    # Other names for as many classes: in the order of the labels.
+    (('n01', 'n02'), ('tench', 'goldfish'), ('tench', 'goldfish')),
+    (('cat', 'n02'), ('cat', 'goldfish'), ('cat', 'goldfish')),
+    # Numbers count from 0.
+    (('0', '1'), ('zero', 'one', 'two'), ('zero', 'one', 'two')),
+  ],
+)
+def test_a_list_of_classes_goes_by_name(of_data, listed, wanted, tmp_path):
+  file = tmp_path / 'names.txt'
+  file.write_text('\n'.join(listed))
+  assert zeroshot.ZeroShot(classes=str(file)).names(of_data) == wanted
+
+
+@pytest.mark.parametrize(
+  ('of_data', 'listed', 'message'),
+  [
+    (('cat', 'dog', 'ant'), ('dog', 'cat'), "lacks 'ant'"),
+    (('n01', 'n02'), ('tench', 'goldfish', 'shark'), "lacks 'n01'"),
+    # One is named at another place, so the order is not that of the labels.
+    (('cat', 'n02'), ('goldfish', 'cat'), "lacks 'n02'"),
+    (('crane', 'dog'), ('crane', 'crane', 'dog'), 'stands for two'),
+  ],
+)
+def test_a_list_of_other_classes_is_refused(of_data, listed, message, tmp_path):
+  file = tmp_path / 'names.txt'
+  file.write_text('\n'.join(listed))
+  with pytest.raises(errors.UserError, match=message):
+    zeroshot.ZeroShot(classes=str(file)).names(of_data)
