@@ -6,7 +6,6 @@ import functools
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
-import optax
 
 from jaxssl import errors, models
 from jaxssl.fields import Count, check_fields
@@ -17,6 +16,7 @@ from jaxssl.models.drop_path import fold_keys
 from jaxssl.models.dvae import STRIDE, DVAEEncoder
 from jaxssl.models.vit import ViT, require_normed_tokens
 from jaxssl.ops import masking
+from jaxssl.ops.cross_entropy import label_entropy
 from jaxssl.ops.tokens import take_tokens
 from jaxssl.weights.exported import ExportedEncoder, load_encoder
 
@@ -138,7 +138,7 @@ class BEiT:
     target = jnp.take_along_axis(codes, places, axis=1)
     # Rows hide different numbers of patches.
     hidden = jnp.take_along_axis(mask, places, axis=1).astype(jnp.float32)
-    entropy = optax.softmax_cross_entropy_with_integer_labels(logits, target)
+    entropy = label_entropy(logits, target)
     seen = {
       'right': ((logits.argmax(-1) == target) * hidden).sum(),
       'patches': jnp.asarray(mask.size, jnp.float32),

@@ -7,7 +7,6 @@ from typing import Annotated
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
-import optax
 
 from jaxssl import errors
 from jaxssl.fields import Count, Natural, Range, check_fields
@@ -16,6 +15,7 @@ from jaxssl.methods.base import Aux, Batch, PyTree
 from jaxssl.models.puzzle import PuzzleNet
 from jaxssl.ops import permutations as permutations_lib
 from jaxssl.ops import tiles as tiles_lib
+from jaxssl.ops.cross_entropy import label_entropy
 from jaxssl.parallel import collectives
 
 GRID = 3
@@ -135,7 +135,7 @@ class Jigsaw:
       axis_name=axis_name,
       keys=jax.vmap(lambda k: jax.random.split(k, NUM_TILES))(drop_keys),
     )
-    entropy = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    entropy = label_entropy(logits, labels)
     top1 = jnp.mean(logits.argmax(-1) == labels)
     return entropy.mean(), Aux({'permutation_top1': top1}, stats)
 

@@ -6,7 +6,6 @@ from typing import NamedTuple
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
-import optax
 
 from jaxssl import errors
 from jaxssl.fields import Count, Natural, check_fields
@@ -14,6 +13,7 @@ from jaxssl.methods import variables
 from jaxssl.methods.base import Aux, Batch, PyTree
 from jaxssl.models.puzzle import PuzzleNet
 from jaxssl.ops import tiles
+from jaxssl.ops.cross_entropy import label_entropy
 from jaxssl.parallel import collectives
 
 NUM_PLACES = 8
@@ -128,7 +128,7 @@ class RelativePatch:
       keys=_split_rows(collectives.row_keys(drop_key, rows, axis_name)),
     )
     labels = jnp.stack([place, NUM_PLACES - 1 - place], axis=1)
-    entropy = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    entropy = label_entropy(logits, labels)
     top1 = jnp.mean(logits.argmax(-1) == labels)
     return entropy.mean(), Aux({'place_top1': top1}, stats)
 

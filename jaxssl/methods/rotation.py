@@ -5,12 +5,12 @@ import dataclasses
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
-import optax
 
 from jaxssl.methods import row_sums, variables, view_rows
 from jaxssl.methods.base import Batch, PyTree, RowSums
 from jaxssl.models import Linear, Net
 from jaxssl.models.drop_path import fold_keys
+from jaxssl.ops.cross_entropy import label_entropy
 
 NUM_ROTATIONS = 4
 
@@ -76,7 +76,7 @@ class Rotation:
       axis_name=axis_name,
       keys=view_rows.interleave(turn_keys),
     )
-    entropy = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    entropy = label_entropy(logits, labels)
     right = (logits.argmax(-1) == labels).sum(dtype=jnp.float32)
     weight = jnp.asarray(len(labels), jnp.float32)
     return RowSums(entropy.sum(), weight, right), stats

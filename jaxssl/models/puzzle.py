@@ -6,6 +6,7 @@ import jax.numpy as jnp
 
 from jaxssl import errors
 from jaxssl.models.norm import BatchNorm
+from jaxssl.ops.tokens import take_tokens
 
 
 class PuzzleNet(nn.Module):
@@ -74,7 +75,7 @@ class PuzzleNet(nn.Module):
       tiles.reshape(b * n, *shape), train, axis_name, keys
     )
     x = nn.Dense(self.embed_dim, name='embed')(features)
-    x = jax.vmap(lambda row, order: row[order])(x.reshape(b, n, -1), orders)
+    x = take_tokens(x.reshape(b, n, -1), orders.reshape(b, -1))
     x = x.reshape(b * m, n * self.embed_dim)
     x = nn.Dense(self.hidden_dim, use_bias=False, name='hidden')(x)
     x = BatchNorm(name='bn')(x, train=train, axis_name=axis_name)
