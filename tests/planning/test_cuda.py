@@ -17,6 +17,15 @@ MODES = {
   'jit': ('train.mode=jit', 'train.fsdp=8'),
   'pmap': ('train.mode=pmap',),
 }
+# What several threads may add to, atomically; see `train.deterministic`.
+SCATTERS = {
+  'beit_vit_b16_imagenet': 'gradient of the table of relative positions',
+  'clip_lit_vit_b16_tar': 'gradient of the table of words',
+  'clip_vit_b32_tar': 'gradient of the table of words',
+  'colorization_resnet50_imagenet': 'soft encoding; the loss of its bins',
+  'dvae_imagenet': 'how often each code is used',
+  'siglip_vit_b16_tar': 'gradient of the table of words',
+}
 # Half a minute each on one core; the others are lowered only.
 COMPILED = [
   ('beit_vit_b16_imagenet', 'jit'),  # a bias on the logits
@@ -69,6 +78,8 @@ def test_every_recipe_is_traced_for_gpus(name, mode):
   # In the global view the compiler calls back for its part of the batch.
   kernels = re.findall(r'@(__cudnn\$fmha\w+|CustomSPMDPartitioning)', text)
   assert (len(kernels) >= 2) == ('vit' in name)
+  scatters = re.findall(r'stablehlo\.(?:select_and_)?scatter', text)
+  assert bool(scatters) == (name in SCATTERS)
 
 
 @with_compiler
