@@ -222,7 +222,7 @@ def test_batch_without_pixels_is_a_user_error():
   ('changes', 'message'),
   [
     ({'encoder': make_encoder(use_mask_token=False)}, 'use_mask_token=True'),
-    ({'num_masked': 0}, 'at least 1'),
+    ({'num_masked': 0}, 'num_masked is 0; it must be positive'),
   ],
 )
 def test_wrong_fields_are_user_errors(changes, message):

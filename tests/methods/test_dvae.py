@@ -182,7 +182,7 @@ def test_export_holds_both_towers():
   ('changes', 'message'),
   [
     ({'encoder': models.make_encoder('vit_ti8')}, "encoder.name='dvae'"),
-    ({'temperature': 0.0}, 'temperature must be above 0'),
+    ({'temperature': 0.0}, r'DVAE temperature is 0\.0; it must be positive'),
   ],
 )
 def test_wrong_fields_are_user_errors(changes, message):

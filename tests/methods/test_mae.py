@@ -249,7 +249,7 @@ def test_target_is_normalised_by_each_patch():
       {'encoder': models.make_encoder('vit_ti8', pool='avg')},
       'must pass the final norm',
     ),
-    ({'mask_ratio': 1.0}, 'mask_ratio must be'),
+    ({'mask_ratio': 1.0}, r'MAE mask_ratio is 1\.0; it must'),
     ({'decoder_heads': 3}, 'not divisible'),
   ],
 )

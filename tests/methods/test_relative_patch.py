@@ -83,10 +83,15 @@ def test_views_that_are_too_small_are_an_error():
 
 
 @pytest.mark.parametrize(
-  'wrong', [{'patch_size': 0}, {'gap': -1}, {'jitter': -1}]
+  ('wrong', 'message'),
+  [
+    ({'patch_size': 0}, 'patch_size is 0; it must be positive'),
+    ({'gap': -1}, 'gap is -1; it must be at least 0'),
+    ({'jitter': -1}, 'jitter is -1; it must be at least 0'),
+  ],
 )
-def test_sizes_that_make_no_patches_are_an_error(wrong):
-  with pytest.raises(UserError, match='patch_size must be'):
+def test_sizes_that_make_no_patches_are_an_error(wrong, message):
+  with pytest.raises(UserError, match=message):
     RelativePatch(encoder=TinyEncoder(), **wrong)
 
 

@@ -286,8 +286,8 @@ def test_weights_of_another_encoder_are_a_user_error():
     ({'num_classes': 0}, 'needs classes'),
     ({'learning_rates': ()}, 'learning_rates must be'),
     ({'learning_rates': (0.1, 0.0)}, 'learning_rates must be'),
-    ({'label_smoothing': 1.0}, 'label_smoothing must be'),
-    ({'average': 1.0}, 'average must be'),
+    ({'label_smoothing': 1.0}, r'Supervised label_smoothing is 1\.0; it must'),
+    ({'average': 1.0}, r'Supervised average is 1\.0; it must'),
   ],
 )
 def test_numbers_out_of_range_are_user_errors(change, message):
