@@ -252,7 +252,9 @@ def test_a_resnet_has_no_layers_to_decay(exported):
 
 def test_splits_of_other_classes(exported, tmp_path):
   other = data.Arrays(
-    np.zeros((8, SIZE, SIZE, 3), np.uint8), np.zeros(8), class_names=('x', 'y')
+    np.zeros((8, SIZE, SIZE, 3), np.uint8),
+    np.arange(8) % 2,
+    class_names=('x', 'y'),
   )
-  with pytest.raises(errors.UserError, match='different classes'):
+  with pytest.raises(errors.UserError, match=r"class 'x', which the training"):
     tune(TINY, exported, make_source(0), other, tmp_path)
