@@ -119,4 +119,4 @@ def test_the_tests_of_all_methods_are_of_it_and_pass(tree):
   passed = [line for line in out.splitlines() if line.startswith('PASSED')]
   for test in tests:
     assert any(line.startswith(f'PASSED {test}') for line in passed), out
-  assert len([line for line in passed if 'TestContract' in line]) >= 10
+  assert len([line for line in passed if 'test_contract.py' in line]) >= 10

@@ -68,8 +68,9 @@ def test_missing_log_is_a_user_error(tmp_path):
 
 def test_picture_that_cannot_be_written_is_a_user_error(tmp_path):
   metrics = write(tmp_path / 'metrics.jsonl', [{'step': 1, 'loss': 2.0}])
-  with pytest.raises(errors.UserError, match='cannot write the picture'):
-    curve.training_curve(metrics, tmp_path / 'none' / 'curve.png')
+  with pytest.raises(errors.UserError, match=r'cannot write .*curve\.png'):
+    # A folder that is not there is made; a file is no folder.
+    curve.training_curve(metrics, metrics / 'curve.png')
 
 
 def test_running_mean_equals_numpy():

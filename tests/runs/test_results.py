@@ -34,7 +34,7 @@ def test_results_are_read_back(tmp_path):
   for protocol in (Logistic(), Knn()):
     results.write_result(tmp_path, protocol, 'd', METRICS, **WHERE)
   found = results.read_results(tmp_path)
-  assert list(found) == ['knn-v1-d', 'logistic-v1-d']
+  assert list(found) == ['knn-v1-d', 'logistic-v2-d']
   assert found['knn-v1-d']['metrics'] == METRICS
 
 
