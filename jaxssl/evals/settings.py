@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 import dataclasses
 import inspect
 import math
-import re
 import types
 import typing
 from typing import Any
 
+from jaxssl.config.keys import meanings_of
 from jaxssl.errors import UserError
 
 Parse = Callable[[Sequence[str]], Any]
@@ -77,7 +77,7 @@ class Setting:
 def settings(evaluation: Any) -> list[Setting]:
   """Returns the settings that a user can change."""
   kinds = typing.get_type_hints(type(evaluation))
-  meanings = attributes(type(evaluation))
+  meanings = meanings_of(type(evaluation))
   return [
     Setting(
       name=field.name,
@@ -104,14 +104,6 @@ def settings_of(evaluation: Any) -> dict[str, Any]:
     else value
     for name, value in found.items()
   }
-
-
-def attributes(kind: type) -> dict[str, str]:
-  """Returns what the section `Attributes:` of a docstring says, by name."""
-  text = inspect.getdoc(kind) or ''
-  _, _, section = text.partition('Attributes:\n')
-  found = re.findall(r'^  (\w+): (.+(?:\n    .+)*)', section, re.MULTILINE)
-  return {name: ' '.join(meaning.split()) for name, meaning in found}
 
 
 def summary(kind: type) -> str:
