@@ -117,7 +117,9 @@ def _found(
       lambda rows: report(rows).fits, start=start, smallest=count
     )
   rows = planned.run.train.batch_size
-  per_image = _model_flops(config, planned, arguments.num_examples) / rows
+  platform = 'cuda' if arguments.gpu else 'tpu'
+  per_step = _model_flops(config, planned, arguments.num_examples, platform)
+  per_image = per_step / rows
   rate = arguments.utilisation * chip.flops * count / per_image
   return {
     'on': target.name,
@@ -210,13 +212,18 @@ def largest(
 
 
 def _model_flops(
-  config: config_lib.Config, planned: abstract.Plan, num_examples: int
+  config: config_lib.Config,
+  planned: abstract.Plan,
+  num_examples: int,
+  platform: str,
 ) -> float:
   """Products and sums of the step without those that are done twice."""
   plain = abstract.plan(
     abstract.without_recomputation(config), num_examples=num_examples
   )
-  return flops.matmul_flops(plain.step, planned.state, planned.batch)
+  return flops.matmul_flops(
+    plain.step, planned.state, planned.batch, platform=platform
+  )
 
 
 def _bytes(tree: Any) -> int:

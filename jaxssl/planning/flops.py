@@ -1,6 +1,6 @@
 """Counts the arithmetic of a function from its trace."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 import functools
 import math
 from typing import Any
@@ -9,40 +9,58 @@ import jax
 from jax.extend import core
 
 
-def matmul_flops(fn: Callable[..., Any], *args: Any) -> float:
+def matmul_flops(
+  fn: Callable[..., Any], *args: Any, platform: str = 'cpu'
+) -> float:
   """Returns the FLOPs of all matrix products and convolutions of `fn(*args)`.
 
   A product and a sum count as two. Nothing is computed or compiled. The body of
   a loop with a known number of rounds counts so many times; of the branches of
   a condition the dearest counts. What `jax.checkpoint` computes again is
-  counted again.
+  counted again, and so is what nothing uses, such as the gradient of the
+  pictures: a compiler leaves it out.
 
   Args:
     fn: a function that JAX can trace.
     *args: arrays or `jax.ShapeDtypeStruct`.
+    platform: `'cpu'`, `'cuda'` or `'tpu'`. Of the branches of
+      `jax.lax.platform_dependent`, its own counts.
   """
-  return _of_jaxpr(jax.make_jaxpr(fn)(*args).jaxpr)
+  return _of_jaxpr(jax.make_jaxpr(fn)(*args).jaxpr, platform)
 
 
-def _of_jaxpr(jaxpr: core.Jaxpr) -> float:
-  return sum(map(_of_equation, jaxpr.eqns))
+def _of_jaxpr(jaxpr: core.Jaxpr, platform: str) -> float:
+  return sum(_of_equation(equation, platform) for equation in jaxpr.eqns)
 
 
-def _of_equation(equation: core.JaxprEqn) -> float:
+def _of_equation(equation: core.JaxprEqn, platform: str) -> float:
   name = equation.primitive.name
   if name == 'dot_general':
     return _of_dot(equation)
   if name == 'conv_general_dilated':
     return _of_convolution(equation)
-  inner = [_of_jaxpr(jaxpr) for jaxpr in _jaxprs(equation.params)]
+  inner = [_of_jaxpr(jaxpr, platform) for jaxpr in _jaxprs(equation.params)]
   if name == 'cond':
-    return max(inner)
+    return _of_branch(
+      inner, equation.params.get('branches_platforms'), platform
+    )
   rounds = equation.params['length'] if name == 'scan' else 1
   devices = 1
   if name == 'shard_map':
     mesh = equation.params['mesh']
     devices = math.prod(mesh.shape.values())
   return rounds * devices * sum(inner)
+
+
+def _of_branch(
+  branches: Sequence[float],
+  platforms: Sequence[tuple[str, ...] | None] | None,
+  platform: str,
+) -> float:
+  if platforms is None:  # which one runs, the data tells
+    return max(branches)
+  own = [platform in names if names else True for names in platforms]
+  return branches[own.index(True)]
 
 
 def _of_dot(equation: core.JaxprEqn) -> float:

@@ -39,9 +39,10 @@ def test_a_step_is_compiled_for_gpus_with_its_bound(tmp_path, capsys):
   assert found['images/s if 40% of the peak were reached'] == pytest.approx(
     0.4 * 2 * 989e12 / per_image
   )
-  # Two of the pictures of a device; padding of convolutions counts as well.
+  # A chip has half of the batch. It does not compute the gradient of the
+  # pictures, which the model's count has: 0.9 % of this network.
   products = found['products and convolutions of a chip, GFLOP'] * 1e9
-  assert per_image * 8 < products < 1.5 * per_image * 8
+  assert 0.98 * per_image * 8 < products < per_image * 8
   assert '2 x h100' in capsys.readouterr().out
 
 

@@ -93,3 +93,15 @@ def test_encoders_have_the_published_cost(name, gflop):
   variables = jax.eval_shape(encoder.init, jax.random.key(0), images)
   found = flops.matmul_flops(encoder.apply, variables, images)
   assert found / 1e9 == pytest.approx(gflop, rel=0.04)
+
+
+def test_branch_of_the_platform_counts():
+  def either(x, w):
+    return jax.lax.platform_dependent(
+      x, w, cpu=lambda x, w: x @ w @ w, default=jnp.matmul
+    )
+
+  sides = shape(3, 3), shape(3, 3)
+  once = 2 * 3**3
+  assert flops.matmul_flops(either, *sides, platform='cpu') == 2 * once
+  assert flops.matmul_flops(either, *sides, platform='cuda') == once
