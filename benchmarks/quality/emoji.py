@@ -37,7 +37,7 @@ from benchmarks.quality.pipeline import listed, tolerance
 from benchmarks.report import rows
 from jaxssl.evals import zeroshot
 from jaxssl.evals.features import Features
-from jaxssl.evals.retrieval import Retrieval
+from jaxssl.evals.retrieval import retrieval_eval
 
 FILES = ('emoji-google.tar', 'emoji-twitter.tar')
 CHUNK = 256
@@ -84,7 +84,7 @@ def judge(
       data = Features(images, labels.astype(np.int32))
       metrics = zeroshot.zeroshot_eval(data, classes)
       found[f'{kind} by its {how}, top-1'] = metrics['top1']
-  recall = Retrieval().recall(images, bare, number)
+  recall = retrieval_eval(images, bare, number)
   found |= {k: v for k, v in recall.items() if '_r' in k}
   return {name: 100 * value for name, value in found.items()}
 

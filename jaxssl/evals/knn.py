@@ -6,6 +6,7 @@ similarity of l2-normalised features, votes weighted by exp(similarity / T),
 T = 0.07.
 """
 
+from collections.abc import Sequence
 import dataclasses
 import functools
 import itertools
@@ -20,6 +21,9 @@ from jaxssl.evals import labels
 from jaxssl.evals.features import Features
 from jaxssl.evals.needs import FrozenFeatures
 from jaxssl.evals.table import headline
+
+KS = (20, 10, 100, 200)
+TEMPERATURE = 0.07
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,19 +40,15 @@ class Knn:
 
   name: ClassVar[str] = 'knn-v1'
   needs: ClassVar[type] = FrozenFeatures
-  ks: tuple[int, ...] = (20, 10, 100, 200)
-  temperature: float = 0.07
+  ks: tuple[int, ...] = KS
+  temperature: float = TEMPERATURE
 
   check = labels.require
   table = headline
 
   def __post_init__(self):
     """Raises `UserError` for numbers that make no sense."""
-    if not self.ks or min(self.ks) < 1 or self.temperature <= 0:
-      raise errors.UserError(
-        f'ks must be at least 1 and temperature above 0, got ks={self.ks} '
-        f'and temperature={self.temperature}'
-      )
+    _check_votes(self.ks, self.temperature)
 
   def run(self, train: Features, test: Features) -> dict[str, float]:
     """Measures the accuracy; rows without a label are ignored.
@@ -65,8 +65,13 @@ class Knn:
       jaxssl.errors.UserError: if a split has no label, or names other classes.
     """
     train, test, num_classes = labels.of_both(train, test)
-    predicted = self.predict(
-      train.features, train.labels, test.features, num_classes=num_classes
+    predicted = knn_predict(
+      train.features,
+      train.labels,
+      test.features,
+      ks=self.ks,
+      temperature=self.temperature,
+      num_classes=num_classes,
     )
     top1 = {k: float((p == test.labels).mean()) for k, p in predicted.items()}
     return {
@@ -76,63 +81,76 @@ class Knn:
       'num_test': len(test.labels),
     }
 
-  def predict(
-    self,
-    bank: np.ndarray,
-    bank_labels: np.ndarray,
-    queries: np.ndarray,
-    *,
-    num_classes: int | None = None,
-    query_chunk: int = 1024,
-    bank_chunk: int = 16384,
-  ) -> dict[int, np.ndarray]:
-    """Classifies every query by the votes of its nearest neighbours.
 
-    The bank passes over the device once, chunk by chunk, while each query keeps
-    its best `max(ks)` neighbours so far: neither the similarities nor the
-    features need to fit. Every k is read off the same list. Of equally similar
-    neighbours the one that stands first in the bank is taken, of equally voted
-    classes the lowest, whatever the chunks.
+def knn_predict(
+  bank: np.ndarray,
+  bank_labels: np.ndarray,
+  queries: np.ndarray,
+  *,
+  ks: Sequence[int] = KS,
+  temperature: float = TEMPERATURE,
+  num_classes: int | None = None,
+  query_chunk: int = 1024,
+  bank_chunk: int = 16384,
+) -> dict[int, np.ndarray]:
+  """Classifies every query by the votes of its nearest neighbours.
 
-    Args:
-      bank: features with known classes, float [n, D].
-      bank_labels: int [n]; rows with -1 do not vote.
-      queries: features to classify, float [m, D].
-      num_classes: number of classes; None takes the largest label plus one.
-      query_chunk: rows of queries on the device at a time.
-      bank_chunk: rows of the bank on the device at a time.
+  The bank passes over the device once, chunk by chunk, while each query keeps
+  its best `max(ks)` neighbours so far: neither the similarities nor the
+  features need to fit. Every k is read off the same list. Of equally similar
+  neighbours the one that stands first in the bank is taken, of equally voted
+  classes the lowest, whatever the chunks.
 
-    Returns:
-      For each k the predicted classes, int32 [m]; a k above n lets the whole
-      bank vote.
+  Args:
+    bank: features with known classes, float [n, D].
+    bank_labels: int [n]; rows with -1 do not vote.
+    queries: features to classify, float [m, D].
+    ks: numbers of neighbours k.
+    temperature: T, above 0.
+    num_classes: number of classes; None takes the largest label plus one.
+    query_chunk: rows of queries on the device at a time.
+    bank_chunk: rows of the bank on the device at a time.
 
-    Raises:
-      jaxssl.errors.UserError: if no label of the bank is known, or if the
-        shapes do not fit.
-    """
-    _check(bank, bank_labels, queries)
-    num_classes = num_classes or int(np.max(bank_labels)) + 1
-    nearest = _nearest(
-      bank,
-      bank_labels,
-      queries,
-      count=max(self.ks),
-      query_chunk=query_chunk,
-      bank_chunk=bank_chunk,
+  Returns:
+    For each k the predicted classes, int32 [m]; a k above n lets the whole
+    bank vote.
+
+  Raises:
+    jaxssl.errors.UserError: if no label of the bank is known, or if the
+      shapes do not fit.
+  """
+  _check_votes(ks, temperature)
+  _check(bank, bank_labels, queries)
+  num_classes = num_classes or int(np.max(bank_labels)) + 1
+  nearest = _nearest(
+    bank,
+    bank_labels,
+    queries,
+    count=max(ks),
+    query_chunk=query_chunk,
+    bank_chunk=bank_chunk,
+  )
+  votes = [
+    _vote(
+      *state,
+      temperature,
+      ks=tuple(sorted(set(ks))),
+      num_classes=num_classes,
     )
-    votes = [
-      _vote(
-        *state,
-        self.temperature,
-        ks=tuple(sorted(set(self.ks))),
-        num_classes=num_classes,
-      )
-      for state in nearest
-    ]
-    return {
-      k: np.concatenate([np.asarray(v[k]) for v in votes])[: len(queries)]
-      for k in self.ks
-    }
+    for state in nearest
+  ]
+  return {
+    k: np.concatenate([np.asarray(v[k]) for v in votes])[: len(queries)]
+    for k in ks
+  }
+
+
+def _check_votes(ks: Sequence[int], temperature: float) -> None:
+  if not ks or min(ks) < 1 or temperature <= 0:
+    raise errors.UserError(
+      f'ks must be at least 1 and temperature above 0, got ks={ks} '
+      f'and temperature={temperature}'
+    )
 
 
 def _check(

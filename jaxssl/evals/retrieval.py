@@ -50,7 +50,7 @@ class Retrieval:
     captions: Sequence[Sequence[str]],
     encode_text: EncodeText,
   ) -> dict[str, float]:
-    """Measures recall in both directions; see `recall`.
+    """Measures recall in both directions; see `retrieval_eval`.
 
     Args:
       images: features of the images.
@@ -59,51 +59,55 @@ class Retrieval:
     """
     owner = np.repeat(np.arange(len(captions)), [len(c) for c in captions])
     texts = [text for record in captions for text in record]
-    return self.recall(images.features, encode_text(texts), owner)
+    return retrieval_eval(
+      images.features, encode_text(texts), owner, ks=self.ks
+    )
 
-  def recall(
-    self,
-    images: np.ndarray,
-    texts: np.ndarray,
-    owner: np.ndarray,
-    *,
-    chunk: int = 256,
-  ) -> dict[str, float]:
-    """Measures recall in both directions.
 
-    Args:
-      images: features, float [n, K].
-      texts: features, float [m, K].
-      owner: int [m], the image (0 ... n-1) that each text describes; every
-        image has at least one.
-      chunk: queries at a time.
+def retrieval_eval(
+  images: np.ndarray,
+  texts: np.ndarray,
+  owner: np.ndarray,
+  *,
+  ks: Sequence[int] = (1, 5, 10),
+  chunk: int = 256,
+) -> dict[str, float]:
+  """Measures recall in both directions.
 
-    Returns:
-      `image_to_text_r<k>` and `text_to_image_r<k>` for every k, fractions in
-      [0, 1]; `num_images`, `num_texts`.
+  Args:
+    images: features, float [n, K].
+    texts: features, float [m, K].
+    owner: int [m], the image (0 ... n-1) that each text describes; every
+      image has at least one.
+    ks: numbers of answers k; those above the number of candidates are left out.
+    chunk: queries at a time.
 
-    Raises:
-      jaxssl.errors.UserError: if an image has no text, or a text no image.
-    """
-    numbers = np.arange(len(images))
-    if len(owner) != len(texts) or set(owner.tolist()) != set(numbers.tolist()):
-      raise errors.UserError('every text needs an image and every image a text')
-    finite.require_rows(images, 'features of images')
-    finite.require_rows(texts, 'features of texts')
-    ids = {'image': numbers, 'text': owner}
-    both = {'image': images, 'text': texts}
-    metrics: dict[str, float] = {}
-    for query, answer in (('image', 'text'), ('text', 'image')):
-      place = ranks(
-        both[query],
-        both[answer],
-        query_ids=ids[query],
-        bank_ids=ids[answer],
-        chunk=chunk,
-      )
-      metrics |= {
-        f'{query}_to_{answer}_r{k}': float((place < k).mean())
-        for k in self.ks
-        if k <= len(both[answer])
-      }
-    return {**metrics, 'num_images': len(images), 'num_texts': len(texts)}
+  Returns:
+    `image_to_text_r<k>` and `text_to_image_r<k>` for every k, fractions in
+    [0, 1]; `num_images`, `num_texts`.
+
+  Raises:
+    jaxssl.errors.UserError: if an image has no text, or a text no image.
+  """
+  numbers = np.arange(len(images))
+  if len(owner) != len(texts) or set(owner.tolist()) != set(numbers.tolist()):
+    raise errors.UserError('every text needs an image and every image a text')
+  finite.require_rows(images, 'features of images')
+  finite.require_rows(texts, 'features of texts')
+  ids = {'image': numbers, 'text': owner}
+  both = {'image': images, 'text': texts}
+  metrics: dict[str, float] = {}
+  for query, answer in (('image', 'text'), ('text', 'image')):
+    place = ranks(
+      both[query],
+      both[answer],
+      query_ids=ids[query],
+      bank_ids=ids[answer],
+      chunk=chunk,
+    )
+    metrics |= {
+      f'{query}_to_{answer}_r{k}': float((place < k).mean())
+      for k in ks
+      if k <= len(both[answer])
+    }
+  return {**metrics, 'num_images': len(images), 'num_texts': len(texts)}

@@ -40,8 +40,8 @@ def sklearn_predict(k, temperature):
 
 @pytest.mark.parametrize('temperature', [0.07, 1.0])
 def test_predictions_equal_scikit_learn(temperature):
-  predicted = knn.Knn(ks=KS, temperature=temperature).predict(
-    BANK, LABELS, QUERIES
+  predicted = knn.knn_predict(
+    BANK, LABELS, QUERIES, ks=KS, temperature=temperature
   )
   for k in KS:
     np.testing.assert_array_equal(
@@ -52,21 +52,17 @@ def test_predictions_equal_scikit_learn(temperature):
 @pytest.mark.parametrize('query_chunk', [8, 75, 1000])
 @pytest.mark.parametrize('bank_chunk', [16, 230, 1000])
 def test_chunks_do_not_change_predictions(query_chunk, bank_chunk):
-  whole = knn.Knn(ks=KS).predict(BANK, LABELS, QUERIES)
-  chunked = knn.Knn(ks=KS).predict(
-    BANK,
-    LABELS,
-    QUERIES,
-    query_chunk=query_chunk,
-    bank_chunk=bank_chunk,
+  whole = knn.knn_predict(BANK, LABELS, QUERIES, ks=KS)
+  chunked = knn.knn_predict(
+    BANK, LABELS, QUERIES, query_chunk=query_chunk, bank_chunk=bank_chunk, ks=KS
   )
   chex.assert_trees_all_equal(chunked, whole)
 
 
 def test_several_k_equal_one_at_a_time():
-  together = knn.Knn(ks=KS).predict(BANK, LABELS, QUERIES)
+  together = knn.knn_predict(BANK, LABELS, QUERIES, ks=KS)
   for k in KS:
-    alone = knn.Knn(ks=(k,)).predict(BANK, LABELS, QUERIES)
+    alone = knn.knn_predict(BANK, LABELS, QUERIES, ks=(k,))
     np.testing.assert_array_equal(together[k], alone[k])
 
 
@@ -74,8 +70,8 @@ def test_several_k_equal_one_at_a_time():
 def test_equal_neighbours_are_taken_in_bank_order(bank_chunk):
   bank = np.ones((6, 3), np.float32)
   labels = np.array([2, 2, 0, 0, 0, 1])
-  predicted = knn.Knn(ks=(2, 5)).predict(
-    bank, labels, bank[:1], bank_chunk=bank_chunk
+  predicted = knn.knn_predict(
+    bank, labels, bank[:1], bank_chunk=bank_chunk, ks=(2, 5)
   )
   assert {k: int(v[0]) for k, v in predicted.items()} == {2: 2, 5: 0}
 
@@ -83,7 +79,7 @@ def test_equal_neighbours_are_taken_in_bank_order(bank_chunk):
 def test_equal_votes_go_to_the_lowest_class():
   bank = np.eye(3, dtype=np.float32)
   query = np.ones((1, 3), np.float32)
-  predicted = knn.Knn(ks=(3,)).predict(bank, np.array([2, 1, 0]), query)
+  predicted = knn.knn_predict(bank, np.array([2, 1, 0]), query, ks=(3,))
   assert predicted[3].tolist() == [0]
 
 
@@ -91,26 +87,26 @@ def test_rows_without_label_do_not_vote():
   labels = np.where(np.arange(len(LABELS)) % 3 == 0, -1, LABELS)
   known = labels >= 0
   chex.assert_trees_all_equal(
-    knn.Knn(ks=KS).predict(BANK, labels, QUERIES),
-    knn.Knn(ks=KS).predict(BANK[known], labels[known], QUERIES),
+    knn.knn_predict(BANK, labels, QUERIES, ks=KS),
+    knn.knn_predict(BANK[known], labels[known], QUERIES, ks=KS),
   )
 
 
 def test_k_above_the_bank_lets_all_rows_vote():
-  predicted = knn.Knn(ks=(len(BANK), 500)).predict(BANK, LABELS, QUERIES)
+  predicted = knn.knn_predict(BANK, LABELS, QUERIES, ks=(len(BANK), 500))
   np.testing.assert_array_equal(predicted[500], predicted[len(BANK)])
 
 
 def test_low_temperature_does_not_overflow():
-  nearest = knn.Knn(ks=(1,)).predict(BANK, LABELS, QUERIES)[1]
-  weighted = knn.Knn(ks=(20,), temperature=1e-4).predict(BANK, LABELS, QUERIES)
+  nearest = knn.knn_predict(BANK, LABELS, QUERIES, ks=(1,))[1]
+  weighted = knn.knn_predict(BANK, LABELS, QUERIES, ks=(20,), temperature=1e-4)
   np.testing.assert_array_equal(weighted[20], nearest)
 
 
 def test_a_zero_feature_is_far_from_all():
   bank = np.array([[0, 0], [1, 1]], np.float32)
   query = np.array([[1, 0]], np.float32)
-  predicted = knn.Knn(ks=(1,)).predict(bank, np.array([0, 1]), query)
+  predicted = knn.knn_predict(bank, np.array([0, 1]), query, ks=(1,))
   assert predicted[1].tolist() == [1]
 
 
@@ -119,7 +115,7 @@ def test_eval_counts_only_labelled_rows():
   metrics = knn.Knn(ks=(5, 1)).run(
     Features(BANK, LABELS), Features(QUERIES, answers)
   )
-  predicted = knn.Knn(ks=(5, 1)).predict(BANK, LABELS, QUERIES[25:])
+  predicted = knn.knn_predict(BANK, LABELS, QUERIES[25:], ks=(5, 1))
   assert metrics == {
     'top1': (predicted[5] == ANSWERS[25:]).mean(),
     'mean_per_class': np.mean(
@@ -136,9 +132,9 @@ def test_eval_counts_only_labelled_rows():
 
 
 def test_same_shapes_compile_once():
-  knn.Knn(ks=(3,)).predict(BANK, LABELS, QUERIES)
+  knn.knn_predict(BANK, LABELS, QUERIES, ks=(3,))
   before = knn._merge._cache_size()
-  knn.Knn(ks=(3,)).predict(BANK[::-1], LABELS[::-1], QUERIES)
+  knn.knn_predict(BANK[::-1], LABELS[::-1], QUERIES, ks=(3,))
   assert knn._merge._cache_size() == before
 
 
@@ -154,7 +150,7 @@ def test_same_shapes_compile_once():
 def test_wrong_input_is_a_user_error(change, message):
   good = {'bank': BANK, 'bank_labels': LABELS, 'queries': QUERIES}
   with pytest.raises(errors.UserError, match=message):
-    knn.Knn().predict(**{**good, **change})
+    knn.knn_predict(**{**good, **change})
 
 
 @pytest.mark.parametrize(

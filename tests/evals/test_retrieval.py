@@ -9,7 +9,7 @@ def test_recall_equals_a_loop_in_numpy():
   draws = np.random.default_rng(0)
   owner = draws.permutation(np.concatenate([np.arange(9), [3, 3, 5, 0]]))
   images, texts = draws.normal(size=(9, 4)), draws.normal(size=(13, 4))
-  found = retrieval.Retrieval().recall(images, texts, owner, chunk=4)
+  found = retrieval.retrieval_eval(images, texts, owner, chunk=4)
   cosine = (images / np.linalg.norm(images, axis=1, keepdims=True)) @ (
     texts / np.linalg.norm(texts, axis=1, keepdims=True)
   ).T
@@ -24,7 +24,7 @@ def test_recall_equals_a_loop_in_numpy():
 
 
 def test_more_answers_than_candidates_are_left_out():
-  found = retrieval.Retrieval().recall(np.eye(6), np.eye(6), np.arange(6))
+  found = retrieval.retrieval_eval(np.eye(6), np.eye(6), np.arange(6))
   assert found['image_to_text_r1'] == found['text_to_image_r5'] == 1
   assert not any(name.endswith('r10') for name in found)
 
@@ -32,4 +32,4 @@ def test_more_answers_than_candidates_are_left_out():
 @pytest.mark.parametrize('owner', [[0, 0], [0, 2], [0]])
 def test_an_image_without_text_is_refused(owner):
   with pytest.raises(errors.UserError, match='every text needs an image'):
-    retrieval.Retrieval().recall(np.eye(2), np.eye(2), np.array(owner))
+    retrieval.retrieval_eval(np.eye(2), np.eye(2), np.array(owner))
