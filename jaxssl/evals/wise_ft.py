@@ -20,6 +20,8 @@ from jaxssl.evals.table import Metrics, Table
 
 # Columns of every result; the sets have names of their own.
 REFERENCE, SHIFTED = 'reference', 'shifted'
+# Behind the name of a column: the mean over classes instead of images.
+PER_CLASS = '_mean_per_class'
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -74,21 +76,29 @@ class WiseFT:
       start: variables of encoder and classifier before fine-tuning.
       end: the same after it.
       evaluate: such variables -> `reference`, accuracy without shift, and that
-        on each set; `shifted` is their mean.
+        on each set, `<set>`; the same with `_mean_per_class`, the mean over
+        classes.
 
     Returns:
-      `<column>_<α>` for each column and α; `top1`, the mean accuracy under
-      shift at the `middle`.
+      `<column>_<α>` for each column and α, where `shifted` is the mean of the
+      sets; `top1` and `mean_per_class`, those of `shifted` at the `middle`.
     """
 
     def all_of(variables: PyTree) -> dict[str, float]:
       found = evaluate(variables)
-      mean = float(np.mean([found[name] for name in self.shifted]))
-      return {REFERENCE: found[REFERENCE], SHIFTED: mean, **found}
+      means = {
+        SHIFTED + ending: float(
+          np.mean([found[name + ending] for name in self.shifted])
+        )
+        for ending in ('', PER_CLASS)
+      }
+      return {**means, **found}
 
     found = sweep(start, end, all_of, alphas=self.alphas)
+    chosen = found[middle(found)]
     return {
-      'top1': found[middle(found)][SHIFTED],
+      'top1': chosen[SHIFTED],
+      'mean_per_class': chosen[SHIFTED + PER_CLASS],
       **{
         f'{column}_{alpha:g}': value
         for alpha, row in found.items()
@@ -97,7 +107,7 @@ class WiseFT:
     }
 
   def by_alpha(self, metrics: Metrics) -> dict[float, dict[str, float]]:
-    """Returns the accuracies by α and column of what `run` returned."""
+    """Returns top-1 by α and column of what `run` returned."""
     columns = (REFERENCE, SHIFTED, *self.shifted)
     return {
       alpha: {column: metrics[f'{column}_{alpha:g}'] for column in columns}

@@ -12,7 +12,7 @@ from jaxssl.errors import UserError
 from jaxssl.evals import features as features_lib
 from jaxssl.evals import labels as labels_lib
 from jaxssl.evals import shifted_sets
-from jaxssl.evals.wise_ft import REFERENCE
+from jaxssl.evals.wise_ft import PER_CLASS, REFERENCE
 from jaxssl.runs import sources
 from jaxssl.weights.exported import ExportedEncoder
 
@@ -34,7 +34,7 @@ class TunedJudge:
   limit: int | None
 
   def __call__(self, variables: Mapping[str, Any]) -> dict[str, float]:
-    """Returns the accuracy on each set, among the classes that it has.
+    """Returns what `WiseFT.run` asks for, among the classes of each set.
 
     Args:
       variables: `encoder`, Flax variables; `classifier`, `kernel` [D, C] and
@@ -44,18 +44,20 @@ class TunedJudge:
     encode = features_lib.encode_fn(
       exported.encoder, variables['encoder'], exported.normalize
     )
-    return {
-      name: self._top1(encode, name, source, variables['classifier'])
-      for name, source in self.sources.items()
-    }
+    found: dict[str, float] = {}
+    for name, source in self.sources.items():
+      judged = self._judge(encode, name, source, variables['classifier'])
+      found[name] = judged['top1']
+      found[name + PER_CLASS] = judged['mean_per_class']
+    return found
 
-  def _top1(
+  def _judge(
     self,
     encode: features_lib.Encode,
     name: str,
     source: Source,
     classifier: Mapping[str, Any],
-  ) -> float:
+  ) -> dict[str, float]:
     found = features_lib.extract(
       encode,
       sources.batches(source, self.exported, limit=self.limit),
@@ -72,9 +74,10 @@ class TunedJudge:
       )
     labels_lib.require_several(labels, name, classes)
     kernel, bias = (np.asarray(classifier[k]) for k in ('kernel', 'bias'))
-    logits = (found.features @ kernel + bias)[labels >= 0][:, among]
+    known = labels >= 0
+    logits = (found.features @ kernel + bias)[known][:, among]
     finite.require_rows(logits, f'logits of {name}')
-    return float((among[logits.argmax(1)] == labels[labels >= 0]).mean())
+    return labels_lib.accuracies(among[logits.argmax(1)], labels[known])
 
 
 def variables_of(exported: ExportedEncoder) -> dict[str, Any]:

@@ -3,9 +3,11 @@
 import json
 import shutil
 
+import numpy as np
 from PIL import Image
 import pytest
 
+from jaxssl.data import make_source
 from tests.commands import runs
 from tests.commands.harmed_export import with_one_nan
 from tests.data import pairs
@@ -101,6 +103,39 @@ def test_zeroshot_says_what_templates_gain(run, capsys):
   assert 'template_gain' in capsys.readouterr().out
   # Texts of templates and bare names, kept for the next time.
   assert len(list((run / 'features').glob('texts-*.npz'))) == 2
+
+
+def test_some_of_the_classes_with_the_names_of_all(run, tmp_path):
+  """Labels that are numbers of the list say the same as folders with names."""
+  source = make_source('photos', split='test')
+  names = source.class_names
+  (tmp_path / 'names.txt').write_text('\n'.join(names))
+  kept = np.arange(0, source.num_examples, 16)
+  rows = source.fetch(kept)
+  lines = ['image,caption,label']
+  for i, (pixels, label) in enumerate(
+    zip(rows.content, rows.label, strict=True)
+  ):
+    if label % 2:
+      continue
+    file = tmp_path / 'folder' / names[label] / f'{i}.png'
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(file)
+    lines.append(f'{file},{names[label]},{label}')
+  (tmp_path / 'table.csv').write_text('\n'.join(lines))
+  found = {}
+  for data, more in (
+    ('folder', ('--split=all',)),
+    ('table.csv', ('--config.data.label=label', '--split=all')),
+  ):
+    arguments = (
+      *('eval', 'zeroshot', f'--workdir={run}', f'--data={tmp_path / data}'),
+      f'--classes={tmp_path / "names.txt"}',
+    )
+    assert runs.jaxssl(*arguments, *more) == 0
+    found[data] = _result(run, f'zeroshot-v2-{data}')['metrics']
+  assert found['folder'] == found['table.csv']
+  assert found['folder']['num_classes'] == 19
 
 
 @pytest.fixture(scope='module')

@@ -1,6 +1,7 @@
 """`jaxssl export huggingface`, and `jaxssl import` of its files."""
 
 import json
+import shutil
 
 import chex
 import jax
@@ -12,6 +13,7 @@ from jaxssl.train.workdir import Workdir
 from jaxssl.weights import huggingface_clip, safetensors_file
 from jaxssl.weights.exported import load_encoder
 from tests.commands import runs
+from tests.commands.harmed_export import with_one_nan
 from tests.models import timm_reference
 from tests.weights import clip_towers
 
@@ -105,6 +107,20 @@ def test_a_run_without_text_is_refused(tmp_path, capsys):
   command = ('export', 'huggingface', f'--workdir={workdir.path}')
   assert runs.jaxssl(*command, f'--out={out}') == 2
   assert 'knows no text' in capsys.readouterr().err
+  assert not out.exists()
+
+
+@pytest.mark.parametrize('name', ['huggingface', 'safetensors'])
+def test_weights_that_are_not_finite_stay_here(
+  name, exported, tmp_path, capsys
+):
+  workdir = shutil.copytree(exported[0], tmp_path / 'run')
+  with_one_nan(workdir / 'export')
+  out = tmp_path / 'out'
+  assert (
+    runs.jaxssl('export', name, f'--workdir={workdir}', f'--out={out}') == 2
+  )
+  assert 'weights are not finite' in capsys.readouterr().err
   assert not out.exists()
 
 

@@ -42,7 +42,8 @@ def test_sweep_evaluates_every_weight():
 def test_protocol_averages_the_sets_and_takes_the_middle():
   def evaluate(variables):
     x = float(variables['x'])
-    return {'reference': x, 'a': x / 2, 'b': x / 4}
+    top1 = {'reference': x, 'a': x / 2, 'b': x / 4}
+    return top1 | {f'{name}_mean_per_class': y / 2 for name, y in top1.items()}
 
   protocol = wise_ft.WiseFT(
     finetuned='',
@@ -52,7 +53,9 @@ def test_protocol_averages_the_sets_and_takes_the_middle():
   )
   kept = protocol.run({'x': 0.0}, {'x': 1.0}, evaluate)
   assert kept['top1'] == pytest.approx(0.4 * 0.375)
+  assert kept['mean_per_class'] == pytest.approx(0.2 * 0.375)
   assert kept['reference_1'] == 1.0
+  assert kept['b_mean_per_class_1'] == 0.125
   assert kept['a_0.4'] == pytest.approx(0.2)
   row = protocol.by_alpha(kept)[1.0]
   assert row == {'reference': 1.0, 'shifted': 0.375, 'a': 0.5, 'b': 0.25}
