@@ -63,7 +63,7 @@ class ClipLogistic:
     Raises:
       jaxssl.errors.UserError: as `logistic.Logistic.run`.
     """
-    train, test, num_classes = labels.of_both(train, test)
+    train, test, _ = labels.of_both(train, test)
     part, validation = holdout.stratified(
       train, share=self.validation_share, seed=self.seed
     )
@@ -73,7 +73,6 @@ class ClipLogistic:
         data.features,
         data.labels,
         penalty=1 / _c(step),
-        num_classes=num_classes,
         max_iterations=self.max_iterations,
         tolerance=_TOLERANCE,
         # So do the authors; their tolerance ends some way before the optimum.

@@ -106,7 +106,6 @@ class FewShot:
       drawn.features,
       drawn.labels,
       penalty=self.penalty,
-      num_classes=max(train.num_classes, test.num_classes),
       max_iterations=_MAX_ITERATIONS,
       tolerance=_TOLERANCE,
     )

@@ -72,18 +72,17 @@ class Logistic:
       jaxssl.errors.UserError: if a split has no label, or names other classes,
         or no class has two training rows.
     """
-    train, test, num_classes = labels.of_both(train, test)
+    train, test, _ = labels.of_both(train, test)
     train, test = regression.centred_and_scaled(train, test)
     part, validation = holdout.stratified(
       train, share=self.validation_share, seed=self.seed
     )
-    scores = self._sweep(part, validation, num_classes)
+    scores = self._sweep(part, validation)
     best = max(scores, key=lambda penalty: scores[penalty])
     classifier = regression.fit(
       train.features,
       train.labels,
       penalty=best,
-      num_classes=num_classes,
       max_iterations=self.max_iterations,
       tolerance=_TOLERANCE,
     )
@@ -93,9 +92,7 @@ class Logistic:
       'penalty': best,
     }
 
-  def _sweep(
-    self, part: Features, validation: Features, num_classes: int
-  ) -> dict[float, float]:
+  def _sweep(self, part: Features, validation: Features) -> dict[float, float]:
     """Returns the validation accuracy by penalty, from the strongest on."""
     classifier, scores, since_best = None, {}, 0
     for penalty in sorted(self.penalties, reverse=True):
@@ -104,7 +101,6 @@ class Logistic:
         part.labels,
         penalty=penalty,
         start=classifier,
-        num_classes=num_classes,
         tolerance=_SWEEP_TOLERANCE,
         max_iterations=_SWEEP_ITERATIONS,
       )

@@ -28,18 +28,20 @@ class Classifier:
   Attributes:
     kernel: float32 [D, C].
     bias: float32 [C].
+    classes: int [C], the label that each column stands for.
     iterations: steps of L-BFGS.
     converged: whether the gradient vanishes at the end, see `fit`.
   """
 
   kernel: np.ndarray
   bias: np.ndarray
+  classes: np.ndarray
   iterations: int
   converged: bool
 
   def predict(self, features: np.ndarray) -> np.ndarray:
-    """Returns the classes int [n] of features [n, D]."""
-    return (features @ self.kernel + self.bias).argmax(axis=1)
+    """Returns the labels int [n] of features [n, D]."""
+    return self.classes[(features @ self.kernel + self.bias).argmax(axis=1)]
 
 
 def fit(
@@ -47,7 +49,6 @@ def fit(
   labels: np.ndarray,
   *,
   penalty: float,
-  num_classes: int,
   max_iterations: int,
   tolerance: float,
   start: Classifier | None = None,
@@ -58,9 +59,10 @@ def fit(
   minimise Σ_i CE(softmax(x_i W + b), y_i) + λ/2 ‖W‖²
 
   The bias carries no penalty. With λ = 1/C this is scikit-learn's
-  `LogisticRegression(C=C)`. Of two classes scikit-learn fits the difference
-  alone, so the penalty is then λ/2 ‖w_1 − w_0‖², which is λ ‖W‖² at the
-  optimum, where w_0 = −w_1.
+  `LogisticRegression(C=C)`. As there, the classes are those that have a row:
+  the bias of any other would fall for ever. Of two classes scikit-learn fits
+  the difference alone, so the penalty is then λ/2 ‖w_1 − w_0‖², which is λ ‖W‖²
+  at the optimum, where w_0 = −w_1.
 
   With `centre`, the features are centred for the fit, and the bias takes the
   centre up: the optimum stays where it is, and an offset of the features costs
@@ -75,14 +77,13 @@ def fit(
 
   Args:
     features: float32 [n, D].
-    labels: int [n] in [0, num_classes).
+    labels: int [n].
     penalty: λ, above 0.
-    num_classes: C; classes without a row get no vote of their own.
     max_iterations: limit of L-BFGS steps.
     tolerance: ends when no entry of the gradient of the mean loss is larger
       (scikit-learn: 1e-4).
-    start: a classifier to start from, for example of the next larger penalty;
-      zeros if None.
+    start: a classifier of the same classes to start from, for example of the
+      next larger penalty; zeros if None.
     centre: False to fit the features as they are, where a large tolerance
       makes the path to the optimum part of the result.
 
@@ -91,7 +92,8 @@ def fit(
   """
   if penalty <= 0:
     raise errors.UserError(f'the penalty must be above 0, got {penalty}')
-  shape = features.shape[1] + 1, num_classes
+  classes, labels = np.unique(labels, return_inverse=True)
+  shape = features.shape[1] + 1, len(classes)
   # In float64, so that a large offset leaves no digits of the bias behind.
   middle = features.mean(axis=0, dtype=np.float64) * centre
   first = np.zeros(shape)
@@ -99,13 +101,13 @@ def fit(
     bias = start.bias + middle @ start.kernel
     first = np.concatenate([start.kernel, bias[None]])
   features = jnp.asarray(features - middle.astype(np.float32))
-  labels = jnp.asarray(labels)
-  if num_classes == 2:
+  targets = jnp.asarray(labels)
+  if len(classes) == 2:
     penalty = 2 * penalty
 
   def objective(flat):
     weights = jnp.asarray(flat.reshape(shape), jnp.float32)
-    value, gradient = _value_and_grad(weights, features, labels, penalty)
+    value, gradient = _value_and_grad(weights, features, targets, penalty)
     # SciPy's line search works in float64.
     return float(value), np.asarray(gradient, np.float64).ravel()
 
@@ -119,11 +121,12 @@ def fit(
     options={'maxiter': max_iterations, 'gtol': tolerance, 'ftol': 0.0},
   )
   weights = found.x.reshape(shape).astype(np.float32)
-  largest, remainder = _remains(weights, features, labels, penalty)
+  largest, remainder = _remains(weights, features, targets, penalty)
   kernel, bias = weights[:-1], weights[-1] - middle @ weights[:-1]
   return Classifier(
     kernel=kernel,
     bias=bias.astype(np.float32),
+    classes=classes,
     iterations=int(found.nit),
     converged=bool(largest <= tolerance or remainder <= _REMAINDER),
   )

@@ -50,7 +50,6 @@ def test_all_images_of_each_class_equal_a_fit_on_the_whole_split():
     train.features,
     train.labels,
     penalty=1.0,
-    num_classes=4,
     max_iterations=1000,
     tolerance=1e-9,
   )

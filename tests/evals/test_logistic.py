@@ -13,9 +13,7 @@ digits = pytest.fixture(split_digits, scope='module')
 
 def fit(data, penalty, **settings):
   limits = {'max_iterations': 1000, 'tolerance': 1e-9} | settings
-  return regression.fit(
-    data.features, data.labels, penalty=penalty, num_classes=10, **limits
-  )
+  return regression.fit(data.features, data.labels, penalty=penalty, **limits)
 
 
 def top1(classifier, data):
@@ -74,5 +72,5 @@ def test_sweep_ends_after_three_penalties_without_gain(digits, monkeypatch):
   top1 = iter([0.1, 0.5, 0.4, 0.5, 0.3])
   monkeypatch.setattr(regression, 'top1', lambda *_: next(top1))
   monkeypatch.setattr(regression, 'fit', lambda *_, **__: None)
-  scores = logistic.Logistic()._sweep(*digits, 10)
+  scores = logistic.Logistic()._sweep(*digits)
   assert scores == {1e5: 0.1, 1e4: 0.5, 1e3: 0.4, 1e2: 0.5, 1e1: 0.3}

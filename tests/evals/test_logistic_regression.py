@@ -15,7 +15,6 @@ digits = pytest.fixture(split_digits, scope='module')
 
 def fit(data, penalty, **settings):
   settings = {
-    'num_classes': 10,
     'max_iterations': 1000,
     'tolerance': 1e-9,
   } | settings
@@ -161,7 +160,7 @@ def test_penalty_of_two_classes_is_scikit_learns(digits, c):
   train, _ = regression.centred_and_scaled(*digits)
   binary = dataclasses.replace(train, labels=train.labels % 2)
   theirs = reference(binary, c)
-  ours = fit(binary, 1 / c, num_classes=2)
+  ours = fit(binary, 1 / c)
   # float32 against float64, as above. Twice the penalty, or half of it, moves
   # the weights by a tenth and more.
   np.testing.assert_allclose(
@@ -181,3 +180,29 @@ def test_start_of_features_with_an_offset_is_where_the_last_fit_ended(digits):
   cold = fit(moved, 10.0)
   warm = fit(moved, 10.0, start=cold)
   assert warm.iterations < cold.iterations / 2
+
+
+@pytest.mark.parametrize('kept', [(3, 7), (1, 4, 9)])
+def test_classes_without_a_row_are_none(digits, kept):
+  """Labels may have gaps; two classes are two, however they are numbered."""
+  train, test = regression.centred_and_scaled(*digits)
+  rows = np.isin(train.labels, kept)
+  few = dataclasses.replace(
+    train, features=train.features[rows], labels=train.labels[rows]
+  )
+  theirs, ours = reference(few, 1.0), fit(few, 1.0)
+  assert ours.converged
+  np.testing.assert_array_equal(ours.classes, theirs.classes_)
+  agree = ours.predict(test.features) == theirs.predict(test.features)
+  assert agree.mean() > 0.995
+  size = np.linalg.norm(ours.kernel @ _contrasts(len(kept)), axis=0)
+  coefficients = theirs.coef_.T
+  if len(kept) == 2:
+    coefficients = np.concatenate([-coefficients, coefficients], axis=1) / 2
+  wanted = np.linalg.norm(coefficients @ _contrasts(len(kept)), axis=0)
+  np.testing.assert_allclose(size, wanted, rtol=1e-2)
+
+
+def _contrasts(count):
+  """Differences of the columns from the first."""
+  return np.eye(count)[:, 1:] - np.eye(count)[:, :1]
