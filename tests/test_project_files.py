@@ -18,7 +18,10 @@ import jaxssl
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']
 EXTRAS = PROJECT['optional-dependencies']
-PACKAGED = ('jaxssl', 'pyproject.toml', 'setup.py', 'README.md', 'LICENSE')
+PACKAGED = (
+  *('jaxssl', 'configs'),
+  *('pyproject.toml', 'setup.py', 'README.md', 'LICENSE'),
+)
 
 
 def _read(name):
@@ -59,8 +62,13 @@ def test_wheel_holds_every_file_of_the_package_and_nothing_else(wheel):
     for path in (ROOT / 'jaxssl').rglob('*')
     if path.suffix == '.py' or path.name == 'py.typed'
   }
-  assert packaged == expected
+  configs = {
+    f'jaxssl/shipped_configs/{path.name}'
+    for path in (ROOT / 'configs').glob('*.py')
+  }
+  assert packaged == expected | configs
   assert 'jaxssl/py.typed' in packaged
+  assert 'jaxssl/shipped_configs/quickstart.py' in packaged
 
 
 def test_wheel_runs_outside_the_checkout(wheel, tmp_path):
@@ -69,7 +77,7 @@ def test_wheel_runs_outside_the_checkout(wheel, tmp_path):
     f'import sys; sys.path.insert(0, {str(tmp_path / "site")!r})\n'
     'import jaxssl.cli\n'
     'print(jaxssl.__version__, jaxssl.__file__)\n'
-    'sys.exit(jaxssl.cli.main(["--help"]))'
+    'sys.exit(jaxssl.cli.main(["config", "--file", "quickstart"]))'
   )
   done = subprocess.run(
     [sys.executable, '-I', '-c', code],
@@ -81,7 +89,7 @@ def test_wheel_runs_outside_the_checkout(wheel, tmp_path):
   version, file = done.stdout.splitlines()[0].split()
   assert version == jaxssl.__version__
   assert pathlib.Path(file).is_relative_to(tmp_path)
-  assert 'train' in done.stdout
+  assert 'learning_rate' in done.stdout
 
 
 def test_version_stands_in_one_place(wheel):
@@ -89,8 +97,12 @@ def test_version_stands_in_one_place(wheel):
   assert 'version' not in PROJECT
   assert 'version' not in _read('CITATION.cff')
   calls = ast.walk(ast.parse((ROOT / 'setup.py').read_text()))
-  (setup,) = (node for node in calls if isinstance(node, ast.Call))
-  assert not setup.keywords
+  (setup,) = (
+    node
+    for node in calls
+    if isinstance(node, ast.Call) and ast.unparse(node.func).endswith('.setup')
+  )
+  assert {k.arg for k in setup.keywords} == {'packages', 'package_dir'}
 
 
 def test_all_has_every_extra_that_no_accelerator_or_store_needs():

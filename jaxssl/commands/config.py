@@ -8,7 +8,7 @@ from rich.table import Table
 
 from jaxssl import config as config_lib
 from jaxssl import defaults
-from jaxssl.config import reference, schema
+from jaxssl.config import reference, schema, shipped
 from jaxssl.errors import UserError
 
 
@@ -17,7 +17,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument(
     'method', nargs='?', help='for example simclr; or give --file'
   )
-  parser.add_argument('--file', help='a Python file with get_config() instead')
+  parser.add_argument(
+    '--file', help='a Python file with get_config(), or a name of --list'
+  )
+  parser.add_argument(
+    '--list', action='store_true', help='the configs that come with jaxssl'
+  )
   parser.add_argument('--encoder', default='resnet18', help='default: resnet18')
   parser.add_argument('--data', default='photos', help='default: photos')
   parser.add_argument(
@@ -29,11 +34,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   """Prints the keys of one method, or the page of all keys."""
+  if arguments.list:
+    _print_list()
+    return 0
   if arguments.page:
     print(reference.page(), end='')
     return 0
   if bool(arguments.method) == bool(arguments.file):
-    raise UserError('give a method, for example simclr, or --file, or --page')
+    raise UserError(
+      'give a method, for example simclr, or --file, --list or --page'
+    )
   if arguments.file:
     config = config_lib.load_file(arguments.file)
   else:
@@ -45,6 +55,13 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   for section, name, rows in reference.sections_of(config):
     _print(section if name is None else f'{section}: {name}', rows)
   return 0
+
+
+def _print_list() -> None:
+  configs = shipped.configs()
+  width = max(map(len, configs))
+  for name, path in configs.items():
+    print(f'{name:<{width}}  {shipped.summary(path)}')
 
 
 def _print(title: str, rows: Sequence[reference.Row]) -> None:

@@ -18,7 +18,10 @@ _WARMUPS = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   """Adds `--config`, or `--method`, `--encoder`, `--data` in its place."""
-  parser.add_argument('--config', help='a Python file with get_config()')
+  parser.add_argument(
+    '--config',
+    help='a Python file with get_config(), or a name of `jaxssl config --list`',
+  )
   parser.add_argument('--method', help='for example simclr (no config file)')
   parser.add_argument(
     '--encoder', default=None, help='for example resnet18, vit_s16'

@@ -14,6 +14,7 @@ import pathlib
 import runpy
 from typing import Any
 
+from jaxssl.config import shipped
 from jaxssl.errors import UserError
 
 Config = dict[str, Any]
@@ -24,15 +25,14 @@ def load_file(path: str | pathlib.Path) -> Config:
   """Runs a config file and returns what its `get_config()` returns.
 
   Args:
-    path: a Python file; `get_config` returns a dict or an
+    path: a Python file, or the name of a config that comes with jaxssl
+      (`'quickstart'`); `get_config` returns a dict or an
       `ml_collections.ConfigDict`.
 
   Raises:
     UserError: if the file does not exist, fails, or has no `get_config`.
   """
-  path = pathlib.Path(path)
-  if not path.is_file():
-    raise UserError(f'config file {str(path)!r} does not exist')
+  path = shipped.find(path)
   try:
     get_config = runpy.run_path(str(path)).get('get_config')
     config = to_plain(get_config()) if get_config else None

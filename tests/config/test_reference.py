@@ -44,3 +44,10 @@ def test_the_command_prints_keys_values_and_meanings(capsys):
 def test_the_command_needs_a_method(capsys):
   assert runs.jaxssl('config') == 2
   assert 'give a method' in capsys.readouterr().err
+
+
+def test_list_of_configs(capsys):
+  assert runs.jaxssl('config', '--list') == 0
+  lines = capsys.readouterr().out.splitlines()
+  (line,) = (line for line in lines if line.startswith('quickstart '))
+  assert line.split(maxsplit=1)[1].startswith('SimCLR on crops of')

@@ -1,0 +1,47 @@
+"""The configs that come with jaxssl, by name.
+
+They lie in `configs/` of a checkout, and in the package of an installed wheel.
+"""
+
+import ast
+import os
+import pathlib
+
+from jaxssl.errors import UserError, unknown
+
+_PACKAGE = pathlib.Path(__file__).resolve().parents[1]
+_SUFFIX = '.py'
+
+
+def configs() -> dict[str, pathlib.Path]:
+  """Returns the files by name, sorted."""
+  packaged = _PACKAGE / 'shipped_configs'
+  folder = packaged if packaged.is_dir() else _PACKAGE.parent / 'configs'
+  return {path.stem: path for path in sorted(folder.glob(f'*{_SUFFIX}'))}
+
+
+def summary(path: pathlib.Path) -> str:
+  """Returns the first line of the docstring of a config file."""
+  text = ast.get_docstring(ast.parse(path.read_text(encoding='utf-8'))) or ''
+  return text.partition('\n')[0].rstrip('.')
+
+
+def find(path: str | os.PathLike[str]) -> pathlib.Path:
+  """Returns a config file.
+
+  Args:
+    path: of a file, which wins, or the name of a shipped config.
+
+  Raises:
+    UserError: if it is neither.
+  """
+  path = pathlib.Path(path)
+  if path.is_file():
+    return path
+  shipped = configs()
+  if path.name != str(path) or path.suffix == _SUFFIX:
+    hint = f'; give the name {path.stem!r}' if path.stem in shipped else ''
+    raise UserError(f'config file {str(path)!r} does not exist{hint}')
+  if path.name not in shipped:
+    raise unknown('config', path.name, shipped)
+  return shipped[path.name]
