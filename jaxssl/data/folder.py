@@ -37,8 +37,8 @@ class Folder:
 
   Splits: if that level has `train` and `test` (or `val`, `validation`), they
   are the splits, and the level below are the classes: one list for all splits.
-  If not, `test_fraction` of the pictures, chosen by a hash of the path below
-  the folder, are for test; adding files moves no other file.
+  If not, `test_fraction` of the pictures of each class are for test, chosen by
+  a hash of their content (`hold_out.of_each_class`): copies stay together.
 
   Captions: with `captions='txt'`, `cat.jpg` is described by the file `cat.txt`
   beside it, one caption a line. Pictures without one are left out, as are
@@ -53,6 +53,7 @@ class Folder:
 
   Attributes:
     skipped: what is wrong -> how many files are left out for it.
+    num_held_out: how many pictures `test_fraction` leaves for test.
 
   Raises:
     UserError: if the folder is missing or empty, no picture among the first few
@@ -87,10 +88,18 @@ class Folder:
       files = self._of_split(files, meaning, split)
     texts = self._read_captions(files, captions, meaning)
     files = list(texts or files)
+    self.num_held_out = 0
     if not has_splits:
-      kept = hold_out.chosen(
-        files, split, test_fraction=test_fraction, source=str(self._root)
+      kept = hold_out.of_each_class(
+        files,
+        [meaning[os.path.dirname(name)].label for name in files],
+        split,
+        test_fraction=test_fraction,
+        read=functools.partial(self._root.read, most=hold_out.HEAD_BYTES),
+        source=str(self._root),
       )
+      if split == 'train':
+        self.num_held_out = len(files) - len(kept)
       files = [files[i] for i in kept.tolist()]
     self.captions = (
       Captions.from_texts(texts[name] for name in files) if texts else None

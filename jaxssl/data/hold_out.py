@@ -1,7 +1,7 @@
 """A test split of records that have none of their own."""
 
 import collections
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 import hashlib
 import os
 
@@ -10,6 +10,13 @@ import numpy as np
 from jaxssl.errors import UserError, unknown
 
 SPLITS = ('train', 'test', 'all')
+# What is held out of a folder that names no splits, where nothing else is said.
+SHARE = 0.1
+
+# More pictures are told apart by their names: to open millions takes hours.
+_MOST_READ = 20_000
+HEAD_BYTES = 1 << 14
+_AT_ONCE = 256
 
 
 def check_split(split: str, test_fraction: float) -> None:
@@ -46,10 +53,88 @@ def chosen(
     return np.arange(len(names))
   shares = map(_hash_share, _distinct(names))
   held = np.array([share < test_fraction for share in shares], bool)
+  return _of_split(held, split, source)
+
+
+def of_each_class(
+  names: Sequence[str],
+  labels: Sequence[str | None],
+  split: str,
+  *,
+  test_fraction: float,
+  read: Callable[[Sequence[str]], list[bytes]],
+  source: str,
+) -> np.ndarray:
+  """Returns which pictures belong to a split, the same share of each class.
+
+  Pictures are sorted by a hash of their first 16 KiB, and the first ones of
+  each class are held out: at least one, but not all. So copies stay together,
+  whatever they are called, and one more picture moves at most one other. Of
+  more than 20,000 pictures it is a hash of the name, and nothing is read.
+
+  Args:
+    names: of all files.
+    labels: class of each; None for none, which is a class here.
+    split: `'train'`, `'test'` or `'all'`.
+    test_fraction: share of the pictures of each class that is held out.
+    read: names to the first bytes of each file.
+    source: what messages call the source.
+
+  Returns:
+    int64, the numbers of the pictures, in order.
+
+  Raises:
+    UserError: if there are none.
+  """
+  if split == 'all' or (split == 'train' and test_fraction == 0):
+    return np.arange(len(names))
+  if test_fraction == 0:
+    return _of_split(np.zeros(len(names), bool), split, source)
+  keys = _keys(names, read)
+  classes: dict[str | None, list[str]] = collections.defaultdict(list)
+  for key, label in zip(keys, labels, strict=True):
+    classes[label].append(key)
+  held = set()
+  for found in classes.values():
+    held |= _first(collections.Counter(found), test_fraction * len(found))
+  return _of_split(np.array([key in held for key in keys]), split, source)
+
+
+def _of_split(held: np.ndarray, split: str, source: str) -> np.ndarray:
   found = np.flatnonzero(held == (split == 'test'))
   if not found.size:
-    raise UserError(f'{source}: split {split!r} is empty; set test_fraction')
+    raise UserError(
+      f'{source}: split {split!r} is empty; hold pictures out with '
+      f'--test_fraction {SHARE} (data.test_fraction of a config)'
+    )
   return found
+
+
+def _keys(
+  names: Sequence[str], read: Callable[[Sequence[str]], list[bytes]]
+) -> list[str]:
+  """Returns a text of each picture by which copies are known."""
+  keys = [_digest(name) for name in names]
+  if len(names) > _MOST_READ:
+    return keys
+  for first in range(0, len(names), _AT_ONCE):
+    heads = read(names[first : first + _AT_ONCE])
+    for row, head in enumerate(heads, first):
+      if head:
+        keys[row] = hashlib.sha256(head).hexdigest()
+  return keys
+
+
+def _first(counts: collections.Counter[str], wanted: float) -> set[str]:
+  """Returns the first keys that have about so many pictures together."""
+  held: set[str] = set()
+  number = 0
+  for key in sorted(counts)[:-1]:  # the last one always stays
+    if held and number + counts[key] / 2 > wanted:
+      break
+    held.add(key)
+    number += counts[key]
+  return held
 
 
 def _distinct(names: Iterable[str]) -> Iterator[str]:
@@ -61,6 +146,9 @@ def _distinct(names: Iterable[str]) -> Iterator[str]:
 
 def _hash_share(name: str) -> float:
   """Hashes a path to [0, 1), equally on every system."""
+  return int(_digest(name)[:16], 16) / 2**64
+
+
+def _digest(name: str) -> str:
   text = name.replace(os.sep, '/').encode(errors='surrogateescape')
-  digest = hashlib.sha256(text).digest()
-  return int.from_bytes(digest[:8], 'big') / 2**64
+  return hashlib.sha256(text).hexdigest()

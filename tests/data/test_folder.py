@@ -8,7 +8,7 @@ import pytest
 
 from jaxssl import data
 from jaxssl.augment.preprocessing import usual
-from jaxssl.data import decode
+from jaxssl.data import decode, hold_out
 from jaxssl.errors import UserError
 
 
@@ -152,19 +152,48 @@ def test_hidden_and_other_files_and_loops_are_passed_over(tmp_path):
   assert _names(data.make_source(str(tmp_path))) == ['a.jpg']
 
 
-def test_hold_out_is_a_partition_that_new_files_do_not_change(tmp_path):
-  _write(tmp_path, [f'{i}.jpg' for i in range(40)])
+def _number(folder, names):
+  """Writes pictures that differ; one of the same number is a copy."""
+  for name, number in names.items():
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(_saved(Image.new('RGB', (8, 8), (number, 0, 0)), 'PNG'))
 
-  def split(name):
-    source = data.make_source(str(tmp_path), split=name, test_fraction=0.25)
-    return set(_names(source))
 
-  train, test = split('train'), split('test')
-  assert len(train) + len(test) == 40
-  assert 4 <= len(test) <= 17  # 10 expected, standard deviation 2.7
-  _write(tmp_path, ['new.jpg'])
-  assert train <= split('train')
-  assert test <= split('test')
+def _split(folder, name, share=0.25):
+  return data.make_source(str(folder), split=name, test_fraction=share)
+
+
+def test_hold_out_is_a_share_and_a_new_file_moves_at_most_one(tmp_path):
+  _number(tmp_path, {f'{i}.png': i for i in range(40)})
+  train, test = (set(_names(_split(tmp_path, s))) for s in ('train', 'test'))
+  assert (len(train), len(test)) == (30, 10)
+  assert not train & test
+  assert _split(tmp_path, 'train').num_held_out == 10
+  _number(tmp_path, {'new.png': 40})
+  assert len(test - set(_names(_split(tmp_path, 'test')))) <= 1
+
+
+def test_hold_out_takes_of_each_class_but_not_all(tmp_path):
+  few = {'x/a.png': 0, 'x/b.png': 1, 'z/c.png': 2}
+  _number(tmp_path, {**few, **{f'y/{i}.png': 10 + i for i in range(20)}})
+  source = _split(tmp_path, 'test', 0.1)
+  labels = source.fetch(np.arange(source.num_examples)).label
+  assert np.bincount(labels).tolist() == [1, 2]  # of a single picture none
+
+
+def test_hold_out_keeps_copies_together(tmp_path):
+  _number(tmp_path, {f'{i}.png': i % 10 for i in range(40)})
+  names = (_names(_split(tmp_path, split)) for split in ('train', 'test'))
+  train, test = ({int(name[:-4]) % 10 for name in split} for split in names)
+  assert test and train | test == set(range(10)) and not train & test
+
+
+def test_hold_out_of_very_many_reads_nothing(tmp_path, monkeypatch):
+  monkeypatch.setattr(hold_out, '_MOST_READ', 3)
+  monkeypatch.setattr(hold_out, 'HEAD_BYTES', 0)  # all contents would be equal
+  _number(tmp_path, {f'{i}.png': 0 for i in range(8)})
+  assert _split(tmp_path, 'test').num_examples == 2
 
 
 def test_subfolders_for_splits(tmp_path):
