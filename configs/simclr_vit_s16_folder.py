@@ -20,7 +20,11 @@ def get_config() -> ConfigDict:
       'head': {'name': 'simclr', 'num_layers': 3, 'out_dim': 128},
       'encoder': {'name': 'vit_s16', 'drop_path': 0.1, 'dtype': 'bfloat16'},
       'augment': {'name': 'simclr', 'size': 224},
-      'data': {'name': 'folder', 'path': 'pictures'},
+      'data': {
+        'name': 'folder',
+        'path': 'pictures',
+        'test_fraction': 0.1,
+      },
       'input': {'crop': 'host', 'image_size': 224},
       'optim': {
         'name': 'adamw',

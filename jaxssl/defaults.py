@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from jaxssl.config import Config
+from jaxssl.data import hold_out
 from jaxssl.data.sources import is_folder, pair_source
 from jaxssl.errors import unknown
 from jaxssl.methods import METHODS
@@ -74,9 +75,13 @@ def default_config(
 
 
 def data_section(data: str) -> Config:
-  """Returns the section `data` for a name or the path of a folder or file."""
+  """Returns the section `data` for a name or the path of a folder or file.
+
+  Of a folder without subfolders for the splits, a share is held out.
+  """
   if is_folder(data):
-    return {'name': 'folder', 'path': data}
+    share = hold_out.SHARE
+    return {'name': 'folder', 'path': data, 'test_fraction': share}
   if pair_source(data):
     return {'name': pair_source(data), 'path': data}
   return {'name': data}

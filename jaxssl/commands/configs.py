@@ -6,6 +6,7 @@ from typing import Any
 
 from jaxssl import config as config_lib
 from jaxssl import defaults, fields
+from jaxssl.commands import data_arguments
 from jaxssl.config import schema
 from jaxssl.errors import UserError
 from jaxssl.train.workdir import Workdir
@@ -29,6 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument(
     '--data', help='photos, digits, a TFDS name, or a folder of pictures'
   )
+  data_arguments.add_places(parser)
+  parser.add_argument('--train_split', help='split to train on; default: train')
+  parser.add_argument(
+    '--test_split', help='split that is looked at meanwhile; default: test'
+  )
 
 
 def resolve(
@@ -42,7 +48,7 @@ def resolve(
   Raises:
     UserError: if none of them is given, both are, or a name is unknown.
   """
-  changes = config_lib.parse_overrides(overrides)
+  changes = {**_plain(arguments), **config_lib.parse_overrides(overrides)}
   if arguments.config and arguments.method:
     raise UserError('give either --config or --method, not both')
   config = _base(arguments, changes)
@@ -57,6 +63,24 @@ def resolve(
   config = schema.complete(_with_required(config, changes))
   rest = {k: v for k, v in changes.items() if k not in names}
   return schema.apply_overrides(config, rest)
+
+
+# Plain argument -> key of the config.
+_PLAIN = {
+  'data_dir': 'data.data_dir',
+  'test_fraction': 'data.test_fraction',
+  'train_split': 'data.split',
+  'test_split': 'eval.split',
+}
+
+
+def _plain(arguments: argparse.Namespace) -> dict[str, Any]:
+  """Returns the overrides that plain arguments mean."""
+  return {
+    key: value
+    for name, key in _PLAIN.items()
+    if (value := getattr(arguments, name, None)) is not None
+  }
 
 
 def _with_required(

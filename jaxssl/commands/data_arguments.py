@@ -4,19 +4,31 @@ import argparse
 from collections.abc import Sequence
 
 from jaxssl import config as config_lib
+from jaxssl.data import hold_out
 from jaxssl.errors import UserError
 from jaxssl.runs.sources import DataChoice
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-  """Adds the arguments."""
+  """Adds the arguments: the same ones for every command that looks at data."""
   parser.add_argument(
     '--data',
     help='photos, digits, a TFDS name or a folder; default: that of the run',
   )
-  parser.add_argument('--data_dir', help='where TFDS data sets are prepared')
+  add_places(parser)
   parser.add_argument(
     '--limit', type=int, help='at most so many images of each split'
+  )
+
+
+def add_places(parser: argparse.ArgumentParser) -> None:
+  """Adds what says where data lie, and what of them is held out."""
+  parser.add_argument('--data_dir', help='where TFDS data sets are prepared')
+  parser.add_argument(
+    '--test_fraction',
+    type=float,
+    help='share that is held out for test, of data without splits; default: '
+    f'that of the run, or {hold_out.SHARE} of a folder',
   )
 
 
@@ -27,14 +39,21 @@ def choice(
 
   Args:
     arguments: of a parser with these arguments.
-    overrides: `--config.data.key=value`, for a command that takes them.
+    overrides: `--config.data.key=value`.
   """
   return DataChoice(
     data=arguments.data,
     data_dir=arguments.data_dir,
     limit=arguments.limit,
-    changes=changes(overrides),
+    changes={**of_places(arguments), **changes(overrides)},
   )
+
+
+def of_places(arguments: argparse.Namespace) -> dict[str, object]:
+  """Returns the keys of a section `data` that plain arguments change."""
+  if arguments.test_fraction is None:
+    return {}
+  return {'test_fraction': arguments.test_fraction}
 
 
 def changes(overrides: Sequence[str]) -> dict[str, object]:

@@ -24,6 +24,7 @@ from jaxssl.evals.table import aligned
 from jaxssl.pictures import grid
 from jaxssl.pictures.samples import samples
 from jaxssl.printable import printable
+from jaxssl.train.workdir import Workdir
 
 _log = logging.getLogger(__name__)
 _SHOWN_CLASSES = 40
@@ -32,19 +33,19 @@ _SHOWN_CLASSES = 40
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   """Adds the arguments of the command."""
   parser.add_argument(
-    'data',
+    'folder',
     nargs='?',
-    help='photos, digits, a TFDS name, a folder or a file of pairs',
+    metavar='DATA',
+    help='photos, digits, a TFDS name, a folder or a file of pairs; --data is '
+    'the same',
   )
   parser.add_argument(
     '--config', help='the data of this Python file with get_config() instead'
   )
-  parser.add_argument('--data_dir', help='where TFDS data sets are prepared')
+  parser.add_argument('--workdir', help='the data of this run instead')
+  data_arguments.add(parser)
   parser.add_argument('--train_split', help='default: train')
   parser.add_argument('--test_split', help='default: test')
-  parser.add_argument(
-    '--limit', type=int, help='read at most so many pictures of each split'
-  )
   parser.add_argument('--out', help='PNG file for pictures of each class')
   parser.add_argument('--json', help='JSON file for the figures')
 
@@ -82,16 +83,25 @@ def _sections(
   arguments: argparse.Namespace, overrides: Sequence[str]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
   """Returns the section `data` of the training and of the test split."""
-  if bool(arguments.data) == bool(arguments.config):
-    raise UserError('give either DATA or --config FILE')
-  if arguments.config:
-    config = schema.complete(config_lib.load_file(arguments.config))
+  named = arguments.folder or arguments.data
+  given = (named, arguments.config, arguments.workdir)
+  if sum(map(bool, given)) != 1:
+    raise UserError('give one of DATA, --config FILE and --workdir DIR')
+  if named:
+    train = defaults.data_section(named)
+    test, test_split = {**train}, 'test'
+  else:
+    config = schema.complete(
+      config_lib.load_file(arguments.config)
+      if arguments.config
+      else Workdir(arguments.workdir).read_config()
+    )
     train, test = config['data'], build.eval_data_section(config)
     test_split = config['eval']['split']
-  else:
-    train = defaults.data_section(arguments.data)
-    test, test_split = {**train}, 'test'
-  changes = data_arguments.changes(overrides)
+  changes = {
+    **data_arguments.of_places(arguments),
+    **data_arguments.changes(overrides),
+  }
   if arguments.data_dir:
     changes['data_dir'] = arguments.data_dir
   train, test = {**train, **changes}, {**test, **changes}

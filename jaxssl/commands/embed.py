@@ -21,7 +21,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   """Adds the arguments of the command."""
   parser.add_argument('--workdir', required=True, help='folder of the run')
   parser.add_argument('--out', required=True, help='.npz file to write')
-  parser.add_argument('--split', help='default: the training split')
+  parser.add_argument(
+    '--split',
+    help='default: all of a folder or a file, else the training split',
+  )
   parser.add_argument('--step', type=int, help='checkpoint; default: newest')
   parser.add_argument('--layer', help='an intermediate of the encoder instead')
   data_arguments.add(parser)
@@ -29,17 +32,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   """Writes `features` [n, D], `labels` [n], `names` [n] and `class_names`."""
-  if overrides:
-    raise UserError('embed takes no --config.* arguments')
   out = pathlib.Path(arguments.out)
   targets.check_file(out, suffix='.npz')
   if out.exists():
     raise UserError(f'{str(out)!r} exists; choose another --out')
   workdir = Workdir(arguments.workdir)
+  choice = data_arguments.choice(arguments, overrides)
   exported = encoders.load(workdir, step=arguments.step)
-  section = data_arguments.choice(arguments).section(workdir)
-  if arguments.split:
-    section['split'] = arguments.split
+  section = choice.section(workdir)
+  split = arguments.split or choice.whole_split(workdir)
+  if split:
+    section['split'] = split
   source = data.make_source(**section)
   encode = encode_fn(
     exported.encoder, exported.variables, exported.normalize, arguments.layer

@@ -108,6 +108,7 @@ class _Report:
       step=subject.exported.step,
       seed=self._run.seed,
       place=self._run.data_place,
+      records=self._run.records,
     )
     _log.info('wrote %s', path)
     if type(subject.evaluation) in RESULT_PLOTS:
@@ -120,3 +121,11 @@ class _Report:
   def print(self) -> None:
     for title, rows in self._tables.items():
       print(format_table(rows, title=title))
+    records = self._run.records
+    for name in ('train', 'test'):
+      if name in records:
+        print(
+          '{}: {images:,} pictures, split {split!r} of {source}'.format(
+            name, **records[name]
+          )
+        )

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import functools
 import logging
 
-from jaxssl import data
 from jaxssl.commands import data_arguments
 from jaxssl.errors import UserError
 from jaxssl.evals.features import encode_fn, extract
@@ -24,28 +23,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   """Adds the arguments of the command."""
   parser.add_argument('--workdir', required=True, help='folder of the run')
   parser.add_argument('--step', type=int, help='checkpoint; default: newest')
-  parser.add_argument('--split', default='test', help='default: test')
+  parser.add_argument(
+    '--split', help='default: that of the run, or test, or train without it'
+  )
   data_arguments.add(parser)
 
 
 def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   """Writes `pictures/curve.png`, `features.png`, and a picture a result."""
-  if overrides:
-    raise UserError('plot takes no --config.* arguments')
   if is_remote(arguments.workdir):
     raise UserError(
       'plot draws into the workdir, which must be of this machine; copy it '
       'here, or use `jaxssl visualize --out DIR`'
     )
   workdir = Workdir(arguments.workdir)
+  choice = data_arguments.choice(arguments, overrides)
   exported = encoders.load(workdir, step=arguments.step)
-  section = data_arguments.choice(arguments).section(workdir)
-  source = data.make_source(**{**section, 'split': arguments.split})
   pictures = workdir.path / 'pictures'
   pictures.mkdir(exist_ok=True)
   if workdir.metrics_path.exists():
     _write(training_curve, workdir.metrics_path, pictures / 'curve.png')
   _draw_few_shot(workdir)
+  source, _ = choice.open(workdir, arguments.split)
   encode = encode_fn(exported.encoder, exported.variables, exported.normalize)
   features = extract(
     encode,

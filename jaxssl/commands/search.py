@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxssl import data, finite
+from jaxssl import finite
 from jaxssl.commands import data_arguments, targets
 from jaxssl.errors import UserError
 from jaxssl.pictures import grid
@@ -61,8 +61,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     raise UserError(f'--num_images is {arguments.num_images}; give 1 or more')
   workdir = Workdir(arguments.workdir)
   choice = data_arguments.choice(arguments, overrides)
-  split = arguments.split or choice.one_split(workdir)
-  source = data.make_source(**{**choice.section(workdir), 'split': split})
+  source, _ = choice.open(workdir, arguments.split)
   model = towers.load(workdir, step=arguments.step)
   found = search(
     model,

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import contextlib
 import functools
 import logging
+from typing import Any
 
 import jax
 
@@ -134,12 +135,13 @@ def _export(workdir: Workdir, exported: ExportedEncoder) -> None:
 def _log_start(run_: Run) -> None:
   devices = jax.devices()
   _log.info(
-    '%s with %s on %s: %d images, %d steps of %d (%.1f epochs), %s on %d %s '
+    '%s with %s on %s: %d images%s, %d steps of %d (%.1f epochs), %s on %d %s '
     'device(s)',
     run_.config['method']['name'],
     run_.config['encoder']['name'],
     run_.source.name,
     run_.source.num_examples,
+    _held_out(run_.source),
     run_.num_steps,
     run_.train.batch_size,
     run_.num_steps / run_.steps_per_epoch,
@@ -147,3 +149,12 @@ def _log_start(run_: Run) -> None:
     run_.train.num_devices or len(devices),
     devices[0].platform,
   )
+
+
+def _held_out(source: Any) -> str:
+  """Returns what the first line says of pictures that are kept for test."""
+  count = getattr(source, 'num_held_out', 0)
+  if not count:
+    return ''
+  of = ' of each class' if source.class_names else ''
+  return f' and {count} held out for test (a share{of}, chosen by content)'

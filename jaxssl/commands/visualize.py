@@ -44,6 +44,25 @@ class _Trained:
   state: TrainState | None = None
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _LookedAt:
+  """Which pictures are drawn.
+
+  Attributes:
+    section: the section `data`.
+    split: of them.
+    num_images: how many.
+    limit: most pictures that are searched for neighbours.
+    is_other: whether they were chosen, and are not those of the run.
+  """
+
+  section: dict[str, Any]
+  split: str
+  num_images: int
+  limit: int
+  is_other: bool
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   """Adds the arguments of the command."""
   parser.add_argument('--workdir', required=True, help='folder of the run')
@@ -52,7 +71,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   )
   parser.add_argument('--step', type=int, help='checkpoint; default: newest')
   parser.add_argument(
-    '--split', help='images to draw; default: that of the run, or test'
+    '--split',
+    help='images to draw; default: that of the run, or test, or train '
+    'without it',
   )
   parser.add_argument(
     '--num_images', type=int, default=8, help='rows of a picture; default: 8'
@@ -62,8 +83,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   """Writes a PNG for each picture, and `index.html` with all of them."""
-  if overrides:
-    raise UserError('visualize takes no --config.* arguments')
   if not 1 <= arguments.num_images <= _MOST_IMAGES:
     raise UserError(
       f'--num_images is {arguments.num_images}; it must be from 1 to '
@@ -78,10 +97,19 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   if arguments.out:
     out = pathlib.Path(arguments.out)
     targets.refuse_existing(out)
+  choice = data_arguments.choice(arguments, overrides)
   trained = _open(workdir, arguments.step)
+  _, split = choice.open(workdir, arguments.split)
+  looked_at = _LookedAt(
+    section=choice.section(workdir),
+    split=split,
+    num_images=arguments.num_images,
+    limit=arguments.limit or _BANK,
+    is_other=bool(arguments.data or arguments.data_dir or choice.changes),
+  )
   panels = [
-    *_method_panel(arguments, workdir, trained),
-    *_encoder_panels(arguments, workdir, trained.encoder),
+    *_method_panel(looked_at, trained),
+    *_encoder_panels(looked_at, trained.encoder),
   ]
   with atomic_file.folder(out) as partial:
     sections = [_save(p, partial) for p in panels]
@@ -89,7 +117,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     page.write_page(
       partial / 'index.html',
       title=_title(trained),
-      facts=_facts(arguments, workdir, trained),
+      facts=_facts(looked_at, trained),
       sections=sections,
       config=trained.run and config_lib.to_json(trained.run.config),
     )
@@ -107,25 +135,21 @@ def _open(workdir: Workdir, step: int | None) -> _Trained:
   return _Trained(encoder=encoder, run=run_, state=restored.state)
 
 
-def _method_panel(
-  arguments: argparse.Namespace, workdir: Workdir, trained: _Trained
-) -> Iterator[Panel]:
+def _method_panel(looked_at: _LookedAt, trained: _Trained) -> Iterator[Panel]:
   """Yields the picture of the method, if it has one."""
   run_ = trained.run
   draw = run_ and method_panel(run_.config['method']['name'])
   if not (run_ and draw):
     return
-  section = run_.config['data']
-  if arguments.data or arguments.data_dir:
-    section = data_arguments.choice(arguments).section(workdir)
   # Not the evaluation's images, which may be smaller than the views.
-  source = data.make_source(**{**section, 'split': _split(arguments, workdir)})
+  section = looked_at.section if looked_at.is_other else run_.config['data']
+  source = data.make_source(**{**section, 'split': looked_at.split})
   images, _, _ = _images(
     data.eval_batches(
       source,
-      batch_size=arguments.num_images,
+      batch_size=looked_at.num_images,
       preprocessing=usual(run_.learner.augment.crops[0].size),
-      limit=arguments.num_images,
+      limit=looked_at.num_images,
     )
   )
   state = jax.device_get(trained.state)
@@ -139,15 +163,14 @@ def _method_panel(
 
 
 def _encoder_panels(
-  arguments: argparse.Namespace, workdir: Workdir, exported: ExportedEncoder
+  looked_at: _LookedAt, exported: ExportedEncoder
 ) -> Iterator[Panel]:
   """Yields what can be drawn of any encoder."""
-  section = data_arguments.choice(arguments).section(workdir)
-  split = _split(arguments, workdir)
-  source = data.make_source(**{**section, 'split': split})
+  section = looked_at.section
+  source = data.make_source(**{**section, 'split': looked_at.split})
   bank = data.make_source(**section)
   images, labels, index = _images(
-    sources.batches(source, exported, limit=arguments.num_images)
+    sources.batches(source, exported, limit=looked_at.num_images)
   )
   encoder = exported.encoder
   if isinstance(encoder, ViT) and encoder.class_token:
@@ -161,7 +184,7 @@ def _encoder_panels(
   found = neighbours.find(
     queries.features,
     encode,
-    sources.batches(bank, exported, limit=arguments.limit or _BANK),
+    sources.batches(bank, exported, limit=looked_at.limit),
     k=_NEIGHBOURS,
     skip=index if bank.fingerprint == source.fingerprint else None,
   )
@@ -177,11 +200,6 @@ def _images(
   if not mask.any():
     raise UserError('none of the images to draw can be read; give other --data')
   return batch['image'][mask], batch['label'][mask], batch['index'][mask]
-
-
-def _split(arguments: argparse.Namespace, workdir: Workdir) -> str:
-  choice = data_arguments.choice(arguments)
-  return arguments.split or choice.test_split(workdir)
 
 
 def _save(picture: Panel, out: pathlib.Path) -> page.Section:
@@ -216,14 +234,12 @@ def _title(trained: _Trained) -> str:
   return f'{name}: what it has learned'
 
 
-def _facts(
-  arguments: argparse.Namespace, workdir: Workdir, trained: _Trained
-) -> dict[str, str]:
+def _facts(looked_at: _LookedAt, trained: _Trained) -> dict[str, str]:
   """Returns what stands at the top of the page."""
-  chosen = sources.data_name(data_arguments.choice(arguments).section(workdir))
+  chosen = sources.data_name(looked_at.section)
   facts = {
     'encoder': str(trained.encoder.section['name']),
-    'images': f'{chosen}, split {_split(arguments, workdir)!r}',
+    'images': f'{chosen}, split {looked_at.split!r}',
     'image size': f'{trained.encoder.image_size} pixels',
   }
   if trained.run is None:

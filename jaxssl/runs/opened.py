@@ -2,13 +2,14 @@
 
 import dataclasses
 import functools
+from typing import Any
 
 import numpy as np
 
 from jaxssl import data
 from jaxssl.data.source import Source
 from jaxssl.evals.features import Features, extract_records
-from jaxssl.runs import encoders, sources, towers
+from jaxssl.runs import encoders, overlap, sources, towers
 from jaxssl.runs.sources import DataChoice
 from jaxssl.runs.splits import Splits, open_splits
 from jaxssl.runs.towers import Towers
@@ -83,10 +84,46 @@ class OpenedRun:
   @functools.cached_property
   def source(self) -> Source:
     """The one split of evaluations that need no training images."""
-    split = self.split or self.choice.one_split(self.workdir)
-    return data.make_source(
-      **{**self.choice.section(self.workdir), 'split': split}
+    section = self.choice.section(self.workdir)
+    return data.make_source(**{**section, 'split': self._split})
+
+  @functools.cached_property
+  def records(self) -> dict[str, Any]:
+    """Which records were read, for results; what is worth a warning is logged.
+
+    Keys `train` and `test` (`source`, `split`, `images`); `shared` and
+    `trained_on`, how many test images are training images of the evaluation, or
+    of the encoder; None where that cannot be told.
+    """
+    found: dict[str, Any] = {}
+    test, shared = None, 0
+    # What an evaluation has not opened, it has not read.
+    if 'splits' in vars(self):
+      splits = self.splits
+      test = splits.test_source
+      found['train'] = self._counted(splits.train_source, splits.train)
+      found['test'] = self._counted(test, splits.test)
+      shared = overlap.num_shared(splits.train_source, test)
+    elif 'source' in vars(self):
+      test = self.source
+      found['test'] = self._counted(test, self._split)
+    if test is None:
+      return found
+    section = self.choice.section(self.workdir)
+    trained_on = overlap.num_trained_on(self.workdir, section, test)
+    overlap.warn(
+      shared=shared, trained_on=trained_on, num_test=test.num_examples
     )
+    return {**found, 'shared': shared, 'trained_on': trained_on}
+
+  def _counted(self, source: Source, split: str) -> dict[str, Any]:
+    count = source.num_examples
+    limit = self.choice.limit or count
+    return {'source': source.name, 'split': split, 'images': min(count, limit)}
+
+  @property
+  def _split(self) -> str:
+    return self.split or self.choice.one_split(self.workdir)
 
   @functools.cached_property
   def towers(self) -> Towers:

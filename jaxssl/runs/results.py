@@ -1,5 +1,6 @@
 """Results on disk, which say which protocol they are of."""
 
+from collections.abc import Mapping
 import contextlib
 import datetime
 import hashlib
@@ -28,6 +29,7 @@ def write_result(
   step: int,
   seed: int,
   place: str | None = None,
+  records: Mapping[str, Any] | None = None,
 ) -> Path:
   """Writes `results/<protocol>-<data>.json` in a workdir.
 
@@ -46,6 +48,7 @@ def write_result(
     step: step of the checkpoint.
     seed: seed of the run.
     place: where the data lie; None: nothing else has this short name.
+    records: the splits with their sizes, and what they share.
 
   Returns:
     The path of the file.
@@ -66,6 +69,8 @@ def write_result(
   }
   if place is not None:
     result['place'] = place
+  if records is not None:
+    result['records'] = dict(records)
   stem = re.sub(r'[^A-Za-z0-9._-]+', '_', f'{protocol.name}-{data_name}')
   path = _free_or_own(make_path(workdir) / 'results', stem, place)
   text = json.dumps(result, indent=2, allow_nan=False) + '\n'

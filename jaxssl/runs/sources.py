@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 import dataclasses
 import json
+import logging
 import os
 import pathlib
 from typing import Any
@@ -13,6 +14,10 @@ from jaxssl.errors import UserError
 from jaxssl.paths import is_remote
 from jaxssl.train.workdir import Workdir
 from jaxssl.weights.exported import ExportedEncoder
+
+_log = logging.getLogger(__name__)
+# Sources that have the split `all`.
+_WITH_ALL = ('folder', 'tar', 'tfrecord', 'table')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,12 +50,12 @@ class DataChoice:
     Raises:
       UserError: if there is no `data` and the workdir has no run.
     """
+    chosen = self._of_run(workdir)
     if self.data:
-      chosen = defaults.data_section(self.data)
-    elif workdir.config_path.exists():
-      chosen = build.eval_data_section(workdir.read_config())
-    else:
-      chosen = {}
+      given = defaults.data_section(self.data)
+      # The run knows more of its data than their name says.
+      if not chosen or data_place(chosen) != data_place(given):
+        chosen = given
     if not chosen:
       raise UserError(
         f'{str(workdir.path)!r} holds no training run; give --data '
@@ -64,9 +69,23 @@ class DataChoice:
       chosen['data_dir'] = self.data_dir
     return {**chosen, **self.changes}
 
+  def _of_run(self, workdir: Workdir) -> dict[str, Any]:
+    """Returns the section `data` that a run is evaluated on, if there is one.
+
+    Imported weights have a config, and no data in it.
+    """
+    if not workdir.config_path.exists():
+      return {}
+    return build.eval_data_section(workdir.read_config())
+
+  def _is_other(self, workdir: Workdir) -> bool:
+    """Whether it is not the data of the run."""
+    own = self._of_run(workdir)
+    return not own or data_place(own) != data_place(self.section(workdir))
+
   def test_split(self, workdir: Workdir) -> str:
     """Returns the test split of training and test: the run's, or `test`."""
-    if self.data or not workdir.config_path.exists():
+    if self._is_other(workdir):
       return 'test'
     return workdir.read_config()['eval']['split']
 
@@ -75,6 +94,36 @@ class DataChoice:
     if self.data and data.pair_source(self.data) is not None:
       return 'all'
     return self.test_split(workdir)
+
+  def whole_split(self, workdir: Workdir) -> str | None:
+    """Returns the split with all records; None for that of training."""
+    return 'all' if self.section(workdir)['name'] in _WITH_ALL else None
+
+  def open(self, workdir: Workdir, split: str | None) -> tuple[Source, str]:
+    """Opens a split to look at.
+
+    Args:
+      workdir: of the run whose data it is by default.
+      split: its name; None: `one_split`, or the training split where there is
+        no such one.
+
+    Returns:
+      Its records and its name.
+
+    Raises:
+      UserError: if it cannot be opened.
+    """
+    section = self.section(workdir)
+    wanted = split or self.one_split(workdir)
+    try:
+      return data.make_source(**{**section, 'split': wanted}), wanted
+    except UserError as error:
+      own = section.get('split', 'train')
+      if split or own == wanted:
+        raise
+      source = data.make_source(**section)
+      _log.info('%s; these are pictures of split %r', error, own)
+      return source, own
 
 
 def data_name(chosen: dict[str, Any]) -> str:

@@ -48,6 +48,8 @@ def test_every_source_is_read_whole(kind, tmp_path):
   folder = tmp_path / 'data'
   folder.mkdir()
   section = SOURCES[kind](folder)
+  if kind == 'folder':
+    section['test_fraction'] = 0
   out = tmp_path / 'samples.png'
   code, figures = _doctor(
     tmp_path, section.pop('name'), '--out', str(out), **section
@@ -206,8 +208,8 @@ def test_the_data_of_a_config_are_read_as_its_run_reads_them(tmp_path):
 
 
 WRONG = {
-  (): 'give either DATA or --config FILE',
-  ('digits', '--config', 'x.py'): 'give either DATA or --config FILE',
+  (): 'give one of DATA, --config FILE',
+  ('digits', '--config', 'x.py'): 'give one of DATA, --config FILE',
   ('digits', '--limit', '0'): '--limit is 0',
   ('digits', '--out', 'x.jpg'): 'must end in .png',
   ('digits', '--json', 'x.txt'): 'must end in .json',

@@ -94,7 +94,7 @@ def test_picture_of_the_method(tmp_path):
     (('--split=valid',), 'valid'),
     (('--step=3',), 'no checkpoint of step 3'),
     (('--out=.',), 'not an empty folder'),
-    (('--config.seed=1',), 'takes no --config'),
+    (('--config.seed=1',), 'takes --config.data.KEY'),
   ],
 )
 def test_mistakes_are_told_in_one_line(

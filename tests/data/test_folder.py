@@ -186,7 +186,9 @@ def test_hold_out_keeps_copies_together(tmp_path):
   _number(tmp_path, {f'{i}.png': i % 10 for i in range(40)})
   names = (_names(_split(tmp_path, split)) for split in ('train', 'test'))
   train, test = ({int(name[:-4]) % 10 for name in split} for split in names)
-  assert test and train | test == set(range(10)) and not train & test
+  assert test
+  assert train | test == set(range(10))
+  assert not train & test
 
 
 def test_hold_out_of_very_many_reads_nothing(tmp_path, monkeypatch):

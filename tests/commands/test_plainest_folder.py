@@ -1,0 +1,115 @@
+"""Folders without splits, as most people have them."""
+
+import json
+import shutil
+
+import numpy as np
+from PIL import Image
+import pytest
+
+from tests.commands import runs
+
+_DATA = ('--config.input.image_size=32', '--config.augment.size=32')
+
+
+def _pictures(folder, names):
+  generator = np.random.default_rng(len(names))
+  for name in names:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = generator.integers(0, 256, (36, 40, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+  return folder
+
+
+@pytest.fixture(scope='module')
+def labelled(tmp_path_factory):
+  """Two classes of twenty, without train and test."""
+  names = [f'{kind}/{i}.png' for kind in ('cat', 'dog') for i in range(20)]
+  return _pictures(tmp_path_factory.mktemp('labelled'), names)
+
+
+@pytest.fixture(scope='module')
+def flat_run(tmp_path_factory, picture_folder):
+  workdir = tmp_path_factory.mktemp('flat') / 'run'
+  more = ('--config.eval.steps=4', '--config.train.epochs=None')
+  assert runs.train(workdir, f'--data={picture_folder}', *_DATA, *more) == 0
+  return workdir
+
+
+@pytest.fixture
+def copied_run(flat_run, tmp_path):
+  return shutil.copytree(flat_run, tmp_path / 'run')
+
+
+def _result(workdir):
+  (path,) = (workdir / 'results').glob('*.json')
+  return json.loads(path.read_text())
+
+
+def test_hold_out_is_in_the_first_line_and_in_the_config(flat_run):
+  first = (flat_run / 'train.log').read_text().splitlines()[0]
+  assert '36 images and 4 held out for test' in first
+  config = json.loads((flat_run / 'config.json').read_text())
+  assert config['data']['test_fraction'] == 0.1
+
+
+def test_pictures_of_a_flat_folder_are_drawn(copied_run, tmp_path):
+  assert runs.jaxssl('plot', f'--workdir={copied_run}') == 0
+  assert (copied_run / 'pictures' / 'curve.png').exists()
+  assert (copied_run / 'pictures' / 'features.png').exists()
+  assert runs.jaxssl('visualize', f'--workdir={copied_run}') == 0
+
+
+def test_all_of_a_folder_is_embedded(flat_run, picture_folder, tmp_path):
+  for number, more in enumerate(((), (f'--data={picture_folder}',))):
+    out = tmp_path / f'{number}.npz'
+    where = (f'--workdir={flat_run}', f'--out={out}')
+    assert runs.jaxssl('embed', *where, *more) == 0
+    with np.load(out) as found:
+      assert len(found['names']) == 40
+
+
+def test_online_knn_of_class_folders(labelled, tmp_path):
+  workdir = tmp_path / 'run'
+  more = ('--config.eval.steps=4', f'--data={labelled}')
+  assert runs.train(workdir, *_DATA, *more) == 0
+  assert any('knn/top1' in line for line in runs.metrics(workdir))
+
+
+def test_class_folders_are_evaluated_on_a_share_of_each(
+  copied_run, labelled, capsys
+):
+  evaluate = ('eval', 'knn', f'--workdir={copied_run}', f'--data={labelled}')
+  assert runs.jaxssl(*evaluate, '--test_fraction=0.2') == 0
+  records = _result(copied_run)['records']
+  assert records['train']['images'] == 32
+  assert records['test']['images'] == 8
+  assert records['shared'] == records['trained_on'] == 0
+  assert 'test: 8 pictures' in capsys.readouterr().out
+
+
+def test_measuring_on_training_pictures_is_said(labelled, tmp_path, capsys):
+  workdir = tmp_path / 'run'
+  assert runs.train(workdir, f'--data={labelled}', *_DATA) == 0
+  evaluate = ('eval', 'knn', f'--workdir={workdir}', f'--data={labelled}')
+  assert runs.jaxssl(*evaluate, '--test_split=all') == 0
+  records = _result(workdir)['records']
+  assert (records['shared'], records['trained_on']) == (36, 36)
+  assert 'they find themselves' in capsys.readouterr().err
+  # Other shares than those of the run: training has seen some of them.
+  assert runs.jaxssl(*evaluate, '--test_fraction=0.5') == 0
+  records = _result(workdir)['records']
+  assert (records['shared'], records['trained_on']) == (0, 16)
+
+
+def test_a_run_on_all_pictures_is_drawn_and_refused_in_one_line(
+  picture_folder, tmp_path, capsys
+):
+  workdir = tmp_path / 'run'
+  data = (f'--data={picture_folder}', '--test_fraction=0')
+  assert runs.train(workdir, *data, *_DATA) == 0
+  assert runs.jaxssl('plot', f'--workdir={workdir}') == 0
+  assert (workdir / 'pictures' / 'features.png').exists()
+  assert runs.jaxssl('eval', 'knn', f'--workdir={workdir}') == 2
+  assert '--test_fraction 0.1' in capsys.readouterr().err
