@@ -1,8 +1,9 @@
 """The command line: `jaxssl COMMAND ...`.
 
-Exit codes: 0 done; 1 another process of the run was lost; 2 bad usage, config
-or data; 42 stopped on request after saving. All but 0 are told in one line;
-after 1 and 42 the same command goes on.
+Exit codes: 0 done; 1 another process of the run was lost, or `reproduce` found
+another number; 2 bad usage, config or data; 42 stopped on request after saving.
+All but 0 are told in one line; after a lost process and 42 the same command
+goes on.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from jaxssl.failures import tell
 COMMANDS = {
   'train': 'pre-train an encoder; run it again to go on where it stopped',
   'eval': 'kNN, probes, fine-tuning, zero-shot, retrieval',
+  'reproduce': 'from a result to the same number, and what differs',
   'embed': 'write the features of a folder or data set to a file',
   'plot': 'pictures of a run: training curve, map of the features',
   'visualize': 'what a run has learned: its pictures on one HTML page',

@@ -9,6 +9,7 @@ from jaxssl.printable import printable
 # Exit codes of the command line beside 0. After 1 and 42 the same command goes
 # on.
 EXIT_LOST = 1  # another process of the run was lost
+EXIT_DIFFERS = 1  # a result was not reproduced
 EXIT_USAGE = 2  # bad usage, config or data
 EXIT_PREEMPTED = 42  # stopped on request, after saving
 EXIT_INTERRUPTED = 130  # Ctrl-C where there is nothing to save

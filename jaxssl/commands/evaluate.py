@@ -9,7 +9,7 @@ from jaxssl.errors import EXIT_PREEMPTED
 from jaxssl.evals import protocols
 from jaxssl.evals.table import Metrics, format_table
 from jaxssl.pictures.result_plots import RESULT_PLOTS
-from jaxssl.runs import results
+from jaxssl.runs import recipe, results
 from jaxssl.runs.inputs import Subject, check_together, open_inputs
 from jaxssl.runs.opened import OpenedRun
 from jaxssl.train.loop import Preempted
@@ -109,6 +109,7 @@ class _Report:
       seed=self._run.seed,
       place=self._run.data_place,
       records=self._run.records,
+      recipe=recipe.of_run(self._run, subject.exported),
     )
     _log.info('wrote %s', path)
     if type(subject.evaluation) in RESULT_PLOTS:

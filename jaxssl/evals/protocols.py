@@ -4,7 +4,7 @@ Two numbers compare only if they come from the same protocol. A new protocol is
 a file of its own and a row here; a new version replaces the value, not the key.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 import dataclasses
 from typing import Any
 
@@ -19,7 +19,7 @@ from jaxssl.evals.knn import Knn
 from jaxssl.evals.logistic import Logistic
 from jaxssl.evals.needs import in_words
 from jaxssl.evals.retrieval import Retrieval
-from jaxssl.evals.settings import settings, summary
+from jaxssl.evals.settings import settings, settings_of, summary
 from jaxssl.evals.shift import Shift
 from jaxssl.evals.wise_ft import WiseFT
 from jaxssl.evals.zeroshot import ZeroShot
@@ -60,6 +60,39 @@ def make_protocol(name: str, **changes: Any) -> Evaluation:
     if change not in known:
       raise errors.unknown(f'setting of {name}', change, known)
   return dataclasses.replace(PROTOCOLS[name], **changes)
+
+
+def restored(name: str, values: Mapping[str, Any]) -> tuple[str, Evaluation]:
+  """Returns the evaluation of a result.
+
+  Args:
+    name: of the protocol, with its version.
+    values: its settings, as `settings_of` gives them; what follows from the
+      data (`FILLED_IN`) is filled in again.
+
+  Returns:
+    Its name on the command line, and the evaluation.
+
+  Raises:
+    jaxssl.errors.UserError: if this version has no such protocol or setting.
+  """
+  known = {evaluation.name: c for c, evaluation in PROTOCOLS.items()}
+  if name not in known:
+    raise errors.unknown('protocol of this version of jaxssl', name, known)
+  command = known[name]
+  own = {setting.name for setting in settings(PROTOCOLS[command])}
+  fields = settings_of(PROTOCOLS[command]).keys()
+  for key in values.keys() - fields:
+    raise errors.unknown(f'setting of {name}', key, fields)
+  changes = {key: value for key, value in values.items() if key in own}
+  evaluation = make_protocol(command, **changes)
+  classifier = values.get('classifier')
+  if classifier:
+    _, judge = restored(
+      classifier['name'], {k: v for k, v in classifier.items() if k != 'name'}
+    )
+    evaluation = dataclasses.replace(evaluation, classifier=judge)
+  return command, evaluation
 
 
 def as_words(value: Any) -> str:

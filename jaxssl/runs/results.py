@@ -30,6 +30,7 @@ def write_result(
   seed: int,
   place: str | None = None,
   records: Mapping[str, Any] | None = None,
+  recipe: Mapping[str, Any] | None = None,
 ) -> Path:
   """Writes `results/<protocol>-<data>.json` in a workdir.
 
@@ -49,6 +50,7 @@ def write_result(
     seed: seed of the run.
     place: where the data lie; None: nothing else has this short name.
     records: the splits with their sizes, and what they share.
+    recipe: what `jaxssl reproduce` needs, see `jaxssl.runs.recipe`.
 
   Returns:
     The path of the file.
@@ -64,13 +66,15 @@ def write_result(
     'config_hash': config_hash,
     'step': int(step),
     'seed': int(seed),
-    'versions': _versions(),
+    'versions': versions(),
     'date': datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'),
   }
   if place is not None:
     result['place'] = place
   if records is not None:
     result['records'] = dict(records)
+  if recipe is not None:
+    result['recipe'] = dict(recipe)
   stem = re.sub(r'[^A-Za-z0-9._-]+', '_', f'{protocol.name}-{data_name}')
   path = _free_or_own(make_path(workdir) / 'results', stem, place)
   text = json.dumps(result, indent=2, allow_nan=False) + '\n'
@@ -121,14 +125,15 @@ def read_results(
   return results
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+  """Returns the versions of jaxssl, Python and the libraries that count."""
   # Pillow resizes the pictures, and not every version to the same pixels.
   libraries = ('jax', 'jaxlib', 'flax', 'optax', 'numpy', 'scipy', 'pillow')
-  versions = {
+  found = {
     'jaxssl': jaxssl.__version__,
     'python': platform.python_version(),
   }
   for name in libraries:
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-      versions[name] = importlib.metadata.version(name)
-  return versions
+      found[name] = importlib.metadata.version(name)
+  return found

@@ -1,0 +1,107 @@
+"""What a result must say so that its number can be had again."""
+
+from collections.abc import Mapping
+import contextlib
+import dataclasses
+import os
+from typing import Any
+
+from flax import traverse_util
+import jax
+import numpy as np
+
+from jaxssl import checksums, data
+from jaxssl import config as config_lib
+from jaxssl.data.source import Source
+from jaxssl.errors import UserError
+from jaxssl.parallel import processes
+from jaxssl.runs.opened import OpenedRun
+from jaxssl.runs.sources import DataChoice
+from jaxssl.train.workdir import Workdir
+from jaxssl.weights.exported import ExportedEncoder
+
+# Fields of `OpenedRun` that choose what is looked at, besides data and step.
+_CHOSEN = ('layer', 'train_split', 'test_split', 'split')
+
+
+def of_run(run: OpenedRun, exported: ExportedEncoder) -> dict[str, Any]:
+  """Returns the recipe of a result, plain values.
+
+  Args:
+    run: what was evaluated; the data that it has opened are named.
+    exported: the encoder that was evaluated.
+
+  Returns:
+    `config` of the training run; `code`, `device`, `weights` and
+    `training_data` (hashes, None where it cannot be told); `data`, a hash for
+    each split that was read; `choice` and the other arguments of `OpenedRun`.
+  """
+  config = _config(run.workdir)
+  return {
+    'config': config,
+    'code': processes.code_version(),
+    'device': jax.devices()[0].device_kind,
+    'weights': _weights(exported),
+    'training_data': _training_data(config),
+    'data': {name: s.identity for name, s in _opened(run).items()},
+    'choice': dataclasses.asdict(_absolute(run.choice)),
+    **{name: getattr(run, name) for name in _CHOSEN},
+  }
+
+
+def open_run(recipe: Mapping[str, Any], workdir: Workdir) -> OpenedRun:
+  """Opens a workdir as the run of a result was opened, at its newest step.
+
+  Args:
+    recipe: what `of_run` returned, also after JSON.
+    workdir: of a run with the same config.
+
+  Raises:
+    UserError: if the recipe is not one of this version.
+  """
+  try:
+    choice = DataChoice(**config_lib.to_plain(recipe['choice']))
+    chosen = {name: recipe[name] for name in _CHOSEN}
+  except (KeyError, TypeError) as error:
+    raise UserError(
+      f'the recipe of the result is not one of this version ({error}); check '
+      f'out {recipe.get("code")}'
+    ) from error
+  return OpenedRun(workdir=workdir, choice=choice, **chosen)
+
+
+def _config(workdir: Workdir) -> config_lib.Config | None:
+  return workdir.read_config() if workdir.config_path.exists() else None
+
+
+def _training_data(config: config_lib.Config | None) -> str | None:
+  """Returns the hash of the training pictures; None where they are gone."""
+  if not config or not config.get('data'):
+    return None  # imported weights
+  with contextlib.suppress(UserError, OSError):
+    return data.make_source(**config['data']).identity
+  return None
+
+
+def _weights(exported: ExportedEncoder) -> str:
+  flat = traverse_util.flatten_dict(dict(exported.variables), sep='.')
+  arrays = {name: np.asarray(array) for name, array in flat.items()}
+  return f'{checksums.of_tensors(arrays):08x}'
+
+
+def _opened(run: OpenedRun) -> dict[str, Source]:
+  """Returns the splits that were read, by name."""
+  opened = vars(run)  # of a property that is kept, only what was used
+  if 'splits' in opened:
+    splits = run.splits
+    return {
+      splits.train: splits.train_source,
+      splits.test: splits.test_source,
+    }
+  return {'source': run.source} if 'source' in opened else {}
+
+
+def _absolute(choice: DataChoice) -> DataChoice:
+  if choice.data is None or not os.path.exists(choice.data):
+    return choice
+  return dataclasses.replace(choice, data=os.path.abspath(choice.data))
