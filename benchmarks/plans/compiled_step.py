@@ -19,9 +19,13 @@ import jax
 from jax.experimental import topologies
 from jax.sharding import SingleDeviceSharding
 
-from jaxssl.commands import configs
 from jaxssl.planning import abstract
 from tests import tiny_tokenizer
+
+try:
+  from jaxssl.arguments import configs
+except ImportError:  # where commits before the room of arguments have it
+  from jaxssl.commands import configs
 
 
 def _placed(tree, sharding):

@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 from jaxssl import atomic_file
+from jaxssl.arguments import configs, targets
 from jaxssl.build import Run, build
-from jaxssl.commands import configs, targets
 from jaxssl.data.stored import mean_size
 from jaxssl.errors import UserError
 from jaxssl.job import check_shapes, make_job

@@ -13,7 +13,7 @@ from rich.progress import Progress
 
 from jaxssl import atomic_file, build, data, defaults
 from jaxssl import config as config_lib
-from jaxssl.commands import data_arguments, targets
+from jaxssl.arguments import data_choice, targets
 from jaxssl.config import schema
 from jaxssl.data import survey as survey_lib
 from jaxssl.data.concerns import concerns
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     '--config', help='the data of this Python file with get_config() instead'
   )
   parser.add_argument('--workdir', help='the data of this run instead')
-  data_arguments.add(parser)
+  data_choice.add(parser)
   parser.add_argument('--train_split', help='default: train')
   parser.add_argument('--test_split', help='default: test')
   parser.add_argument('--out', help='PNG file for pictures of each class')
@@ -99,8 +99,8 @@ def _sections(
     train, test = config['data'], build.eval_data_section(config)
     test_split = config['eval']['split']
   changes = {
-    **data_arguments.of_places(arguments),
-    **data_arguments.changes(overrides),
+    **data_choice.of_places(arguments),
+    **data_choice.changes(overrides),
   }
   if arguments.data_dir:
     changes['data_dir'] = arguments.data_dir

@@ -8,7 +8,7 @@ import pathlib
 import numpy as np
 
 from jaxssl import data, npz_file
-from jaxssl.commands import data_arguments, targets
+from jaxssl.arguments import data_choice, targets
 from jaxssl.errors import UserError
 from jaxssl.evals.features import encode_fn, extract_records
 from jaxssl.runs import encoders, sources
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   )
   parser.add_argument('--step', type=int, help='checkpoint; default: newest')
   parser.add_argument('--layer', help='an intermediate of the encoder instead')
-  data_arguments.add(parser)
+  data_choice.add(parser)
 
 
 def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   if out.exists():
     raise UserError(f'{str(out)!r} exists; choose another --out')
   workdir = Workdir(arguments.workdir)
-  choice = data_arguments.choice(arguments, overrides)
+  choice = data_choice.choice(arguments, overrides)
   exported = encoders.load(workdir, step=arguments.step)
   section = choice.section(workdir)
   split = arguments.split or choice.whole_split(workdir)

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 import logging
 
-from jaxssl.commands import data_arguments, setting_arguments
+from jaxssl.arguments import data_choice, protocol_settings
 from jaxssl.errors import EXIT_PREEMPTED
 from jaxssl.evals import protocols
 from jaxssl.evals.table import Metrics, format_table
@@ -41,17 +41,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     action='store_true',
     help='also raw pixels, colour histogram and the untrained encoder',
   )
-  data_arguments.add(parser)
-  setting_arguments.add(parser)
+  data_choice.add(parser)
+  protocol_settings.add(parser)
 
 
 def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   """Prints tables and writes `results/<protocol>-<data>.json`."""
-  evaluations = setting_arguments.chosen(arguments)
+  evaluations = protocol_settings.chosen(arguments)
   check_together(evaluations)
   run_ = OpenedRun(
     workdir=Workdir(arguments.workdir),
-    choice=data_arguments.choice(arguments, overrides),
+    choice=data_choice.choice(arguments, overrides),
     step=arguments.step,
     layer=arguments.layer,
     train_split=arguments.train_split,

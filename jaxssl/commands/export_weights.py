@@ -8,8 +8,8 @@ import pathlib
 from typing import Any
 
 from jaxssl import atomic_file
+from jaxssl.arguments.targets import refuse_existing
 from jaxssl.commands import export_pairs
-from jaxssl.commands.targets import refuse_existing
 from jaxssl.errors import UserError, unknown
 from jaxssl.runs import encoders
 from jaxssl.train.workdir import Workdir

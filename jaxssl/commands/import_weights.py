@@ -8,8 +8,8 @@ import pathlib
 
 from jaxssl import config as config_lib
 from jaxssl import models
+from jaxssl.arguments.targets import refuse_existing
 from jaxssl.commands import import_pairs, import_preprocessing
-from jaxssl.commands.targets import refuse_existing
 from jaxssl.config import schema
 from jaxssl.errors import UserError, unknown
 from jaxssl.train.workdir import Workdir

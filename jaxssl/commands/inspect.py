@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from jaxssl import config as config_lib
+from jaxssl.arguments import configs, targets
 from jaxssl.build import Run, build
-from jaxssl.commands import configs, targets
 from jaxssl.errors import UserError
 from jaxssl.job import make_job
 from jaxssl.methods.base import Batch

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from jaxssl import atomic_file
 from jaxssl import config as config_lib
-from jaxssl.commands import configs, targets
+from jaxssl.arguments import configs, targets
 from jaxssl.errors import UserError
 from jaxssl.planning import (
   abstract,

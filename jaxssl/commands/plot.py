@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import functools
 import logging
 
-from jaxssl.commands import data_arguments
+from jaxssl.arguments import data_choice
 from jaxssl.errors import UserError
 from jaxssl.evals.features import encode_fn, extract
 from jaxssl.paths import is_remote
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument(
     '--split', help='default: that of the run, or test, or train without it'
   )
-  data_arguments.add(parser)
+  data_choice.add(parser)
 
 
 def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
       'here, or use `jaxssl visualize --out DIR`'
     )
   workdir = Workdir(arguments.workdir)
-  choice = data_arguments.choice(arguments, overrides)
+  choice = data_choice.choice(arguments, overrides)
   exported = encoders.load(workdir, step=arguments.step)
   pictures = workdir.path / 'pictures'
   pictures.mkdir(exist_ok=True)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from jaxssl import finite
-from jaxssl.commands import data_arguments, targets
+from jaxssl.arguments import data_choice, targets
 from jaxssl.errors import UserError
 from jaxssl.pictures import grid
 from jaxssl.printable import printable
@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     '--num_images', type=int, default=8, help='how many; default: 8'
   )
   parser.add_argument('--out', help='PNG file for the pictures that are found')
-  data_arguments.add(parser)
+  data_choice.add(parser)
 
 
 def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   if arguments.num_images < 1:
     raise UserError(f'--num_images is {arguments.num_images}; give 1 or more')
   workdir = Workdir(arguments.workdir)
-  choice = data_arguments.choice(arguments, overrides)
+  choice = data_choice.choice(arguments, overrides)
   source, _ = choice.open(workdir, arguments.split)
   model = towers.load(workdir, step=arguments.step)
   found = search(

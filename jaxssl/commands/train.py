@@ -9,8 +9,8 @@ from typing import Any
 
 import jax
 
+from jaxssl.arguments import configs
 from jaxssl.build import Run, build
-from jaxssl.commands import configs
 from jaxssl.config import config_hash
 from jaxssl.config.schema import complete
 from jaxssl.errors import EXIT_PREEMPTED, UserError

@@ -12,9 +12,9 @@ import numpy as np
 
 from jaxssl import atomic_file, data
 from jaxssl import config as config_lib
+from jaxssl.arguments import data_choice, targets
 from jaxssl.augment.preprocessing import usual
 from jaxssl.build import Run
-from jaxssl.commands import data_arguments, targets
 from jaxssl.errors import UserError
 from jaxssl.evals.features import Features, encode_fn
 from jaxssl.models.vit import ViT
@@ -78,7 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument(
     '--num_images', type=int, default=8, help='rows of a picture; default: 8'
   )
-  data_arguments.add(parser)
+  data_choice.add(parser)
 
 
 def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
@@ -97,7 +97,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   if arguments.out:
     out = pathlib.Path(arguments.out)
     targets.refuse_existing(out)
-  choice = data_arguments.choice(arguments, overrides)
+  choice = data_choice.choice(arguments, overrides)
   trained = _open(workdir, arguments.step)
   _, split = choice.open(workdir, arguments.split)
   looked_at = _LookedAt(

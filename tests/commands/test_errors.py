@@ -474,7 +474,7 @@ def test_disk_error_anywhere_is_one_line(in_tmp, monkeypatch, capsys):
   def full(*args, **kwargs):
     raise OSError(28, 'No space left on device', 'somewhere')
 
-  monkeypatch.setattr('jaxssl.commands.configs.resolve', full)
+  monkeypatch.setattr('jaxssl.arguments.configs.resolve', full)
   assert runs.train(in_tmp / 'new') == 2
   assert 'No space left on device' in _message(capsys)
 

@@ -4,7 +4,7 @@ import argparse
 
 import pytest
 
-from jaxssl.commands import setting_arguments
+from jaxssl.arguments import protocol_settings
 from jaxssl.errors import UserError
 from jaxssl.evals.protocols import PROTOCOLS
 from jaxssl.evals.settings import settings
@@ -14,8 +14,8 @@ from tests.commands import runs
 def chosen(*words):
   parser = argparse.ArgumentParser()
   parser.add_argument('protocol', nargs='+')
-  setting_arguments.add(parser)
-  return setting_arguments.chosen(parser.parse_args(words))
+  protocol_settings.add(parser)
+  return protocol_settings.chosen(parser.parse_args(words))
 
 
 def test_help_lists_every_protocol_and_setting(capsys):

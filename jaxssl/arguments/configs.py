@@ -6,7 +6,7 @@ from typing import Any
 
 from jaxssl import config as config_lib
 from jaxssl import defaults, fields
-from jaxssl.commands import data_arguments
+from jaxssl.arguments import data_choice
 from jaxssl.config import schema
 from jaxssl.errors import UserError
 from jaxssl.train.workdir import Workdir
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument(
     '--data', help='photos, digits, a TFDS name, or a folder of pictures'
   )
-  data_arguments.add_places(parser)
+  data_choice.add_places(parser)
   parser.add_argument('--train_split', help='split to train on; default: train')
   parser.add_argument(
     '--test_split', help='split that is looked at meanwhile; default: test'

@@ -2,7 +2,7 @@ import argparse
 
 import pytest
 
-from jaxssl.commands import configs
+from jaxssl.arguments import configs
 from jaxssl.errors import UserError
 
 SMALL = ('--method', 'moco_v2', '--data', 'digits')
