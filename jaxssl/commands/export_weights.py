@@ -9,9 +9,8 @@ from typing import Any
 
 from jaxssl import atomic_file
 from jaxssl.arguments.targets import refuse_existing
-from jaxssl.commands import export_pairs
 from jaxssl.errors import UserError, unknown
-from jaxssl.runs import encoders
+from jaxssl.runs import encoders, exported_pair
 from jaxssl.train.workdir import Workdir
 from jaxssl.weights import preprocessors, safetensors_file, timm
 from jaxssl.weights.exported import ExportedEncoder, save_encoder
@@ -39,7 +38,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   workdir = Workdir(arguments.workdir)
   with atomic_file.folder(out) as partial:
     if arguments.format == 'huggingface':
-      export_pairs.save(partial, workdir, step=arguments.step)
+      exported_pair.save(partial, workdir, step=arguments.step)
     elif arguments.format == 'safetensors':
       save_encoder(partial, encoders.load(workdir, step=arguments.step))
     else:

@@ -8,10 +8,12 @@ import pathlib
 
 from jaxssl import config as config_lib
 from jaxssl import models
+from jaxssl.arguments import picture_rule
 from jaxssl.arguments.targets import refuse_existing
-from jaxssl.commands import import_pairs, import_preprocessing
 from jaxssl.config import schema
 from jaxssl.errors import UserError, unknown
+from jaxssl.runs import imported_pair
+from jaxssl.runs.imported_pair import PublishedPair
 from jaxssl.train.workdir import Workdir
 from jaxssl.weights import (
   dalle,
@@ -19,6 +21,8 @@ from jaxssl.weights import (
   huggingface,
   huggingface_pairs,
   model_folder,
+  picture_choice,
+  position_grid,
   releases,
   safetensors_file,
   timm,
@@ -29,6 +33,7 @@ from jaxssl.weights.exported import (
   abstract_variables,
   save_encoder,
 )
+from jaxssl.weights.picture_choice import PictureChoice
 
 
 def _from_timm(tensors, encoder, variables):
@@ -67,7 +72,7 @@ FORMATS = {
   'dino': _from_dino,
   'moco_v3': _from_moco_v3,
 }
-_NAMES = tuple(dict.fromkeys((*FORMATS, *import_pairs.FORMATS)))
+_NAMES = tuple(dict.fromkeys((*FORMATS, *imported_pair.FORMATS)))
 _log = logging.getLogger(__name__)
 
 
@@ -83,8 +88,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     '--encoder', required=True, help='the architecture, for example vit_s16'
   )
   parser.add_argument('--workdir', required=True, help='folder to make')
-  import_preprocessing.add_arguments(parser)
-  import_pairs.add_arguments(parser)
+  picture_rule.add(parser)
+  parser.add_argument(
+    '--text_encoder',
+    help='huggingface, open_clip: the text tower, for example clip_512',
+  )
+  parser.add_argument(
+    '--tokenizer', help='the tokenizer of that tower, a file or folder'
+  )
 
 
 def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
@@ -92,20 +103,21 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
 
   Options of the encoder are given as `--config.encoder.pool=avg`; they win over
   the files beside the weights, and those over the defaults. How pictures are
-  prepared is chosen in the same order (`import_preprocessing.choose`). With
-  `--text_encoder`, both towers are imported, see `import_pairs`.
+  prepared is chosen in the same order (`PictureChoice.rule`). With
+  `--text_encoder`, both towers are imported (`runs.imported_pair`); options of
+  the second are given as `--config.text_encoder.depth=4`.
   """
   if arguments.format not in _NAMES:
     raise unknown('format', arguments.format, _NAMES)
-  import_preprocessing.check(arguments)
+  pictures = picture_rule.choice(arguments)
   workdir = Workdir(arguments.workdir)
   refuse_existing(workdir.path)
   path = model_folder.find(arguments.file, arguments.format)
   _refuse_pickle(path)
   if arguments.text_encoder:
-    if arguments.format not in import_pairs.FORMATS:
+    if arguments.format not in imported_pair.FORMATS:
       raise UserError(f'{arguments.format} has no text towers to import')
-    import_pairs.run(arguments, overrides, path)
+    imported_pair.write(workdir, _pair(arguments, overrides, path, pictures))
     _log.info('wrote %s', workdir.path)
     return 0
   if arguments.format not in FORMATS:
@@ -114,15 +126,32 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
       'example clip_512'
     )
   description = descriptions.describe(
-    path, arguments.format, image_size=arguments.image_size
+    path, arguments.format, image_size=pictures.image_size
   )
-  exported = _exported(arguments, overrides, path, description)
+  exported = _exported(arguments, overrides, path, description, pictures)
   save_encoder(workdir.export, exported)
-  import_preprocessing.tell(
-    exported.preprocessing, exported.section, description.sides
-  )
+  picture_choice.tell(exported.preprocessing)
+  position_grid.tell(exported.section, description.sides)
   _log.info('wrote %s', workdir.export)
   return 0
+
+
+def _pair(
+  arguments: argparse.Namespace,
+  overrides: Sequence[str],
+  path: pathlib.Path,
+  pictures: PictureChoice,
+) -> PublishedPair:
+  return PublishedPair(
+    format=arguments.format,
+    file=arguments.file,
+    path=path,
+    encoder=arguments.encoder,
+    text_encoder=arguments.text_encoder,
+    tokenizer=arguments.tokenizer,
+    pictures=pictures,
+    changes=config_lib.parse_overrides(overrides),
+  )
 
 
 def _exported(
@@ -130,15 +159,13 @@ def _exported(
   overrides: Sequence[str],
   path: pathlib.Path,
   description: Description,
+  pictures: PictureChoice,
 ) -> ExportedEncoder:
   section = _encoder_section(arguments.encoder, overrides, description)
   encoder = models.make_encoder(**section)
   tensors = safetensors_file.read(path)
-  rule = import_preprocessing.choose(
-    arguments,
-    description,
-    import_preprocessing.release_of(arguments.format, tensors, encoder),
-  )
+  release = picture_choice.release_of(arguments.format, tensors, encoder)
+  rule = pictures.rule(description, release)
   abstract = abstract_variables(encoder, rule.image_size)
   identity = {'preprocessing': dataclasses.asdict(rule), **section}
   return ExportedEncoder(
@@ -177,4 +204,4 @@ def _encoder_section(
   section |= {key: described[key] for key in described.keys() & section.keys()}
   changes = config_lib.parse_overrides(overrides)
   config = schema.apply_overrides({'encoder': section}, changes)
-  return import_preprocessing.with_grid(config['encoder'], description.sides)
+  return position_grid.with_grid(config['encoder'], description.sides)

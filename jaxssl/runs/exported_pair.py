@@ -1,4 +1,4 @@
-"""`jaxssl export huggingface`: both towers of a CLIP, for transformers."""
+"""Both towers of a CLIP as a folder for transformers."""
 
 import json
 import pathlib

@@ -1,7 +1,6 @@
-"""`jaxssl import ... --text_encoder`: both towers of an image-text model."""
+"""A workdir from both towers of a published image-text model."""
 
-import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 import dataclasses
 import pathlib
 from typing import Any
@@ -12,7 +11,6 @@ import numpy as np
 
 from jaxssl import atomic_file, build
 from jaxssl import config as config_lib
-from jaxssl.commands import import_preprocessing
 from jaxssl.config import schema
 from jaxssl.methods.base import Method
 from jaxssl.text.tokenizer import BYTES
@@ -21,9 +19,13 @@ from jaxssl.weights import (
   descriptions,
   huggingface_pairs,
   open_clip,
+  picture_choice,
+  position_grid,
   safetensors_file,
 )
+from jaxssl.weights.descriptions import Description
 from jaxssl.weights.exported import ExportedEncoder, save_encoder
+from jaxssl.weights.picture_choice import PictureChoice
 
 Tensors = Mapping[str, np.ndarray]
 # Tensors by a library's names -> by transformers'.
@@ -33,38 +35,49 @@ FORMATS: dict[str, Callable[[Tensors], Tensors]] = {
 }
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-  """Adds the arguments that only pairs have."""
-  parser.add_argument(
-    '--text_encoder',
-    help='huggingface, open_clip: the text tower, for example clip_512',
-  )
-  parser.add_argument(
-    '--tokenizer', help='the tokenizer of that tower, a file or folder'
-  )
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PublishedPair:
+  """A published model, and what its tensors do not tell.
+
+  Attributes:
+    format: key of `FORMATS`.
+    file: the weights, as the user named them.
+    path: where they are.
+    encoder: architecture of the image tower.
+    text_encoder: architecture of the text tower.
+    tokenizer: of the text tower, a file or folder; None: bytes.
+    pictures: what the user says of the pictures.
+    changes: `section.key` -> value, of the towers.
+  """
+
+  format: str
+  file: str
+  path: pathlib.Path
+  encoder: str
+  text_encoder: str
+  tokenizer: str | None
+  pictures: PictureChoice
+  changes: Mapping[str, Any]
 
 
-def run(
-  arguments: argparse.Namespace,
-  overrides: Sequence[str],
-  file: pathlib.Path,
-) -> None:
+def write(workdir: Workdir, pair: PublishedPair) -> None:
   """Writes `export/` and `config.json` in a new workdir.
 
   Vocabulary, length and width of the joint space are those of the file;
   activations, epsilon, heads and the preparation of pictures those of the
-  description beside it, if there is one, else those of openai/CLIP or SigLIP;
-  other options of the towers are given as `--config.text_encoder.depth=4`.
+  description beside it, if there is one, else those of openai/CLIP or SigLIP.
+
+  Raises:
+    UserError: if the file does not fit the towers, or a value is out of its
+      range.
   """
-  tensors = FORMATS[arguments.format](safetensors_file.read(file))
+  tensors = FORMATS[pair.format](safetensors_file.read(pair.path))
   description = descriptions.describe(
-    file, arguments.format, image_size=arguments.image_size
+    pair.path, pair.format, image_size=pair.pictures.image_size
   )
-  config = _config(arguments, overrides, tensors, description)
+  config = _config(pair, tensors, description)
   method = build.build_method(config)
-  rule = import_preprocessing.choose(
-    arguments, description, config['method']['name']
-  )
+  rule = pair.pictures.rule(description, config['method']['name'])
   towers = huggingface_pairs.pair_from_huggingface(
     tensors, _abstract_towers(method, rule.image_size)
   )
@@ -75,18 +88,20 @@ def run(
     towers=towers,
     preprocessing=rule,
     step=0,
-    config_hash=config_lib.config_hash({'file': arguments.file, **identity}),
+    config_hash=config_lib.config_hash({'file': pair.file, **identity}),
   )
-  workdir = Workdir(arguments.workdir)
   save_encoder(workdir.export, exported)
   atomic_file.write_text(workdir.config_path, config_lib.to_json(config))
-  import_preprocessing.tell(rule, config['encoder'], description.sides)
+  picture_choice.tell(rule)
+  position_grid.tell(config['encoder'], description.sides)
 
 
-def _config(arguments, overrides, tensors, description) -> config_lib.Config:
+def _config(
+  pair: PublishedPair, tensors: Tensors, description: Description
+) -> config_lib.Config:
   is_clip = huggingface_pairs.is_clip(tensors)
   name = 'clip' if is_clip else 'siglip'
-  text = {'tokenizer': arguments.tokenizer or BYTES, 'clean': name}
+  text = {'tokenizer': pair.tokenizer or BYTES, 'clean': name}
   sizes = huggingface_pairs.text_sizes(tensors)
   sections: dict[str, dict[str, Any]] = {
     'method': {'project_images': huggingface_pairs.projects_images(tensors)},
@@ -97,8 +112,8 @@ def _config(arguments, overrides, tensors, description) -> config_lib.Config:
   }
   names = {
     'method': name,
-    'encoder': arguments.encoder,
-    'text_encoder': arguments.text_encoder,
+    'encoder': pair.encoder,
+    'text_encoder': pair.text_encoder,
     'head': name,
     'text': None,
   }
@@ -112,9 +127,8 @@ def _config(arguments, overrides, tensors, description) -> config_lib.Config:
     # A modified ResNet has neither heads nor an activation.
     own = values.keys() & config[section].keys()
     config[section] |= {key: values[key] for key in own}
-  changes = config_lib.parse_overrides(overrides)
-  config = schema.apply_overrides(config, changes)
-  config['encoder'] = import_preprocessing.with_grid(
+  config = schema.apply_overrides(config, pair.changes)
+  config['encoder'] = position_grid.with_grid(
     config['encoder'], description.sides
   )
   # No data and no training: what commands for runs ask of a config.

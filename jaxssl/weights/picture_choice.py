@@ -1,0 +1,93 @@
+"""What pictures imported weights were made for."""
+
+from collections.abc import Mapping
+import dataclasses
+import logging
+from typing import Any
+
+from jaxssl.augment.preprocessing import (
+  Channels,
+  Interpolation,
+  Preprocessing,
+  Resize,
+)
+from jaxssl.weights import huggingface_pairs
+from jaxssl.weights.descriptions import Description
+from jaxssl.weights.preprocessors import RELEASED
+
+_log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PictureChoice:
+  """What a user says of the pictures; None: what the files say.
+
+  Attributes:
+    image_size: side of what the encoder is shown, in pixels.
+    crop_fraction: `image_size` over the size that a picture is resized to.
+    resize: which side has that size.
+    interpolation: the filter that resizes.
+    mean: of the channels, of pixels in [0, 1].
+    std: of the channels.
+  """
+
+  image_size: int | None = None
+  crop_fraction: float | None = None
+  resize: Resize | None = None
+  interpolation: Interpolation | None = None
+  mean: Channels | None = None
+  std: Channels | None = None
+
+  def rule(self, description: Description, release: str) -> Preprocessing:
+    """Returns the rule of the user, else of the files, else of the release.
+
+    Args:
+      description: of the files beside the weights, read with `image_size`.
+      release: key of `RELEASED`.
+
+    Raises:
+      UserError: if a value is out of its range.
+    """
+    rule = description.preprocessing
+    if rule is None:
+      rule = RELEASED[release]
+      rule = rule.of_size(self.image_size or rule.image_size)
+    if self.crop_fraction is not None:
+      rule = rule.cut_to(self.crop_fraction)
+    given = {
+      name: value
+      for name in ('resize', 'interpolation', 'mean', 'std')
+      if (value := getattr(self, name)) is not None
+    }
+    return dataclasses.replace(rule, **given)
+
+
+def release_of(library: str, tensors: Mapping[str, Any], encoder: Any) -> str:
+  """Returns which authors' rule holds where no file says one.
+
+  Args:
+    library: format of the weights.
+    tensors: by the names of the format.
+    encoder: module that they are for.
+  """
+  if library != 'huggingface':
+    return library
+  if huggingface_pairs.has_image_tower(tensors):
+    is_siglip = huggingface_pairs.is_siglip_tower(tensors)
+    return 'siglip' if is_siglip else 'clip'
+  position = getattr(encoder, 'position', 'none')
+  return {'relative': 'beit', 'sincos_mae': 'vit_mae'}.get(position, 'vit')
+
+
+def tell(rule: Preprocessing) -> None:
+  """Logs how pictures will be prepared for an imported encoder."""
+  resized = 'both sides' if rule.resize == 'squash' else 'the shorter side'
+  _log.info(
+    'pictures: %s to %d pixels (%s), of which the middle %d are seen; '
+    'mean %s, std %s',
+    resized,
+    rule.resize_size,
+    rule.interpolation,
+    rule.image_size,
+    *(', '.join(f'{x:.4g}' for x in v) for v in (rule.mean, rule.std)),
+  )
