@@ -14,7 +14,8 @@ from jaxssl.methods.base import Batch, PyTree, RowSums
 from jaxssl.models import reinitialize
 from jaxssl.models.drop_path import fold_keys
 from jaxssl.models.dvae import STRIDE, DVAEEncoder
-from jaxssl.models.vit import ViT, require_normed_tokens
+from jaxssl.models.normed_tokens import require_normed_tokens
+from jaxssl.models.vit import ViT
 from jaxssl.ops import masking
 from jaxssl.ops.cross_entropy import label_entropy
 from jaxssl.ops.tokens import take_tokens

@@ -12,7 +12,8 @@ from jaxssl.methods.base import Batch, PyTree, RowSums
 from jaxssl.models import reinitialize
 from jaxssl.models.drop_path import fold_keys
 from jaxssl.models.mae_decoder import MAEDecoder
-from jaxssl.models.vit import ViT, require_normed_tokens
+from jaxssl.models.normed_tokens import require_normed_tokens
+from jaxssl.models.vit import ViT
 from jaxssl.ops import masking, patches
 
 _EPSILON = 1e-6

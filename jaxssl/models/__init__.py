@@ -1,15 +1,12 @@
 """Encoders and heads as Flax Linen modules."""
 
 from jaxssl.models.clip_resnet import CLIPResNet
-from jaxssl.models.heads import (
-  DINOHead,
-  Linear,
-  MoCoHead,
-  MoCoV3Head,
-  Projection,
-  SimCLRHead,
-  Unprojected,
-)
+from jaxssl.models.heads.dino import DINOHead
+from jaxssl.models.heads.linear import Linear
+from jaxssl.models.heads.moco import MoCoHead
+from jaxssl.models.heads.moco_v3 import MoCoV3Head
+from jaxssl.models.heads.projection import Projection, Unprojected
+from jaxssl.models.heads.simclr import SimCLRHead
 from jaxssl.models.net import Net
 from jaxssl.models.norm import BatchNorm
 from jaxssl.models.resnet import ResNet

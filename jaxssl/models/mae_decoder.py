@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 
 from jaxssl.models import positions, remat
+from jaxssl.models.block import Block
 from jaxssl.models.layer_norm import LayerNorm
 from jaxssl.models.mlp import dense
-from jaxssl.models.vit import Block
 from jaxssl.ops.tokens import take_tokens
 
 

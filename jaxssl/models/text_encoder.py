@@ -10,10 +10,10 @@ import jax.numpy as jnp
 from jaxssl import errors
 from jaxssl.fields import Count, Positive, check_fields
 from jaxssl.models import remat
+from jaxssl.models.block import Block
 from jaxssl.models.layer_norm import LayerNorm
 from jaxssl.models.mlp import Deviations
 from jaxssl.models.remat import Remat
-from jaxssl.models.vit import Block
 from jaxssl.ops.tokens import take_tokens
 
 

@@ -1,6 +1,5 @@
 """Vision transformers."""
 
-import functools
 import math
 from typing import Any, Literal
 
@@ -12,160 +11,16 @@ import numpy as np
 
 from jaxssl import errors
 from jaxssl.fields import Count, DropRate, Natural, Positive, check_fields
-from jaxssl.models import dense, initializers, positions, remat
-from jaxssl.models.attention import AttentionPool, SelfAttention
+from jaxssl.models import dense, positions, remat
+from jaxssl.models.attention import AttentionPool
+from jaxssl.models.block import Block
 from jaxssl.models.conv_stem import ConvStem
-from jaxssl.models.drop_path import drop_path, fold_keys
+from jaxssl.models.drop_path import fold_keys
 from jaxssl.models.layer_norm import LayerNorm
-from jaxssl.models.mlp import MLP, Deviations
+from jaxssl.models.patch_embed import PatchEmbed
 from jaxssl.models.relative_position import RelativePositionBias
 from jaxssl.models.remat import Remat
-from jaxssl.ops.patches import patchify
 from jaxssl.ops.tokens import take_tokens
-
-
-class PatchProjection(nn.Module):
-  """Linear projection of square patches, in reading order.
-
-  A convolution whose stride is its size, computed as a matrix product: the
-  same numbers, with a faster backward pass on the CPU. The parameter keeps the
-  convolution's shape [p, p, 3, D] and PyTorch's default initialisation,
-  U(+-1 / sqrt(p p 3)) for kernel and bias.
-
-  Attributes:
-    patch_size: p, side of a patch in pixels.
-    dim: D, width of a token.
-    dtype: type of the computation.
-    use_bias: add a bias.
-  """
-
-  patch_size: int
-  dim: int
-  dtype: Dtype
-  use_bias: bool = True
-
-  @nn.compact
-  def __call__(self, images: jax.Array) -> jax.Array:
-    """Maps images [b, H, W, C] to tokens [b, (H / p) * (W / p), D]."""
-    p, channels = self.patch_size, images.shape[-1]
-    fan_in = p * p * channels
-    kernel = self.param(
-      'kernel',
-      initializers.torch_kernel,
-      (p, p, channels, self.dim),
-      jnp.float32,
-    )
-    x = patchify(images.astype(self.dtype), p)
-    x = x @ kernel.reshape(fan_in, self.dim).astype(self.dtype)
-    if not self.use_bias:
-      return x
-    bias = self.param('bias', initializers.uniform(fan_in**-0.5), (self.dim,))
-    return dense.add(x, bias)
-
-
-class PatchEmbed(nn.Module):
-  """Images to tokens; the extra level gives timm's name `patch_embed.proj`.
-
-  Attributes:
-    patch_size: p, side of a patch in pixels.
-    dim: D, width of a token.
-    dtype: type of the computation.
-    use_bias: add a bias.
-  """
-
-  patch_size: int
-  dim: int
-  dtype: Dtype
-  use_bias: bool = True
-
-  @nn.compact
-  def __call__(self, images: jax.Array) -> jax.Array:
-    """Maps images [b, H, W, C] to tokens [b, (H / p) * (W / p), D]."""
-    return PatchProjection(
-      self.patch_size, self.dim, self.dtype, self.use_bias, name='proj'
-    )(images)
-
-
-class LayerScale(nn.Module):
-  """`gamma * x`, one learned factor a channel (arXiv 2103.17239).
-
-  Attributes:
-    init: value that `gamma` starts from.
-  """
-
-  init: float
-
-  @nn.compact
-  def __call__(self, x: jax.Array) -> jax.Array:
-    """Scales [..., D]."""
-    init = nn.initializers.constant(self.init)
-    gamma = self.param('gamma', init, x.shape[-1:], jnp.float32)
-    return dense.scale(x, gamma)
-
-
-class Block(nn.Module):
-  """`x += attention(norm(x)); x += mlp(norm(x))`, pre-norm.
-
-  With `post_norm`, `x = norm(x + attention(x)); x = norm(x + mlp(x))`, as in
-  arXiv 1706.03762 and BERT.
-
-  Attributes:
-    num_heads: attention heads.
-    mlp_ratio: width of the MLP over the width of the tokens.
-    layer_scale: value that LayerScale starts from, or None for no LayerScale.
-    drop_rate: probability to drop a residual branch of a row.
-    dtype: type of the computation.
-    act: of the MLP, key of `mlp.ACTIVATIONS`.
-    epsilon: of the LayerNorms.
-    causal: no token sees those after it.
-    post_norm: normalise sums instead of what the branches see.
-    deviations: what the kernels start from.
-  """
-
-  num_heads: int
-  mlp_ratio: float
-  layer_scale: float | None
-  drop_rate: float
-  dtype: Dtype
-  act: str = 'gelu'
-  epsilon: float = 1e-6
-  causal: bool = False
-  post_norm: bool = False
-  deviations: Deviations = Deviations()
-
-  @nn.compact
-  def __call__(
-    self,
-    x: jax.Array,
-    keys: jax.Array | None,
-    bias: jax.Array | None = None,
-    mask: jax.Array | None = None,
-  ) -> jax.Array:
-    """Maps tokens [b, N, D] to [b, N, D].
-
-    Args:
-      x: tokens.
-      keys: typed PRNG keys [b] of this block, or None to drop nothing.
-      bias: [1, heads, N, N], added to the attention logits, or None.
-      mask: bool [b, 1, 1, N], False for tokens that none sees, or None.
-    """
-    hidden_dim = int(x.shape[-1] * self.mlp_ratio)
-    attention = SelfAttention(
-      self.num_heads, self.dtype, self.causal, self.deviations, name='attn'
-    )
-    branches = (
-      functools.partial(attention, bias=bias, mask=mask),
-      MLP(hidden_dim, self.dtype, self.act, self.deviations, name='mlp'),
-    )
-    for i, branch in enumerate(branches, start=1):
-      norm = LayerNorm(self.epsilon, self.dtype, name=f'norm{i}')
-      y = branch(x if self.post_norm else norm(x))
-      if self.layer_scale is not None:
-        y = LayerScale(self.layer_scale, name=f'ls{i}')(y)
-      if keys is not None and self.drop_rate > 0:
-        y = drop_path(fold_keys(keys, i), y, rate=self.drop_rate)
-      x = norm(x + y) if self.post_norm else x + y
-    return x
 
 
 class ViT(nn.Module):
@@ -297,7 +152,7 @@ class ViT(nn.Module):
     x = self._norm('norm_pre')(x) if self.norm_pre else x
     bias = self._bias(grid, keep)
     x = self._run_blocks(x, keys if drops else None, bias, out)
-    if not self._uses_fc_norm():
+    if not self.uses_fc_norm():
       x = self._norm('norm')(x)
     out['encoded'] = x
     out['patches'] = x[:, self._num_prefix() :]
@@ -428,7 +283,7 @@ class ViT(nn.Module):
       features = out['patches'].astype(jnp.float32).mean(1)
     else:
       features = out['cls']
-    if self._uses_fc_norm():
+    if self.uses_fc_norm():
       features = self._norm('fc_norm')(features)
     return features.astype(jnp.float32)
 
@@ -445,7 +300,8 @@ class ViT(nn.Module):
     return int(self.class_token) + self.num_registers
 
   @nn.nowrap
-  def _uses_fc_norm(self) -> bool:
+  def uses_fc_norm(self) -> bool:
+    """Returns whether the final norm comes after pooling."""
     return self.pool == 'avg' if self.fc_norm is None else self.fc_norm
 
   @nn.nowrap
@@ -494,27 +350,4 @@ def _check(vit):
   if vit.position == 'relative' and not has_class_token_alone:
     raise errors.UserError(
       "position='relative' needs class_token=True and num_registers=0"
-    )
-
-
-def require_normed_tokens(method: str, encoder: nn.Module) -> None:
-  """Raises `UserError` unless all tokens of the encoder pass its final norm.
-
-  Args:
-    method: who needs it, for the message.
-    encoder: any module.
-  """
-  if not isinstance(encoder, ViT):
-    raise errors.UserError(
-      f'method {method!r} needs a vision transformer, for example '
-      "encoder.name='vit_b16'"
-    )
-  if encoder.stem == 'conv':
-    raise errors.UserError(
-      f"method {method!r} hides patches, which stem='conv' mixes; use 'patch'"
-    )
-  if encoder._uses_fc_norm() or encoder.pool == 'map':
-    raise errors.UserError(
-      f"method {method!r} needs an encoder with pool='cls', or pool='avg' and "
-      'fc_norm=False: all its tokens must pass the final norm'
     )

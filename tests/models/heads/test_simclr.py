@@ -67,25 +67,9 @@ def test_simclr_head_of_another_depth_is_a_user_error():
     models.SimCLRHead(num_layers=1)
 
 
-def test_linear_starts_with_small_normal_kernel_and_zero_bias():
-  head = models.Linear(512)
-  variables = head.init(jax.random.key(0), _features(dim=512))
-  params = variables['params']['fc']
-  # 262 000 samples: the standard error of the deviation is 0.14 %.
-  assert params['kernel'].std() == pytest.approx(0.01, rel=0.01)
-  chex.assert_trees_all_equal(params['bias'], jnp.zeros(512))
-
-
-def test_linear_takes_another_initialiser():
-  head = models.Linear(3, kernel_init=jax.nn.initializers.zeros)
-  x = _features()
-  logits, _ = head.init_with_output(jax.random.key(0), x, train=True)
-  chex.assert_trees_all_equal(logits, jnp.zeros((6, 3)))
-
-
-def test_heads_return_float32_for_bfloat16():
+def test_result_is_float32_for_bfloat16():
   x = jnp.asarray(_features(), jnp.bfloat16)
-  for head in (models.SimCLRHead(dtype=jnp.bfloat16), models.Linear(3)):
-    out, variables = head.init_with_output(jax.random.key(0), x, train=False)
-    assert out.dtype == jnp.float32
-    chex.assert_type(jax.tree.leaves(variables), jnp.float32)
+  head = models.SimCLRHead(dtype=jnp.bfloat16)
+  out, variables = head.init_with_output(jax.random.key(0), x, train=False)
+  assert out.dtype == jnp.float32
+  chex.assert_type(jax.tree.leaves(variables), jnp.float32)

@@ -1,0 +1,1 @@
+"""Heads: small networks between the features and a loss."""

@@ -1,0 +1,29 @@
+"""Encoders all of whose tokens pass the final norm."""
+
+from flax import linen as nn
+
+from jaxssl import errors
+from jaxssl.models.vit import ViT
+
+
+def require_normed_tokens(method: str, encoder: nn.Module) -> None:
+  """Raises `UserError` unless all tokens of the encoder pass its final norm.
+
+  Args:
+    method: who needs it, for the message.
+    encoder: any module.
+  """
+  if not isinstance(encoder, ViT):
+    raise errors.UserError(
+      f'method {method!r} needs a vision transformer, for example '
+      "encoder.name='vit_b16'"
+    )
+  if encoder.stem == 'conv':
+    raise errors.UserError(
+      f"method {method!r} hides patches, which stem='conv' mixes; use 'patch'"
+    )
+  if encoder.uses_fc_norm() or encoder.pool == 'map':
+    raise errors.UserError(
+      f"method {method!r} needs an encoder with pool='cls', or pool='avg' and "
+      'fc_norm=False: all its tokens must pass the final norm'
+    )
