@@ -7,10 +7,10 @@ import unicodedata
 
 import numpy as np
 
+from jaxssl.data.labels import IMBALANCE
 from jaxssl.data.survey import Survey, copies
 
 _NAMED = 3
-_IMBALANCE = 100  # largest class / smallest class
 _ELONGATED = 3  # longer side / shorter side
 
 
@@ -112,7 +112,7 @@ def _classes(
 
 def _imbalance(train: Survey) -> list[str]:
   counts = train.class_counts[train.class_counts > 0]
-  if not counts.size or counts.max() <= _IMBALANCE * counts.min():
+  if not counts.size or counts.max() < IMBALANCE * counts.min():
     return []
   return [
     f'classes differ much in size: {counts.min()} to {counts.max()} pictures; '

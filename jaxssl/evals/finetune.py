@@ -143,10 +143,12 @@ class FineTune:
       tuned, test_source, 'test', class_names=train_source.class_names
     )
     classifier = jax.tree.map(lambda x: x[None], tuned.towers['classifier'])
+    predicted = probe.sweep_predicted(classifier, test)[0]
+    probe.require_answers(
+      predicted, f'fine-tuning at learning_rate {self.learning_rate:g}'
+    )
     return {
-      **labels.accuracies(
-        probe.sweep_predicted(classifier, test)[0], test.labels
-      ),
+      **labels.accuracies(predicted, test.labels),
       'num_steps': job.num_steps,
       'num_train': train_source.num_examples,
       'num_test': len(test.labels),

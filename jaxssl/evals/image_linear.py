@@ -74,7 +74,6 @@ class ImageLinear:
     known = images.labels_of(train_source)
     rows = np.flatnonzero(known >= 0)
     classes = train_source.class_names
-    labels.require_several(known, 'train', classes or ())
     held_out = holdout.stratified_rows(
       known[rows], share=self.validation_share, seed=self.seed
     )

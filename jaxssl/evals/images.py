@@ -106,13 +106,14 @@ def num_classes_of(train_source: Source, test_source: Source) -> int:
   Raises:
     UserError: see `labels.matched` and `labels.require_several`.
   """
-  test_labels = labels_of(test_source)
-  test = features_lib.Features(
-    np.zeros((len(test_labels), 1), np.float32),
-    test_labels,
-    tuple(test_source.class_names or ()),
+  return labels.of_both(*map(_without_features, (train_source, test_source)))[2]
+
+
+def _without_features(source: Source) -> features_lib.Features:
+  """Returns the labels and names of a source, as features of no meaning."""
+  found = labels_of(source)
+  return features_lib.Features(
+    np.zeros((len(found), 1), np.float32),
+    found,
+    tuple(source.class_names or ()),
   )
-  names = tuple(train_source.class_names or ())
-  labels.require_several(test.labels, 'test', test.class_names)
-  matched = labels.matched(labels.known(test, 'test'), names)
-  return max(len(names), matched.num_classes)

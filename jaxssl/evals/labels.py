@@ -13,14 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxssl import errors
+from jaxssl.data.labels import IMBALANCE
 from jaxssl.data.source import Source
 from jaxssl.evals.features import Features
 
 _log = logging.getLogger(__name__)
-# Largest class / smallest class. From here on, always answering the largest
-# class does well where there are few classes; long-tailed data sets of the
-# literature begin at this factor (Cui et al. 2019, arXiv:1901.05555).
-IMBALANCE = 10
 _NAMED = 3
 
 

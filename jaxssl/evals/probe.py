@@ -15,6 +15,7 @@ import jax
 import numpy as np
 import optax
 
+from jaxssl import errors
 from jaxssl.evals import labels
 from jaxssl.evals.features import Features
 from jaxssl.methods import supervised
@@ -187,15 +188,32 @@ def sweep_predicted(
     chunk: see `sweep_top1`.
 
   Returns:
-    int32 [S, n]; -1, which is no class, where a logit is NaN.
+    int32 [S, n]; -1, which is no class, where a logit is not finite.
   """
   parts = []
   for first in range(0, len(data.labels), chunk):
     rows = data.features[first : first + chunk]
     logits = np.asarray(supervised.sweep_logits(head, rows))
-    diverged = np.isnan(logits).any(axis=-1)
+    diverged = ~np.isfinite(logits).all(axis=-1)
     parts.append(np.where(diverged, -1, logits.argmax(-1)))
   return np.concatenate(parts, axis=1).astype(np.int32)
+
+
+def require_answers(predicted: np.ndarray, what: str) -> None:
+  """Refuses answers of a classifier that has diverged: 0 % would be no result.
+
+  Args:
+    predicted: of `sweep_predicted`, of one classifier.
+    what: whose they are, for the message.
+
+  Raises:
+    jaxssl.errors.UserError: if a row has no answer.
+  """
+  if (predicted < 0).any():
+    raise errors.UserError(
+      f'{what} diverged: its logits of {(predicted < 0).sum()} of '
+      f'{len(predicted)} images are not finite; give a smaller one'
+    )
 
 
 def report(
@@ -204,10 +222,24 @@ def report(
   head: PyTree,
   test: Features,
 ) -> dict[str, float]:
-  """Returns test accuracies, with the choice by the validation scores."""
+  """Returns test accuracies, with the choice by the validation scores.
+
+  Args:
+    learning_rates: of the sweep.
+    scores: accuracy of each on the validation rows, see `sweep_top1`.
+    head: the sweep, trained on all training rows.
+    test: features of the test split.
+
+  Raises:
+    jaxssl.errors.UserError: if the training with the best one diverged, as it
+      does where that of every one has.
+  """
   order = np.argsort(learning_rates, kind='stable')
   best = order[np.argmax(scores[order])]
   predicted = sweep_predicted(head, test)
+  require_answers(
+    predicted[best], f'training at learning rate {learning_rates[best]:g}'
+  )
   top1 = (predicted == test.labels).mean(axis=1)
   return {
     **labels.accuracies(predicted[best], test.labels),

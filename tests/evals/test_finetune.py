@@ -258,3 +258,14 @@ def test_splits_of_other_classes(exported, tmp_path):
   )
   with pytest.raises(errors.UserError, match=r"class 'x', which the training"):
     tune(TINY, exported, make_source(0), other, tmp_path)
+
+
+@pytest.mark.parametrize('kept', [(0,), (-1, 1)])
+def test_images_of_a_single_class_are_refused(kept, exported, tmp_path):
+  """The source names two classes, but one has all images."""
+  rows = make_source(0).fetch(np.arange(64))
+  labels = np.where(np.isin(rows.label, kept), rows.label, kept[0])
+  one = data.Arrays(rows.content, labels, class_names=('dark', 'bright'))
+  with pytest.raises(errors.UserError, match='train split has a single class'):
+    tune(TINY, exported, one, make_source(1), tmp_path)
+  assert not list(tmp_path.rglob('checkpoints'))

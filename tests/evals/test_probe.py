@@ -144,3 +144,33 @@ def test_images_through_an_encoder_equal_its_features(variables, mode):
 def test_weights_of_another_encoder_are_a_user_error():
   with pytest.raises(errors.UserError, match='another encoder'):
     fit_images({'params': {}}, modes.make_mode('jit', num_devices=1))
+
+
+def sweep_with(number):
+  """Two classifiers that answer well; `number` is a weight of the second."""
+  kernel = np.stack([TEST.features[TEST.labels == c].mean(0) for c in range(3)])
+  kernel = np.stack([kernel.T, kernel.T]).astype(np.float32)
+  kernel[1, 0, 0] = number
+  return {'kernel': kernel, 'bias': np.zeros((2, 3), np.float32)}
+
+
+@pytest.mark.parametrize('number', [np.nan, np.inf, -np.inf])
+def test_a_classifier_that_diverged_is_never_right(number):
+  first, second = probe.sweep_top1(sweep_with(number), TEST)
+  assert first > 0.5
+  assert second == 0
+  found = probe.report((0.1, 3.0), np.array([0.7, 0.7]), sweep_with(0), TEST)
+  assert found['learning_rate'] == 0.1
+
+
+@pytest.mark.parametrize('number', [np.nan, np.inf])
+def test_a_choice_that_diverged_is_refused(number):
+  scores = np.array([0.6, 0.7])
+  with pytest.raises(errors.UserError, match='rate 3 diverged'):
+    probe.report((0.1, 3.0), scores, sweep_with(number), TEST)
+
+
+def test_a_sweep_of_which_all_diverge_is_refused():
+  protocol = linear.Linear(learning_rates=(2e38, 3e38), epochs=10.0)
+  with pytest.raises(errors.UserError, match='diverged: its logits of'):
+    protocol.run(TRAIN, TEST)
