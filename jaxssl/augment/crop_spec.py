@@ -13,6 +13,7 @@ from jaxssl.fields import Count, check_fields
 
 Rule = Literal['torchvision', 'tf']
 Interpolation = Literal['bilinear', 'bicubic']
+Scale = tuple[float, float]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,7 +36,7 @@ class CropSpec:
   """
 
   size: Count
-  scale: tuple[float, float] = (0.08, 1.0)
+  scale: Scale = (0.08, 1.0)
   ratio: tuple[float, float] = (3 / 4, 4 / 3)
   rule: Rule = 'torchvision'
   interpolation: Interpolation = 'bilinear'

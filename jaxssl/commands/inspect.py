@@ -19,8 +19,8 @@ from jaxssl.job import make_job
 from jaxssl.methods.base import Batch
 from jaxssl.pictures.views import view_grid
 from jaxssl.train.loop import on_device_part
-from jaxssl.train.optim import treatments
 from jaxssl.train.state import num_parameters
+from jaxssl.train.treatments import treatments
 
 _log = logging.getLogger(__name__)
 

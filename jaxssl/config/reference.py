@@ -12,7 +12,7 @@ from jaxssl.config.text import Config
 from jaxssl.methods import METHODS
 from jaxssl.models.variants import ENCODER_KINDS, TEXT_ENCODER_KINDS
 from jaxssl.ops.schedules import SCHEDULES
-from jaxssl.train import optim
+from jaxssl.train import algorithms
 
 _INTRODUCTION = """# Every key of a config
 
@@ -98,7 +98,7 @@ def section_names() -> dict[str, tuple[str | None, ...]]:
     'method': tuple(METHODS),
     'augment': tuple(RECIPES),
     'data': (*data.SOURCES, 'a name of TFDS'),
-    'optim': tuple(optim.OPTIMIZERS),
+    'optim': tuple(algorithms.OPTIMIZERS),
   }
   return {section: named.get(section, (None,)) for section in schema.SECTIONS}
 

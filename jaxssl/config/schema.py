@@ -24,7 +24,7 @@ from jaxssl.errors import UserError, unknown
 from jaxssl.methods import METHODS
 from jaxssl.ops.schedules import SCHEDULES, Schedule
 from jaxssl.text import make_tokenizer
-from jaxssl.train import optim
+from jaxssl.train import algorithms, optim
 
 HEADS = {name: row.head for name, row in METHODS.items() if row.head}
 CONSTRUCTORS = {name: row.make for name, row in METHODS.items()}
@@ -311,15 +311,15 @@ def _text_encoder_keys(name: str | None) -> dict[str, Key]:
 
 
 def _optimizer_keys(name: str | None) -> dict[str, Key]:
-  if name not in optim.OPTIMIZERS:
-    raise unknown('optimizer', name, optim.OPTIMIZERS)
+  if name not in algorithms.OPTIMIZERS:
+    raise unknown('optimizer', name, algorithms.OPTIMIZERS)
   common = keyword_keys_of(optim.make_optimizer)
   # A number stands for a constant schedule.
   rate = dataclasses.replace(common['learning_rate'], hint=float | Schedule)
   return (
     common
     | {'learning_rate': rate}
-    | keyword_keys_of(optim.OPTIMIZERS[name])
+    | keyword_keys_of(algorithms.OPTIMIZERS[name])
     | {'lr_scaling': _LR_SCALING}
   )
 

@@ -13,13 +13,13 @@ import math
 import re
 from typing import Any, cast
 
-from jaxssl.augment.preprocessing import Channels, Interpolation, Preprocessing
-from jaxssl.augment.recipes import (
+from jaxssl.augment.channel_statistics import (
   CLIP_MEAN,
   CLIP_STD,
   IMAGENET_MEAN,
   IMAGENET_STD,
 )
+from jaxssl.augment.preprocessing import Channels, Interpolation, Preprocessing
 from jaxssl.errors import UserError, unknown
 
 _HALF: Channels = (0.5, 0.5, 0.5)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxssl import errors
-from jaxssl.augment import recipes
+from jaxssl.augment import channel_statistics, recipes
 from jaxssl.augment.crop_spec import CropSpec
 from jaxssl.augment.view import Augment, View
 from tests.augment.images import batch as images_of
@@ -16,8 +16,8 @@ from tests.augment.images import batch as images_of
 # A view with every kind of operation and one with a crop alone.
 AUGMENT = Augment(
   views=(recipes.simclr(size=20).views[0], recipes.none(size=20).views[0]),
-  mean=recipes.IMAGENET_MEAN,
-  std=recipes.IMAGENET_STD,
+  mean=channel_statistics.IMAGENET_MEAN,
+  std=channel_statistics.IMAGENET_STD,
 )
 KEY = jax.random.key(5)
 IMAGES = jnp.asarray(images_of(24, rows=8))

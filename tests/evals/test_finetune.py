@@ -12,7 +12,7 @@ from jaxssl import config, data, errors, models
 from jaxssl.augment.preprocessing import usual
 from jaxssl.evals import finetune, images, settings
 from jaxssl.runs import fine_tuning
-from jaxssl.train import learner, optim
+from jaxssl.train import learner, treatments
 from jaxssl.weights.exported import ExportedEncoder, load_encoder
 
 SIZE = 8
@@ -165,7 +165,7 @@ def _decayed_names(exported, settings):
   ones = jax.tree.map(jnp.ones_like, params)
   updates, _ = jax.jit(lambda: tx.update(zeros, tx.init(params), ones))()
   flat, _ = jax.tree_util.tree_flatten_with_path(updates)
-  return {optim.parameter_name(path): float(u.min()) for path, u in flat}
+  return {treatments.parameter_name(path): float(u.min()) for path, u in flat}
 
 
 def test_layers_learn_at_beits_rates_and_what_is_not_decayed(exported):
@@ -247,7 +247,7 @@ def test_settings_that_are_not_possible(changes, message, exported, tmp_path):
 
 def test_a_resnet_has_no_layers_to_decay(exported):
   with pytest.raises(errors.UserError, match='layer_decay needs'):
-    optim.treatments({'conv1': {'kernel': jnp.ones(3)}}, layer_decay=0.5)
+    treatments.treatments({'conv1': {'kernel': jnp.ones(3)}}, layer_decay=0.5)
 
 
 def test_splits_of_other_classes(exported, tmp_path):

@@ -12,7 +12,7 @@ import pytest
 from jaxssl import models
 from jaxssl.errors import UserError
 from jaxssl.methods import CLIP, SigLIP
-from jaxssl.train import optim
+from jaxssl.train import optim, treatments
 from jaxssl.weights import huggingface_pairs
 from tests.models import (
   timm_reference,
@@ -188,7 +188,7 @@ def test_a_locked_image_tower_stays_as_it_was():
     name='adamw',
     learning_rate=lambda step: 0.1,
     weight_decay=0.1,
-    rules=[{'match': '^image/encoder/', 'freeze_steps': optim.FOREVER}],
+    rules=[{'match': '^image/encoder/', 'freeze_steps': treatments.FOREVER}],
   )
   _, grads = _value_and_grad(method, params, state, _batch())
   updates, opt_state = tx.update(grads, tx.init(params), params)

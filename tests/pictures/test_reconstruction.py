@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxssl.augment.recipes import IMAGENET_MEAN, IMAGENET_STD
+from jaxssl.augment.channel_statistics import IMAGENET_MEAN, IMAGENET_STD
 from jaxssl.augment.view import Augment
 from jaxssl.pictures import reconstruction
 from jaxssl.weights.exported import load_encoder, save_encoder

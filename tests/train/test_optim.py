@@ -7,13 +7,9 @@ import numpy as np
 import optax
 import pytest
 
-from jaxssl import models
 from jaxssl.errors import UserError
-from jaxssl.methods import METHODS
 from jaxssl.ops import schedules
-from jaxssl.train import optim
-from jaxssl.train.state import init_state
-from tests import tiny_methods
+from jaxssl.train import optim, treatments
 
 STEPS = 20
 RATES = np.linspace(0.5, 0.05, STEPS)
@@ -235,7 +231,7 @@ class TestLars:
 
 class TestFreezing:
   def test_forever_does_not_move(self):
-    rules = [{'match': '^last/', 'freeze_steps': optim.FOREVER}]
+    rules = [{'match': '^last/', 'freeze_steps': treatments.FOREVER}]
     ours = _ours(name='adamw', weight_decay=0.1, rules=rules)
     chex.assert_trees_all_equal(ours['last'], _params()['last'])
     assert np.abs(ours['dense']['kernel'] - _params()['dense']['kernel']).all()
@@ -252,39 +248,11 @@ class TestFreezing:
 
 
 class TestRules:
-  def _treatments(self, rules, **kwargs):
-    return optim.treatments(_params(), rules=rules, **kwargs)
-
-  def test_later_rules_win_key_by_key(self):
-    result = self._treatments(
-      [
-        {'match': 'kernel', 'learning_rate': 0.1, 'weight_decay': 0.5},
-        {'match': 'last', 'learning_rate': 3.0},
-      ]
-    )
-    assert result['dense']['kernel'] == optim.Treatment(0.1, 0.5)
-    assert result['last']['kernel'] == optim.Treatment(3.0, 0.5)
-    assert result['dense']['bias'] == optim.Treatment()
-
-  def test_rules_win_over_the_exclusion(self):
-    rules = [{'match': 'bias', 'weight_decay': 1.0}]
-    result = self._treatments(rules, exclude='ndim<=1')
-    assert result['dense']['bias'] == optim.Treatment(trust=False)
-
-  def test_exclusion_takes_out_vectors(self):
-    result = self._treatments([], exclude='ndim<=1')
-    assert result['dense']['bias'] == optim.Treatment(1.0, 0.0, trust=False)
-    assert result['dense']['kernel'] == optim.Treatment()
-
   def test_factors_scale_rate_and_decay(self):
     rules = [{'match': 'kernel', 'learning_rate': 0.5, 'weight_decay': 2.0}]
     ours = _ours(name='sgd', weight_decay=0.1, momentum=0.0, rules=rules)
     expected = _by_tensor(lambda p, g, m, lr: (p - 0.5 * lr * (g + 0.2 * p), m))
     assert_close(ours['last'], expected['last'])
-
-  def test_no_match_names_the_rule_and_a_parameter(self):
-    with pytest.raises(UserError, match=r"'\^head' matches no parameter.*'den"):
-      self._treatments([{'match': '^head'}])
 
   @pytest.mark.parametrize(
     ('rule', 'message'),
@@ -309,33 +277,6 @@ class TestRules:
   def test_unknown_names_offer_the_closest(self, options, message):
     with pytest.raises(UserError, match=message):
       _ours(**options)
-
-
-class TestLayerDecay:
-  def test_factors_of_a_vision_transformer(self):
-    encoder = models.make_encoder(
-      'vit_ti4', dim=8, depth=4, num_heads=2, num_registers=1
-    )
-    shapes = jax.eval_shape(
-      encoder.init, jax.random.key(0), jnp.zeros((1, 16, 16, 3))
-    )['params']
-    params = {'encoder': shapes, 'head': {'kernel': jnp.zeros((8, 2))}}
-    leaves = jax.tree_util.tree_flatten_with_path(
-      optim.treatments(params, layer_decay=0.75)
-    )[0]
-    layers = dict.fromkeys(
-      ('patch_embed', 'cls_token', 'reg_token', 'pos_embed'), 0
-    )
-    layers |= {f'blocks_{j}': j + 1 for j in range(4)} | {'norm': 5}
-    for path, treatment in leaves:
-      name = optim.parameter_name(path)
-      layer = layers[name.split('/')[1]] if 'encoder' in name else 5
-      # lr * d^(L + 1 - i)
-      assert treatment.learning_rate == 0.75 ** (5 - layer), name
-    assert {optim.parameter_name(p).split('/')[1] for p, _ in leaves} == {
-      *layers,
-      'kernel',
-    }
 
 
 class TestClipping:
@@ -387,32 +328,3 @@ def test_state_keeps_structure_shapes_and_types():
   _, after = jax.eval_shape(tx.update, _params(), state, _params())
   chex.assert_trees_all_equal_structs(after, state)
   chex.assert_trees_all_equal_shapes_and_dtypes(after, state)
-
-
-@pytest.mark.parametrize('name', METHODS)
-def test_no_bias_and_no_scale_of_a_norm_decays(name):
-  def init(key, batch):
-    return init_state(
-      key,
-      batch,
-      method=tiny_methods.make(name),
-      augment=tiny_methods.augment(name),
-      tx=optax.sgd(0.1),
-    )
-
-  batch = tiny_methods.noise_batch()
-  params = jax.eval_shape(init, jax.random.key(0), batch).params
-  found = optim.treatments(params, exclude='ndim<=1')
-  by_name = {
-    optim.parameter_name(path): treatment
-    for path, treatment in jax.tree_util.tree_flatten_with_path(
-      found, is_leaf=lambda x: isinstance(x, optim.Treatment)
-    )[0]
-  }
-  small = [n for n in by_name if n.split('/')[-1] in ('bias', 'scale')]
-  assert small
-  excluded = optim.Treatment(weight_decay=0.0, trust=False)
-  assert all(by_name[n] == excluded for n in small)
-  kernels = [n for n in by_name if n.endswith('/kernel')]
-  assert kernels
-  assert all(by_name[n] == optim.Treatment() for n in kernels)

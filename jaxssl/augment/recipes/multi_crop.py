@@ -1,0 +1,77 @@
+"""Views of two sizes."""
+
+from collections.abc import Callable
+import functools
+
+from jaxssl.augment import blur, color, geometry, jitter
+from jaxssl.augment.channel_statistics import (
+  IMAGENET_MEAN,
+  IMAGENET_STD,
+)
+from jaxssl.augment.crop_spec import CropSpec, Scale
+from jaxssl.augment.view import Augment, View
+
+
+def dino(
+  *,
+  size: int = 224,
+  local_size: int = 96,
+  num_local: int = 8,
+  scale: Scale = (0.4, 1.0),
+  local_scale: Scale = (0.05, 0.4),
+  use_blur: bool = True,
+) -> Augment:
+  """DINO's multi-crop: two global views and any number of small local ones.
+
+  Crop, flip, jitter (0.4, 0.4, 0.2, 0.1) 0.8, gray 0.2, blur σ ~ U(0.1, 2) with
+  probability 1 and 0.1 (globals) and 0.5 (locals), solarize 0.2 (second
+  global), ImageNet's mean and deviation. torchvision's arithmetic.
+
+  Deviations: the true Gaussian of `moco_v2`; no rounding to 8 bits between
+  operations.
+
+  Source: Caron et al. 2021 (arXiv 2104.14294), appendix; `DataAugmentationDINO`
+  of facebookresearch/dino.
+
+  Args:
+    size: side of the global views.
+    local_size: side of the local views.
+    num_local: how many local views.
+    scale: share of the image's area in a global crop.
+    local_scale: the same of a local crop.
+    use_blur: False for small images, which the blur would erase.
+
+  Returns:
+    An `Augment` with 2 + `num_local` views, the globals first.
+  """
+
+  def view(side: int, area: Scale, blur_prob: float, *last: Callable) -> View:
+    blurred = functools.partial(
+      blur.random_gaussian_blur, radius=6, prob=blur_prob, border='edge'
+    )
+    return View(
+      crop=CropSpec(size=side, scale=area, interpolation='bicubic'),
+      ops=(
+        geometry.random_flip_left_right,
+        functools.partial(
+          jitter.random_color_jitter,
+          brightness=0.4,
+          contrast=0.4,
+          saturation=0.2,
+          hue=0.1,
+          prob=0.8,
+        ),
+        color.random_gray,
+        *((blurred,) if use_blur else ()),
+        *last,
+      ),
+    )
+
+  first = view(size, scale, 1.0)
+  second = view(size, scale, 0.1, color.random_solarize)
+  local = view(local_size, local_scale, 0.5)
+  return Augment(
+    views=(first, second, *(local,) * num_local),
+    mean=IMAGENET_MEAN,
+    std=IMAGENET_STD,
+  )

@@ -1,0 +1,218 @@
+"""Optimizers of the papers, put together from optax."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxssl.ops.schedules import Schedule
+from jaxssl.train.treatments import Treatment
+
+PyTree = Any
+
+
+def sgd(
+  treatment: Treatment,
+  learning_rate: Schedule,
+  weight_decay: Schedule,
+  *,
+  momentum: float = 0.9,
+  nesterov: bool = False,
+) -> optax.GradientTransformation:
+  """PyTorch's SGD: g += wd p; m = momentum m + g; p -= lr m.
+
+  With `nesterov`, p -= lr (g + momentum m).
+
+  Args:
+    treatment: unused; part of every algorithm's signature.
+    learning_rate: step -> learning rate.
+    weight_decay: step -> weight decay.
+    momentum: factor of the old momentum m.
+    nesterov: whether the step looks ahead.
+  """
+  del treatment
+  return optax.chain(
+    _add_decay(weight_decay),
+    optax.trace(momentum, nesterov=nesterov),
+    optax.scale_by_learning_rate(learning_rate),
+  )
+
+
+def adamw(
+  treatment: Treatment,
+  learning_rate: Schedule,
+  weight_decay: Schedule,
+  *,
+  b1: float = 0.9,
+  b2: float = 0.999,
+  epsilon: float = 1e-8,
+) -> optax.GradientTransformation:
+  """PyTorch's AdamW: p *= 1 - lr wd, then the Adam step.
+
+  Args:
+    treatment: unused; part of every algorithm's signature.
+    learning_rate: step -> learning rate.
+    weight_decay: step -> weight decay.
+    b1: decay of the mean of the gradients.
+    b2: decay of the mean of their squares.
+    epsilon: is added to the root of the latter.
+  """
+  del treatment
+  return optax.chain(
+    optax.scale_by_adam(b1, b2, epsilon),
+    _add_decay(weight_decay),
+    optax.scale_by_learning_rate(learning_rate),
+  )
+
+
+def lars(
+  treatment: Treatment,
+  learning_rate: Schedule,
+  weight_decay: Schedule,
+  *,
+  momentum: float = 0.9,
+  trust_coefficient: float = 0.001,
+) -> optax.GradientTransformation:
+  """LARS of MoCo v3, MAE's probe, Barlow Twins, VICReg and BYOL.
+
+    g += wd p;  g *= eta |p| / |g|;  m = momentum m + g;  p -= lr m
+
+  The learning rate is applied *after* the momentum. The authors exclude
+  parameters with ndim <= 1 from both decay and trust ratio
+  (`exclude='ndim<=1'` of `make_optimizer`).
+
+  Args:
+    treatment: says which parameters have a trust ratio.
+    learning_rate: step -> learning rate.
+    weight_decay: step -> weight decay.
+    momentum: factor of the old momentum m.
+    trust_coefficient: eta.
+  """
+  return optax.chain(
+    _add_decay(weight_decay),
+    _trust_ratio(treatment, trust_coefficient),
+    optax.trace(momentum),
+    optax.scale_by_learning_rate(learning_rate),
+  )
+
+
+def lars_simclr(
+  treatment: Treatment,
+  learning_rate: Schedule,
+  weight_decay: Schedule,
+  *,
+  momentum: float = 0.9,
+  trust_coefficient: float = 0.001,
+) -> optax.GradientTransformation:
+  """LARS of SimCLR's TensorFlow code; `optax.lars` has this order too.
+
+    g += wd p;  g *= eta |p| / |g|;  m = momentum m + lr g;  p -= m
+
+  The learning rate is *inside* the momentum, which differs from `lars` only
+  while the learning rate changes.
+
+  Args:
+    treatment: says which parameters have a trust ratio.
+    learning_rate: step -> learning rate.
+    weight_decay: step -> weight decay.
+    momentum: factor of the old momentum m.
+    trust_coefficient: eta.
+  """
+  return optax.chain(
+    _add_decay(weight_decay),
+    _trust_ratio(treatment, trust_coefficient),
+    optax.scale_by_learning_rate(learning_rate),
+    optax.trace(momentum),
+  )
+
+
+def larc(
+  treatment: Treatment,
+  learning_rate: Schedule,
+  weight_decay: Schedule,
+  *,
+  momentum: float = 0.9,
+  trust_coefficient: float = 0.001,
+  epsilon: float = 1e-8,
+) -> optax.GradientTransformation:
+  """Apex's LARC without clipping, of SwAV and SimSiam's linear probe.
+
+    a = eta |p| / (|g| + wd |p| + eps);  g = a (g + wd p)
+
+  then SGD with momentum. Where |p| or |g| is zero, g stays as it is. The
+  authors apply it to every parameter (`exclude='none'`).
+
+  Args:
+    treatment: unused; part of every algorithm's signature.
+    learning_rate: step -> learning rate.
+    weight_decay: step -> weight decay.
+    momentum: factor of the old momentum m.
+    trust_coefficient: eta.
+    epsilon: eps.
+  """
+  del treatment
+  return optax.chain(
+    _larc_scale(weight_decay, trust_coefficient, epsilon),
+    optax.trace(momentum),
+    optax.scale_by_learning_rate(learning_rate),
+  )
+
+
+OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
+  'sgd': sgd,
+  'adamw': adamw,
+  'lars': lars,
+  'lars_simclr': lars_simclr,
+  'larc': larc,
+}
+
+
+class _CountState(NamedTuple):
+  count: jax.Array
+
+
+def _counting(
+  apply: Callable[[jax.Array, PyTree, PyTree], PyTree],
+) -> optax.GradientTransformation:
+  """A transformation that depends on the step only: `apply(k, g, p)`."""
+
+  def init(params):
+    del params
+    return _CountState(jnp.zeros((), jnp.int32))
+
+  def update(updates, state, params=None):
+    count = optax.safe_increment(state.count)
+    return apply(state.count, updates, params), _CountState(count)
+
+  return optax.GradientTransformation(init, update)
+
+
+def _add_decay(weight_decay: Schedule) -> optax.GradientTransformation:
+  def apply(step, updates, params):
+    decay = weight_decay(step)
+    return jax.tree.map(lambda g, p: g + decay * p, updates, params)
+
+  return _counting(apply)
+
+
+def _larc_scale(weight_decay, trust_coefficient, epsilon):
+  def apply(step, updates, params):
+    decay = weight_decay(step)
+
+    def scale(g, p):
+      p_norm, g_norm = jnp.linalg.norm(p), jnp.linalg.norm(g)
+      ratio = trust_coefficient * p_norm / (g_norm + decay * p_norm + epsilon)
+      defined = (p_norm != 0) & (g_norm != 0)
+      return jnp.where(defined, ratio * (g + decay * p), g)
+
+    return jax.tree.map(scale, updates, params)
+
+  return _counting(apply)
+
+
+def _trust_ratio(treatment, trust_coefficient):
+  if not treatment.trust:
+    return optax.identity()
+  return optax.scale_by_trust_ratio(trust_coefficient=trust_coefficient)

@@ -1,0 +1,125 @@
+"""How each parameter is trained, by its name and shape."""
+
+from collections.abc import Mapping, Sequence
+import dataclasses
+import re
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+
+from jaxssl.errors import UserError, unknown
+
+PyTree = Any
+FOREVER = -1
+Exclude = Literal['none', 'ndim<=1']
+_RULE_KEYS = ('match', 'learning_rate', 'weight_decay', 'trust', 'freeze_steps')
+
+
+@dataclasses.dataclass(frozen=True)
+class Treatment:
+  """How one parameter is trained.
+
+  Attributes:
+    learning_rate: factor on the learning rate.
+    weight_decay: factor on the weight decay.
+    trust: whether LARS scales its step by the trust ratio.
+    freeze_steps: the optimizer skips it for so many steps; `FOREVER` always.
+  """
+
+  learning_rate: float = 1.0
+  weight_decay: float = 1.0
+  trust: bool = True
+  freeze_steps: int = 0
+
+  @property
+  def label(self) -> str:
+    """A name for the group of parameters with this treatment."""
+    return (
+      f'lr{self.learning_rate:.9g}_wd{self.weight_decay:.9g}'
+      f'_trust{int(self.trust)}_freeze{self.freeze_steps}'
+    )
+
+
+def parameter_name(path: tuple[Any, ...]) -> str:
+  """Returns the name that rules match, for example `encoder/conv1/kernel`."""
+  return '/'.join(str(getattr(entry, 'key', entry)) for entry in path)
+
+
+def treatments(
+  params: PyTree,
+  *,
+  exclude: Exclude = 'none',
+  rules: Sequence[Mapping[str, Any]] = (),
+  layer_decay: float | None = None,
+) -> PyTree:
+  """Returns the `Treatment` of every parameter, see `make_optimizer`."""
+  leaves, treedef = jax.tree_util.tree_flatten_with_path(params)
+  names = [parameter_name(path) for path, _ in leaves]
+  for rule in rules:
+    if not any(re.search(rule['match'], name) for name in names):
+      raise UserError(
+        f'optim.rules: {rule["match"]!r} matches no parameter; names look '
+        f'like {names[0]!r}'
+      )
+  num_blocks = _num_blocks(names)
+  if layer_decay is not None and not num_blocks:
+    raise UserError(
+      'optim.layer_decay needs an encoder with blocks (a vision transformer)'
+    )
+  result = []
+  for name, (_, leaf) in zip(names, leaves, strict=True):
+    treatment = Treatment()
+    if exclude == 'ndim<=1' and _is_vector(name, leaf):
+      treatment = Treatment(weight_decay=0.0, trust=False)
+    if layer_decay is not None:
+      depth = num_blocks + 1 - _layer_of(name, num_blocks)
+      treatment = dataclasses.replace(
+        treatment, learning_rate=layer_decay**depth
+      )
+    for rule in rules:
+      if re.search(rule['match'], name):
+        changes = {k: v for k, v in rule.items() if k != 'match'}
+        treatment = dataclasses.replace(treatment, **changes)
+    result.append(treatment)
+  return jax.tree.unflatten(treedef, result)
+
+
+def _is_vector(name: str, leaf: jax.Array) -> bool:
+  # A sweep of classifiers keeps its biases in one array [S, C].
+  return jnp.ndim(leaf) <= 1 or name.split('/')[-1] in ('bias', 'scale')
+
+
+def check_rule(rule: Mapping[str, Any]) -> None:
+  """Raises `UserError` for a rule that `treatments` could not follow."""
+  for key in rule:
+    if key not in _RULE_KEYS:
+      raise unknown('key of a rule in optim.rules', key, _RULE_KEYS)
+  if 'match' not in rule:
+    raise UserError(f"optim.rules: {dict(rule)!r} needs a 'match'")
+  try:
+    re.compile(rule['match'])
+  except re.error as error:
+    raise UserError(
+      f'optim.rules: {rule["match"]!r} is no regular expression: {error}'
+    ) from error
+  freeze_steps = rule.get('freeze_steps', 0)
+  if freeze_steps < 0 and freeze_steps != FOREVER:
+    raise UserError(
+      f'optim.rules: freeze_steps is {freeze_steps}; it must be a number of '
+      f'steps, or {FOREVER} for always'
+    )
+
+
+def _num_blocks(names: Sequence[str]) -> int:
+  found = (re.search(r'(?:^|/)blocks_(\d+)/', name) for name in names)
+  return 1 + max((int(match[1]) for match in found if match), default=-1)
+
+
+def _layer_of(name: str, num_blocks: int) -> int:
+  """0 before the blocks, i + 1 in block i, L + 1 after them."""
+  block = re.search(r'(?:^|/)blocks_(\d+)/', name)
+  if block:
+    return int(block[1]) + 1
+  embeds = r'(?:^|/)(patch_embed|cls_token|pos_embed|mask_token|reg_token)'
+  return 0 if re.search(embeds, name) else num_blocks + 1
