@@ -5,6 +5,7 @@ for its length. One that cannot be run has `<!-- not run: REASON -->` before it;
 the arguments of its commands are still checked. Output and synopses are `text`.
 """
 
+import json
 import pathlib
 import re
 import shlex
@@ -23,7 +24,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 DOCS = ROOT / 'docs'
 PAGES = {
   str(path.relative_to(ROOT)): path
-  for path in (ROOT / 'README.md', *sorted(DOCS.glob('*.md')))
+  for path in (ROOT / 'README.md', *sorted(DOCS.rglob('*.md')))
 }
 FENCE = re.compile(
   r'(?:<!-- not run: (?P<reason>.+?) -->\n)?'
@@ -88,6 +89,10 @@ def _pages(language):
   return sorted({block.page for block in _run_blocks(language)})
 
 
+def _is_long(page):
+  return page.startswith('docs/notebooks/')
+
+
 def _commands(text):
   """The lines of a block, without comments, as words."""
   lines = text.replace('\\\n', ' ').splitlines()
@@ -115,7 +120,7 @@ def test_arguments_of_every_command(page):
     for words in _commands(block.text):
       if words[0].startswith('./'):
         assert (ROOT / words[0]).is_file(), words
-      if words[0] == 'jaxssl' and '...' not in words:
+      if words[0] == 'jaxssl' and not {'...', '--version'} & {*words}:
         _check_arguments(words[1:])
 
 
@@ -176,7 +181,9 @@ NAMES = {
 }
 
 
-@pytest.mark.parametrize('page', _pages('python'))
+@pytest.mark.parametrize(
+  'page', [p for p in _pages('python') if not _is_long(p)]
+)
 def test_python(page, tmp_path, monkeypatch, capsys):
   monkeypatch.chdir(tmp_path)
   names = NAMES.get(page, dict)()
@@ -194,6 +201,33 @@ def test_python(page, tmp_path, monkeypatch, capsys):
   if page == 'docs/quickstart.md':
     assert "'top1'" in capsys.readouterr().out
     assert (tmp_path / 'runs' / 'python' / 'metrics.jsonl').exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('page', filter(_is_long, _pages('python')))
+def test_notebook(page, tmp_path, monkeypatch):
+  monkeypatch.setenv('MPLBACKEND', 'agg')
+  monkeypatch.setattr('tempfile.tempdir', str(tmp_path))
+  monkeypatch.chdir(tmp_path)  # and back, wherever a cell goes
+  names = {}
+  for block in _run_blocks('python', page):
+    exec(compile(block.text, page, 'exec'), names)
+  if page == 'docs/notebooks/command_line.md':
+    assert names['code'] == 0
+
+
+@pytest.mark.parametrize('page', filter(_is_long, PAGES))
+def test_notebook_is_made_from_its_page(page):
+  file = PAGES[page].with_suffix('.ipynb')
+  cells = json.loads(file.read_text(encoding='utf-8'))['cells']
+  code = [''.join(c['source']) for c in cells if c['cell_type'] == 'code']
+  assert code == [block.text.rstrip('\n') for block in _blocks(page)]
+  text = '\n\n'.join(
+    ''.join(c['source']) for c in cells if c['cell_type'] == 'markdown'
+  )
+  page_text = FENCE.sub('', PAGES[page].read_text(encoding='utf-8'))
+  assert text.split() == page_text.split()
+  assert not any(cell.get('outputs') for cell in cells)
 
 
 def test_quickstart_has_at_most_fifteen_lines():
