@@ -29,6 +29,7 @@ from jaxssl.parallel.modes import Mode, make_mode
 from jaxssl.text import Tokenizer, make_tokenizer
 from jaxssl.train import optim
 from jaxssl.train.learner import Learner
+from jaxssl.weights.codebook import load_codebook
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -303,6 +304,8 @@ def _build_method(
     modules['head'] = _construct(HEADS, config['head'])
   if config['text_encoder']:
     modules['text_encoder'] = build_text_encoder(config, tokenizer)
+  if 'tokenizer' in section:
+    modules['tokenizer'] = load_codebook(section.pop('tokenizer'))
   return constructor(
     **modules, **{key: resolve(value) for key, value in section.items()}
   )

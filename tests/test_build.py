@@ -11,10 +11,9 @@ from jaxssl import build, config, job
 from jaxssl.augment.view import Augment
 from jaxssl.config import schema
 from jaxssl.errors import UserError
-from jaxssl.methods import BEiT, SimCLR
+from jaxssl.methods import SimCLR
 from jaxssl.models import ResNet, SimCLRHead
-from jaxssl.weights.exported import load_encoder
-from tests.tiny_tokenizer import tiny_tokenizer
+from tests.tiny_tokenizer import tiny_codebook
 
 CONFIGS = sorted(
   (pathlib.Path(jaxssl.__file__).parent.parent / 'configs').glob('*.py')
@@ -43,8 +42,7 @@ def without_data(monkeypatch):
 
   monkeypatch.setattr(build, 'build_source', build_source)
   # BEiT's configs name a tokenizer that the user trains first.
-  tokenizer = load_encoder(tiny_tokenizer())
-  monkeypatch.setattr(BEiT, 'codebook', tokenizer)
+  monkeypatch.setattr(build, 'load_codebook', lambda folder: tiny_codebook())
 
 
 def _config(**changes):

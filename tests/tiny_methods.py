@@ -11,7 +11,7 @@ from jaxssl.augment.view import Augment, View
 from jaxssl.methods import METHODS
 from jaxssl.methods.base import Batch, Method
 from tests.tiny import TinyEncoder
-from tests.tiny_tokenizer import tiny_tokenizer
+from tests.tiny_tokenizer import tiny_codebook
 
 ROWS, SIZE = 16, 16
 NUM_TOKENS, TEXT_LENGTH = 32, 6
@@ -40,7 +40,7 @@ def make(name: str, encoder: Any = None, **changes: Any) -> Method:
     modules['text_encoder'] = text_encoder(modules['encoder'])
   fields = {**row.tiny.method, **changes}
   if name == 'beit':
-    fields.setdefault('tokenizer', tiny_tokenizer())
+    fields.setdefault('tokenizer', tiny_codebook())
   return row.make(**modules, **fields)
 
 

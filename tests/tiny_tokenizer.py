@@ -1,4 +1,4 @@
-"""A dVAE of sixteen codes at random weights, exported to a folder."""
+"""A dVAE of sixteen codes at random weights, and its export in a folder."""
 
 import functools
 import tempfile
@@ -8,6 +8,8 @@ import jax.numpy as jnp
 
 from jaxssl import models
 from jaxssl.augment.preprocessing import usual
+from jaxssl.methods.codebook import Codebook
+from jaxssl.weights.codebook import load_codebook
 from jaxssl.weights.exported import ExportedEncoder, save_encoder
 
 VOCABULARY = 16
@@ -32,3 +34,9 @@ def tiny_tokenizer() -> str:
     config_hash='0',
   )
   return str(save_encoder(tempfile.mkdtemp(), exported))
+
+
+@functools.lru_cache
+def tiny_codebook() -> Codebook:
+  """Returns the tokenizer in that folder."""
+  return load_codebook(tiny_tokenizer())

@@ -70,6 +70,8 @@ _TABLES: dict[str, Mapping[str, Callable[..., Any]]] = {
 }
 # What `build` gives to a method.
 _MODULES = ('encoder', 'text_encoder', 'head')
+# What `build` reads for a method from a folder, which the config has.
+_CODEBOOK = 'tokenizer'
 
 
 def keys(section: str, name: str | None = None) -> dict[str, Key]:
@@ -94,7 +96,10 @@ def keys(section: str, name: str | None = None) -> dict[str, Key]:
     return _optimizer_keys(name)
   if name not in _TABLES[section]:
     raise unknown(section, name, _TABLES[section])
-  return _without(keys_of(_TABLES[section][name]), *_MODULES)
+  found = _without(keys_of(_TABLES[section][name]), *_MODULES)
+  if section == 'method' and _CODEBOOK in found:
+    found[_CODEBOOK] = dataclasses.replace(found[_CODEBOOK], hint=str)
+  return found
 
 
 def defaults(section: str, name: str | None = None) -> Config:

@@ -7,22 +7,19 @@ from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxssl import errors, models
+from jaxssl import errors
 from jaxssl.fields import Count, check_fields
 from jaxssl.methods import row_sums
 from jaxssl.methods.base import Batch, PyTree, RowSums
+from jaxssl.methods.codebook import Codebook
 from jaxssl.models import reinitialize
 from jaxssl.models.drop_path import fold_keys
-from jaxssl.models.dvae import STRIDE, DVAEEncoder
+from jaxssl.models.dvae import STRIDE
 from jaxssl.models.normed_tokens import require_normed_tokens
 from jaxssl.models.vit import ViT
 from jaxssl.ops import masking
 from jaxssl.ops.cross_entropy import label_entropy
 from jaxssl.ops.tokens import take_tokens
-from jaxssl.weights.exported import ExportedEncoder, load_encoder
-
-# Deep sums decide between codes that are almost equally likely.
-_TOKENIZER_DTYPE = 'float32'
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,8 +42,8 @@ class BEiT:
   Attributes:
     encoder: a ViT with `use_mask_token` whose tokens pass its final norm. The
       authors: position 'relative', layer_scale 0.1 (ViT-B), drop_path 0.1.
-    tokenizer: folder of an exported encoder with `logits` in its intermediates,
-      for example `runs/dvae/export` of a run of the method 'dvae'.
+    tokenizer: gives the codes. A config has the folder of its export, for
+      example `runs/dvae/export` of a run of the method 'dvae'.
     num_masked: largest number of hidden patches; for 14x14 patches the authors
       take 75.
     min_block: smallest number of patches in a rectangle.
@@ -64,7 +61,7 @@ class BEiT:
   """
 
   encoder: ViT
-  tokenizer: str
+  tokenizer: Codebook
   num_masked: Count = 75
   min_block: Count = 16
 
@@ -77,27 +74,6 @@ class BEiT:
       raise errors.UserError("method 'beit' needs encoder.use_mask_token=True")
     check_fields(self)
 
-  @functools.cached_property
-  def codebook(self) -> ExportedEncoder:
-    """The tokenizer as it lies on disk.
-
-    Raises:
-      jaxssl.errors.UserError: it is not there, damaged, or no tokenizer.
-    """
-    try:
-      exported = load_encoder(self.tokenizer)
-    except errors.UserError as error:
-      raise errors.UserError(
-        f'method.tokenizer: {error}; train one with method dvae and give '
-        'WORKDIR/export'
-      ) from error
-    if not isinstance(exported.encoder, DVAEEncoder):
-      raise errors.UserError(
-        f'method.tokenizer {self.tokenizer!r} holds the encoder '
-        f"{exported.section['name']!r}; it must be a 'dvae'"
-      )
-    return exported
-
   def init(self, key: jax.Array, batch: Batch) -> tuple[PyTree, PyTree]:
     """See `Method.init`."""
     images = batch['views'][0]
@@ -109,13 +85,13 @@ class BEiT:
         f'method.num_masked is {self.num_masked}, but images of '
         f'{images.shape[1]}x{images.shape[2]} have {num_patches} patches'
       )
-    head = self._head(self.codebook.encoder.vocab_size)
+    head = self._head(self.tokenizer.encoder.vocab_size)
     params = {
       'encoder': encoder['params'],
       'head': head.init(head_key, out['patches'])['params'],
     }
     params = reinitialize.truncated_normal(redraw_key, params)
-    tokenizer = jax.tree.map(jnp.asarray, self.codebook.variables)
+    tokenizer = jax.tree.map(jnp.asarray, self.tokenizer.variables)
     return params, {'tokenizer': tokenizer}
 
   def sums(
@@ -224,18 +200,16 @@ class BEiT:
       tokenizer: its variables.
       pixels: float32 [b, H, W, 3] in [0, 1].
     """
-    exported = self.codebook
     rows, columns = self.encoder.grid_of(pixels)
     shape = (len(pixels), rows * STRIDE, columns * STRIDE, 3)
     small = jax.image.resize(pixels, shape, 'lanczos3', antialias=True)
     mean, std = (
       jnp.asarray(values, jnp.float32).reshape(1, 1, 1, 3)
-      for values in (exported.mean, exported.std)
+      for values in (self.tokenizer.mean, self.tokenizer.std)
     )
-    encoder = models.make_encoder(
-      **exported.section | {'dtype': _TOKENIZER_DTYPE}
+    _, out = self.tokenizer.encoder.apply(
+      tokenizer, (jnp.clip(small, 0.0, 1.0) - mean) / std
     )
-    _, out = encoder.apply(tokenizer, (jnp.clip(small, 0.0, 1.0) - mean) / std)
     codes = out['logits'].argmax(-1)
     return codes.reshape(len(pixels), -1).astype(jnp.int32)
 

@@ -9,12 +9,12 @@ import numpy as np
 from jaxssl.augment.view import Augment
 from jaxssl.methods.base import PyTree
 from jaxssl.methods.beit import BEiT
+from jaxssl.methods.codebook import Codebook
 from jaxssl.methods.colorization import Colorization
 from jaxssl.methods.dvae import DVAE
 from jaxssl.methods.mae import MAE
 from jaxssl.ops import lab, masking, patches
 from jaxssl.pictures.panel import Column, Panel
-from jaxssl.weights.exported import ExportedEncoder
 
 _HIDDEN = 128  # gray of a hidden patch
 
@@ -123,7 +123,7 @@ def beit_panel(
     'that the tokenizer gives each gray one. Of the hidden patches here, '
     f'{right:.0%} get the right code.'
   )
-  decode = _decoder(method.codebook)
+  decode = _decoder(method.tokenizer)
   if decode is None:
     text += (
       ' The export of the tokenizer holds no decoder, so the codes cannot be '
@@ -230,12 +230,12 @@ def hide(
 
 
 def _decoder(
-  tokenizer: ExportedEncoder,
+  tokenizer: Codebook,
 ) -> Callable[[jax.Array], jax.Array] | None:
   """Returns codes [n, h, w] -> images in [0, 1], if there is a decoder."""
-  if 'decoder' not in tokenizer.towers:
+  if tokenizer.decoder is None:
     return None
-  params = {'decoder': tokenizer.towers['decoder']['params']}
+  params = {'decoder': tokenizer.decoder['params']}
   method = DVAE(
     encoder=tokenizer.encoder,
     decoder_init_width=params['decoder']['input']['kernel'].shape[-1],

@@ -1,4 +1,3 @@
-import dataclasses
 import functools
 from unittest import mock
 
@@ -11,7 +10,7 @@ import pytest
 from jaxssl import errors, models
 from jaxssl.methods import BEiT
 from jaxssl.weights import huggingface
-from jaxssl.weights.exported import load_encoder, save_encoder
+from jaxssl.weights.exported import load_encoder
 from tests import tiny_tokenizer
 from tests.models import timm_reference, transformers_reference
 
@@ -37,7 +36,7 @@ def make_method(**changes):
   return BEiT(
     **{
       'encoder': make_encoder(),
-      'tokenizer': tiny_tokenizer.tiny_tokenizer(),
+      'tokenizer': tiny_tokenizer.tiny_codebook(),
       'num_masked': NUM_MASKED,
       'min_block': 2,
       **changes,
@@ -163,7 +162,7 @@ def test_codes_are_the_tokenizers_on_the_shrunk_pixels():
   colours = np.random.default_rng(5).random((ROWS, 1, 1, 3), np.float32)
   pixels = np.broadcast_to(colours, (ROWS, SIZE, SIZE, 3))
   codes = method.codes(state['tokenizer'], pixels)
-  exported = load_encoder(method.tokenizer)
+  exported = load_encoder(tiny_tokenizer.tiny_tokenizer())
   _, out = exported.encoder.apply(exported.variables, pixels[:, ::2, ::2])
   expected = out['logits'].argmax(-1).reshape(ROWS, -1)
   chex.assert_trees_all_equal(codes, expected.astype(jnp.int32))
@@ -182,27 +181,6 @@ def test_encoder_does_not_see_hidden_patches():
 def test_state_is_the_tokenizer():
   exported = load_encoder(tiny_tokenizer.tiny_tokenizer())
   chex.assert_trees_all_equal(_initial()[1], {'tokenizer': exported.variables})
-
-
-def test_missing_tokenizer_is_a_user_error(tmp_path):
-  method = make_method(tokenizer=str(tmp_path / 'none'))
-  with pytest.raises(errors.UserError, match='train one with method dvae'):
-    jax.eval_shape(method.init, jax.random.key(0), make_batch())
-
-
-def test_another_encoder_is_no_tokenizer(tmp_path):
-  encoder = models.make_encoder('vit_ti8', dim=8, depth=1, num_heads=2)
-  exported = dataclasses.replace(
-    load_encoder(tiny_tokenizer.tiny_tokenizer()),
-    section={'name': 'vit_ti8', 'dim': 8, 'depth': 1, 'num_heads': 2},
-    variables=jax.jit(encoder.init)(
-      jax.random.key(0), jnp.zeros((1, 16, 16, 3))
-    ),
-  )
-  save_encoder(tmp_path, exported)
-  method = make_method(tokenizer=str(tmp_path))
-  with pytest.raises(errors.UserError, match="must be a 'dvae'"):
-    jax.eval_shape(method.init, jax.random.key(0), make_batch())
 
 
 def test_more_masks_than_patches_are_a_user_error():

@@ -8,6 +8,7 @@ import pytest
 from jaxssl.augment.channel_statistics import IMAGENET_MEAN, IMAGENET_STD
 from jaxssl.augment.view import Augment
 from jaxssl.pictures import reconstruction
+from jaxssl.weights.codebook import load_codebook
 from jaxssl.weights.exported import load_encoder, save_encoder
 from tests import tiny_methods, tiny_tokenizer
 
@@ -76,8 +77,8 @@ def test_beit_draws_codes_through_the_decoder(images, tmp_path):
   shape = (1, 4, 4, tiny_tokenizer.VOCABULARY)
   decoder = jax.jit(tokenizer.decoder.init)(jax.random.key(1), jnp.zeros(shape))
   with_decoder = dataclasses.replace(plain, towers={'decoder': decoder})
-  folder = str(save_encoder(tmp_path, with_decoder))
-  method = tiny_methods.make('beit', _vit('beit'), tokenizer=folder)
+  codebook = load_codebook(save_encoder(tmp_path, with_decoder))
+  method = tiny_methods.make('beit', _vit('beit'), tokenizer=codebook)
   params, state = _init(method, images, NORMALIZED)
   panel = reconstruction.beit_panel(method, params, state, images, NORMALIZED)
   _, _, predicted, true = (c.images for c in panel.columns)

@@ -82,11 +82,13 @@ class TestLayerDecay:
 
 @pytest.mark.parametrize('name', METHODS)
 def test_no_bias_and_no_scale_of_a_norm_decays(name):
+  method = tiny_methods.make(name)
+
   def init(key, batch):
     return init_state(
       key,
       batch,
-      method=tiny_methods.make(name),
+      method=method,
       augment=tiny_methods.augment(name),
       tx=optax.sgd(0.1),
     )
