@@ -8,6 +8,7 @@ import sys
 import pytest
 
 import jaxssl
+from tests import import_graph
 
 PACKAGE = pathlib.Path(jaxssl.__file__).parent
 HEAVY = ('tensorflow', 'torch', 'matplotlib', 'skimage', 'sklearn', 'umap')
@@ -69,3 +70,33 @@ def test_commands_are_listed_without_jax(arguments):
     "sys.exit('jax' in sys.modules)"
   )
   subprocess.run([sys.executable, '-c', code], cwd=PACKAGE.parent, check=True)
+
+
+def test_no_layer_imports_a_higher_one():
+  rows = import_graph.layers()
+  height = {part: -row for row, parts in enumerate(rows) for part in parts}
+  higher = []
+  for pair in import_graph.imports():
+    user, used = (import_graph.part_of(module, [*height]) for module in pair)
+    # `jaxssl` alone is in none: it has the version only.
+    if user and used and height[used] > height[user]:
+      higher.append(' imports '.join(pair))
+  assert higher == []
+
+
+def test_every_module_is_in_a_layer():
+  parts = [part for row in import_graph.layers() for part in row]
+  assert len(parts) == len(set(parts))
+  modules = set(_all_modules()) - {'jaxssl'}
+  assert {m for m in modules if not import_graph.part_of(m, parts)} == set()
+  used = {import_graph.part_of(module, parts) for module in modules}
+  assert used == set(parts)
+
+
+def test_no_part_imports_one_that_imports_it():
+  graph = import_graph.graph()
+  assert [p for p in graph if p in import_graph.reached(graph, p)] == []
+
+
+def test_the_page_shows_the_graph():
+  assert f'```\n{import_graph.text()}\n```' in import_graph.PAGE.read_text()

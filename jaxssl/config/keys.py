@@ -6,9 +6,7 @@ so nothing about a key is written twice.
 
 from collections.abc import Callable, Mapping
 import dataclasses
-import functools
 import inspect
-import re
 import typing
 from typing import Any
 
@@ -16,6 +14,7 @@ from flax import linen as nn
 import numpy as np
 
 from jaxssl import fields
+from jaxssl.docstrings import meanings_of, unbound
 from jaxssl.models.variants import DtypeName
 
 # Of a key that has no default.
@@ -106,35 +105,10 @@ def keys_of_module(module: nn.Module) -> dict[str, Key]:
 
 def hints_of(constructor: Callable[..., Any]) -> dict[str, Any]:
   """Returns the annotations of the arguments, with their ranges."""
-  function = _unbound(constructor)
+  function = unbound(constructor)
   if inspect.isclass(function) and not dataclasses.is_dataclass(function):
     function = function.__init__
   return typing.get_type_hints(function, include_extras=True)
-
-
-_ENTRY = re.compile(r'^  (\w+): ?(.*)$')
-
-
-def meanings_of(constructor: Callable[..., Any]) -> dict[str, str]:
-  """Returns what the docstring says of each argument, each on one line."""
-  text = inspect.getdoc(_unbound(constructor)) or ''
-  found: dict[str, str] = {}
-  name, inside = '', False
-  for line in text.splitlines():
-    if not line.startswith(' '):
-      # A line break inside a section changes nothing.
-      inside = inside if not line else line in ('Args:', 'Attributes:')
-    elif inside and (entry := _ENTRY.match(line)):
-      name, found[entry[1]] = entry[1], entry[2]
-    elif inside and name:
-      found[name] += ' ' + line.strip()
-  return found
-
-
-def _unbound(constructor: Callable[..., Any]) -> Callable[..., Any]:
-  while isinstance(constructor, functools.partial):
-    constructor = constructor.func
-  return constructor
 
 
 def _is_plain(value: Any) -> bool:

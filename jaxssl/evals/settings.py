@@ -12,7 +12,8 @@ import types
 import typing
 from typing import Any
 
-from jaxssl.config.keys import meanings_of
+from jaxssl import fields
+from jaxssl.docstrings import meanings_of
 from jaxssl.errors import UserError
 
 Parse = Callable[[Sequence[str]], Any]
@@ -116,14 +117,6 @@ def _fields(evaluation: Any) -> list[dataclasses.Field]:
   return [f for f in dataclasses.fields(evaluation) if f.name != 'name']
 
 
-_NAMES = {
-  bool: 'true or false',
-  int: 'an integer',
-  float: 'a number',
-  str: 'a text',
-}
-
-
 def _typed(name: str, text: str, kind: Any) -> Any:
   """Returns a text as a value of a type; nothing is rounded or guessed."""
   if isinstance(kind, types.UnionType):  # None is what is not given
@@ -136,4 +129,6 @@ def _typed(name: str, text: str, kind: Any) -> Any:
       raise ValueError(value)
     return value
   except (ValueError, KeyError) as error:
-    raise UserError(f'--{name} takes {_NAMES[kind]}, got {text!r}') from error
+    raise UserError(
+      f'--{name} takes {fields.describe(kind)}, got {text!r}'
+    ) from error
