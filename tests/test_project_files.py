@@ -113,6 +113,23 @@ def test_all_has_every_extra_that_no_accelerator_or_store_needs():
   }
 
 
+def test_every_extra_that_pages_and_messages_name_is_there():
+  files = itertools.chain(
+    [ROOT / 'README.md'],
+    (ROOT / 'docs').rglob('*.md'),
+    (ROOT / 'jaxssl').rglob('*.py'),
+    (ROOT / 'launch').glob('*.sh'),
+  )
+  named = {
+    extra
+    for path in files
+    for names in re.findall(r'(?:jaxssl|\.)\[([a-z,]+)\]', path.read_text())
+    for extra in names.split(',')
+  }
+  assert {'all', 'docs', 'text'} <= named
+  assert named <= EXTRAS.keys()
+
+
 def test_oldest_versions_are_the_lower_bounds():
   lines = (ROOT / '.github' / 'oldest.txt').read_text().splitlines()
   oldest = _bounds(line for line in lines if not line.startswith('#'))
