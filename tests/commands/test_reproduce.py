@@ -98,3 +98,21 @@ def test_data_elsewhere_is_said_where_it_belongs(result, tmp_path, capsys):
   assert runs.jaxssl('reproduce', result, *arguments) == 2
   assert '--config.data.path' in capsys.readouterr().err
   assert not (tmp_path / 'w').exists()
+
+
+def test_imported_weights_are_evaluated_again(finished_run, tmp_path, capsys):
+  timm, run = tmp_path / 'timm', tmp_path / 'run'
+  encoder = [a for a in runs.MODEL if 'encoder' in a]
+  assert (
+    runs.jaxssl('export', 'timm', f'--workdir={finished_run}', f'--out={timm}')
+    == 0
+  )
+  assert runs.jaxssl('import', 'timm', timm, f'--workdir={run}', *encoder) == 0
+  arguments = (f'--workdir={run}', '--data=digits', '--limit=64')
+  assert runs.jaxssl('eval', 'knn', *arguments) == 0
+  result = run / 'results' / 'knn-v1-digits.json'
+  assert runs.jaxssl('reproduce', result, f'--workdir={run}') == 0
+  assert capsys.readouterr().out.endswith('reproduced\n')
+  other = f'--workdir={tmp_path / "other"}'
+  assert runs.jaxssl('reproduce', result, other) == 2
+  assert 'imported weights' in capsys.readouterr().err
