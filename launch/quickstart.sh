@@ -16,4 +16,4 @@ export JAX_PLATFORMS=${JAX_PLATFORMS:-cpu}
 .venv/bin/jaxssl inspect --workdir "$workdir" \
   --out "$workdir/pictures/views.png" > "$workdir/inspect.txt"
 .venv/bin/jaxssl plot --workdir "$workdir"
-.venv/bin/jaxssl eval knn linear --workdir "$workdir" --baselines
+.venv/bin/jaxssl eval knn linear --workdir "$workdir"

@@ -10,6 +10,7 @@ import numpy as np
 from jaxssl import data, npz_file
 from jaxssl.arguments import data_choice, targets
 from jaxssl.errors import UserError
+from jaxssl.evals import collapse
 from jaxssl.evals.features import encode_fn, extract_records
 from jaxssl.runs import encoders, sources
 from jaxssl.train.workdir import Workdir
@@ -58,5 +59,8 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   }
   npz_file.write(out, arrays)
   rows, dim = arrays['features'].shape
+  advice = collapse.advice(found.features)
+  if advice:
+    _log.warning('%s', advice)
   _log.info('wrote %d features of %d numbers to %s', rows, dim, out)
   return 0

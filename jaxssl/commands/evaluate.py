@@ -3,10 +3,12 @@
 import argparse
 from collections.abc import Mapping, Sequence
 import logging
+from typing import Any
 
 from jaxssl.arguments import data_choice, protocol_settings
 from jaxssl.errors import EXIT_PREEMPTED
-from jaxssl.evals import protocols
+from jaxssl.evals import chance, collapse, protocols
+from jaxssl.evals.features import Features
 from jaxssl.evals.table import Metrics, format_table
 from jaxssl.pictures.result_plots import RESULT_PLOTS
 from jaxssl.runs import recipe, results
@@ -38,8 +40,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   )
   parser.add_argument(
     '--baselines',
-    action='store_true',
-    help='also raw pixels, colour histogram and the untrained encoder',
+    action='store_const',
+    const=True,
+    help='also raw pixels, colour histogram and the untrained encoder, or the '
+    'one the run began with; the default for frozen features',
+  )
+  parser.add_argument(
+    '--no_baselines',
+    dest='baselines',
+    action='store_const',
+    const=False,
+    help='the trained encoder alone',
   )
   data_choice.add(parser)
   protocol_settings.add(parser)
@@ -87,17 +98,29 @@ class _Report:
   def __init__(self, run: OpenedRun):
     self._run = run
     self._tables: dict[str, dict[str, dict[str, float]]] = {}
+    self._baselines: dict[str, dict[str, Metrics]] = {}
 
   def add(self, subject: Subject, metrics: Metrics) -> None:
     evaluation, data = subject.evaluation, self._run.data_name
     title, rows = evaluation.table(metrics, encoder=subject.encoder, data=data)
     table = self._tables.setdefault(title, {})
-    for name, row in rows.items():
-      table.setdefault(name, {}).update(row)
-    if subject.is_trained:
-      self._keep(subject, metrics)
+    baselines = self._baselines.setdefault(evaluation.name, {})
+    if not subject.is_trained:
+      baselines[subject.encoder] = metrics
+    else:
+      guessed = chance.of(subject.inputs, metrics)
+      for row in list(rows.values())[:1]:
+        _fill(table, {'chance': _in_columns(guessed, row, evaluation.name)})
+      self._keep(subject, metrics, guessed, baselines)
+    _fill(table, rows)
 
-  def _keep(self, subject: Subject, metrics: Mapping[str, float]) -> None:
+  def _keep(
+    self,
+    subject: Subject,
+    metrics: Metrics,
+    guessed: Metrics,
+    baselines: Mapping[str, Metrics],
+  ) -> None:
     workdir = self._run.workdir.path
     path = results.write_result(
       workdir,
@@ -110,6 +133,11 @@ class _Report:
       place=self._run.data_place,
       records=self._run.records,
       recipe=recipe.of_run(self._run, subject.exported),
+      compared={
+        'chance': guessed,
+        'baselines': baselines,
+        'collapse': _collapse(subject.inputs),
+      },
     )
     _log.info('wrote %s', path)
     if type(subject.evaluation) in RESULT_PLOTS:
@@ -130,3 +158,30 @@ class _Report:
             name, **records[name]
           )
         )
+
+
+def _fill(
+  table: dict[str, dict[str, float]], rows: Mapping[str, Metrics]
+) -> None:
+  for name, row in rows.items():
+    if row:
+      table.setdefault(name, {}).update(row)
+
+
+def _in_columns(guessed: Metrics, row: Metrics, column: str) -> Metrics:
+  """Returns the metrics of guessing in the columns of a row of the table."""
+  found = {name: guessed[name] for name in row if name in guessed}
+  if column in row and 'top1' in guessed:
+    found[column] = guessed['top1']
+  return found
+
+
+def _collapse(inputs: Any) -> dict[str, float]:
+  """Returns the signs of collapse in what was measured; warns of them."""
+  features = getattr(inputs, 'test', None) or getattr(inputs, 'images', None)
+  if not isinstance(features, Features):
+    return {}
+  advice = collapse.advice(features.features)
+  if advice:
+    _log.warning('%s', advice)
+  return collapse.examine(features.features)

@@ -10,11 +10,16 @@ from collections.abc import Mapping
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 # A judgement, not a measurement: so near to the values of complete collapse (0
 # and 1) hardly anything tells images apart.
 MIN_STD = 0.02
 MIN_RANK = 2.0
+# Of so few images nothing is said: three can be alike by themselves.
+MIN_IMAGES = 16
+# The effective rank costs an SVD; so many rows tell it well enough.
+MAX_IMAGES = 2048
 
 
 def indicators(features: jax.Array) -> dict[str, jax.Array]:
@@ -47,6 +52,31 @@ def indicators(features: jax.Array) -> dict[str, jax.Array]:
   share = sigma / jnp.maximum(sigma.sum(), 1e-12)
   entropy = jax.scipy.special.entr(share).sum()
   return {'feature_std': spread, 'effective_rank': jnp.exp(entropy)}
+
+
+def examine(features: np.ndarray) -> dict[str, float]:
+  """Returns the indicators of a data set as numbers, of at most 2048 rows.
+
+  Args:
+    features: float [n, D].
+
+  Returns:
+    `feature_std` and `effective_rank`; nothing for fewer than 16 images.
+  """
+  if len(features) < MIN_IMAGES:
+    return {}
+  rows = features[:: -(-len(features) // MAX_IMAGES)]
+  return {name: float(value) for name, value in indicators(rows).items()}
+
+
+def advice(features: np.ndarray) -> str | None:
+  """Returns one line if features have collapsed, None otherwise.
+
+  Args:
+    features: float [n, D], of an encoder that has been trained.
+  """
+  found = examine(features)
+  return warning(found) if found else None
 
 
 def warning(indicators: Mapping[str, float]) -> str | None:

@@ -16,8 +16,6 @@ from jaxssl.evals.knn import Knn
 PyTree = Any
 Batches = Callable[[], Iterable[Mapping[str, Any]]]
 
-# The effective rank costs an SVD; so many rows tell it well enough.
-_COLLAPSE_ROWS = 2048
 _log = logging.getLogger(__name__)
 
 
@@ -44,18 +42,22 @@ class OnlineEvaluation:
   class_names: tuple[str, ...] = ()
   k: int = 20
 
-  def __call__(self, towers: Mapping[str, PyTree]) -> dict[str, float]:
+  def __call__(
+    self, towers: Mapping[str, PyTree], step: int
+  ) -> dict[str, float]:
     """Returns `knn/top1` (0 to 1, if there are labels) and the indicators.
 
     Args:
       towers: what `Method.export` returns; the tower `encoder` is used.
+      step: optimizer steps behind them; before the first, features that are
+        alike are no fault.
     """
     encode = encode_fn(self.encoder, towers['encoder'], self.normalize)
     train = self._extract(encode, self.train_batches)
     test = (
       self._extract(encode, self.test_batches) if self.test_batches else None
     )
-    scalars = self._collapse(train if test is None else test)
+    scalars = self._collapse(train if test is None else test, step)
     if test is not None and _labelled(train) and _labelled(test):
       scalars['knn/top1'] = Knn(ks=(self.k,)).run(train, test)['top1']
     return scalars
@@ -63,12 +65,9 @@ class OnlineEvaluation:
   def _extract(self, encode: Any, batches: Batches) -> Features:
     return extract(encode, batches(), class_names=self.class_names)
 
-  def _collapse(self, data: Features) -> dict[str, float]:
-    rows = data.features[:_COLLAPSE_ROWS]
-    scalars = {
-      name: float(value) for name, value in collapse.indicators(rows).items()
-    }
-    advice = collapse.warning(scalars)
+  def _collapse(self, data: Features, step: int) -> dict[str, float]:
+    scalars = collapse.examine(data.features)
+    advice = collapse.warning(scalars) if scalars and step else None
     if advice:
       _log.warning('%s', advice)
     return scalars

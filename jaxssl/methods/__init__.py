@@ -4,6 +4,7 @@ import functools
 import math
 
 from jaxssl import models
+from jaxssl.methods import guessing
 from jaxssl.methods.base import Aux as Aux
 from jaxssl.methods.base import Batch as Batch
 from jaxssl.methods.base import Method as Method
@@ -41,6 +42,7 @@ METHODS: dict[str, Entry] = {
     vit={'position': 'relative', 'layer_scale': 0.1, 'use_mask_token': True},
     needs_pixels=True,
     panel='reconstruction.beit_panel',
+    guessing=lambda m, rows: guessing.among(m.codebook.encoder.vocab_size),
     tiny=Tiny(
       # The tokenizer of the tests has 16 codes.
       initial_loss=math.log(16),
@@ -58,6 +60,7 @@ METHODS: dict[str, Entry] = {
     recipe='clip',
     config='clip_photos',
     small={'text_encoder': {'name': 'clip_512', **_SMALL_TEXT}},
+    guessing=lambda m, rows: guessing.among(rows),
     tiny=Tiny(
       # Warm, so that the logits of random features are small.
       initial_loss=math.log(16),
@@ -89,6 +92,7 @@ METHODS: dict[str, Entry] = {
       'head': {'name': 'dino', 'out_dim': 4096},
       'augment': {'local_size': 16, 'num_local': 4, 'use_blur': False},
     },
+    guessing=lambda m, rows: guessing.among(m.head.out_dim),
     tiny=Tiny(
       initial_loss=math.log(64),
       learning_rate=0.1,
@@ -121,6 +125,7 @@ METHODS: dict[str, Entry] = {
     vit={'position': 'sincos_mae'},
     small={'method': {'patch_size': 8, 'channel_shift': 1}},
     panel='puzzles.jigsaw_panel',
+    guessing=lambda m, rows: guessing.among(m.num_permutations),
     tiny=Tiny(
       initial_loss=math.log(6),
       tolerance=0.05,
@@ -141,6 +146,7 @@ METHODS: dict[str, Entry] = {
     config='mae_photos',
     vit={'position': 'sincos_mae'},
     panel='reconstruction.mae_panel',
+    guessing=lambda m, rows: m.loss_of_guessing,
     tiny=Tiny(
       # 48 values per patch, decoder width 16: 1 - 1/48 + 2 16 / (16 + 48).
       initial_loss=1.479,
@@ -157,6 +163,7 @@ METHODS: dict[str, Entry] = {
     # Without groups of BatchNorm a query knows its key by the batch.
     resnet={'bn_groups': 8},
     small={**_SMALL_SIMCLR, **_SMALL_QUEUE},
+    guessing=lambda m, rows: guessing.among(m.queue_size + 1),
     tiny=Tiny(
       initial_loss=math.log(49),
       tolerance=0.25,
@@ -172,6 +179,7 @@ METHODS: dict[str, Entry] = {
     num_views=2,
     resnet={'bn_groups': 8},
     small={**_SMALL_SIMCLR, **_SMALL_QUEUE},
+    guessing=lambda m, rows: guessing.among(m.queue_size + 1),
     tiny=Tiny(
       initial_loss=math.log(49),
       tolerance=0.25,
@@ -188,6 +196,7 @@ METHODS: dict[str, Entry] = {
     vit={'position': 'sincos_moco'},
     defaults={'method': {'momentum': {**_TO_ONE, 'start': 0.99}}},
     small=_SMALL_SIMCLR,
+    guessing=lambda m, rows: 4 * m.temperature * guessing.among(rows),
     tiny=Tiny(
       initial_loss=4 * math.log(16),
       learning_rate=0.01,
@@ -202,6 +211,7 @@ METHODS: dict[str, Entry] = {
     vit={'position': 'sincos_mae'},
     small={'method': {'patch_size': 12, 'gap': 4, 'jitter': 1}},
     panel='puzzles.relative_patch_panel',
+    guessing=lambda m, rows: guessing.among(8),
     tiny=Tiny(
       initial_loss=math.log(8),
       tolerance=0.05,
@@ -220,6 +230,7 @@ METHODS: dict[str, Entry] = {
     recipe='crop_flip',
     config='rotation_photos',
     panel='puzzles.rotation_panel',
+    guessing=lambda m, rows: guessing.among(4),
     tiny=Tiny(initial_loss=math.log(4), tolerance=0.05, learning_rate=0.05),
   ),
   'siglip': Entry(
@@ -230,6 +241,7 @@ METHODS: dict[str, Entry] = {
     recipe='siglip',
     config='siglip_photos',
     small={'text_encoder': {'name': 'siglip_b', **_SMALL_TEXT}},
+    guessing=lambda m, rows: guessing.sigmoid(rows),
     tiny=Tiny(
       # 10 + 4.5e-5 (B - 1), and up to 1 for a cosine of the pairs.
       initial_loss=10.0,
@@ -246,6 +258,7 @@ METHODS: dict[str, Entry] = {
     config='quickstart',
     num_views=2,
     small=_SMALL_SIMCLR,
+    guessing=lambda m, rows: guessing.among(2 * rows - 1),
     tiny=Tiny(
       initial_loss=math.log(31),
       learning_rate=0.2,
@@ -259,6 +272,7 @@ METHODS: dict[str, Entry] = {
     recipe='simclr',
     config='supervised_photos',
     small=_SMALL_SIMCLR,
+    guessing=lambda m, rows: guessing.among(m.num_classes),
     tiny=Tiny(
       initial_loss=math.log(10),
       tolerance=0.01,

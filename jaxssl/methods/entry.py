@@ -13,6 +13,11 @@ Keys = Mapping[str, Any]
 Sections = Mapping[str, Keys]
 
 
+def _depends(method: Any, rows: int) -> None:
+  """The loss of guessing depends on the pictures."""
+  del method, rows
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Tiny:
   """The smallest instance of a method that still learns, in numbers.
@@ -66,6 +71,9 @@ class Entry:
     num_views: views of an image that it needs at least.
     needs_pixels: whether it also needs the view before normalisation.
     panel: `module.function` in `pictures/` that shows what it has learned.
+    guessing: (method, images of a batch) -> the loss of an answer that does not
+      look at the picture (`methods.guessing`); None where it depends on the
+      pictures. A loss well below it says that something has been learned.
   """
 
   make: Callable[..., Method]
@@ -82,3 +90,4 @@ class Entry:
   num_views: int = 1
   needs_pixels: bool = False
   panel: str | None = None
+  guessing: Callable[[Any, int], float | None] = _depends

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from jaxssl import errors
 from jaxssl.fields import Count, MaskRatio, check_fields
-from jaxssl.methods import row_sums, variables
+from jaxssl.methods import guessing, row_sums, variables
 from jaxssl.methods.base import Batch, PyTree, RowSums
 from jaxssl.models import reinitialize
 from jaxssl.models.drop_path import fold_keys
@@ -73,6 +73,12 @@ class MAE:
         f'method.decoder_dim {self.decoder_dim} is not divisible by '
         f'method.decoder_heads {self.decoder_heads}'
       )
+
+  @property
+  def loss_of_guessing(self) -> float | None:
+    """Loss of a gray patch; of plain pixels it depends on the pictures."""
+    values = 3 * self.encoder.patch_size**2
+    return guessing.patch_mean(values) if self.normalize_pixels else None
 
   @property
   def decoder(self) -> MAEDecoder:

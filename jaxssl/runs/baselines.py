@@ -1,5 +1,6 @@
 """The encoders that an evaluation compares: trained, and without training."""
 
+from collections.abc import Callable
 import dataclasses
 from typing import Any
 
@@ -12,31 +13,42 @@ from jaxssl.weights.exported import ExportedEncoder
 
 TRAINED = 'trained encoder'
 _UNTRAINED = 'untrained encoder'
+_START = 'starting encoder'
 
 
 def encoders(
-  exported: ExportedEncoder, *, layer: str | None, baselines: bool
+  exported: ExportedEncoder,
+  *,
+  layer: str | None,
+  baselines: bool,
+  start: Callable[[], ExportedEncoder | None] = lambda: None,
 ) -> dict[str, Encode]:
-  """Returns functions of images by name.
+  """Returns functions of images by name, the trained encoder last.
 
   Args:
     exported: the trained encoder.
     layer: an intermediate in place of its features.
-    baselines: also raw pixels, a colour histogram and random weights.
+    baselines: also raw pixels, a colour histogram, and what training began
+      with.
+    start: opens the weights that training began with; None: random ones.
   """
 
-  def encode(variables: Any) -> Encode:
-    return features.encode_fn(
-      exported.encoder, variables, exported.normalize, layer
-    )
+  def encode(variables: Any, normalize: Any = exported.normalize) -> Encode:
+    return features.encode_fn(exported.encoder, variables, normalize, layer)
 
+  trained = {TRAINED: encode(exported.variables)}
   if not baselines:
-    return {TRAINED: encode(exported.variables)}
+    return trained
+  began = start()
   return {
     'raw pixels': features.raw_pixels,
     'colour histogram': features.color_histogram,
-    _UNTRAINED: encode(_random_variables(exported)),
-    TRAINED: encode(exported.variables),
+    **(
+      {_START: encode(began.variables, began.normalize)}
+      if began
+      else {_UNTRAINED: encode(_random_variables(exported))}
+    ),
+    **trained,
   }
 
 

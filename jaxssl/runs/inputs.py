@@ -98,7 +98,10 @@ def _frozen(evaluation: Evaluation, run: OpenedRun) -> Iterator[Subject]:
   exported, splits = run.exported, run.splits
   evaluation.check(splits.train_source, splits.test_source)
   encoders = baselines.encoders(
-    exported, layer=run.layer, baselines=run.baselines
+    exported,
+    layer=run.layer,
+    baselines=run.baselines is not False,
+    start=lambda: run.start,
   )
   return (
     Subject(
@@ -118,7 +121,7 @@ def _images(evaluation: Evaluation, run: OpenedRun) -> Iterator[Subject]:
   exported = run.exported
   train, test = _limited(run)
   evaluation.check(train, test)
-  encoders = baselines.trainable(exported, baselines=run.baselines)
+  encoders = baselines.trainable(exported, baselines=bool(run.baselines))
   return (
     Subject(
       encoder=name,
@@ -139,7 +142,7 @@ def _fine_tuning(evaluation: FineTune, run: OpenedRun) -> Iterator[Subject]:
       raise UserError('of --templates and --baselines only one can be given')
     texts = ZeroShot(templates=evaluation.templates, classes=evaluation.classes)
     exported = text_start.with_classifier(run.towers, train, texts)
-  encoders = baselines.trainable(exported, baselines=run.baselines)
+  encoders = baselines.trainable(exported, baselines=bool(run.baselines))
   parent = run.workdir.path / 'finetune'
   return (
     Subject(

@@ -14,7 +14,7 @@ from jaxssl.runs.sources import DataChoice
 from jaxssl.runs.splits import Splits, open_splits
 from jaxssl.runs.towers import Towers
 from jaxssl.train.workdir import Workdir
-from jaxssl.weights.exported import ExportedEncoder
+from jaxssl.weights.exported import ExportedEncoder, load_encoder
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,8 @@ class OpenedRun:
     test_split: name of the test split; None: that of the run, or test.
     split: the split of what looks at one; None: that of the run, or test, or
       all of a file of pairs.
-    baselines: also evaluate what has learned nothing.
+    baselines: also evaluate what has learned nothing; None: where that takes
+      no training of networks.
   """
 
   workdir: Workdir
@@ -40,7 +41,7 @@ class OpenedRun:
   train_split: str | None = None
   test_split: str | None = None
   split: str | None = None
-  baselines: bool = False
+  baselines: bool | None = False
 
   @property
   def seed(self) -> int:
@@ -69,6 +70,14 @@ class OpenedRun:
   def exported(self) -> ExportedEncoder:
     """The encoder."""
     return encoders.load(self.workdir, step=self.step)
+
+  @functools.cached_property
+  def start(self) -> ExportedEncoder | None:
+    """The encoder that the run began with, if it did not begin at random."""
+    if not self.workdir.config_path.exists():
+      return None
+    path = self.workdir.read_config().get('train', {}).get('init_encoder')
+    return load_encoder(path) if path else None
 
   @functools.cached_property
   def splits(self) -> Splits:

@@ -31,6 +31,7 @@ def write_result(
   place: str | None = None,
   records: Mapping[str, Any] | None = None,
   recipe: Mapping[str, Any] | None = None,
+  compared: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Path:
   """Writes `results/<protocol>-<data>.json` in a workdir.
 
@@ -51,6 +52,8 @@ def write_result(
     place: where the data lie; None: nothing else has this short name.
     records: the splits with their sizes, and what they share.
     recipe: what `jaxssl reproduce` needs, see `jaxssl.runs.recipe`.
+    compared: what the metrics are to be compared with: those of `chance`, of
+      `baselines` by name, and the signs of `collapse`.
 
   Returns:
     The path of the file.
@@ -75,6 +78,7 @@ def write_result(
     result['records'] = dict(records)
   if recipe is not None:
     result['recipe'] = dict(recipe)
+  result |= {name: dict(part) for name, part in (compared or {}).items()}
   stem = re.sub(r'[^A-Za-z0-9._-]+', '_', f'{protocol.name}-{data_name}')
   path = _free_or_own(make_path(workdir) / 'results', stem, place)
   text = json.dumps(result, indent=2, allow_nan=False) + '\n'

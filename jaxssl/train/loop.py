@@ -45,7 +45,7 @@ class Batches(Protocol):
     """Stops its threads."""
 
 
-Evaluate = Callable[[Mapping[str, PyTree]], dict[str, float]]
+Evaluate = Callable[[Mapping[str, PyTree], int], dict[str, float]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -64,7 +64,7 @@ class Job:
     log_steps: metrics are written every so many steps.
     checkpoint_steps: the state is saved every so many steps, and at the end.
     eval_steps: `evaluate` runs every so many steps, and at both ends.
-    evaluate: exported towers -> scalars, or None.
+    evaluate: (exported towers, step) -> scalars, or None.
     learning_rate: to be logged, if known.
     meta: kept with each checkpoint, with the seed. It identifies the run: its
       `data` (and `config`, where there is one) must not change. A change of
@@ -257,7 +257,7 @@ class _Runner:
     method = self.job.learner.method
     towers = method.export(state.params, state.method_state)
     # Each process evaluates all, on devices and a copy of its own.
-    self._write(step, self.job.evaluate(to_host(towers)))
+    self._write(step, self.job.evaluate(to_host(towers), step))
 
   def _write(self, step: int, scalars: dict[str, float]) -> None:
     for writer in self.writers:

@@ -47,18 +47,32 @@ def test_setting_is_recorded(run):
   assert settings['temperature'] == 1.0
 
 
-@pytest.mark.slow
-def test_baselines_and_several_protocols_in_one_table(run, capsys):
-  arguments = ('knn', 'logistic', f'--workdir={run}', '--limit=64')
-  assert runs.jaxssl('eval', *arguments, '--baselines') == 0
+def test_chance_and_baselines_stand_in_the_table_and_in_the_result(run, capsys):
+  assert runs.jaxssl('eval', 'knn', f'--workdir={run}', '--limit=64') == 0
   table = capsys.readouterr().out
-  for row in (
-    'raw pixels',
-    'colour histogram',
-    'untrained encoder',
-    'trained encoder',
-  ):
+  names = ('chance', 'raw pixels', 'colour histogram', 'untrained encoder')
+  for row in (*names, 'trained encoder'):
     assert row in table
+  result = _result(run, 'knn-v1-digits')
+  assert set(result['baselines']) == set(names[1:])
+  for metrics in result['baselines'].values():
+    assert metrics.keys() == result['metrics'].keys()
+  assert 0 < result['chance']['top1'] < 0.3  # ten classes
+  assert result['collapse'].keys() == {'feature_std', 'effective_rank'}
+
+
+def test_the_trained_encoder_alone(run, capsys):
+  arguments = ('knn', f'--workdir={run}', '--limit=64', '--no_baselines')
+  assert runs.jaxssl('eval', *arguments) == 0
+  assert 'raw pixels' not in capsys.readouterr().out
+  assert _result(run, 'knn-v1-digits')['baselines'] == {}
+
+
+@pytest.mark.slow
+def test_several_protocols_in_one_table(run, capsys):
+  arguments = ('knn', 'logistic', f'--workdir={run}', '--limit=64')
+  assert runs.jaxssl('eval', *arguments) == 0
+  table = capsys.readouterr().out
   for column in ('knn-v1', 'logistic-v2'):
     assert column in table
 

@@ -80,3 +80,16 @@ def test_collapse_is_named(features, words):
 
 def test_healthy_features_give_no_warning():
   assert collapse.warning(indicators(random_features())) is None
+
+
+def test_a_few_pictures_are_not_judged():
+  alike = np.ones((3, 20), np.float32)
+  assert collapse.examine(alike) == {}
+  assert collapse.advice(alike) is None
+  assert 'collapsed' in collapse.advice(np.ones((16, 20), np.float32))
+
+
+def test_many_pictures_are_judged_by_some(monkeypatch):
+  features = random_features()
+  monkeypatch.setattr(collapse, 'MAX_IMAGES', 50)
+  assert collapse.examine(features) == pytest.approx(indicators(features[::8]))

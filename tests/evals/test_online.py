@@ -66,7 +66,7 @@ def _features(batches):
 
 
 def test_knn_and_indicators_are_those_of_the_features():
-  scalars = _evaluation()(_towers())
+  scalars = _evaluation()(_towers(), 1)
   train, test = _features(_batches(24)), _features(_batches(16, seed=1))
   assert scalars['knn/top1'] == Knn(ks=(5,)).run(train, test)['top1'] == 1.0
   expected = collapse.indicators(jnp.asarray(test.features))
@@ -77,7 +77,7 @@ def test_knn_and_indicators_are_those_of_the_features():
 
 def test_the_present_weights_are_used():
   evaluate = _evaluation(test_batches=None)
-  before, after = evaluate(_towers()), evaluate(_towers(0.0))
+  before, after = evaluate(_towers(), 1), evaluate(_towers(0.0), 1)
   assert before != after
 
 
@@ -90,32 +90,19 @@ def test_the_present_weights_are_used():
   ],
 )
 def test_without_labels_there_are_indicators_only(changes):
-  scalars = _evaluation(**changes)(_towers())
+  scalars = _evaluation(**changes)(_towers(), 1)
   assert scalars
   assert 'knn/top1' not in scalars
 
 
+def _constant():
+  return [{'image': np.full((24, 4, 4, 3), 100, np.uint8)}]
+
+
 def test_collapse_is_warned_of(caplog):
-  def constant():
-    return [{'image': np.full((8, 4, 4, 3), 100, np.uint8)}]
-
   with caplog.at_level(logging.WARNING):
-    _evaluation(train_batches=constant, test_batches=None)(_towers())
+    _evaluation(train_batches=_constant, test_batches=None)(_towers(), 1)
   assert 'collaps' in caplog.text
-
-
-def test_only_some_rows_enter_the_indicators(monkeypatch):
-  monkeypatch.setattr(online, '_COLLAPSE_ROWS', 8)
-  seen = []
-  indicators = collapse.indicators
-
-  def spy(features):
-    seen.append(len(features))
-    return indicators(features)
-
-  monkeypatch.setattr(collapse, 'indicators', spy)
-  _evaluation()(_towers())
-  assert seen == [8]
 
 
 def test_the_encoder_is_compiled_once_for_all_evaluations():
@@ -128,6 +115,14 @@ def test_the_encoder_is_compiled_once_for_all_evaluations():
 
   evaluate = _evaluation(encoder=Counted())
   for weight in (1.0, 2.0):
-    evaluate(_towers(weight))
+    evaluate(_towers(weight), 1)
   assert traces == [(8, 4, 4, 3)]
   assert jax.device_count() == 8
+
+
+def test_before_the_first_step_nothing_has_collapsed(caplog):
+  with caplog.at_level(logging.WARNING):
+    evaluate = _evaluation(train_batches=_constant, test_batches=None)
+    scalars = evaluate(_towers(), 0)
+  assert scalars['feature_std'] < collapse.MIN_STD
+  assert not caplog.text

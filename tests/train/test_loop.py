@@ -278,7 +278,8 @@ def test_metrics_checkpoints_and_rates(tmp_path):
 def test_evaluation_runs_at_both_ends_and_every_so_many_steps(tmp_path):
   weights = []
 
-  def evaluate(towers):
+  def evaluate(towers, step):
+    del step
     weights.append(float(towers['encoder']['params']['w']))
     return {'knn/top1': 0.5}
 
@@ -359,7 +360,7 @@ def test_the_step_is_compiled_once(tmp_path, monkeypatch):
   counted = chex.assert_max_traces(learner.train_step, n=1)
   monkeypatch.setattr(learner, 'train_step', counted)
   chex.clear_trace_counter()
-  _train(tmp_path, _job(evaluate=lambda towers: {}))
+  _train(tmp_path, _job(evaluate=lambda towers, step: {}))
 
 
 def test_input_is_closed_whatever_happens(tmp_path):

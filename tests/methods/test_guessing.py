@@ -1,0 +1,64 @@
+import math
+
+import numpy as np
+import pytest
+
+from jaxssl.methods import METHODS, guessing
+from tests import tiny_methods
+
+# Where theory expects the first loss to be the one of guessing.
+STARTS_AT_GUESSING = (
+  'beit',
+  'clip',
+  'dino',
+  'jigsaw',
+  'moco_v1',
+  'moco_v2',
+  'moco_v3',
+  'relative_patch',
+  'rotation',
+  'simclr',
+  'supervised',
+)
+
+
+@pytest.mark.parametrize('name', STARTS_AT_GUESSING)
+def test_untrained_methods_guess(name):
+  row = METHODS[name]
+  method = tiny_methods.make(name)
+  found = row.guessing(method, tiny_methods.ROWS)
+  assert found == pytest.approx(row.tiny.initial_loss)
+
+
+@pytest.mark.parametrize('name', ['colorization', 'dvae'])
+def test_guessing_that_depends_on_the_pictures_is_unknown(name):
+  method = tiny_methods.make(name)
+  assert METHODS[name].guessing(method, tiny_methods.ROWS) is None
+
+
+def test_every_method_is_looked_at():
+  others = {'colorization', 'dvae', 'mae', 'siglip'}
+  assert {*STARTS_AT_GUESSING, *others} == set(METHODS)
+
+
+def test_sigmoid_is_least_at_one_over_the_rows():
+  def loss(logit, rows):
+    return math.log1p(math.exp(-logit)) + (rows - 1) * math.log1p(
+      math.exp(logit)
+    )
+
+  logits = np.linspace(-6, 2, 2001)
+  assert guessing.sigmoid(16) == pytest.approx(
+    min(loss(x, 16) for x in logits), rel=1e-5
+  )
+
+
+@pytest.mark.parametrize('normalize', [True, False])
+def test_gray_patches(normalize):
+  method = tiny_methods.make('mae', normalize_pixels=normalize)
+  targets = np.random.default_rng(0).normal(size=(2000, 48))
+  targets -= targets.mean(1, keepdims=True)
+  targets /= targets.std(1, ddof=1, keepdims=True)
+  found = METHODS['mae'].guessing(method, 16)
+  expected = pytest.approx((targets**2).mean()) if normalize else None
+  assert found == expected
