@@ -1,19 +1,17 @@
 """`jaxssl export`: the encoder of a workdir, for use elsewhere."""
 
 import argparse
-from collections.abc import Mapping, Sequence
-import json
+from collections.abc import Sequence
 import logging
 import pathlib
-from typing import Any
 
 from jaxssl import atomic_file
 from jaxssl.arguments.targets import refuse_existing
 from jaxssl.errors import UserError, unknown
 from jaxssl.runs import encoders, exported_pair
 from jaxssl.train.workdir import Workdir
-from jaxssl.weights import preprocessors, safetensors_file, timm
-from jaxssl.weights.exported import ExportedEncoder, save_encoder
+from jaxssl.weights import timm_model
+from jaxssl.weights.exported import save_encoder
 
 FORMATS = ('safetensors', 'timm', 'huggingface')
 _log = logging.getLogger(__name__)
@@ -42,37 +40,21 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     elif arguments.format == 'safetensors':
       save_encoder(partial, encoders.load(workdir, step=arguments.step))
     else:
-      _save_timm(partial, encoders.load(workdir, step=arguments.step))
+      exported = encoders.load(workdir, step=arguments.step)
+      known = timm_model.save(partial, exported)
   _log.info('wrote %s (%s)', out, arguments.format)
+  if arguments.format == 'timm':
+    _say_how(out, known)
   return 0
 
 
-def _save_timm(out: pathlib.Path, exported: ExportedEncoder) -> None:
-  try:
-    out.mkdir(parents=True, exist_ok=True)
-    safetensors_file.write(
-      out / 'model.safetensors', timm.to_timm(exported.variables)
+def _say_how(out: pathlib.Path, known: bool) -> None:
+  """Prints the line that makes the model, ready to paste."""
+  if known:
+    name = f'local-dir:{out.absolute()}'
+    print(f'timm.create_model({name!r}, pretrained=True)')
+  else:
+    _log.warning(
+      'timm has no model of this architecture (see docs/command_line.md#export)'
+      '; jaxssl import timm reads the folder'
     )
-    info = {
-      'num_classes': 0,
-      'pretrained_cfg': {
-        **preprocessors.to_timm(exported.preprocessing),
-        'num_classes': 0,
-      },
-      **_untold(exported.section),
-    }
-    (out / 'config.json').write_text(json.dumps(info, indent=2) + '\n')
-  except OSError as error:
-    raise UserError(f'cannot write {str(out)!r}: {error.strerror}') from error
-
-
-def _untold(section: Mapping[str, Any]) -> dict[str, Any]:
-  """Returns what the tensors do not tell of a vision transformer.
-
-  timm has arguments for the first two; LayerNorm's epsilon belongs to the name
-  of an architecture there, and is written as transformers has it.
-  """
-  if 'num_heads' not in section:
-    return {}
-  arguments = {'num_heads': section['num_heads'], 'act_layer': section['act']}
-  return {'model_args': arguments, 'layer_norm_eps': section['epsilon']}

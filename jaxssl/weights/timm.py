@@ -41,7 +41,8 @@ def from_timm(tensors: Mapping[str, np.ndarray], variables: PyTree) -> PyTree:
   Tensors of the classifier (`fc.*`, `head.*`) and `num_batches_tracked` are
   ignored. Position embeddings of another grid are interpolated
   (`positions.interpolate`), both grids being square. A mask token that the
-  file lacks keeps its value of `variables`.
+  file lacks keeps its value of `variables`. A sin-cos table is left out where
+  the encoder has no learned positions.
 
   Args:
     tensors: by timm's names, for example of `safetensors_file.read`.
@@ -59,6 +60,8 @@ def from_timm(tensors: Mapping[str, np.ndarray], variables: PyTree) -> PyTree:
   given = {n: t for n, t in tensors.items() if not _IGNORED.fullmatch(n)}
   if 'mask_token' in wanted:
     given.setdefault('mask_token', _value(flat[wanted['mask_token']]))
+  if 'pos_embed' not in wanted and _is_fixed(given.get('pos_embed')):
+    del given['pos_embed']  # the encoder has it without a variable
   prefix = _count_prefix(flat, wanted)
   problems = [f'{n} is missing' for n in wanted if given.get(n) is None]
   problems += [f'{n} is not used' for n in given if n not in wanted]
@@ -129,6 +132,14 @@ def _count_prefix(flat, wanted):
   """Returns the number of class and register tokens."""
   names = [n for n in ('cls_token', 'reg_token') if n in wanted]
   return sum(flat[wanted[name]].shape[1] for name in names)
+
+
+def _is_fixed(table):
+  if table is None or table.ndim != 3:
+    return False
+  # With a row for the class token, as other releases have it.
+  table = np.pad(np.asarray(table, np.float32), [(0, 0), (1, 0), (0, 0)])
+  return any(positions.is_fixed_table(table, name) for name in positions.SINCOS)
 
 
 def _regrid(table, length, prefix):
