@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   command, evaluation = protocols.restored(result.protocol, result.settings)
   workdir = Workdir(arguments.workdir)
   chosen = _choose(result.recipe, workdir, arguments.data)
-  _prepare(workdir, result.recipe.get('config'), overrides)
+  _prepare(workdir, result.recipe, overrides)
   code = _train(workdir, result.step)
   if code:
     return code
@@ -99,9 +99,10 @@ def _read(path: pathlib.Path) -> _Result:
 
 
 def _prepare(
-  workdir: Workdir, config: config_lib.Config | None, overrides: Sequence[str]
+  workdir: Workdir, recipe_: Mapping[str, Any], overrides: Sequence[str]
 ) -> None:
   """Puts the config of the result into a new workdir, or checks an old one."""
+  config = recipe_.get('config')
   changes = config_lib.parse_overrides(overrides)
   if config is None or 'train' not in config:
     if changes or not workdir.export.exists():
@@ -113,6 +114,12 @@ def _prepare(
   config = schema.complete(config_lib.to_plain(config))
   config = schema.apply_overrides(config, changes)
   if not workdir.config_path.exists():
+    if recipe_.get('longer_after'):
+      raise UserError(
+        'the run of the result became longer after step '
+        f'{recipe_["longer_after"][0]}, so its config alone does not make it '
+        'again; give the --workdir that holds it'
+      )
     workdir.keep_config(config)
     return
   kept = schema.complete(workdir.read_config())

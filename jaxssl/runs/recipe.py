@@ -4,6 +4,7 @@ from collections.abc import Mapping
 import contextlib
 import dataclasses
 import os
+import re
 from typing import Any
 
 from flax import traverse_util
@@ -32,13 +33,15 @@ def of_run(run: OpenedRun, exported: ExportedEncoder) -> dict[str, Any]:
     exported: the encoder that was evaluated.
 
   Returns:
-    `config` of the training run; `code`, `device`, `weights` and
-    `training_data` (hashes, None where it cannot be told); `data`, a hash for
-    each split that was read; `choice` and the other arguments of `OpenedRun`.
+    `config` of the training run; `longer_after`, the steps after which it
+    became longer; `code`, `device`, `weights` and `training_data` (hashes, None
+    where it cannot be told); `data`, a hash for each split that was read;
+    `choice` and the other arguments of `OpenedRun`.
   """
   config = _config(run.workdir)
   return {
     'config': config,
+    'longer_after': _longer_after(run.workdir),
     'code': processes.code_version(),
     'device': jax.devices()[0].device_kind,
     'weights': _weights(exported),
@@ -72,6 +75,11 @@ def open_run(recipe: Mapping[str, Any], workdir: Workdir) -> OpenedRun:
 
 def _config(workdir: Workdir) -> config_lib.Config | None:
   return workdir.read_config() if workdir.config_path.exists() else None
+
+
+def _longer_after(workdir: Workdir) -> list[int]:
+  names = [path.name for path in workdir.path.glob('config.until-*.json')]
+  return sorted(int(re.sub(r'\D', '', name)) for name in names)
 
 
 def _training_data(config: config_lib.Config | None) -> str | None:

@@ -93,6 +93,19 @@ def test_files_that_are_none(
   assert message in capsys.readouterr().err
 
 
+def test_run_that_became_longer(finished_run, tmp_path, capsys):
+  run = tmp_path / 'run'
+  shutil.copytree(finished_run, run)
+  shutil.copy(run / 'config.json', run / 'config.until-2.json')
+  assert runs.jaxssl('eval', 'knn', f'--workdir={run}', '--limit=64') == 0
+  result = run / 'results' / 'knn-v1-digits.json'
+  assert runs.jaxssl('reproduce', result, f'--workdir={run}') == 0
+  other = tmp_path / 'other'
+  assert runs.jaxssl('reproduce', result, f'--workdir={other}') == 2
+  assert 'became longer after step 2' in capsys.readouterr().err
+  assert not other.exists()
+
+
 def test_data_elsewhere_is_said_where_it_belongs(result, tmp_path, capsys):
   arguments = (f'--workdir={tmp_path / "w"}', '--data=digits')
   assert runs.jaxssl('reproduce', result, *arguments) == 2
