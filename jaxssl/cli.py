@@ -151,8 +151,14 @@ def _start_logging() -> None:
   logging.basicConfig(level=logging.WARNING, force=True)
   for handler in logging.getLogger().handlers:
     handler.setFormatter(printable.Formatter('%(message)s'))
+    handler.addFilter(_is_unseen)
   logging.getLogger('jaxssl').setLevel(logging.INFO)
   logging.raiseExceptions = False  # a log that cannot be written stops nothing
+
+
+def _is_unseen(record: logging.LogRecord) -> bool:
+  """Whether the terminal has not shown a record as a line of progress."""
+  return not getattr(record, 'shown', False)
 
 
 def _prepare_jax(platforms: str | None) -> None:

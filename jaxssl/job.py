@@ -58,6 +58,7 @@ def make_job(
     evaluate=evaluate,
     learning_rate=run.learning_rate,
     encoder=None if dry else _initial_encoder(run),
+    steps_per_epoch=run.steps_per_epoch,
     meta={
       'data': _identity(run),
       'files': run.source.fingerprint,

@@ -18,11 +18,13 @@ from jaxssl.failures import tell
 from jaxssl.job import check_shapes, exported_encoder, make_job
 from jaxssl.parallel import processes
 from jaxssl.paths import absolute
+from jaxssl.runs.next_commands import next_commands
 from jaxssl.train.checkpoint import Checkpoints
 from jaxssl.train.loop import Preempted, train
 from jaxssl.train.state import TrainState, num_parameters
 from jaxssl.train.workdir import Workdir
 from jaxssl.train.writers import JsonLines, TensorBoard
+from jaxssl.weights import timm_model
 from jaxssl.weights.exported import ExportedEncoder, save_encoder
 
 _log = logging.getLogger(__name__)
@@ -124,7 +126,20 @@ def train_in_workdir(run_: Run, workdir: Workdir) -> TrainState:
     num_parameters(exported.variables['params']) / 1e6,
     workdir.export,
   )
+  _say_next(run_, workdir, exported)
   return state
+
+
+def _say_next(run_: Run, workdir: Workdir, exported: ExportedEncoder) -> None:
+  commands = next_commands(
+    workdir.path,
+    has_text=run_.tokenizer is not None,
+    has_classes=bool(run_.source.class_names),
+    is_of_timm=bool(timm_model.architecture(exported)),
+  )
+  _log.info('next:')
+  for command in commands:
+    _log.info('  %s', command)
 
 
 def _export(workdir: Workdir, exported: ExportedEncoder) -> None:

@@ -71,6 +71,7 @@ class Job:
       `files` is told.
     encoder: variables that the encoder starts from, for a method with
       `with_encoder`.
+    steps_per_epoch: to be shown as epochs, if known.
   """
 
   learner: Learner
@@ -87,6 +88,7 @@ class Job:
   learning_rate: Schedule | None
   meta: Mapping[str, Any]
   encoder: PyTree | None = None
+  steps_per_epoch: float | None = None
 
 
 class Preempted(Exception):
@@ -128,7 +130,7 @@ def train(
     state, first_step = start(job, checkpoints)
     batches = job.make_batches(first_step)
     writers = make_writers(first_step)
-    progress = Progress(job.num_steps)
+    progress = Progress(job.num_steps, steps_per_epoch=job.steps_per_epoch)
     runner = _Runner(job, checkpoints, batches, writers, progress)
     try:
       return runner.run(state, first_step, stop)
@@ -195,7 +197,11 @@ class _Runner:
       self._evaluate(0, state)
     clock.restart(self.batches.wait_seconds)
     for step in range(first_step + 1, job.num_steps + 1):
+      if step == first_step + 1:
+        self.progress.say('making the first batch ...')
       batch = mode.put_batch(on_device_part(next(self.batches)))
+      if step == first_step + 1:
+        self.progress.say('compiling the step (seconds to minutes) ...')
       state, metrics = compiled_step(state, batch)
       monitor.add(step, metrics)
       clock.step()
@@ -207,16 +213,23 @@ class _Runner:
         self._log(step, self._flush(monitor), clock)
       if last or step % job.eval_steps == 0:
         self._flush(monitor)
+        self._say_of_end(last, job.evaluate, 'looking at the features')
         self._evaluate(step, state)
         clock.restart(self.batches.wait_seconds)
       asked = self._is_asked(step, stop)
       if last or step % job.checkpoint_steps == 0 or asked:
+        self._say_of_end(last or asked, True, f'saving step {step}')
         self._save(step, state, monitor)
       if asked and not last:
         self.checkpoints.wait()
         raise Preempted(step, stop.requested or 'another process')
     self.checkpoints.wait()
     return mode.get_state(state)
+
+  def _say_of_end(self, at_end: bool, is_done: object, text: str) -> None:
+    """Says what the run still does when its steps are behind it."""
+    if at_end and is_done:
+      self.progress.say(f'{text} ...')
 
   def _is_asked(self, step: int, stop: StopRequest) -> bool:
     """Whether to stop now; the same answer in all processes."""

@@ -9,19 +9,33 @@ from rich.live import Live
 from rich.text import Text
 
 _log = logging.getLogger(__name__)
+# Of the newest seconds a step in the moving mean that tells the time left.
+_WEIGHT = 0.3
 
 
 class Progress:
-  """Shows step, loss, images/s, time left and the share of input waiting."""
+  """Shows how far a run is, its loss and its last evaluation.
 
-  def __init__(self, num_steps: int, *, console: Console | None = None):
+  On a terminal one line is drawn again and again; the log has a copy of each,
+  marked `shown`, which a handler for the same terminal passes over.
+  """
+
+  def __init__(
+    self,
+    num_steps: int,
+    *,
+    steps_per_epoch: float | None = None,
+    console: Console | None = None,
+  ):
     """Starts showing.
 
     Args:
       num_steps: of the whole run.
+      steps_per_epoch: for the epoch in the line, which lacks without it.
       console: standard output by default.
     """
-    self._num_steps = num_steps
+    self._num_steps, self._steps_per_epoch = num_steps, steps_per_epoch
+    self._evaluated: dict[str, float] = {}
     console = console or Console()
     self._live = (
       Live(console=console, auto_refresh=False) if console.is_terminal else None
@@ -31,11 +45,21 @@ class Progress:
 
   def show(self, step: int, scalars: Mapping[str, float]) -> None:
     """Shows the scalars of a step."""
-    line = progress_line(step, self._num_steps, scalars)
-    if self._live:
-      self._on_terminal(lambda live: live.update(Text(line), refresh=True))
-    else:
-      _log.info('%s', line)
+    # What an evaluation found stays in the line until the next one.
+    self._evaluated |= {k: v for k, v in scalars.items() if _is_evaluated(k)}
+    self.say(
+      progress_line(
+        step,
+        self._num_steps,
+        {**self._evaluated, **scalars},
+        steps_per_epoch=self._steps_per_epoch,
+      )
+    )
+
+  def say(self, text: str) -> None:
+    """Shows a text until the next line: what takes time just now."""
+    _log.info('%s', text, extra={'shown': self._live is not None})
+    self._on_terminal(lambda live: live.update(Text(text), refresh=True))
 
   def close(self) -> None:
     """Leaves the last line in place."""
@@ -50,23 +74,39 @@ class Progress:
       self._live = None
 
 
+def _is_evaluated(name: str) -> bool:
+  return 'knn' in name or name == 'effective_rank'
+
+
 def progress_line(
-  step: int, num_steps: int, scalars: Mapping[str, float]
+  step: int,
+  num_steps: int,
+  scalars: Mapping[str, float],
+  *,
+  steps_per_epoch: float | None = None,
 ) -> str:
   """Returns the text of one progress line.
 
   Args:
     step: finished steps.
     num_steps: of the whole run.
-    scalars: what is known; `loss`, `images_per_second`, `seconds_left`,
-      `input_wait` (0 to 1) and metrics with `knn` in their name are shown.
+    scalars: what is known; `loss`, `learning_rate`, `effective_rank`,
+      `images_per_second`, `seconds_left`, `input_wait` (0 to 1) and metrics
+      with `knn` in their name are shown.
+    steps_per_epoch: for the epoch; None leaves it out.
   """
   parts = [f'step {step}/{num_steps}']
+  if steps_per_epoch:
+    parts.append(f'epoch {step / steps_per_epoch:.1f}')
   if 'loss' in scalars:
     parts.append(f'loss {scalars["loss"]:.4f}')
+  if 'learning_rate' in scalars:
+    parts.append(f'rate {scalars["learning_rate"]:.2g}')
   parts += [
     f'{name} {value:.1%}' for name, value in scalars.items() if 'knn' in name
   ]
+  if 'effective_rank' in scalars:
+    parts.append(f'effective rank {scalars["effective_rank"]:.1f}')
   if 'images_per_second' in scalars:
     parts.append(f'{scalars["images_per_second"]:.1f} images/s')
   if 'seconds_left' in scalars:
@@ -95,6 +135,7 @@ class Throughput:
       batch_size: images a step.
     """
     self._batch_size = batch_size
+    self._smooth: float | None = None
     self.restart()
 
   def restart(self, wait_seconds: float = 0.0) -> None:
@@ -113,15 +154,20 @@ class Throughput:
   def read(self, steps_left: int, wait_seconds: float) -> dict[str, float]:
     """Returns the rates since the last `read` or `restart`, and starts anew.
 
+    The time left follows a moving mean of the seconds a step.
+
     Args:
       steps_left: how many steps are still to go.
       wait_seconds: what the pipeline has waited in all until now.
     """
     seconds = max(time.perf_counter() - self._start, 1e-9)
     rate = self._steps / seconds
+    if rate:
+      old = 1 / rate if self._smooth is None else self._smooth
+      self._smooth = old + _WEIGHT * (1 / rate - old)
     scalars = {
       'images_per_second': rate * self._batch_size,
-      'seconds_left': steps_left / rate if rate else 0.0,
+      'seconds_left': steps_left * (self._smooth or 0.0),
       'input_wait': min((wait_seconds - self._waited) / seconds, 1.0),
     }
     self.restart(wait_seconds)

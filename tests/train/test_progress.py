@@ -23,6 +23,36 @@ def test_line_shows_what_is_known():
   )
 
 
+def test_line_has_epoch_rate_and_rank():
+  scalars = {'loss': 2.0, 'learning_rate': 1.25e-3, 'effective_rank': 31.25}
+  line = progress.progress_line(5, 100, scalars, steps_per_epoch=2.5)
+  assert line == (
+    'step 5/100  epoch 2.0  loss 2.0000  rate 0.0013  effective rank 31.2'
+  )
+
+
+def test_last_evaluation_stays_in_the_line(caplog):
+  caplog.set_level(logging.INFO)
+  shown = progress.Progress(10, console=Console(file=io.StringIO()))
+  shown.show(1, {'knn/top1': 0.5, 'effective_rank': 3.0, 'std': 1.0})
+  shown.show(2, {'loss': 2.0})
+  shown.close()
+  assert caplog.messages[1] == (
+    'step 2/10  loss 2.0000  knn/top1 50.0%  effective rank 3.0'
+  )
+
+
+def test_log_has_what_a_terminal_shows(caplog):
+  caplog.set_level(logging.INFO)
+  console = Console(file=io.StringIO(), force_terminal=True)
+  shown = progress.Progress(10, console=console)
+  shown.say('compiling ...')
+  shown.show(1, {'loss': 2.0})
+  shown.close()
+  assert caplog.messages == ['compiling ...', 'step 1/10  loss 2.0000']
+  assert all(record.shown for record in caplog.records)
+
+
 def test_line_of_an_evaluation_has_no_rates():
   line = progress.progress_line(5, 100, {'knn/top1': 0.5, 'std': 0.1})
   assert line == 'step 5/100  knn/top1 50.0%'
@@ -75,7 +105,8 @@ class TestThroughput:
     clock[0] = 3.0
     assert rates.read(steps_left=9, wait_seconds=0.75) == {
       'images_per_second': 8.0,
-      'seconds_left': 9.0,
+      # 0.5 s a step at first, 1 s now: a moving mean of 0.65 s.
+      'seconds_left': pytest.approx(9 * 0.65),
       'input_wait': 0.25,
     }
 
