@@ -1,5 +1,6 @@
 """The one table of encoder names, of images and of texts."""
 
+from collections.abc import Mapping
 import dataclasses
 import re
 from typing import Any, Literal, NamedTuple, get_args
@@ -14,7 +15,6 @@ from jaxssl.models.resnet import ResNet
 from jaxssl.models.text_encoder import TextEncoder
 from jaxssl.models.vit import ViT
 
-_RESNETS = {f'resnet{d}': {'depth': d} for d in (18, 34, 50, 101, 152)}
 _VITS = {
   'ti': {'dim': 192, 'depth': 12, 'num_heads': 3},
   's': {'dim': 384, 'depth': 12, 'num_heads': 6},
@@ -26,12 +26,24 @@ _VITS = {
   # SigLIP's, optimal in shape; its MLPs have 4304 units.
   'so400m': {'dim': 1152, 'depth': 27, 'num_heads': 16, 'mlp_ratio': 3.7362},
 }
-_CLIP_RESNETS = {
-  'clip_resnet50': {},
-  'clip_resnet101': {'blocks': (3, 4, 23, 3), 'out_dim': 512},
-  'clip_resnet50x4': {'blocks': (4, 6, 10, 6), 'width': 80, 'out_dim': 640},
-  'clip_resnet50x16': {'blocks': (6, 8, 18, 8), 'width': 96, 'out_dim': 768},
-  'clip_resnet50x64': {'blocks': (3, 15, 36, 10), 'width': 128},
+# Names of encoders but for vision transformers, which combine size and patch.
+_NAMED: dict[str, tuple[type[nn.Module], Mapping[str, Any]]] = {
+  **{f'resnet{d}': (ResNet, {'depth': d}) for d in (18, 34, 50, 101, 152)},
+  'clip_resnet50': (CLIPResNet, {}),
+  'clip_resnet101': (CLIPResNet, {'blocks': (3, 4, 23, 3), 'out_dim': 512}),
+  'clip_resnet50x4': (
+    CLIPResNet,
+    {'blocks': (4, 6, 10, 6), 'width': 80, 'out_dim': 640},
+  ),
+  'clip_resnet50x16': (
+    CLIPResNet,
+    {'blocks': (6, 8, 18, 8), 'width': 96, 'out_dim': 768},
+  ),
+  'clip_resnet50x64': (
+    CLIPResNet,
+    {'blocks': (3, 15, 36, 10), 'width': 128},
+  ),
+  'dvae': (DVAEEncoder, {}),
 }
 # What CLIP's vision transformers do differently.
 _CLIP_VIT = {
@@ -75,11 +87,11 @@ _TEXT_ENCODERS = {
   'gpt2_l': _GPT2 | _VITS['l'],
 }
 # One name of each kind of module, for pages that list what they take.
-ENCODER_KINDS = ('resnet18', 'vit_s16', 'clip_resnet50', 'dvae')
+_FIRST = {module: name for name, (module, _) in reversed(_NAMED.items())}
+ENCODER_KINDS = (*reversed(_FIRST.values()), 'vit_s16')
 TEXT_ENCODER_KINDS = ('clip_512',)
 # Any patch size works; these are the ones to list.
 _PATCHES = (4, 8, 14, 16, 32)
-_DVAE = 'dvae'
 # Types of a computation, by name.
 DtypeName = Literal['float32', 'bfloat16', 'float16']
 
@@ -115,11 +127,11 @@ CLIP_MODELS = {
 
 
 def encoder_names() -> tuple[str, ...]:
-  """Returns the names that help texts list, ResNets first."""
+  """Returns the names that help texts list."""
   vits = (f'vit_{size}{patch}' for size in _VITS for patch in _PATCHES)
   clip = (m.encoder for m in CLIP_MODELS.values())
   siglip = ('siglip_vit_b16', 'siglip_vit_l16', 'siglip_vit_so400m14')
-  return (*_RESNETS, *vits, _DVAE, *dict.fromkeys(clip), *siglip)
+  return tuple(dict.fromkeys((*_NAMED, *vits, *clip, *siglip)))
 
 
 def text_encoder_names() -> tuple[str, ...]:
@@ -147,7 +159,7 @@ def make_encoder(name: str, **overrides: Any) -> nn.Module:
   """
   module, fields = _find(name)
   _check_names(name, module, overrides)
-  return module(**fields | _with_dtype(overrides))
+  return module(**{**fields, **_with_dtype(overrides)})
 
 
 def make_text_encoder(name: str, **overrides: Any) -> nn.Module:
@@ -173,12 +185,8 @@ def make_text_encoder(name: str, **overrides: Any) -> nn.Module:
 
 def _find(name):
   """Returns the module class and the attributes that `name` stands for."""
-  if name in _RESNETS:
-    return ResNet, _RESNETS[name]
-  if name == _DVAE:
-    return DVAEEncoder, {}
-  if name in _CLIP_RESNETS:
-    return CLIPResNet, _CLIP_RESNETS[name]
+  if name in _NAMED:
+    return _NAMED[name]
   sizes = '|'.join(_VITS)
   match = re.fullmatch(rf'(\w+_)?vit_({sizes})([1-9]\d*)', str(name))
   if match and (match[1] or '') in _VIT_STYLES:
