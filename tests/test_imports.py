@@ -99,4 +99,4 @@ def test_no_part_imports_one_that_imports_it():
 
 
 def test_the_page_shows_the_graph():
-  assert f'```\n{import_graph.text()}\n```' in import_graph.PAGE.read_text()
+  assert f'```text\n{import_graph.text()}\n```' in import_graph.PAGE.read_text()
