@@ -1,10 +1,10 @@
-"""Pre-training and embedding from Python, without config files.
+"""Pre-training, loading and embedding from Python, without config files.
 
 `docs/quickstart.md` shows both in fifteen lines. Everything here is also there
 in parts: `train.loop.train` is the loop, `train.step.train_step` the step.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 import contextlib
 import dataclasses
 import functools
@@ -13,20 +13,27 @@ from typing import Any
 
 from flax import linen as nn
 import jax
+import numpy as np
 import optax
 
 from jaxssl import data
-from jaxssl.augment.preprocessing import usual
+from jaxssl.augment.preprocessing import Preprocessing, usual
 from jaxssl.augment.view import Augment
+from jaxssl.data import crop, decode
+from jaxssl.data.decode import UnreadableError
+from jaxssl.data.places import read_file
+from jaxssl.errors import UserError
 from jaxssl.evals.features import Features, encode_fn, extract
 from jaxssl.methods.base import Method, PyTree
 from jaxssl.parallel import processes
 from jaxssl.parallel.modes import make_mode
+from jaxssl.runs import encoders
 from jaxssl.train.checkpoint import Checkpoints
 from jaxssl.train.learner import Learner
 from jaxssl.train.loop import Job, train
 from jaxssl.train.workdir import Workdir
 from jaxssl.train.writers import JsonLines
+from jaxssl.weights.exported import INFO, load_encoder
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,13 +44,61 @@ class Pretrained:
     encoder: module, images -> (features, out).
     variables: its Flax variables.
     normalize: uint8 images [..., 3] -> what the encoder takes.
-    image_size: side of the images in pixels.
+    preprocessing: how whole pictures are resized and cut.
   """
 
   encoder: nn.Module
   variables: PyTree
   normalize: Callable[[jax.Array], jax.Array]
-  image_size: int
+  preprocessing: Preprocessing
+
+  @property
+  def image_size(self) -> int:
+    """Side of its images in pixels."""
+    return self.preprocessing.image_size
+
+  def preprocess(self, paths: Sequence[str | os.PathLike[str]]) -> jax.Array:
+    """Returns pictures as the encoder takes them, float32 [n, S, S, 3].
+
+    They are read, rotated, resized, cut and normalised as `jaxssl eval` does
+    it.
+
+    Args:
+      paths: files of this machine.
+
+    Raises:
+      UserError: names the first file that cannot be read as a picture.
+    """
+    if isinstance(paths, str | os.PathLike):
+      raise UserError(f'preprocess takes a list of files, not {str(paths)!r}')
+    if not paths:
+      raise UserError('preprocess got no files')
+    return self.normalize(
+      np.stack([_read_picture(path, self.preprocessing) for path in paths])
+    )
+
+
+def load(path: str | os.PathLike[str]) -> Pretrained:
+  """Returns the newest encoder of a workdir, or that of an export.
+
+  Args:
+    path: workdir of `jaxssl train` or `jaxssl import`, or a folder that
+      `jaxssl export safetensors` has written.
+
+  Raises:
+    UserError: if there is no encoder, or it is damaged.
+  """
+  workdir = Workdir(path)
+  if (workdir.path / INFO).exists():
+    exported = load_encoder(path)
+  else:
+    exported = encoders.load(workdir)
+  return Pretrained(
+    encoder=exported.encoder,
+    variables=exported.variables,
+    normalize=exported.normalize,
+    preprocessing=exported.preprocessing,
+  )
 
 
 def pretrain(
@@ -124,7 +179,7 @@ def pretrain(
     encoder=method.encoder,
     variables=towers['encoder'],
     normalize=augment.normalize,
-    image_size=size,
+    preprocessing=usual(size),
   )
 
 
@@ -138,9 +193,19 @@ def embed(
   batches = data.eval_batches(
     source,
     batch_size=batch_size,
-    preprocessing=usual(pretrained.image_size),
+    preprocessing=pretrained.preprocessing,
   )
   return extract(encode, batches, class_names=source.class_names or ())
+
+
+def _read_picture(
+  path: str | os.PathLike[str], rule: Preprocessing
+) -> np.ndarray:
+  """Returns a picture after resizing and cutting, uint8 [S, S, 3]."""
+  try:
+    return crop.prepare(decode.exact(read_file(path)), rule)
+  except UnreadableError as error:
+    raise UserError(f'{os.fspath(path)!r} cannot be read: {error}') from error
 
 
 @contextlib.contextmanager

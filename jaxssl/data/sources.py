@@ -9,6 +9,7 @@ from typing import Any
 from jaxssl.data import tfds_source
 from jaxssl.data.digits import digits
 from jaxssl.data.folder import Folder
+from jaxssl.data.misspelt import misspelt
 from jaxssl.data.mixture import Mixture
 from jaxssl.data.photos import photos
 from jaxssl.data.places import place
@@ -85,9 +86,7 @@ def make_source(name: str, **kwargs: Any) -> Source:
   if pair_source(name):
     return make_source(pair_source(name), **{'path': name, **kwargs})
   if not _is_tfds(name, kwargs.get('data_dir')):
-    if os.sep in name:
-      raise UserError(f'{name} is neither a folder nor a known data source')
-    raise unknown('data source', name, SOURCES)
+    raise misspelt(name, SOURCES)
   return _call(name, tfds_source.Tfds, {'name': name, **kwargs})
 
 

@@ -1,0 +1,52 @@
+"""What to say of a name that is neither a data source nor a folder."""
+
+from collections.abc import Iterable
+import difflib
+import os
+
+from jaxssl.errors import UserError
+
+# Made from other sections; nobody who misspells a folder means one of them.
+_FORMS = ('folder', 'mixture', 'table', 'tar', 'tfrecord')
+
+
+def misspelt(name: str, sources: Iterable[str]) -> UserError:
+  """Returns the error for data that are not there.
+
+  Args:
+    name: what the user gave: a path, or the name of a source.
+    sources: the names that would be right.
+
+  Returns:
+    An error that offers the closest source and the closest folder beside
+    where the folder would lie.
+  """
+  names = [source for source in sources if source not in _FORMS]
+  close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+  close += _folders_like(name)
+  if close:
+    hint = 'did you mean ' + ' or '.join(repr(each) for each in close) + '?'
+  else:
+    hint = f'give a folder that is there, {", ".join(sorted(names))}, or a TFDS'
+    hint += ' data set'
+  if os.sep in name:
+    return UserError(
+      f'{name} is neither a folder nor a known data source; {hint}'
+    )
+  return UserError(f'unknown data source {name!r}; {hint}')
+
+
+def _folders_like(name: str) -> list[str]:
+  """Returns the name of a folder at the same place, if one is alike."""
+  parent, last = os.path.split(os.path.expanduser(name).rstrip(os.sep))
+  try:
+    with os.scandir(parent or os.curdir) as entries:
+      folders = [
+        entry.name
+        for entry in entries
+        if entry.is_dir() and not entry.name.startswith('.')
+      ]
+  except OSError:
+    return []
+  close = difflib.get_close_matches(last, folders, n=1, cutoff=0.7)
+  return [os.path.join(parent, folder) for folder in close]
