@@ -107,9 +107,11 @@ def progress_line(
   ]
   if 'effective_rank' in scalars:
     parts.append(f'effective rank {scalars["effective_rank"]:.1f}')
-  if 'images_per_second' in scalars:
-    parts.append(f'{scalars["images_per_second"]:.1f} images/s')
-  if 'seconds_left' in scalars:
+  # Of the first step, which was compiled, there is no rate.
+  rate = scalars.get('images_per_second')
+  if rate:
+    parts.append(f'{rate:.1f} images/s')
+  if rate and 'seconds_left' in scalars:
     parts.append(f'{duration(scalars["seconds_left"])} left')
   if 'input_wait' in scalars:
     parts.append(f'input wait {scalars["input_wait"]:.0%}')
