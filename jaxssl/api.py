@@ -4,7 +4,7 @@
 in parts: `train.loop.train` is the loop, `train.step.train_step` the step.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 import contextlib
 import dataclasses
 import functools
@@ -22,6 +22,7 @@ from jaxssl.augment.view import Augment
 from jaxssl.data import crop, decode
 from jaxssl.data.decode import UnreadableError
 from jaxssl.data.places import read_file
+from jaxssl.data.source import Source
 from jaxssl.errors import UserError
 from jaxssl.evals.features import Features, encode_fn, extract
 from jaxssl.methods.base import Method, PyTree
@@ -103,7 +104,7 @@ def load(path: str | os.PathLike[str]) -> Pretrained:
 
 def pretrain(
   method: Method,
-  source: Any,
+  source: Source,
   *,
   augment: Augment,
   tx: optax.GradientTransformation,
@@ -184,7 +185,7 @@ def pretrain(
 
 
 def embed(
-  pretrained: Pretrained, source: Any, *, batch_size: int = 256
+  pretrained: Pretrained, source: Source, *, batch_size: int = 256
 ) -> Features:
   """Returns the features and labels of every record of a source."""
   encode = encode_fn(
@@ -209,7 +210,7 @@ def _read_picture(
 
 
 @contextlib.contextmanager
-def _locked(workdir: Workdir) -> Iterator[None]:
+def _locked(workdir: Workdir) -> Generator[None]:
   if processes.is_first():
     workdir.lock()
   try:
@@ -219,7 +220,7 @@ def _locked(workdir: Workdir) -> Iterator[None]:
 
 
 def _batches(
-  source: Any,
+  source: Source,
   batch_size: int,
   seed: int,
   cropping: Augment | None,

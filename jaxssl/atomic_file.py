@@ -1,6 +1,6 @@
 """Files and folders that appear whole or not at all."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 import contextlib
 import os
 import pathlib
@@ -34,7 +34,7 @@ def write(path: Path, fill: Callable[[BinaryIO], object]) -> None:
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-      with partial.open('wb') as file:
+      with pathlib.Path(partial).open('wb') as file:
         fill(file)
         file.flush()
         os.fsync(file.fileno())
@@ -49,7 +49,7 @@ def write(path: Path, fill: Callable[[BinaryIO], object]) -> None:
 
 
 @contextlib.contextmanager
-def folder(path: pathlib.Path) -> Iterator[pathlib.Path]:
+def folder(path: pathlib.Path) -> Generator[pathlib.Path]:
   """Gives an empty folder whose files appear in `path` at the end.
 
   They appear together where `path` is absent or empty, else one after another,

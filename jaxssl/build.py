@@ -18,9 +18,11 @@ from jaxssl import data, models
 from jaxssl.augment.crop_spec import CropSpec
 from jaxssl.augment.preprocessing import Preprocessing, usual
 from jaxssl.augment.recipes import RECIPES
+from jaxssl.augment.view import Augment
 from jaxssl.config import Config
 from jaxssl.config.schema import CONSTRUCTORS, HEADS, OF_ENCODER, OF_TOKENIZER
 from jaxssl.config.sections import Eval, Input, Train
+from jaxssl.data.source import Source
 from jaxssl.errors import UserError
 from jaxssl.methods import contrast
 from jaxssl.methods.base import Batch, Contrastive, Method
@@ -55,11 +57,12 @@ class Run:
 
   config: Config
   encoder: nn.Module
+  augment: Augment
   learner: Learner
   preprocessing: Preprocessing
   learning_rate: Schedule
   mode: Mode
-  source: Any
+  source: Source
   tokenizer: Tokenizer | None
   num_steps: int
   steps_per_epoch: float
@@ -76,7 +79,7 @@ class Run:
   @property
   def host_crops(self) -> tuple[CropSpec, ...]:
     """The crops that the host makes; none where the accelerator does."""
-    return self.learner.augment.crops if self.input.crop == 'host' else ()
+    return self.augment.crops if self.input.crop == 'host' else ()
 
   def batch_shapes(self, rows: int) -> Batch:
     """Returns the shapes of a training batch, see `data.batch_shapes`."""
@@ -88,7 +91,7 @@ class Run:
     )
 
 
-def build(config: Config, source: Any = None) -> Run:
+def build(config: Config, source: Source | None = None) -> Run:
   """Builds all objects of a run.
 
   Args:
@@ -101,7 +104,7 @@ def build(config: Config, source: Any = None) -> Run:
   """
   train, evaluation = Train(**config['train']), Eval(**config['eval'])
   inputs = Input(**config['input'])
-  source = source or build_source(config)
+  source = build_source(config) if source is None else source
   mode = make_mode(
     train.mode,
     num_devices=train.num_devices,
@@ -122,6 +125,7 @@ def build(config: Config, source: Any = None) -> Run:
   return Run(
     config=config,
     encoder=encoder,
+    augment=augment,
     learner=Learner(
       method=method,
       augment=augment,
@@ -145,7 +149,7 @@ def build(config: Config, source: Any = None) -> Run:
 
 
 def _build_preprocessing(
-  evaluation: Eval, inputs: Input, augment: Any, *, has_text: bool
+  evaluation: Eval, inputs: Input, augment: Augment, *, has_text: bool
 ) -> Preprocessing:
   crop_fraction = evaluation.crop_fraction
   if crop_fraction is None and has_text:
@@ -208,7 +212,7 @@ def build_text_encoder(
   return models.make_text_encoder(**section)
 
 
-def build_augment(config: Config) -> Any:
+def build_augment(config: Config) -> Augment:
   """Builds the section `augment`."""
   return _construct(RECIPES, config['augment'])
 
@@ -218,7 +222,7 @@ def build_tokenizer(config: Config) -> Tokenizer | None:
   return make_tokenizer(**config['text']) if config.get('text') else None
 
 
-def build_source(config: Config) -> Any:
+def build_source(config: Config) -> Source:
   """Builds the section `data`."""
   return data.make_source(**config['data'])
 
@@ -320,7 +324,7 @@ def _build_optimizer(
     'linear': batch_size / 256,
     'sqrt': batch_size**0.5,
   }[section.pop('lr_scaling')]
-  rate = section.pop('learning_rate')
+  rate: Any = section.pop('learning_rate')
   if not isinstance(rate, Mapping):
     rate = {'name': 'constant', 'start': rate}
   # Not `end`: published minimal rates are absolute.

@@ -7,13 +7,14 @@ goes on.
 """
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 import contextlib
 import difflib
 import importlib
 import logging
 import signal
 import sys
+from typing import Any, NoReturn
 
 import jaxssl
 from jaxssl import config, printable
@@ -111,7 +112,7 @@ def _run(
 
 
 @contextlib.contextmanager
-def _ended_as_by_ctrl_c() -> Iterator[None]:
+def _ended_as_by_ctrl_c() -> Generator[None]:
   """SIGTERM and SIGHUP unwind as Ctrl-C does; the training loop saves on all.
 
   SIGHUP comes when the terminal closes; under `nohup` it stays ignored.
@@ -131,10 +132,10 @@ def _ended_as_by_ctrl_c() -> Iterator[None]:
 class _Parser(argparse.ArgumentParser):
   """Tells a wrong argument as the rest of the program does."""
 
-  def __init__(self, **kwargs):
+  def __init__(self, **kwargs: Any) -> None:
     super().__init__(allow_abbrev=False, **kwargs)
 
-  def error(self, message):
+  def error(self, message: str) -> NoReturn:
     raise UserError(f'{message} (see {self.prog} --help)')
 
   def unknown(self, argument: str) -> UserError:

@@ -8,6 +8,7 @@ import logging
 import os
 import pathlib
 import stat
+from typing import Any
 
 import jax
 
@@ -30,9 +31,11 @@ def enable() -> None:
     UserError: the folder is of another user, or others may write to it; one
       that the user has named cannot be made.
   """
-  if not jax.config.jax_enable_compilation_cache:
+  # JAX defines its options while it is imported, so no checker knows them.
+  options: Any = jax.config
+  if not options.jax_enable_compilation_cache:
     return
-  given = jax.config.jax_compilation_cache_dir
+  given = options.jax_compilation_cache_dir
   if given and '://' in given:
     return
   folder = pathlib.Path(given) if given else _usable_default()

@@ -74,7 +74,7 @@ def default_config(
   return sections
 
 
-def data_section(data: str) -> Config:
+def data_section(data: str) -> dict[str, Any]:
   """Returns the section `data` for a name or the path of a folder or file.
 
   Of a folder without subfolders for the splits, a share is held out.

@@ -10,9 +10,11 @@ import jax
 from jaxssl import data
 from jaxssl.build import Run, build_eval_source
 from jaxssl.config import Config, config_hash
+from jaxssl.data.source import Source
 from jaxssl.errors import UserError
 from jaxssl.evals.online import OnlineEvaluation
 from jaxssl.methods import METHODS
+from jaxssl.methods.base import Batch
 from jaxssl.parallel.modes import to_host
 from jaxssl.train.loop import Job
 from jaxssl.train.workdir import fixed_part
@@ -87,8 +89,11 @@ def check_shapes(run: Run) -> None:
 
 
 def eval_batches(
-  run: Run, source: Any, limit: int | None = None, on_bad: OnBad | None = None
-) -> Iterable:
+  run: Run,
+  source: Source,
+  limit: int | None = None,
+  on_bad: OnBad | None = None,
+) -> Iterable[Batch]:
   """Returns evaluation batches of a source, prepared as the run says."""
   return data.eval_batches(
     source,
@@ -165,7 +170,7 @@ def _identity(run: Run) -> str:
 
 def _compare_normalization(run: Run, trained: ExportedEncoder) -> None:
   """Warns if a run shows its encoder other numbers than it was trained on."""
-  ours, theirs = ((x.mean, x.std) for x in (run.learner.augment, trained))
+  ours, theirs = ((x.mean, x.std) for x in (run.augment, trained))
   if ours != theirs:
     _log.warning(
       '%r was trained on pictures of mean %s and std %s; this run has %s and '
@@ -200,7 +205,7 @@ def _online_evaluation(run: Run, on_bad: OnBad) -> OnlineEvaluation:
   bank = build_eval_source(run.config) if run.eval.data else run.source
   return OnlineEvaluation(
     encoder=run.encoder,
-    normalize=run.learner.augment.normalize,
+    normalize=run.augment.normalize,
     train_batches=functools.partial(eval_batches, run, bank, limit, on_bad),
     test_batches=(
       queries and functools.partial(eval_batches, run, queries, limit, on_bad)

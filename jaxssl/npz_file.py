@@ -18,7 +18,10 @@ def write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
   Raises:
     jaxssl.errors.UserError: if the file system refuses.
   """
-  atomic_file.write(path, lambda file: np.savez(file, **arrays))
+  # NumPy spells its option out, or the checker takes an array for it.
+  atomic_file.write(
+    path, lambda file: np.savez(file, allow_pickle=False, **arrays)
+  )
 
 
 def read(path: Path) -> dict[str, np.ndarray]:

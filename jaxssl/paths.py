@@ -5,7 +5,7 @@ whole, and is there when that is done. `pathlib.Path` and `etils.epath.Path`
 have the same methods for all the rest.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator
 import contextlib
 import os
 import pathlib
@@ -92,6 +92,7 @@ def use_gcs(path: str) -> None:
     UserError: if it is not installed.
   """
   import fsspec
+  from fsspec import config as fsspec_config
 
   try:
     fsspec.get_filesystem_class('gs')
@@ -100,11 +101,11 @@ def use_gcs(path: str) -> None:
       f'{path}: gs:// needs a library; pip install "jaxssl[gcs]"'
     ) from error
   # What other processes have written meanwhile must be seen.
-  fsspec.config.conf.setdefault('gs', {})['use_listings_cache'] = False
+  fsspec_config.conf.setdefault('gs', {})['use_listings_cache'] = False
 
 
 @contextlib.contextmanager
-def local_copy(path: Path) -> Iterator[pathlib.Path]:
+def local_copy(path: Path) -> Generator[pathlib.Path]:
   """Gives a file of this machine with the content of a file.
 
   The file itself where it is of this machine; otherwise a copy, which is gone

@@ -139,11 +139,15 @@ def _length(changes: Mapping[str, Any]) -> dict[str, Any]:
   return {
     key: value
     for key, value in given.items()
-    if type(value) in (int, float) and value > 0
+    if isinstance(value, int | float)
+    and not isinstance(value, bool)
+    and value > 0
   }
 
 
-def _refuse(arguments, flag, others):
+def _refuse(
+  arguments: argparse.Namespace, flag: str, others: Sequence[str]
+) -> None:
   for other in others:
     if getattr(arguments, other, None):
       raise UserError(
@@ -173,7 +177,7 @@ def _with_schedule(
   return {**values, key: {**kept, 'name': name}}
 
 
-def _kept(section: str, config: config_lib.Config, name: str) -> dict:
+def _kept(section: str, config: config_lib.Config, name: str) -> dict[str, Any]:
   """Values of the old section that the constructor `name` takes as well."""
   keys = schema.keys(section, name)
 

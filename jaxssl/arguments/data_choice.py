@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
+from typing import Any
 
 from jaxssl import config as config_lib
 from jaxssl.data import hold_out
@@ -56,7 +57,7 @@ def of_places(arguments: argparse.Namespace) -> dict[str, object]:
   return {'test_fraction': arguments.test_fraction}
 
 
-def changes(overrides: Sequence[str]) -> dict[str, object]:
+def changes(overrides: Sequence[str]) -> dict[str, Any]:
   """Returns the keys of the section `data` that `--config.data.key` changes.
 
   Raises:

@@ -4,9 +4,10 @@ import os
 import pathlib
 
 from jaxssl.errors import UserError
+from jaxssl.paths import Path
 
 
-def refuse_existing(folder: pathlib.Path) -> None:
+def refuse_existing(folder: Path) -> None:
   """Raises `UserError` unless `folder` is absent or an empty folder."""
   try:
     taken = folder.exists() and any(folder.iterdir())

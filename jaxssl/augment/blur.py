@@ -4,6 +4,7 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from jaxssl import errors
 from jaxssl.augment.rowwise import rowwise
@@ -13,7 +14,7 @@ Border = Literal['zero', 'reflect', 'edge']
 _PAD_MODES = {'zero': 'constant', 'reflect': 'reflect', 'edge': 'edge'}
 
 
-def gaussian_kernel(sigma: jax.Array, *, radius: int) -> jax.Array:
+def gaussian_kernel(sigma: ArrayLike, *, radius: int) -> jax.Array:
   """Returns exp(-x² / 2σ²) at x = -radius..radius, normalised, float32."""
   x = jnp.arange(-radius, radius + 1, dtype=jnp.float32)
   # The largest exponent is 0, so this neither overflows nor sums to 0.
@@ -22,7 +23,7 @@ def gaussian_kernel(sigma: jax.Array, *, radius: int) -> jax.Array:
 
 def gaussian_blur(
   image: jax.Array,
-  sigma: jax.Array,
+  sigma: ArrayLike,
   *,
   radius: int,
   border: Border = 'zero',
@@ -56,13 +57,15 @@ def _check_border(border: str) -> None:
     raise errors.unknown('border', border, _PAD_MODES)
 
 
-def _blur_axis(image, kernel, radius, axis, border):
+def _blur_axis(
+  image: jax.Array, kernel: jax.Array, radius: int, axis: int, border: Border
+) -> jax.Array:
   pad = [(0, 0)] * image.ndim
   pad[axis] = (radius, radius)
   padded = jnp.pad(image, pad, mode=_PAD_MODES[border])
   size = image.shape[axis]
 
-  def shifted(offset):
+  def shifted(offset: int) -> jax.Array:
     return jax.lax.slice_in_dim(
       padded, radius + offset, radius + offset + size, axis=axis
     )
@@ -99,12 +102,14 @@ def random_gaussian_blur(
   drawn = sigma[0] + u_sigma * (sigma[1] - sigma[0])
   _check_border(border)
 
-  def blur(image, sigma):
+  def blur(image: jax.Array, sigma: jax.Array) -> jax.Array:
     blurred = gaussian_blur(image, sigma, radius=radius, border=border)
     return jnp.clip(blurred, 0.0, 1.0)
 
   @rowwise
-  def maybe_blur(apply, image, sigma):
+  def maybe_blur(
+    apply: jax.Array, image: jax.Array, sigma: jax.Array
+  ) -> jax.Array:
     return jax.lax.cond(apply, blur, lambda image, sigma: image, image, sigma)
 
   return maybe_blur(u_apply < prob, image, drawn)

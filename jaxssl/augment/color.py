@@ -8,14 +8,17 @@ to 0.35, in contrast and saturation: torchvision and Pillow blend with a gray
 version, TensorFlow scales about the mean of each channel and in HSV space.
 """
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from jaxssl.augment import planes as planes_lib
 from jaxssl.augment.planes import Planes
 
 
-def adjust_brightness(image: jax.Array, factor: jax.Array) -> jax.Array:
+def adjust_brightness(image: jax.Array, factor: ArrayLike) -> jax.Array:
   """Returns clip(factor * image).
 
   torchvision's `adjust_brightness`, and SimCLR's brightness 'simclrv2'.
@@ -23,7 +26,7 @@ def adjust_brightness(image: jax.Array, factor: jax.Array) -> jax.Array:
   return _apply(scale_brightness, image, factor)
 
 
-def adjust_brightness_additive(image: jax.Array, delta: jax.Array) -> jax.Array:
+def adjust_brightness_additive(image: jax.Array, delta: ArrayLike) -> jax.Array:
   """Returns clip(image + delta).
 
   `tf.image.adjust_brightness`: BYOL's, and SimCLR's brightness 'simclrv1'.
@@ -31,7 +34,7 @@ def adjust_brightness_additive(image: jax.Array, delta: jax.Array) -> jax.Array:
   return _apply(shift_brightness, image, delta)
 
 
-def adjust_contrast(image: jax.Array, factor: jax.Array) -> jax.Array:
+def adjust_contrast(image: jax.Array, factor: ArrayLike) -> jax.Array:
   """Returns clip(factor * image + (1 - factor) * mean luma of the image).
 
   torchvision's `adjust_contrast` for float images.
@@ -39,7 +42,7 @@ def adjust_contrast(image: jax.Array, factor: jax.Array) -> jax.Array:
   return _apply(blend_contrast, image, factor)
 
 
-def adjust_contrast_tf(image: jax.Array, factor: jax.Array) -> jax.Array:
+def adjust_contrast_tf(image: jax.Array, factor: ArrayLike) -> jax.Array:
   """Returns clip(factor * image + (1 - factor) * mean of each channel).
 
   `tf.image.adjust_contrast`.
@@ -47,7 +50,7 @@ def adjust_contrast_tf(image: jax.Array, factor: jax.Array) -> jax.Array:
   return _apply(channel_contrast, image, factor)
 
 
-def adjust_saturation(image: jax.Array, factor: jax.Array) -> jax.Array:
+def adjust_saturation(image: jax.Array, factor: ArrayLike) -> jax.Array:
   """Returns clip(factor * image + (1 - factor) * luma of each pixel).
 
   torchvision's `adjust_saturation` for float images.
@@ -55,7 +58,7 @@ def adjust_saturation(image: jax.Array, factor: jax.Array) -> jax.Array:
   return _apply(blend_saturation, image, factor)
 
 
-def adjust_saturation_tf(image: jax.Array, factor: jax.Array) -> jax.Array:
+def adjust_saturation_tf(image: jax.Array, factor: ArrayLike) -> jax.Array:
   """Scales the saturation of HSV by `factor`, at most to 1.
 
   `tf.image.adjust_saturation`.
@@ -63,7 +66,7 @@ def adjust_saturation_tf(image: jax.Array, factor: jax.Array) -> jax.Array:
   return _apply(hsv_saturation, image, factor)
 
 
-def adjust_hue(image: jax.Array, delta: jax.Array) -> jax.Array:
+def adjust_hue(image: jax.Array, delta: ArrayLike) -> jax.Array:
   """Turns the hue of HSV by `delta`, a share of the circle.
 
   torchvision's `adjust_hue` for float images and `tf.image.adjust_hue`.
@@ -105,19 +108,25 @@ def random_solarize(
   return jnp.where(apply, solarize(image, threshold), image)
 
 
-def _apply(operation, image, amount):
+def _apply(
+  operation: Callable[[Planes, jax.Array], Planes],
+  image: jax.Array,
+  amount: ArrayLike,
+) -> jax.Array:
   changed = operation(planes_lib.split(image), jnp.float32(amount))
   return planes_lib.join(changed, image.dtype)
 
 
 def scale_brightness(planes: Planes, factor: jax.Array) -> Planes:
   """`adjust_brightness` on planes; factor 1 changes nothing."""
-  return tuple(jnp.clip(x * factor, 0.0, 1.0) for x in planes)
+  red, green, blue = (jnp.clip(x * factor, 0.0, 1.0) for x in planes)
+  return red, green, blue
 
 
 def shift_brightness(planes: Planes, delta: jax.Array) -> Planes:
   """`adjust_brightness_additive` on planes; delta 0 changes nothing."""
-  return tuple(jnp.clip(x + delta, 0.0, 1.0) for x in planes)
+  red, green, blue = (jnp.clip(x + delta, 0.0, 1.0) for x in planes)
+  return red, green, blue
 
 
 def blend_contrast(planes: Planes, factor: jax.Array) -> Planes:
@@ -128,8 +137,8 @@ def blend_contrast(planes: Planes, factor: jax.Array) -> Planes:
 
 def channel_contrast(planes: Planes, factor: jax.Array) -> Planes:
   """`adjust_contrast_tf` on planes; factor 1 changes nothing."""
-  means = tuple(jnp.mean(x, axis=(-2, -1), keepdims=True) for x in planes)
-  return planes_lib.blend(planes, means, factor)
+  red, green, blue = (jnp.mean(x, (-2, -1), keepdims=True) for x in planes)
+  return planes_lib.blend(planes, (red, green, blue), factor)
 
 
 def blend_saturation(planes: Planes, factor: jax.Array) -> Planes:

@@ -41,7 +41,7 @@ class CropSpec:
   rule: Rule = 'torchvision'
   interpolation: Interpolation = 'bilinear'
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     check_fields(self)
     if not 0 < self.scale[0] <= self.scale[1] <= 1:
       raise errors.UserError(

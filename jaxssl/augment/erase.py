@@ -67,7 +67,7 @@ class Erase:
   augment: Callable[..., Batch]
   prob: Fraction = 0.25
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     """Raises `UserError` for numbers out of range."""
     check_fields(self)
 

@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from jaxssl import errors
 from jaxssl.augment.crop_spec import CropSpec
@@ -74,10 +75,10 @@ def crop_and_resize(
   if interpolation not in _KERNELS:
     raise errors.unknown('interpolation', interpolation, _KERNELS)
   height, width = (size, size) if isinstance(size, int) else size
-  axes = [
-    _Axis(in_size, out_size, interpolation, antialias)
-    for in_size, out_size in zip(image.shape, (height, width), strict=False)
-  ]
+  axes = (
+    _Axis(image.shape[0], height, interpolation, antialias),
+    _Axis(image.shape[1], width, interpolation, antialias),
+  )
   multiply = functools.partial(_multiply, axes=axes)
   resized = jax.lax.platform_dependent(
     image.astype(jnp.float32),
@@ -111,16 +112,18 @@ class _Axis(NamedTuple):
     """Whether adding taps is faster on a CPU than a product, as measured."""
     return 7 * self.num_taps <= self.in_size
 
-  def centers(self, start, length):
+  def centers(self, start: jax.Array, length: jax.Array) -> jax.Array:
     """Returns where each output pixel lies, float32 [out_size]."""
     return start + (jnp.arange(self.out_size) + 0.5) * (length / self.out_size)
 
-  def support(self, length):
+  def support(self, length: jax.Array) -> ArrayLike:
     """Returns by how much the filter is widened."""
     shrink = length / self.out_size
     return jnp.maximum(shrink, 1.0) if self.antialias else 1.0
 
-  def weights(self, pixels, start, length):
+  def weights(
+    self, pixels: jax.Array, start: jax.Array, length: jax.Array
+  ) -> jax.Array:
     """Returns the weights [out_size, n] of `pixels` [out_size or 1, n]."""
     middle = pixels + 0.5
     distance = middle - self.centers(start, length)[:, None]
@@ -131,7 +134,15 @@ class _Axis(NamedTuple):
     return weights / jnp.sum(weights, axis=1, keepdims=True)
 
 
-def _multiply(image, top, left, height, width, *, axes):
+def _multiply(
+  image: jax.Array,
+  top: jax.Array,
+  left: jax.Array,
+  height: jax.Array,
+  width: jax.Array,
+  *,
+  axes: tuple[_Axis, _Axis],
+) -> jax.Array:
   """Resamples by products with matrices, which are fast on accelerators."""
   rows, columns = (
     axis.weights(jnp.arange(axis.in_size)[None, :], *stretch)
@@ -147,19 +158,29 @@ def _multiply(image, top, left, height, width, *, axes):
   )
 
 
-def _add_taps(image, top, left, height, width, *, axes):
+def _add_taps(
+  image: jax.Array,
+  top: jax.Array,
+  left: jax.Array,
+  height: jax.Array,
+  width: jax.Array,
+  *,
+  axes: tuple[_Axis, _Axis],
+) -> jax.Array:
   """Resamples by adding only what the sparse matrices of `_multiply` weigh."""
   image = _add_taps_along(0, image, axes[0], top, height)
   return _add_taps_along(1, image, axes[1], left, width)
 
 
-def _add_taps_along(dim, image, axis, start, length):
+def _add_taps_along(
+  dim: int, image: jax.Array, axis: _Axis, start: jax.Array, length: jax.Array
+) -> jax.Array:
   reach = _REACH[axis.interpolation] * axis.support(length)
   first = jnp.floor(axis.centers(start, length) - reach).astype(jnp.int32)
   pixels = first[:, None] + jnp.arange(axis.num_taps)[None, :]
   weights = axis.weights(pixels, start, length)
 
-  def add(tap, total):
+  def add(tap: jax.Array, total: jax.Array) -> jax.Array:
     # Pixels outside the image have no weight.
     taken = jnp.take(image, pixels[:, tap], axis=dim, mode='clip')
     return total + jnp.expand_dims(weights[:, tap], (1 - dim, 2)) * taken
@@ -263,13 +284,21 @@ def _central_box(height: int, width: int, ratio: tuple[float, float]) -> Box:
   return Box((height - h) // 2, (width - w) // 2, h, w)
 
 
-def _uniforms(key, attempts):
+def _uniforms(
+  key: jax.Array, attempts: int
+) -> tuple[jax.Array, jax.Array, jax.Array]:
   """Draws two numbers an attempt and two for the place, in one call."""
   u = jax.random.uniform(key, (2 * attempts + 2,))
   return u[2 : attempts + 2], u[attempts + 2 :], u[:2]
 
 
-def _place(uniform, height, width, num_tops, num_lefts) -> Box:
+def _place(
+  uniform: jax.Array,
+  height: jax.Array,
+  width: jax.Array,
+  num_tops: ArrayLike,
+  num_lefts: ArrayLike,
+) -> Box:
   """Puts a box at one of `num_tops` x `num_lefts` positions."""
   u_top, u_left = uniform
   # A product that rounds up to the bound would leave the image.
@@ -324,13 +353,19 @@ def sample_box_tf(
   return jax.tree.map(lambda a, b: jnp.where(fits[first], a, b), box, whole)
 
 
-def _tf_attempts(uniform, aspect, height, width, scale):
+def _tf_attempts(
+  uniform: jax.Array,
+  aspect: jax.Array,
+  height: int,
+  width: int,
+  scale: tuple[float, float],
+) -> tuple[jax.Array, jax.Array, jax.Array]:
   """Returns heights, widths and whether each attempt fits, all [attempts]."""
 
-  def width_of(h):
+  def width_of(h: jax.Array) -> jax.Array:
     return jnp.round(h * aspect).astype(jnp.int32)
 
-  def height_of(area):
+  def height_of(area: ArrayLike) -> jax.Array:
     return jnp.round(jnp.sqrt(area / aspect)).astype(jnp.int32)
 
   min_area, max_area = scale[0] * height * width, scale[1] * height * width

@@ -1,5 +1,6 @@
 """Colour jitter: four colour changes in a random order, its own in each row."""
 
+from collections.abc import Callable, Sequence
 import itertools
 from typing import Literal
 
@@ -10,6 +11,7 @@ import numpy as np
 from jaxssl import errors
 from jaxssl.augment import color
 from jaxssl.augment import planes as planes_lib
+from jaxssl.augment.planes import Planes
 from jaxssl.augment.rowwise import rowwise
 
 _ORDERS = np.array(list(itertools.permutations(range(4))), np.int32)
@@ -66,22 +68,29 @@ def color_jitter(
   return _JITTERS[kind](True, image, amounts, order)
 
 
-def _jitter_of(operations):
+_Operation = Callable[[Planes, jax.Array], Planes]
+
+
+def _jitter_of(operations: Sequence[_Operation]) -> Callable[..., jax.Array]:
   """Returns `jitter(apply, image, amounts, order)` made of operations."""
 
-  def branch(index):
+  def branch(index: int) -> Callable[[Planes, jax.Array], Planes]:
     return lambda planes, amounts: operations[index](planes, amounts[index])
 
   branches = [branch(index) for index in range(4)]
 
-  def change(image, amounts, order):
+  def change(
+    image: jax.Array, amounts: jax.Array, order: jax.Array
+  ) -> jax.Array:
     planes = planes_lib.split(image)
     for position in range(4):
       planes = jax.lax.switch(order[position], branches, planes, amounts)
     return planes_lib.join(planes, image.dtype)
 
   @rowwise
-  def jitter(apply, image, amounts, order):
+  def jitter(
+    apply: jax.Array, image: jax.Array, amounts: jax.Array, order: jax.Array
+  ) -> jax.Array:
     return jax.lax.cond(
       apply, change, lambda image, *_: image, image, amounts, order
     )
@@ -141,7 +150,9 @@ def random_color_jitter(
   return _JITTERS[kind](u[5] < prob, image, amounts, order)
 
 
-def _check_strengths(brightness, contrast, saturation, hue) -> None:
+def _check_strengths(
+  brightness: float, contrast: float, saturation: float, hue: float
+) -> None:
   if min(brightness, contrast, saturation, hue) < 0 or hue > 0.5:
     raise errors.UserError(
       'colour jitter strengths must be >= 0 and hue at most 0.5, not '
@@ -149,7 +160,9 @@ def _check_strengths(brightness, contrast, saturation, hue) -> None:
     )
 
 
-def _ranges(brightness, contrast, saturation, hue, kind):
+def _ranges(
+  brightness: float, contrast: float, saturation: float, hue: float, kind: str
+) -> tuple[np.ndarray, np.ndarray]:
   """Returns lowest and highest amounts, float32 [4] each."""
   factors = np.array([brightness, contrast, saturation])
   low = np.array([*np.maximum(1 - factors, 0), -hue], np.float32)

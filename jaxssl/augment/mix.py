@@ -96,7 +96,7 @@ class Mix:
   mixup: float = 0.8
   cutmix: float = 1.0
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     """Raises `UserError` for numbers out of range."""
     if min(self.mixup, self.cutmix) < 0 or not self.mixup + self.cutmix:
       raise errors.UserError(
@@ -137,7 +137,9 @@ class Mix:
       'label_share': share,
     }
 
-  def _mix_row(self, key, image, other):
+  def _mix_row(
+    self, key: jax.Array, image: jax.Array, other: jax.Array
+  ) -> tuple[jax.Array, jax.Array]:
     kind_key, share_key, row_key, column_key = jax.random.split(key, 4)
     cut_prob = 0.5 if self.mixup and self.cutmix else float(self.cutmix > 0)
     is_cut = jax.random.bernoulli(kind_key, cut_prob)

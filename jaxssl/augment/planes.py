@@ -24,10 +24,11 @@ def join(planes: Planes, dtype: jnp.dtype) -> jax.Array:
 
 def blend(planes: Planes, other: Planes, factor: jax.Array) -> Planes:
   """Returns clip(factor * planes + (1 - factor) * other, 0, 1)."""
-  return tuple(
+  red, green, blue = (
     jnp.clip(factor * x + (1.0 - factor) * y, 0.0, 1.0)
     for x, y in zip(planes, other, strict=True)
   )
+  return red, green, blue
 
 
 def luma(planes: Planes) -> jax.Array:

@@ -59,7 +59,7 @@ class Preprocessing:
   mean: Channels = (0.0, 0.0, 0.0)
   std: Channels = (1.0, 1.0, 1.0)
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     _check_sides(self.image_size, self.resize_size)
     check_fields(self)
     for name in ('mean', 'std'):

@@ -1,10 +1,13 @@
 """A batching rule for per-image functions: on a CPU, one row at a time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 from jax.experimental import custom_partitioning
 import jax.numpy as jnp
+
+PyTree = Any
 
 
 def rowwise(fn: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
@@ -26,15 +29,17 @@ def rowwise(fn: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
   """
   vectorized = jax.vmap(fn)
 
-  def loop(*rows):
+  def loop(*rows: PyTree) -> PyTree:
     return jax.lax.map(lambda row: fn(*row), rows)
 
   @jax.custom_batching.custom_vmap
-  def call(*args):
+  def call(*args: PyTree) -> PyTree:
     return fn(*args)
 
   @call.def_vmap
-  def _batch(axis_size, in_batched, *args):
+  def _batch(
+    axis_size: int, in_batched: Sequence[bool], *args: PyTree
+  ) -> tuple[PyTree, bool]:
     rows = tuple(
       a if b else jnp.broadcast_to(a, (axis_size, *jnp.shape(a)))
       for a, b in zip(args, in_batched, strict=True)
@@ -47,14 +52,18 @@ def rowwise(fn: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
   return call
 
 
-def _row_parallel(loop, rows):
+def _row_parallel(
+  loop: Callable[..., PyTree], rows: tuple[PyTree, ...]
+) -> Callable[..., PyTree]:
   """Tells the partitioner that every row of `loop` stands alone.
 
   It would otherwise gather all rows on every device to run the loop.
   """
   parallel = custom_partitioning.custom_partitioning(loop)
 
-  def partition(mesh, arg_shapes, result_shape):
+  def partition(
+    mesh: Any, arg_shapes: Sequence[Any], result_shape: Any
+  ) -> tuple[Any, ...]:
     shardings = tuple(a.sharding for a in arg_shapes)
     return mesh, loop, result_shape.sharding, shardings
 

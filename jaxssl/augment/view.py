@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +13,8 @@ from jaxssl.augment.crop_spec import CropSpec
 from jaxssl.parallel import collectives
 
 Op = Callable[[jax.Array, jax.Array], jax.Array]
-Batch = dict[str, jax.Array | tuple[jax.Array, ...]]
+# Arrays by name, and tuples of them: `crops`, `views`.
+Batch = dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,10 +43,10 @@ class View:
     """Makes the view of what the host cropped, uint8 [S, S, 3]."""
     return self._apply_ops(self._keys(key), _to_float(crop))
 
-  def _keys(self, key):
+  def _keys(self, key: jax.Array) -> jax.Array:
     return jax.random.split(key, 1 + len(self.ops))
 
-  def _apply_ops(self, keys, image):
+  def _apply_ops(self, keys: jax.Array, image: jax.Array) -> jax.Array:
     for index, op in enumerate(self.ops):
       image = op(keys[1 + index], image)
     return image
@@ -114,10 +116,12 @@ class Augment:
     images = views * _channels(self.std, views) + _channels(self.mean, views)
     return jnp.round(jnp.clip(images, 0.0, 1.0) * 255.0).astype(jnp.uint8)
 
-  def _normalize(self, images):
+  def _normalize(self, images: jax.Array) -> jax.Array:
     return (images - _channels(self.mean, images)) / _channels(self.std, images)
 
-  def _rows(self, index, view, batch):
+  def _rows(
+    self, index: int, view: View, batch: Batch
+  ) -> tuple[jax.Array, Callable[[jax.Array, jax.Array], jax.Array]]:
     """Returns the rows of a view and the function that augments one."""
     if 'crops' not in batch:
       if 'image' not in batch:

@@ -82,7 +82,7 @@ def _setting(run_: Run) -> Setting:
     num_threads=run_.input.num_threads or cores,
     prefetch=run_.input.prefetch,
     crop=run_.input.crop,
-    views=tuple(spec.size for spec in run_.learner.augment.crops),
+    views=tuple(spec.size for spec in run_.augment.crops),
     image_size=run_.input.image_size,
     stored=mean_size(run_.source),
     dtype=encoder['dtype'],
@@ -99,11 +99,12 @@ def _measured(
     found['input'] = speed.input_speed(
       job, prefetch=setting.prefetch, seconds=seconds
     )
-  if what != 'input':
-    stepper = speed.Stepper(job)
-    found['step'] = speed.step_speed(
-      stepper, num_devices=setting.num_devices, seconds=seconds
-    )
+  if what == 'input':
+    return Measured(**found)
+  stepper = speed.Stepper(job)
+  found['step'] = speed.step_speed(
+    stepper, num_devices=setting.num_devices, seconds=seconds
+  )
   if what == 'both':
     found['loop'] = speed.loop_speed(stepper, seconds=seconds)
   return Measured(**found)

@@ -34,6 +34,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   out = pathlib.Path(arguments.out)
   refuse_existing(out)
   workdir = Workdir(arguments.workdir)
+  known: bool | None = None  # to timm
   with atomic_file.folder(out) as partial:
     if arguments.format == 'huggingface':
       exported_pair.save(partial, workdir, step=arguments.step)
@@ -43,7 +44,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
       exported = encoders.load(workdir, step=arguments.step)
       known = timm_model.save(partial, exported)
   _log.info('wrote %s (%s)', out, arguments.format)
-  if arguments.format == 'timm':
+  if known is not None:
     _say_how(out, known)
   return 0
 

@@ -1,10 +1,13 @@
 """`jaxssl import`: weights of another library into a workdir."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 import dataclasses
 import logging
 import pathlib
+
+from flax import linen as nn
+import numpy as np
 
 from jaxssl import config as config_lib
 from jaxssl import models
@@ -12,6 +15,7 @@ from jaxssl.arguments import picture_rule
 from jaxssl.arguments.targets import refuse_existing
 from jaxssl.config import schema
 from jaxssl.errors import UserError, unknown
+from jaxssl.methods.base import PyTree
 from jaxssl.runs import imported_pair
 from jaxssl.runs.imported_pair import PublishedPair
 from jaxssl.train.workdir import Workdir
@@ -35,13 +39,19 @@ from jaxssl.weights.exported import (
 )
 from jaxssl.weights.picture_choice import PictureChoice
 
+_Tensors = Mapping[str, np.ndarray]
 
-def _from_timm(tensors, encoder, variables):
+
+def _from_timm(
+  tensors: _Tensors, encoder: nn.Module, variables: PyTree
+) -> PyTree:
   del encoder
   return timm.from_timm(tensors, variables)
 
 
-def _from_huggingface(tensors, encoder, variables):
+def _from_huggingface(
+  tensors: _Tensors, encoder: nn.Module, variables: PyTree
+) -> PyTree:
   if huggingface_pairs.has_image_tower(tensors):
     return huggingface_pairs.image_from_huggingface(tensors, variables)
   # Only vision transformers have positions; others fail by their names.
@@ -49,17 +59,23 @@ def _from_huggingface(tensors, encoder, variables):
   return huggingface.from_huggingface(tensors, variables, position=position)
 
 
-def _from_dalle(tensors, encoder, variables):
+def _from_dalle(
+  tensors: _Tensors, encoder: nn.Module, variables: PyTree
+) -> PyTree:
   del encoder
   return dalle.from_dalle(tensors, variables)
 
 
-def _from_dino(tensors, encoder, variables):
+def _from_dino(
+  tensors: _Tensors, encoder: nn.Module, variables: PyTree
+) -> PyTree:
   del encoder
   return releases.from_dino(tensors, variables)
 
 
-def _from_moco_v3(tensors, encoder, variables):
+def _from_moco_v3(
+  tensors: _Tensors, encoder: nn.Module, variables: PyTree
+) -> PyTree:
   position = getattr(encoder, 'position', 'none')
   return releases.from_moco_v3(tensors, variables, position=position)
 

@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 import dataclasses
 import logging
+import math
 import pathlib
 
 import jax
@@ -80,14 +81,15 @@ def _step_flops(run_: Run, state: object) -> float:
   """XLA's count for the whole train step before optimisation."""
   batch = run_.batch_shapes(run_.train.batch_size)
   lowered = jax.jit(run_.learner.step).lower(state, batch)
-  return lowered.cost_analysis()['flops']
+  counted = lowered.cost_analysis() or {}
+  return counted.get('flops', math.nan)
 
 
 def _views(run_: Run, rows: int) -> tuple[np.ndarray, list[np.ndarray]]:
   """Returns uint8 originals [n, H, W, 3] and, for each view, [n, S, S, 3]."""
   batch = _first_rows(run_, rows)
   key = jax.random.key(run_.seed)
-  augment = run_.learner.augment
+  augment = run_.augment
   views = jax.jit(lambda b: augment(key, b)['views'])(batch)
   pictures = [np.asarray(augment.denormalize(view)) for view in views]
   if 'image' not in batch:

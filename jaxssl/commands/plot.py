@@ -1,14 +1,15 @@
 """`jaxssl plot`: a run's curve, a map of its features, its few-shot results."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 import functools
 import logging
+from typing import Any
 
 from jaxssl.arguments import data_choice
 from jaxssl.errors import UserError
 from jaxssl.evals.features import encode_fn, extract
-from jaxssl.paths import is_remote
+from jaxssl.paths import Path, is_remote
 from jaxssl.pictures.curve import training_curve
 from jaxssl.pictures.feature_map import feature_map
 from jaxssl.pictures.few_shot import few_shot_curve
@@ -71,6 +72,6 @@ def _draw_few_shot(workdir: Workdir) -> None:
     _write(draw, {'few-shot': result['metrics']}, path)
 
 
-def _write(draw, content, path) -> None:
+def _write(draw: Callable[[Any, Path], None], content: Any, path: Path) -> None:
   draw(content, path)
   _log.info('wrote %s', path)

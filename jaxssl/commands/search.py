@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import dataclasses
 import logging
 import pathlib
-from typing import Any
 
 import numpy as np
 
 from jaxssl import finite
 from jaxssl.arguments import data_choice, targets
+from jaxssl.data.source import Source
 from jaxssl.errors import UserError
 from jaxssl.pictures import grid
 from jaxssl.printable import printable
@@ -82,7 +82,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
 
 def search(
   model: Towers,
-  source: Any,
+  source: Source,
   sentence: str,
   *,
   count: int,

@@ -60,7 +60,7 @@ def _captions(name: str, overrides: Sequence[str]) -> Iterator[str]:
     if overrides:
       raise UserError('a .txt file takes no --config.* arguments')
     return iter(_lines(pathlib.Path(name).expanduser()))
-  section = defaults.data_section(name) | data_choice.changes(overrides)
+  section = {**defaults.data_section(name), **data_choice.changes(overrides)}
   source = data.make_source(**section)
   if source.captions is None:
     raise UserError(f'{source.name} has no captions to train a tokenizer on')

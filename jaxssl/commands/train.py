@@ -1,7 +1,7 @@
 """`jaxssl train`: pre-trains an encoder, or goes on with it."""
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 import contextlib
 import functools
 import logging
@@ -23,7 +23,7 @@ from jaxssl.train.checkpoint import Checkpoints
 from jaxssl.train.loop import Preempted, train
 from jaxssl.train.state import TrainState, num_parameters
 from jaxssl.train.workdir import Workdir
-from jaxssl.train.writers import JsonLines, TensorBoard
+from jaxssl.train.writers import JsonLines, TensorBoard, Writer
 from jaxssl.weights import timm_model
 from jaxssl.weights.exported import ExportedEncoder, save_encoder
 
@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 @contextlib.contextmanager
-def joined(arguments: argparse.Namespace) -> Iterator[None]:
+def joined(arguments: argparse.Namespace) -> Generator[None]:
   """Joins the other processes, if there are; before any device is used."""
   with processes.ending_together(_tell):
     processes.start(
@@ -101,11 +101,11 @@ def train_in_workdir(run_: Run, workdir: Workdir) -> TrainState:
     keep_every=run_.train.keep_every,
   )
 
-  def make_writers(first_step: int):
+  def make_writers(first_step: int) -> list[Writer]:
     if not processes.is_first():
       return []
     workdir.keep_config(run_.config)  # the checkpoint, if any, is of it
-    writers = [
+    writers: list[Writer] = [
       JsonLines(
         workdir.metrics_path, first_step=first_step, check=workdir.check_lock
       )

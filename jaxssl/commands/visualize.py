@@ -93,7 +93,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
       'visualize draws into a folder of this machine; give --out DIR'
     )
   workdir = Workdir(arguments.workdir)
-  out = workdir.path / 'pictures'
+  out = pathlib.Path(workdir.path) / 'pictures'
   if arguments.out:
     out = pathlib.Path(arguments.out)
     targets.refuse_existing(out)
@@ -148,7 +148,7 @@ def _method_panel(looked_at: _LookedAt, trained: _Trained) -> Iterator[Panel]:
     data.eval_batches(
       source,
       batch_size=looked_at.num_images,
-      preprocessing=usual(run_.learner.augment.crops[0].size),
+      preprocessing=usual(run_.augment.crops[0].size),
       limit=looked_at.num_images,
     )
   )
@@ -158,7 +158,7 @@ def _method_panel(looked_at: _LookedAt, trained: _Trained) -> Iterator[Panel]:
     state.params,
     state.method_state,
     images,
-    run_.learner.augment,
+    run_.augment,
   )
 
 

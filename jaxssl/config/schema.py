@@ -87,14 +87,14 @@ def keys(section: str, name: str | None = None) -> dict[str, Key]:
   if section in _NAMELESS:
     return keys_of(_NAMELESS[section])
   if section == 'encoder':
-    return keys_of_module(models.make_encoder(name))
+    return keys_of_module(models.make_encoder(name or ''))
   if section == 'text_encoder':
     return _text_encoder_keys(name)
   if section == 'data':
-    return keys_of(data.SOURCES.get(name, data.Tfds))
+    return keys_of(data.SOURCES.get(name or '', data.Tfds))
   if section == 'optim':
     return _optimizer_keys(name)
-  if name not in _TABLES[section]:
+  if name is None or name not in _TABLES[section]:
     raise unknown(section, name, _TABLES[section])
   found = _without(keys_of(_TABLES[section][name]), *_MODULES)
   if section == 'method' and _CODEBOOK in found:
@@ -309,7 +309,7 @@ def _complete_schedule(where: str, values: Mapping[str, Any]) -> Config:
 
 
 def _text_encoder_keys(name: str | None) -> dict[str, Key]:
-  found = keys_of_module(models.make_text_encoder(name))
+  found = keys_of_module(models.make_text_encoder(name or ''))
   for follower in (*OF_TOKENIZER, *OF_ENCODER):
     found[follower] = dataclasses.replace(found[follower], default=None)
   return found

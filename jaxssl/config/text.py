@@ -40,7 +40,7 @@ def load_file(path: str | pathlib.Path) -> Config:
     raise UserError(
       f'config file {str(path)!r} fails: {type(error).__name__}: {error}'
     ) from error
-  if not isinstance(config, Mapping):
+  if not isinstance(config, dict):
     raise UserError(
       f'config file {str(path)!r} must define get_config() -> ConfigDict'
     )
@@ -77,7 +77,7 @@ def parse_overrides(arguments: Sequence[str]) -> dict[str, Any]:
   return overrides
 
 
-def flatten(config: Config, prefix: str = '') -> dict[str, Any]:
+def flatten(config: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
   """Returns dotted key -> value for all leaves of a nested dict."""
   flat = {}
   for key, value in config.items():

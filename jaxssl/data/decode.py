@@ -74,7 +74,7 @@ def _pillow() -> Any:
   return pil
 
 
-def _check_size(size: tuple[int, int], max_pixels: int):
+def _check_size(size: tuple[int, int], max_pixels: int) -> None:
   if size[0] * size[1] > max_pixels:
     raise UnreadableError(
       f'{size[0]} x {size[1]} pixels are more than max_pixels={max_pixels}'
@@ -147,7 +147,7 @@ def plain_jpeg(content: Any) -> Any:
   header = tf.io.decode_raw(content, tf.uint8, fixed_length=known.shape[1])
   is_known = tf.reduce_any(tf.reduce_all((header == known) | ~counts, axis=1))
 
-  def walk():
+  def walk() -> Any:
     return tf.numpy_function(
       lambda text: np.bool_(is_plain_jpeg(text)),
       [tf.strings.substr(content, 0, _HEADER_BYTES)],
@@ -232,7 +232,7 @@ def anything(content: Any, *, max_pixels: int) -> Any:
   """
   tf = tensorflow()
 
-  def by_tensorflow():
+  def by_tensorflow() -> Any:
     big_endian = tf.io.decode_raw(
       tf.strings.substr(content, 16, 8), tf.int32, little_endian=False
     )

@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxssl.data import decode, hold_out, layout, order, places, sidecar
 from jaxssl.data import labels as labels_lib
+from jaxssl.data.cached_property import cached_property
 from jaxssl.data.captions import Captions, warn_skipped
 from jaxssl.data.labels import UNKNOWN
 from jaxssl.data.picture_files import PictureFiles
@@ -118,7 +119,7 @@ class Folder:
     self._leave_out(others)
     return [name for name, own in pairs if own == split]
 
-  def _leave_out(self, found: dict[str, list[str]]):
+  def _leave_out(self, found: dict[str, list[str]]) -> None:
     """Counts and names what is not read."""
     self.skipped |= {fault: len(names) for fault, names in found.items()}
     warn_skipped(self.name, found)
@@ -143,7 +144,9 @@ class Folder:
     self._leave_out(skipped)
     return texts
 
-  def _set_labels(self, files: list[str], meaning: dict[str, layout.Meaning]):
+  def _set_labels(
+    self, files: list[str], meaning: dict[str, layout.Meaning]
+  ) -> None:
     names = sorted({m.label for m in meaning.values() if m.label is not None})
     numbers, classes = labels_lib.number(names, source=self.name)
     label_of = dict(zip(names, numbers.tolist(), strict=True))
@@ -153,14 +156,14 @@ class Folder:
     # The other split may have labels where this one has none.
     self.class_names = classes if (self._labels != UNKNOWN).any() else None
 
-  def _check_readable(self, names: list[str]):
+  def _check_readable(self, names: list[str]) -> None:
     headers = self._root.read(names, most=_HEADER_BYTES)
     if not any(map(decode.is_readable, headers)):
       raise UserError(
         f'{self._root}: none of the first {len(names)} pictures can be read'
       )
 
-  @functools.cached_property
+  @cached_property
   def identity(self) -> str:
     """Hash of what copies of it share; see `source.Source`."""
     texts = self.captions.arrays.values() if self.captions else ()
@@ -171,7 +174,7 @@ class Folder:
       *texts,
     )
 
-  @functools.cached_property
+  @cached_property
   def fingerprint(self) -> str:
     """Hash that also changes when a file is written again."""
     return fingerprint(self.identity, self._files.states)

@@ -85,12 +85,13 @@ def number(
   known = {t: v for t, v in values.items() if t and v != UNKNOWN}
   # Among numbers this is a missing one; among names it is a name.
   whole = {t: v for t, v in known.items() if t.lower() != 'nan'}
-  if None in whole.values():
+  numbers = {t: v for t, v in whole.items() if v is not None}
+  if len(numbers) < len(whole):
     _warn_if_mixed(whole, source)
     names = tuple(sorted(known))
     labels = {name: place for place, name in enumerate(names)}
   else:
-    names, labels = _numbers(whole, source)
+    names, labels = _numbers(numbers, source)
   found = np.array([labels.get(text, UNKNOWN) for text in texts], np.int32)
   _warn_of_unknown(found, source)
   return found, names or None

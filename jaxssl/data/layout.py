@@ -62,7 +62,9 @@ def _parts(folder: str) -> Folders:
   return tuple(folder.split(os.sep)) if folder else ()
 
 
-def _labels_of_splits(paths: Sequence[Folders], depth: int) -> dict:
+def _labels_of_splits(
+  paths: Sequence[Folders], depth: int
+) -> dict[Folders, str]:
   """Returns folder -> class, for the splits in which every picture has one."""
   labelled: list[Folders] = []
   for name in (_TRAIN, *_TESTS):

@@ -1,11 +1,11 @@
 """A part of a source, evenly spread over it."""
 
-import functools
 from typing import Literal
 
 import numpy as np
 
 from jaxssl.data import order
+from jaxssl.data.cached_property import cached_property
 from jaxssl.data.source import Records, Source, fingerprint
 
 
@@ -29,12 +29,12 @@ class Limited:
     self.captions = None
     self.num_examples = min(limit, source.num_examples)
 
-  @functools.cached_property
+  @cached_property
   def fingerprint(self) -> str:
     """Hash of what it holds; see `source.Source`."""
     return fingerprint(self._source.fingerprint, str(self.num_examples))
 
-  @functools.cached_property
+  @cached_property
   def identity(self) -> str:
     """The same but for the times of files."""
     return fingerprint(self._source.identity, str(self.num_examples))

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 import concurrent.futures
 from fractions import Fraction
-import functools
 import logging
 import math
 from typing import Literal
@@ -11,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from jaxssl.data import order
+from jaxssl.data.cached_property import cached_property
 from jaxssl.data.captions import Captions
 from jaxssl.data.places import read_file
 from jaxssl.data.source import Records, Source, fingerprint
@@ -67,16 +67,17 @@ class Mixture:
     self.name = 'mixture(' + ', '.join(s.name for s in sources) + ')'
     self.class_names = self._shared_classes()
     self.num_examples = int(self._starts[-1])
-    captions = [source.captions for source in sources]
-    self.captions = None if None in captions else Captions.joined(captions)
+    captions = [s.captions for s in sources if s.captions is not None]
+    of_all = len(captions) == len(sources)
+    self.captions = Captions.joined(captions) if of_all else None
 
-  @functools.cached_property
+  @cached_property
   def fingerprint(self) -> str:
     """Hash of what all sources hold; see `source.Source`."""
     parts = (source.fingerprint for source in self._sources)
     return fingerprint(str(self.counts), *parts)
 
-  @functools.cached_property
+  @cached_property
   def identity(self) -> str:
     """The same but for the times of files."""
     parts = (source.identity for source in self._sources)

@@ -29,7 +29,7 @@ def mix64(*words: int | np.ndarray) -> np.ndarray:
   Source: Steele, Lea and Flood, "Fast splittable pseudorandom number
   generators", OOPSLA 2014.
   """
-  state = np.uint64(0)
+  state = np.zeros((), np.uint64)
   with np.errstate(over='ignore'):
     for word in words:
       # Through int64 and not by a cast: negative seeds are legal.
@@ -38,7 +38,7 @@ def mix64(*words: int | np.ndarray) -> np.ndarray:
       state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
       state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
       state = state ^ (state >> np.uint64(31))
-  return state
+  return np.asarray(state)
 
 
 def shuffle(

@@ -1,12 +1,12 @@
 """The files of a source that has one for each picture."""
 
 from collections.abc import Sequence
-import functools
 import os
 
 import numpy as np
 
 from jaxssl.data import identity
+from jaxssl.data.cached_property import cached_property
 from jaxssl.data.places import Place, read_file
 from jaxssl.data.scattered import Scattered
 from jaxssl.data.source import fingerprint
@@ -47,7 +47,7 @@ class PictureFiles:
     """Returns the whole path of a file."""
     return self._root.describe(os.fsdecode(self._names[index]))
 
-  @functools.cached_property
+  @cached_property
   def identity(self) -> str:
     """Hash of names, sizes and the content of a sample."""
     return fingerprint(
@@ -61,6 +61,6 @@ class PictureFiles:
     """What changes when a file is written again."""
     return self._states[1]
 
-  @functools.cached_property
+  @cached_property
   def _states(self) -> tuple[np.ndarray, bytes]:
     return self._root.states(list(map(os.fsdecode, self._names.tolist())))

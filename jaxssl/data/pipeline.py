@@ -55,7 +55,7 @@ class TrainBatches:
     """Seconds spent so far waiting for batches."""
     return self._reader.wait_seconds
 
-  def close(self):
+  def close(self) -> None:
     """Stops the threads that read ahead."""
     self._reader.close()
 

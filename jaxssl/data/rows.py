@@ -10,6 +10,7 @@ import numpy as np
 from jaxssl.augment.crop_spec import CropSpec
 from jaxssl.augment.preprocessing import Preprocessing
 from jaxssl.data import crop, decode
+from jaxssl.data.captions import Captions
 from jaxssl.data.optional import tensorflow
 from jaxssl.data.order import mix64
 from jaxssl.data.source import Source
@@ -100,9 +101,14 @@ class Plan:
       'key': key,
     }
     if self.encode_text is not None:
-      texts = self.source.captions.draw(index, epoch=epoch, seed=self.seed)
+      texts = self._captions().draw(index, epoch=epoch, seed=self.seed)
       rows['text'] = self.encode_text(texts)
     return rows
+
+  def _captions(self) -> Captions:
+    if self.source.captions is None:
+      raise UserError(f'{self.source.name} has no captions to learn from')
+    return self.source.captions
 
   def render(self, content: Any, key: Any) -> Any:
     """Decodes and crops one record in a TensorFlow graph.
@@ -210,7 +216,7 @@ class Faults:
   def __contains__(self, index: int) -> bool:
     return index in self._reasons
 
-  def add(self, index: int, reason: str):
+  def add(self, index: int, reason: str) -> None:
     """Notes an unreadable record.
 
     Raises:
@@ -225,7 +231,7 @@ class Faults:
     self._on_bad(name, reason)
 
 
-def _warn(name: str, reason: str):
+def _warn(name: str, reason: str) -> None:
   logging.getLogger('jaxssl').warning(
     '%s cannot be read (%s); it is left out', name, reason
   )

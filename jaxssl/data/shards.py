@@ -8,7 +8,6 @@ every other source.
 
 from collections.abc import Callable, Iterator, Sequence
 import dataclasses
-import functools
 import glob
 import hashlib
 import json
@@ -23,6 +22,7 @@ import numpy as np
 from jaxssl import npz_file
 from jaxssl.data import hold_out, order, remote
 from jaxssl.data import labels as labels_lib
+from jaxssl.data.cached_property import cached_property
 from jaxssl.data.captions import Captions, warn_skipped
 from jaxssl.data.identity import of_sample
 from jaxssl.data.source import Records, fingerprint
@@ -153,7 +153,7 @@ class Shards:
       return np.full(len(texts), labels_lib.UNKNOWN, np.int32), None
     return labels_lib.number(texts, source=self.name)
 
-  def _report(self, shards: Sequence[ShardIndex]):
+  def _report(self, shards: Sequence[ShardIndex]) -> None:
     """Sums up over the files what is left out, and says so."""
     found: dict[str, list[str]] = {}
     for shard in shards:
@@ -163,7 +163,7 @@ class Shards:
     self.skipped = {fault: len(names) for fault, names in found.items()}
     warn_skipped(self.name, found)
 
-  @functools.cached_property
+  @cached_property
   def identity(self) -> str:
     """Hash of what copies of it share; see `source.Source`."""
     return fingerprint(
@@ -176,7 +176,7 @@ class Shards:
       of_sample(self.num_examples, self._read),
     )
 
-  @functools.cached_property
+  @cached_property
   def fingerprint(self) -> str:
     """Hash that also changes when a file is written again."""
     return fingerprint(self.identity, *self._states)

@@ -27,28 +27,52 @@ class Records:
 class Source(Protocol):
   """A fixed, indexed collection of pictures.
 
-  Attributes:
-    name: what messages call it.
-    num_examples: number of records n.
-    class_names: name of each label, or None if there are no labels.
-    fingerprint: hash of what it holds, which changes when a file is written.
-    identity: the same hash but for the times of files: copies share it.
-    content: what `fetch` gives: `'pixels'` (uint8 arrays of one size),
-      `'bytes'` (encoded pictures), or `'paths'` (files, which TensorFlow then
-      reads in parallel, without Python).
-    captions: texts of every record, or None if there are none.
+  Properties, because nobody sets them: a source may have a field, a class
+  attribute or a property of that name.
   """
 
-  name: str
-  num_examples: int
-  class_names: tuple[str, ...] | None
-  fingerprint: str
-  identity: str
-  content: Literal['pixels', 'bytes', 'paths']
-  captions: Captions | None
+  @property
+  def name(self) -> str:
+    """What messages call it."""
+    ...
+
+  @property
+  def num_examples(self) -> int:
+    """Number of records n."""
+    ...
+
+  @property
+  def class_names(self) -> tuple[str, ...] | None:
+    """Name of each label, or None if there are no labels."""
+    ...
+
+  @property
+  def fingerprint(self) -> str:
+    """Hash of what it holds, which changes when a file is written."""
+    ...
+
+  @property
+  def identity(self) -> str:
+    """The same hash but for the times of files: copies share it."""
+    ...
+
+  @property
+  def content(self) -> Literal['pixels', 'bytes', 'paths']:
+    """What `fetch` gives.
+
+    `'pixels'` (uint8 arrays of one size), `'bytes'` (encoded pictures), or
+    `'paths'` (files, which TensorFlow then reads in parallel, without Python).
+    """
+    ...
+
+  @property
+  def captions(self) -> Captions | None:
+    """Texts of every record, or None if there are none."""
+    ...
 
   def fetch(self, indices: np.ndarray) -> Records:
     """Returns the records of int64 [b] `indices`, cheaply and in one call."""
+    ...
 
   def locate(
     self, positions: np.ndarray, *, seed: int
@@ -57,9 +81,11 @@ class Source(Protocol):
 
     Every source but a mixture answers with `order.locate`.
     """
+    ...
 
   def describe(self, index: int) -> str:
     """Names one record in messages: a file name, or the source and index."""
+    ...
 
 
 # What fingerprints are made of, and by which rules records, labels and splits
@@ -79,8 +105,10 @@ def fingerprint(*parts: bytes | str | np.ndarray) -> str:
   digest = hashlib.sha256(b'%d' % VERSION)
   for part in parts:
     # Names of files that are no UTF-8 hold halves of surrogate pairs.
-    is_text = isinstance(part, str)
-    data = part.encode(errors='surrogatepass') if is_text else bytes(part)
+    if isinstance(part, str):
+      data = part.encode(errors='surrogatepass')
+    else:
+      data = bytes(part)
     # The length keeps ('ab', 'c') and ('a', 'bc') apart.
     digest.update(len(data).to_bytes(8, 'little') + data)
   return digest.hexdigest()[:32]

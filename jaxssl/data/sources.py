@@ -83,8 +83,9 @@ def make_source(name: str, **kwargs: Any) -> Source:
     return _call(name, SOURCES[name], kwargs)
   if is_folder(name) and 'data_dir' not in kwargs:
     return _call(name, Folder, {'path': name, **kwargs})
-  if pair_source(name):
-    return make_source(pair_source(name), **{'path': name, **kwargs})
+  pairs = pair_source(name)
+  if pairs is not None:
+    return make_source(pairs, **{'path': name, **kwargs})
   if not _is_tfds(name, kwargs.get('data_dir')):
     raise misspelt(name, SOURCES)
   return _call(name, tfds_source.Tfds, {'name': name, **kwargs})

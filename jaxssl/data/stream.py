@@ -23,7 +23,8 @@ from jaxssl.errors import UserError
 # those it prefetches. It bounds the search where nothing at all is readable.
 _LEAD = 16
 
-Rows = dict[str, np.ndarray]
+# Arrays by name, and a tuple of arrays, one a view: `pictures`.
+Rows = dict[str, Any]
 
 
 class Reader:
@@ -79,7 +80,7 @@ class Reader:
     self.wait_seconds += time.perf_counter() - start
     return rows
 
-  def close(self):
+  def close(self) -> None:
     """Stops the threads and drops what was prefetched."""
     self._iterator, self._pending = None, []
 
@@ -94,9 +95,11 @@ class Reader:
     return self._mend(wanted)
 
   def _pull(self) -> bool:
-    if self._iterator is None:
-      self._iterator = self._dataset(self._step).as_numpy_iterator()
-    chunk = next(self._iterator, None)
+    iterator = self._iterator
+    if iterator is None:
+      iterator = self._dataset(self._step).as_numpy_iterator()
+      self._iterator = iterator
+    chunk = next(iterator, None)
     if chunk is None:
       # The graph has searched far ahead without a readable row. It starts again
       # behind this step, which is made in Python.
@@ -188,7 +191,7 @@ class Reader:
     if self._plan.encode_text is not None:
       kinds['text'] = tf.int32
 
-    def fetch(step):
+    def fetch(step: np.int64) -> list[np.ndarray]:
       rows = self._plan.fetch(
         self._positions(int(step)), replacement=self._faults.replacement
       )

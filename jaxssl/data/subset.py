@@ -1,11 +1,11 @@
 """Some records of a source, chosen by their numbers."""
 
-import functools
 from typing import Literal
 
 import numpy as np
 
 from jaxssl.data import order
+from jaxssl.data.cached_property import cached_property
 from jaxssl.data.source import Records, Source, fingerprint
 
 
@@ -27,12 +27,12 @@ class Subset:
     self.captions = None
     self.num_examples = len(indices)
 
-  @functools.cached_property
+  @cached_property
   def fingerprint(self) -> str:
     """Hash of what it holds; see `source.Source`."""
     return fingerprint(self._source.fingerprint, self._indices)
 
-  @functools.cached_property
+  @cached_property
   def identity(self) -> str:
     """The same but for the times of files."""
     return fingerprint(self._source.identity, self._indices)

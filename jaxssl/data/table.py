@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 import csv
-import functools
 import io
 import json
 import os
@@ -13,6 +12,7 @@ import numpy as np
 from jaxssl.data import hold_out, order, places
 from jaxssl.data import labels as labels_lib
 from jaxssl.data import remote as remote_lib
+from jaxssl.data.cached_property import cached_property
 from jaxssl.data.captions import Captions, as_texts, warn_skipped
 from jaxssl.data.labels import as_text
 from jaxssl.data.picture_files import PictureFiles
@@ -139,7 +139,7 @@ class Table:
       )
     return pairs
 
-  @functools.cached_property
+  @cached_property
   def identity(self) -> str:
     """Hash of what copies of it share; see `source.Source`."""
     return fingerprint(
@@ -149,7 +149,7 @@ class Table:
       *self.captions.arrays.values(),
     )
 
-  @functools.cached_property
+  @cached_property
   def fingerprint(self) -> str:
     """Hash that also changes when a file is written again."""
     return fingerprint(self.identity, self._files.states)
@@ -197,7 +197,7 @@ def _rows(file: str, columns: tuple[str, ...]) -> Iterator[dict[str, Any]]:
     raise UserError(f'{file} cannot be read: {error}') from error
 
 
-def _delimited(lines: Any, file: str) -> Iterator[tuple[int, dict]]:
+def _delimited(lines: Any, file: str) -> Iterator[tuple[int, dict[str, Any]]]:
   delimiter = _DELIMITERS[os.path.splitext(file)[1].lower()]
   # Strict: an open quote would make one cell of all lines that follow.
   reader = csv.DictReader(lines, delimiter=delimiter, restval='', strict=True)
@@ -216,7 +216,7 @@ def _delimited(lines: Any, file: str) -> Iterator[tuple[int, dict]]:
     ) from error
 
 
-def _json_lines(lines: Any, file: str) -> Iterator[tuple[int, dict]]:
+def _json_lines(lines: Any, file: str) -> Iterator[tuple[int, dict[str, Any]]]:
   for number, line in enumerate(lines, 1):
     if not line.strip():
       continue

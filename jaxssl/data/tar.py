@@ -4,7 +4,7 @@ Members that share their path up to the first dot of the name are one record:
 `000/17.jpg`, `000/17.txt`, `000/17.json`.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 import contextlib
 import dataclasses
 import json
@@ -230,8 +230,15 @@ def _records(
       elif ending in record.texts:
         raise UserError(f'{path} has two members {member.name!r}')
       else:
-        record.texts[ending] = file.extractfile(member).read()
+        record.texts[ending] = _content(file, member)
   return records
+
+
+def _content(file: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+  opened = file.extractfile(member)
+  if opened is None:
+    raise tarfile.ReadError(f'{member.name!r} is no file')
+  return opened.read()
 
 
 def _parts(name: str) -> tuple[str | None, str]:
@@ -257,7 +264,7 @@ def _set_picture(record: _Record, member: tarfile.TarInfo, path: str) -> None:
 @contextlib.contextmanager
 def _opened(
   path: str,
-) -> Iterator[tuple[tarfile.TarFile, Iterable[tarfile.TarInfo]]]:
+) -> Generator[tuple[tarfile.TarFile, Iterable[tarfile.TarInfo]]]:
   """Gives a tar file and its members, which are read to their end."""
   try:
     with (

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from jaxssl.data import order, remote
+from jaxssl.data.cached_property import cached_property
 from jaxssl.data.identity import of_sample
 from jaxssl.data.labels import UNKNOWN
 from jaxssl.data.optional import require, tensorflow
@@ -72,7 +73,7 @@ class Tfds:
       self.class_names = tuple(info.features[self._label].names)
     self._version = f'{name}/{info.version}/{split}'
 
-  @functools.cached_property
+  @cached_property
   def identity(self) -> str:
     """Hash of what copies of it share; see `source.Source`."""
     return fingerprint(
@@ -82,7 +83,7 @@ class Tfds:
       of_sample(self.num_examples, self._records.read),
     )
 
-  @functools.cached_property
+  @cached_property
   def fingerprint(self) -> str:
     """Hash that also changes when a file is written again."""
     return fingerprint(self.identity, *self._records.states)

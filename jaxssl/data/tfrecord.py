@@ -55,7 +55,7 @@ class TFRecords:
   def __len__(self) -> int:
     return len(self._file)
 
-  def __del__(self):
+  def __del__(self) -> None:
     for file in getattr(self, '_files', ()):
       os.close(file)
 

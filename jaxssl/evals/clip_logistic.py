@@ -40,7 +40,7 @@ class ClipLogistic:
     max_iterations: limit of each fit.
   """
 
-  name: ClassVar[str] = 'logistic_clip-v2'
+  name = 'logistic_clip-v2'
   needs: ClassVar[type] = FrozenFeatures
   validation_share: float = 0.2
   seed: int = 0

@@ -65,7 +65,7 @@ def examine(features: np.ndarray) -> dict[str, float]:
   """
   if len(features) < MIN_IMAGES:
     return {}
-  rows = features[:: -(-len(features) // MAX_IMAGES)]
+  rows = jnp.asarray(features[:: -(-len(features) // MAX_IMAGES)])
   return {name: float(value) for name, value in indicators(rows).items()}
 
 

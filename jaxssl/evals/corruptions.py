@@ -35,7 +35,7 @@ class Corruptions:
       else kNN of the training split.
   """
 
-  name: ClassVar[str] = 'corruptions-v2'
+  name = 'corruptions-v2'
   needs: ClassVar[type] = ClassifiedImages
   kinds: tuple[str, ...] = tuple(kinds_lib.KINDS)
   severities: tuple[int, ...] = severities_lib.SEVERITIES
@@ -47,7 +47,7 @@ class Corruptions:
 
   check = labels.require
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     for what in ('kinds', 'severities'):
       values = getattr(self, what)
       if not values or len(set(values)) < len(values):

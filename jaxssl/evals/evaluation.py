@@ -5,12 +5,14 @@ numbers, its name carries a version that changes whenever a default or the
 procedure does. `docs/evaluation.md` says how to add one.
 """
 
-from typing import Any, ClassVar, NamedTuple, Protocol
+import dataclasses
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from jaxssl.data.source import Source
 from jaxssl.evals.table import Metrics, Table
 
 
+@runtime_checkable
 class Evaluation(Protocol):
   """A named, versioned protocol.
 
@@ -19,11 +21,14 @@ class Evaluation(Protocol):
       arguments of `run`.
   """
 
-  needs: ClassVar[type[NamedTuple]]
+  needs: ClassVar[type[Any]]
+  # It is a dataclass: `dataclasses.replace` and `fields` take it.
+  __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
 
   @property
   def name(self) -> str:
     """Name and version, with which results are filed."""
+    ...
 
   def check(self, *sources: Source) -> None:
     """Refuses data that do not suit, before any work is done.
@@ -34,6 +39,7 @@ class Evaluation(Protocol):
     Raises:
       jaxssl.errors.UserError: says what is missing.
     """
+    ...
 
   def run(self, *args: Any, **inputs: Any) -> dict[str, float]:
     """Measures.
@@ -49,6 +55,7 @@ class Evaluation(Protocol):
     Raises:
       jaxssl.errors.UserError: if settings and data do not go together.
     """
+    ...
 
   def table(self, metrics: Metrics, *, encoder: str, data: str) -> Table:
     """Returns what is printed of a result.
@@ -58,3 +65,4 @@ class Evaluation(Protocol):
       encoder: what was evaluated, for example `'trained encoder'`.
       data: name of the data.
     """
+    ...

@@ -5,14 +5,13 @@ encoder into a function of images, runs it over a data set once, and keeps the
 result in a file, so that kNN, probes and maps of one encoder share the work.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 import dataclasses
 import functools
 import logging
 import os
-from typing import Any
+from typing import Any, Protocol
 
-from flax import linen as nn
 import jax
 import jax.numpy as jnp
 from jax.sharding import NamedSharding, PartitionSpec
@@ -40,7 +39,7 @@ class Features:
   labels: np.ndarray
   class_names: tuple[str, ...] = ()
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     """Raises `UserError` for features that are not finite."""
     finite.require_rows(self.features, 'features')
 
@@ -50,8 +49,16 @@ class Features:
     return max(len(self.class_names), int(self.labels.max(initial=-1)) + 1)
 
 
+class Encoder(Protocol):
+  """A Flax module, or what can be applied like one; it can be hashed."""
+
+  def apply(self, variables: PyTree, _: Any, /, *, train: bool) -> Any:
+    """Returns features [b, ...], and intermediates by name."""
+    ...
+
+
 def encode_fn(
-  encoder: nn.Module,
+  encoder: Encoder,
   variables: PyTree,
   normalize: Callable[[jax.Array], jax.Array],
   layer: str | None = None,
@@ -102,11 +109,12 @@ def _encode(
   variables: PyTree,
   images: jax.Array,
   *,
-  encoder: nn.Module,
+  encoder: Encoder,
   normalize: Callable[[jax.Array], jax.Array],
   layer: str | None,
 ) -> jax.Array:
   features, out = encoder.apply(variables, normalize(images), train=False)
+
   if layer is not None:
     if layer not in out:
       raise errors.unknown('layer', layer, out)
@@ -117,7 +125,7 @@ def _encode(
 
 def extract(
   encode: Encode,
-  batches: Iterable[dict[str, Any]],
+  batches: Iterable[Mapping[str, Any]],
   *,
   class_names: Iterable[str] = (),
 ) -> Features:
@@ -143,7 +151,7 @@ def extract(
 
 def extract_records(
   encode: Encode,
-  batches: Iterable[dict[str, Any]],
+  batches: Iterable[Mapping[str, Any]],
   *,
   class_names: Iterable[str] = (),
 ) -> tuple[Features, np.ndarray]:

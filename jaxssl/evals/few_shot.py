@@ -40,7 +40,7 @@ class FewShot:
     seed: seed of the draws.
   """
 
-  name: ClassVar[str] = 'fewshot-v2'
+  name = 'fewshot-v2'
   needs: ClassVar[type] = FrozenFeatures
   shots: tuple[int, ...] = (1, 2, 4, 8, 16)
   draws: int = 5
@@ -50,7 +50,7 @@ class FewShot:
   check = labels.require
   table = headline
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     """Raises `UserError` if there is nothing to draw."""
     if self.draws < 1 or not self.shots or min(self.shots) < 1:
       raise errors.UserError(
@@ -77,20 +77,21 @@ class FewShot:
     """
     train, test, _ = labels.of_both(train, test)
     _check_enough(train, max(self.shots))
-    results = {}
+    results: dict[str, float] = {}
+    per_class: dict[int, float] = {}
     for k in self.shots:
       draws = [
         self._accuracies(train, test, _draw(train.labels, k, self.seed + d))
         for d in range(self.draws)
       ]
       top1 = [draw['top1'] for draw in draws]
-      per_class = float(np.mean([draw['mean_per_class'] for draw in draws]))
+      per_class[k] = float(np.mean([draw['mean_per_class'] for draw in draws]))
       spread = float(np.std(top1, ddof=1)) if self.draws > 1 else 0.0
       results[f'top1_{k}shot'] = float(np.mean(top1))
       results[f'std_{k}shot'] = spread
     return {
       'top1': results[f'top1_{self.shots[-1]}shot'],
-      'mean_per_class': per_class,
+      'mean_per_class': per_class[self.shots[-1]],
       **results,
       'num_test': len(test.labels),
       'num_classes': len(np.unique(train.labels)),

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from flax import traverse_util
 import jax
 import jax.numpy as jnp
+import optax
 
 from jaxssl import data, errors, models
 from jaxssl.augment import geometry
@@ -100,7 +101,7 @@ class FineTune:
   check = labels.require
   table = headline
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     """Raises `UserError` for names of classes without templates."""
     if self.classes != 'data' and not self.templates:
       raise errors.UserError('--classes needs --templates, for example photo')
@@ -136,8 +137,14 @@ class FineTune:
     if self.templates:
       _check_start(self, adapted, num_classes)
       place.save_start(adapted)
-    job = _job(self, adapted, train_source, num_classes)
-    tuned = _tuned(job, place.train(job), adapted)
+    method = Supervised(
+      encoder=adapted.encoder,
+      num_classes=num_classes,
+      label_smoothing=self.label_smoothing,
+      average=self.average,
+    )
+    job = _job(self, method, adapted, train_source)
+    tuned = _tuned(method, place.train(job), adapted)
     place.save(tuned)
     test = images.features_of(
       tuned, test_source, 'test', class_names=train_source.class_names
@@ -230,8 +237,8 @@ def _adapted(
 
 def _overlaid(fresh: PyTree, trained: PyTree) -> PyTree:
   """Returns the fresh variables, replaced by trained ones where there are."""
-  old = traverse_util.flatten_dict(trained)
-  new = traverse_util.flatten_dict(fresh)
+  old: dict[tuple[str, ...], Any] = traverse_util.flatten_dict(trained)
+  new: dict[tuple[str, ...], Any] = traverse_util.flatten_dict(fresh)
   for path, value in new.items():
     if path in old and old[path].shape == value.shape:
       new[path] = old[path]
@@ -245,9 +252,9 @@ def _overlaid(fresh: PyTree, trained: PyTree) -> PyTree:
 
 def _job(
   settings: FineTune,
+  method: Supervised,
   exported: ExportedEncoder,
   source: Source,
-  num_classes: int,
 ) -> Job:
   batch_size = settings.batch_size
   images.check_batch(batch_size)
@@ -264,14 +271,7 @@ def _job(
   )
   return Job(
     learner=Learner(
-      method=Supervised(
-        encoder=exported.encoder,
-        num_classes=num_classes,
-        label_smoothing=settings.label_smoothing,
-        average=settings.average,
-      ),
-      augment=augment,
-      tx=_optimizer(settings, rate),
+      method=method, augment=augment, tx=_optimizer(settings, rate)
     ),
     mode=modes.Jit(modes.make_mesh()),
     make_batches=lambda first_step: images.train_batches(
@@ -317,7 +317,9 @@ def _start(settings: FineTune, exported: ExportedEncoder) -> PyTree:
   return {**exported.variables, 'classifier': exported.towers['classifier']}
 
 
-def _optimizer(settings: FineTune, rate: schedules.Schedule):
+def _optimizer(
+  settings: FineTune, rate: schedules.Schedule
+) -> optax.GradientTransformation:
   return optim.make_optimizer(
     name='adamw',
     learning_rate=rate,
@@ -329,15 +331,15 @@ def _optimizer(settings: FineTune, rate: schedules.Schedule):
 
 
 def _tuned(
-  job: Job, state: TrainState, exported: ExportedEncoder
+  method: Supervised, state: TrainState, exported: ExportedEncoder
 ) -> ExportedEncoder:
   """Returns the trained encoder, with its classifier beside it."""
-  method, method_state = job.learner.method, state.method_state
+  method_state = state.method_state
   heads = jax.device_get(method.classifiers(state.params, method_state))
   towers = jax.device_get(method.export(state.params, method_state))
   return dataclasses.replace(
     exported,
     variables=towers['encoder'],
-    step=job.num_steps,
+    step=int(state.step),
     towers={'classifier': jax.tree.map(lambda x: x[0], heads)},
   )

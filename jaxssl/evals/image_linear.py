@@ -37,7 +37,7 @@ class ImageLinear:
     seed: seed of the order, the crops and the held-out images.
   """
 
-  name: ClassVar[str] = 'linear_images-v1'
+  name = 'linear_images-v1'
   needs: ClassVar[type] = LabelledImages
   learning_rates: tuple[float, ...] = (
     *(0.001, 0.003, 0.01, 0.03, 0.1),

@@ -38,7 +38,7 @@ class Knn:
     temperature: T, above 0.
   """
 
-  name: ClassVar[str] = 'knn-v1'
+  name = 'knn-v1'
   needs: ClassVar[type] = FrozenFeatures
   ks: tuple[int, ...] = KS
   temperature: float = TEMPERATURE
@@ -46,7 +46,7 @@ class Knn:
   check = labels.require
   table = headline
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     """Raises `UserError` for numbers that make no sense."""
     _check_votes(self.ks, self.temperature)
 
@@ -258,7 +258,9 @@ def _vote(
   weights = jnp.exp((similarity - similarity[:, :1]) / temperature)
 
   # One neighbour at a time: sums in a fixed order, memory of one vote table.
-  def add(votes, neighbour):
+  def add(
+    votes: jax.Array, neighbour: tuple[jax.Array, jax.Array]
+  ) -> tuple[jax.Array, None]:
     weight, label = neighbour
     one_hot = jax.nn.one_hot(label, num_classes)
     return votes + weight[:, None] * one_hot, None

@@ -69,7 +69,7 @@ class Linear:
   check = labels.require
   table = headline
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     """Raises `UserError` for an unknown optimizer."""
     if self.optimizer not in OPTIMIZERS:
       raise errors.unknown(

@@ -45,7 +45,7 @@ class Logistic:
     max_iterations: limit of the last fit.
   """
 
-  name: ClassVar[str] = 'logistic-v2'
+  name = 'logistic-v2'
   needs: ClassVar[type] = FrozenFeatures
   penalties: tuple[float, ...] = tuple(10.0**e for e in range(5, -7, -1))
   validation_share: float = 0.2

@@ -100,14 +100,14 @@ def fit(
   if start is not None:
     bias = start.bias + middle @ start.kernel
     first = np.concatenate([start.kernel, bias[None]])
-  features = jnp.asarray(features - middle.astype(np.float32))
+  rows = jnp.asarray(features - middle.astype(np.float32))
   targets = jnp.asarray(labels)
   if len(classes) == 2:
     penalty = 2 * penalty
 
-  def objective(flat):
+  def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
     weights = jnp.asarray(flat.reshape(shape), jnp.float32)
-    value, gradient = _value_and_grad(weights, features, targets, penalty)
+    value, gradient = _value_and_grad(weights, rows, targets, penalty)
     # SciPy's line search works in float64.
     return float(value), np.asarray(gradient, np.float64).ravel()
 
@@ -121,7 +121,7 @@ def fit(
     options={'maxiter': max_iterations, 'gtol': tolerance, 'ftol': 0.0},
   )
   weights = found.x.reshape(shape).astype(np.float32)
-  largest, remainder = _remains(weights, features, targets, penalty)
+  largest, remainder = _remains(weights, rows, targets, penalty)
   kernel, bias = weights[:-1], weights[-1] - middle @ weights[:-1]
   return Classifier(
     kernel=kernel,
@@ -157,7 +157,9 @@ def _remains(
 
   residuals = jax.grad(total)(_logits(weights, features))
 
-  def add_up(weights, features, residuals):
+  def add_up(
+    weights: jax.Array, features: jax.Array, residuals: jax.Array
+  ) -> jax.Array:
     kernel = jnp.matmul(features.T, residuals, precision='highest')
     kernel += penalty / len(labels) * weights[:-1]
     return jnp.concatenate([kernel, residuals.sum(axis=0, keepdims=True)])

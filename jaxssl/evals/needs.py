@@ -57,12 +57,15 @@ class Place(Protocol):
 
   def save_start(self, exported: ExportedEncoder) -> None:
     """Keeps what the fine-tuning starts from."""
+    ...
 
   def train(self, job: Job) -> TrainState:
     """Trains to the end, from where an earlier call was stopped."""
+    ...
 
   def save(self, exported: ExportedEncoder) -> None:
     """Keeps what came out."""
+    ...
 
 
 class FineTuning(NamedTuple):

@@ -12,6 +12,7 @@ from typing import Any
 
 from flax import linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -193,7 +194,7 @@ def sweep_predicted(
   parts = []
   for first in range(0, len(data.labels), chunk):
     rows = data.features[first : first + chunk]
-    logits = np.asarray(supervised.sweep_logits(head, rows))
+    logits = np.asarray(supervised.sweep_logits(head, jnp.asarray(rows)))
     diverged = ~np.isfinite(logits).all(axis=-1)
     parts.append(np.where(diverged, -1, logits.argmax(-1)))
   return np.concatenate(parts, axis=1).astype(np.int32)

@@ -43,14 +43,15 @@ def ranks(
     raise errors.UserError('a query has no right answer in the bank')
   finite.require_rows(queries, 'features of queries')
   finite.require_rows(bank, 'features of answers')
-  bank = jnp.asarray(bank, jnp.float32)
-  bank_ids = jnp.asarray(bank_ids, jnp.int32)
+  answers = jnp.asarray(bank, jnp.float32)
+  answer_ids = jnp.asarray(bank_ids, jnp.int32)
   chunk = min(chunk, len(queries))
   found = []
   for first in range(0, len(queries), chunk):
     rows = _filled(queries[first : first + chunk], chunk)
     ids = _filled(query_ids[first : first + chunk], chunk)
-    found.append(_ranks(jnp.asarray(rows, jnp.float32), bank, ids, bank_ids))
+    wanted = jnp.asarray(rows, jnp.float32)
+    found.append(_ranks(wanted, answers, ids, answer_ids))
   return np.concatenate(found)[: len(queries)]
 
 

@@ -32,7 +32,7 @@ class Retrieval:
     ks: numbers of answers k; those above the number of candidates are left out.
   """
 
-  name: ClassVar[str] = 'retrieval-v2'
+  name = 'retrieval-v2'
   needs: ClassVar[type] = TowerFeatures
   ks: tuple[int, ...] = (1, 5, 10)
 

@@ -15,6 +15,7 @@ from typing import Any
 from jaxssl import fields
 from jaxssl.docstrings import meanings_of
 from jaxssl.errors import UserError
+from jaxssl.evals.evaluation import Evaluation
 
 Parse = Callable[[Sequence[str]], Any]
 
@@ -99,12 +100,13 @@ def settings_of(evaluation: Any) -> dict[str, Any]:
   An evaluation within is given as its name and settings.
   """
   found = {f.name: getattr(evaluation, f.name) for f in _fields(evaluation)}
-  return {
-    name: {'name': value.name, **settings_of(value)}
-    if dataclasses.is_dataclass(value)
-    else value
-    for name, value in found.items()
-  }
+  return {name: _recorded(value) for name, value in found.items()}
+
+
+def _recorded(value: Any) -> Any:
+  if isinstance(value, Evaluation):
+    return {'name': value.name, **settings_of(value)}
+  return value
 
 
 def summary(kind: type) -> str:
@@ -113,7 +115,7 @@ def summary(kind: type) -> str:
   return first.rstrip('.')
 
 
-def _fields(evaluation: Any) -> list[dataclasses.Field]:
+def _fields(evaluation: Any) -> list[dataclasses.Field[Any]]:
   return [f for f in dataclasses.fields(evaluation) if f.name != 'name']
 
 

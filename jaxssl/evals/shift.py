@@ -38,7 +38,7 @@ class Shift:
       else kNN of the training split.
   """
 
-  name: ClassVar[str] = 'shift-v1'
+  name = 'shift-v1'
   needs: ClassVar[type] = ShiftedFeatures
   shifted: Mapping[str, str] = dataclasses.field(
     default_factory=dict, metadata=shifted_sets.NAMED
@@ -56,7 +56,7 @@ class Shift:
 
   check = labels.require
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     """Raises `UserError` for baselines of sets that there are not."""
     for name in self.baseline:
       if name not in self.shifted:

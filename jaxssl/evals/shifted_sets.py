@@ -98,6 +98,6 @@ def mapped_labels(
     wanted = name if class_map is None else class_map.get(name)
     if class_map is not None and wanted is not None and wanted not in number:
       raise errors.unknown('class in the map', wanted, names)
-    new[label] = number.get(wanted, -1)
+    new[label] = -1 if wanted is None else number.get(wanted, -1)
   # A label of -1 meets the last entry.
   return new[features.labels]

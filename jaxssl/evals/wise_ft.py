@@ -5,12 +5,13 @@ wise-ft. Between zero-shot and fine-tuned weights, accuracy under shift is often
 above both ends.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import dataclasses
 from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 import numpy as np
 
 from jaxssl import errors
@@ -38,7 +39,7 @@ class WiseFT:
     alphas: shares α of the fine-tuned weights, in ascending order.
   """
 
-  name: ClassVar[str] = 'wise_ft-v1'
+  name = 'wise_ft-v1'
   needs: ClassVar[type] = TunedWeights
   finetuned: str | None = None
   shifted: Mapping[str, str] = dataclasses.field(
@@ -51,7 +52,7 @@ class WiseFT:
 
   check = labels.require
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     """Raises `UserError` for settings that make no sense."""
     ordered = sorted(set(self.alphas))
     if list(self.alphas) != ordered or not ordered:
@@ -149,14 +150,16 @@ def interpolate(start: PyTree, end: PyTree, alpha: float) -> PyTree:
         'in the other'
       )
 
-  def between(a, b):
+  def between(a: ArrayLike, b: ArrayLike) -> jax.Array:
     a, b = jnp.asarray(a, jnp.float32), jnp.asarray(b, jnp.float32)
     return (1 - alpha) * a + alpha * b
 
   return jax.tree.map(between, start, end)
 
 
-def _pairs(start, end):
+def _pairs(
+  start: PyTree, end: PyTree
+) -> Iterator[tuple[str, tuple[int, ...] | None, tuple[int, ...] | None]]:
   """Yields name and shapes of every leaf, None where there is none."""
   first, second = (
     {

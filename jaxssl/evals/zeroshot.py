@@ -34,7 +34,7 @@ class ZeroShot:
       data: the names of the data, _ read as a space.
   """
 
-  name: ClassVar[str] = 'zeroshot-v2'
+  name = 'zeroshot-v2'
   needs: ClassVar[type] = TowerFeatures
   templates: tuple[str, ...] = dataclasses.field(
     default=prompts.TEMPLATES['photo'], metadata=prompts.AS_TEXT

@@ -1,7 +1,8 @@
 """What a pre-training method is."""
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+from flax import linen as nn
 import jax
 
 PyTree = Any
@@ -33,6 +34,11 @@ class Method(Protocol):
   Implementations are `@dataclasses.dataclass(frozen=True, kw_only=True)`
   without a base class; this protocol only writes the contract down.
   """
+
+  @property
+  def encoder(self) -> nn.Module:
+    """What is pre-trained; `export` has its variables under that name."""
+    ...
 
   def init(self, key: jax.Array, batch: Batch) -> tuple[PyTree, PyTree]:
     """Returns `(params, state)` for an augmented batch of these shapes."""
@@ -82,6 +88,51 @@ class Method(Protocol):
 
   def export(self, params: PyTree, state: PyTree) -> dict[str, PyTree]:
     """Returns Flax variables of each tower worth keeping, by tower name."""
+    ...
+
+
+@runtime_checkable
+class StartsTrained(Protocol):
+  """What a method is whose `Entry.starts_trained`: it takes trained weights."""
+
+  def with_encoder(
+    self, params: PyTree, state: PyTree, variables: PyTree
+  ) -> tuple[PyTree, PyTree]:
+    """Returns `(params, state)` of `Method.init` with trained weights in them.
+
+    Args:
+      params: of `Method.init`.
+      state: of `Method.init`.
+      variables: of the towers that start from trained weights.
+    """
+    ...
+
+
+@runtime_checkable
+class ImageText(Method, Protocol):
+  """A method of an image tower and a text tower that end in one space."""
+
+  @property
+  def text_encoder(self) -> nn.Module:
+    """Token ids [b, L] -> (features, out)."""
+    ...
+
+  @property
+  def head(self) -> nn.Module:
+    """Features -> [b, K]; each tower has one of its own."""
+    ...
+
+  @property
+  def project_images(self) -> bool:
+    """Whether the image tower has one."""
+    ...
+
+  def encode_image(self, towers: PyTree, images: jax.Array) -> jax.Array:
+    """Returns unit vectors [b, K] of images, with variables of `export`."""
+    ...
+
+  def encode_text(self, towers: PyTree, text: jax.Array) -> jax.Array:
+    """Returns unit vectors [b, K] of token ids, with variables of `export`."""
     ...
 
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from jaxssl import errors
 from jaxssl.fields import Count, check_fields
-from jaxssl.methods import row_sums
+from jaxssl.methods import row_sums, variables
 from jaxssl.methods.base import Batch, PyTree, RowSums
 from jaxssl.methods.codebook import Codebook
 from jaxssl.models import reinitialize
@@ -190,8 +190,7 @@ class BEiT:
     _, places = jax.lax.top_k(mask.astype(jnp.float32), self.num_masked)
     tokens = take_tokens(out['patches'], places)
     head = self._head(params['head']['bias'].shape[0])
-    logits = head.apply({'params': params['head']}, tokens)
-    return logits, places
+    return variables.apply(head, {'params': params['head']}, tokens), places
 
   def codes(self, tokenizer: PyTree, pixels: jax.Array) -> jax.Array:
     """Returns the code of each patch, int32 [b, N].
@@ -207,8 +206,10 @@ class BEiT:
       jnp.asarray(values, jnp.float32).reshape(1, 1, 1, 3)
       for values in (self.tokenizer.mean, self.tokenizer.std)
     )
-    _, out = self.tokenizer.encoder.apply(
-      tokenizer, (jnp.clip(small, 0.0, 1.0) - mean) / std
+    _, out = variables.apply(
+      self.tokenizer.encoder,
+      tokenizer,
+      (jnp.clip(small, 0.0, 1.0) - mean) / std,
     )
     codes = out['logits'].argmax(-1)
     return codes.reshape(len(pixels), -1).astype(jnp.int32)

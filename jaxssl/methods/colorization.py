@@ -176,8 +176,11 @@ class Colorization:
       as sRGB allows.
     """
     image = lab.rgb_to_lab(images)
-    logits = self.net.apply(
-      {'params': params, **state['stats']}, gray_input(image), train=False
+    logits = variables.apply(
+      self.net,
+      {'params': params, **state['stats']},
+      gray_input(image),
+      train=False,
     )
     ab = ab_bins.annealed_mean(logits, temperature=temperature)
     ab = jax.image.resize(ab, (*image.shape[:3], 2), 'bilinear')

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from jaxssl import errors
 from jaxssl.fields import NonNegative, Positive, check_fields
-from jaxssl.methods import row_sums
+from jaxssl.methods import row_sums, variables
 from jaxssl.methods.base import Batch, PyTree, RowSums
 from jaxssl.models.dvae import (
   STRIDE,
@@ -177,13 +177,15 @@ class DVAE:
     return unmap_pixels(jax.nn.sigmoid(location))
 
   def _logits(self, params: PyTree, images: jax.Array) -> jax.Array:
-    _, out = self.encoder.apply({'params': params['encoder']}, images)
+    _, out = variables.apply(
+      self.encoder, {'params': params['encoder']}, images
+    )
     return out['logits']
 
   def _decode(
     self, params: PyTree, codes: jax.Array
   ) -> tuple[jax.Array, jax.Array]:
-    return self.decoder.apply({'params': params['decoder']}, codes)
+    return variables.apply(self.decoder, {'params': params['decoder']}, codes)
 
 
 def logit_laplace_nll(

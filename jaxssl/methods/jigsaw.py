@@ -184,7 +184,7 @@ class Jigsaw:
 
 def random_corners(
   key: jax.Array,
-  shape: tuple[int, int, int],
+  shape: tuple[int, ...],
   *,
   patch_size: int,
   channel_shift: int,

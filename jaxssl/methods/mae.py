@@ -184,7 +184,8 @@ class MAE:
     _, out = self.encoder.apply(
       {'params': params['encoder']}, images, train, keys=keys, keep=mask.keep
     )
-    prediction = self.decoder.apply(
+    prediction = variables.apply(
+      self.decoder,
       {'params': params['decoder']},
       out['encoded'],
       mask.restore,

@@ -174,7 +174,7 @@ class RelativePatch:
 
 def random_corners(
   key: jax.Array,
-  shape: tuple[int, int],
+  shape: tuple[int, ...],
   *,
   patch_size: int,
   gap: int,

@@ -129,11 +129,15 @@ class TwoTowers:
     if self.project_images:
       parts['head'] = towers['image_head']
     variables = variables_lib.join(**parts)
-    return l2_normalize(self.image.apply(variables, images, train=False))
+    return l2_normalize(
+      variables_lib.apply(self.image, variables, images, train=False)
+    )
 
   def encode_text(self, towers: PyTree, text: jax.Array) -> jax.Array:
     """Returns unit vectors float32 [b, K] of token ids int32 [b, L]."""
-    return l2_normalize(self.text.apply(towers['text'], text, train=False))
+    return l2_normalize(
+      variables_lib.apply(self.text, towers['text'], text, train=False)
+    )
 
   def with_encoder(
     self, params: PyTree, stats: PyTree, variables: PyTree

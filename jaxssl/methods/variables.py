@@ -15,6 +15,23 @@ def split(variables: PyTree) -> tuple[PyTree, PyTree]:
   return stats.pop('params'), stats
 
 
+def apply(
+  module: nn.Module, variables: PyTree, *inputs: Any, **options: Any
+) -> Any:
+  """Runs a module whose collections stay as they are.
+
+  `Module.apply` is typed as a result or a pair with the changed collections;
+  without `mutable` it is the result.
+
+  Args:
+    module: what to run.
+    variables: its collections.
+    *inputs: positional arguments.
+    **options: named ones.
+  """
+  return module.apply(variables, *inputs, **options)
+
+
 def apply_train(
   module: nn.Module,
   params: PyTree,

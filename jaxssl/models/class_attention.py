@@ -1,7 +1,9 @@
 """What the class token of a vision transformer looks at."""
 
+from collections.abc import Sequence
 from typing import Any
 
+from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
@@ -40,15 +42,17 @@ def class_attention(
   encoder = encoder.clone(remat=False)
   qkv_path = (f'blocks_{encoder.depth - 1}', 'attn', 'qkv')
 
-  def wanted(module, method):
+  def wanted(module: nn.Module, method: str) -> bool:
     return method == '__call__' and module.path in (qkv_path, _BIAS)
 
-  _, captured = encoder.apply(
+  # Any, because Flax types it as a result with or without collections.
+  found: Any = encoder.apply(
     variables,
     images,
     capture_intermediates=wanted,
     mutable=['intermediates'],
   )
+  _, captured = found
   (qkv,) = _at(captured['intermediates'], qkv_path)['__call__']
   b, n, width = qkv.shape
   heads = encoder.num_heads
@@ -61,7 +65,7 @@ def class_attention(
   return jax.nn.softmax(logits)
 
 
-def _at(tree, path):
+def _at(tree: PyTree, path: Sequence[str]) -> PyTree:
   for name in path:
     tree = tree[name]
   return tree

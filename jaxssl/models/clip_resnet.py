@@ -152,7 +152,7 @@ class CLIPResNet(nn.Module):
   dtype: Dtype = jnp.float32
   remat: Remat = False
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     """Raises `UserError` for a width whose last stage has no whole heads."""
     check_fields(self)
     if self.width % 2 or len(self.blocks) != 4:

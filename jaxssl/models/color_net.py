@@ -53,8 +53,9 @@ class ColorNet(nn.Module):
         grid cannot be reached by doublings.
     """
     _, out = self.encoder(images, train, axis_name, keys)
-    x = spatial_map(out, images.shape[1:3])
-    doublings = _doublings(x.shape[1], images.shape[1], self.output_stride)
+    _, height, width, _ = images.shape
+    x = spatial_map(out, (height, width))
+    doublings = _doublings(x.shape[1], height, self.output_stride)
     x = self._convolve(x, 0)
     for i in range(1, 1 + doublings):
       x = jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)

@@ -1,5 +1,6 @@
 """The convolutional encoder and decoder of DALL-E's discrete VAE."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from flax import linen as nn
@@ -120,7 +121,7 @@ class DVAEEncoder(nn.Module):
   dtype: Dtype = jnp.float32
   remat: Remat = False
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     """Raises `UserError` for numbers out of range."""
     check_width(self.width, self.blocks_per_group)
     check_fields(self)
@@ -227,7 +228,13 @@ def check_width(width: int, blocks_per_group: int) -> None:
     )
 
 
-def _run_group(module, x, group, features, kernel_sizes):
+def _run_group(
+  module: 'DVAEEncoder | DVAEDecoder',
+  x: jax.Array,
+  group: int,
+  features: int,
+  kernel_sizes: Sequence[int],
+) -> jax.Array:
   """Runs the residual blocks of a group, named `group_1_block_1` and so on."""
   block_class = remat.block(ResidualBlock, module.remat)
   gain = (_GROUPS * module.blocks_per_group) ** -2

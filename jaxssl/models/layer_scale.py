@@ -11,14 +11,14 @@ class LayerScale(nn.Module):
   """`gamma * x`, one learned factor a channel (arXiv 2103.17239).
 
   Attributes:
-    init: value that `gamma` starts from.
+    start: value that `gamma` starts from.
   """
 
-  init: float
+  start: float
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
     """Scales [..., D]."""
-    init = nn.initializers.constant(self.init)
+    init = nn.initializers.constant(self.start)
     gamma = self.param('gamma', init, x.shape[-1:], jnp.float32)
     return dense.scale(x, gamma)

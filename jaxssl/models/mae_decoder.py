@@ -9,6 +9,7 @@ from jaxssl.models import positions, remat
 from jaxssl.models.block import Block
 from jaxssl.models.layer_norm import LayerNorm
 from jaxssl.models.mlp import dense
+from jaxssl.models.remat import Remat
 from jaxssl.ops.tokens import take_tokens
 
 
@@ -39,7 +40,7 @@ class MAEDecoder(nn.Module):
   num_heads: int = 16
   mlp_ratio: float = 4.0
   dtype: Dtype = jnp.float32
-  remat: bool | str = False
+  remat: Remat = False
 
   @nn.compact
   def __call__(

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from flax import linen as nn
 from flax.typing import Dtype
@@ -87,7 +87,9 @@ class BatchNorm(nn.Module):
     if groups is not None:
       x = x.reshape(groups, -1, *shape[1:])
     view = _View(axis_name, grouped=groups is not None, dtype=self.dtype)
-    y, mean, var = _normalize(x, scale, bias, self.epsilon, view)
+    # Any, because no checker sees what a `custom_vjp` with options returns.
+    found: Any = _normalize(x, scale, bias, self.epsilon, view)
+    y, mean, var = found
     changes = self.is_mutable_collection('batch_stats')
     if changes and not self.is_initializing():
       count = view.count(x)
@@ -171,7 +173,9 @@ class _Residuals(NamedTuple):
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
-def _normalize(x, scale, bias, epsilon, view):
+def _normalize(
+  x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float, view: _View
+) -> tuple[jax.Array, jax.Array, jax.Array]:
   """Returns the result, and mean and biased variance, [C] or [G, C].
 
   These two have no gradient of their own: nothing but the running statistics is
@@ -180,7 +184,9 @@ def _normalize(x, scale, bias, epsilon, view):
   return _normalize_fwd(x, scale, bias, epsilon, view)[0]
 
 
-def _normalize_fwd(x, scale, bias, epsilon, view):
+def _normalize_fwd(
+  x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float, view: _View
+) -> tuple[tuple[jax.Array, jax.Array, jax.Array], _Residuals]:
   mean, var = _statistics(x, view)
   inverse_std = jax.lax.rsqrt(var + epsilon)
   y = _transform(x, mean, inverse_std * _like(scale, var), bias)
@@ -188,7 +194,12 @@ def _normalize_fwd(x, scale, bias, epsilon, view):
   return (y.astype(view.dtype), mean, var), residuals
 
 
-def _normalize_bwd(epsilon, view, residuals, gradients):
+def _normalize_bwd(
+  epsilon: float,
+  view: _View,
+  residuals: _Residuals,
+  gradients: tuple[jax.Array, ...],
+) -> tuple[jax.Array, jax.Array, jax.Array]:
   """With n = (x - E[x]) / std over the N values of a channel.
 
   dx = scale / std (dy - E[dy] - n E[dy n]),  dscale = sum dy n,  dbias = sum dy
@@ -218,7 +229,9 @@ def _normalize_bwd(epsilon, view, residuals, gradients):
 _normalize.defvjp(_normalize_fwd, _normalize_bwd)
 
 
-def _transform(x, mean, factor, bias):
+def _transform(
+  x: jax.Array, mean: jax.Array, factor: jax.Array, bias: jax.Array
+) -> jax.Array:
   """Returns `(x - mean) * factor + bias` in float32."""
   y = _along_channels(
     x.astype(jnp.float32), jnp.subtract, mean, jnp.multiply, factor
@@ -226,8 +239,13 @@ def _transform(x, mean, factor, bias):
   return _along_channels(y, jnp.add, bias)
 
 
-def _along_channels(x, *operations):
-  """Applies operations, each with a vector [C], or [G, C] for G groups."""
+def _along_channels(x: jax.Array, *operations: Any) -> jax.Array:
+  """Applies operations, each with a vector [C], or [G, C] for G groups.
+
+  Args:
+    x: [..., C], or [G, ..., C].
+    *operations: functions of two arrays, each before its vector.
+  """
   for operation, vector in zip(operations[::2], operations[1::2], strict=True):
     if vector.ndim == 2:
       vector = vector.reshape(len(vector), *(1,) * (x.ndim - 2), -1)
@@ -235,11 +253,11 @@ def _along_channels(x, *operations):
   return x
 
 
-def _like(vector, x):
+def _like(vector: jax.Array, x: jax.Array) -> jax.Array:
   return jnp.broadcast_to(vector, x.shape)
 
 
-def _statistics(x, view):
+def _statistics(x: jax.Array, view: _View) -> tuple[jax.Array, jax.Array]:
   """Returns mean and biased variance, [C] or [G, C]."""
   local_mean, local_var = moments(x, view.axes(x))
   mean = view.over_devices(local_mean)

@@ -129,7 +129,7 @@ def interpolate(
   return resized.reshape(-1, dim)
 
 
-def _quarter(dim):
+def _quarter(dim: int) -> int:
   if dim % 4 or dim < 8:
     raise errors.UserError(
       f'sin-cos positions need a width divisible by 4 and at least 8, not {dim}'
@@ -137,16 +137,18 @@ def _quarter(dim):
   return dim // 4
 
 
-def _rows_and_columns(height, width):
+def _rows_and_columns(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
   y, x = np.mgrid[:height, :width]
   return y.reshape(-1), x.reshape(-1)
 
 
-def _frequencies(dim, denominator):
+def _frequencies(dim: int, denominator: float) -> np.ndarray:
   return _TEMPERATURE ** (-np.arange(dim // 4, dtype=np.float64) / denominator)
 
 
-def _sincos(first, second, frequencies):
+def _sincos(
+  first: np.ndarray, second: np.ndarray, frequencies: np.ndarray
+) -> np.ndarray:
   parts = []
   for position in (first, second):
     angles = np.outer(position, frequencies)

@@ -35,7 +35,7 @@ class PuzzleNet(nn.Module):
   embed_dim: int = 1000
   hidden_dim: int = 4096
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     """Raises `UserError` for a ViT that would fit tiles only."""
     learned = getattr(self.encoder, 'position', None) == 'learned'
     if learned and self.encoder.grid is None:

@@ -109,7 +109,9 @@ def _redraw(
   leaves, treedef = jax.tree_util.tree_flatten_with_path(params)
   keys = jax.random.split(key, len(leaves))
 
-  def redraw(path, key, leaf):
+  def redraw(
+    path: tuple[Any, ...], key: jax.Array, leaf: jax.Array
+  ) -> jax.Array:
     name = path[-1].key
     if name == 'kernel':
       return draw_kernel('/'.join(p.key for p in path), key, leaf)

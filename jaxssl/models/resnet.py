@@ -116,7 +116,7 @@ class ResNet(nn.Module):
   dtype: Dtype = jnp.float32
   remat: Remat = False
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     """Raises `UserError` for a depth, stem or width that does not exist."""
     check_fields(self)
     if self._planes(0) < 1:

@@ -85,7 +85,7 @@ class TextEncoder(nn.Module):
   dtype: Dtype = jnp.float32
   remat: Remat = False
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     """Raises `UserError` for values that do not go together."""
     _check(self)
     super().__post_init__()

@@ -15,7 +15,9 @@ from jaxssl.models.resnet import ResNet
 from jaxssl.models.text_encoder import TextEncoder
 from jaxssl.models.vit import ViT
 
-_VITS = {
+# Attributes of a module that a name stands for.
+_Options = dict[str, dict[str, Any]]
+_VITS: _Options = {
   'ti': {'dim': 192, 'depth': 12, 'num_heads': 3},
   's': {'dim': 384, 'depth': 12, 'num_heads': 6},
   'b': {'dim': 768, 'depth': 12, 'num_heads': 12},
@@ -27,7 +29,7 @@ _VITS = {
   'so400m': {'dim': 1152, 'depth': 27, 'num_heads': 16, 'mlp_ratio': 3.7362},
 }
 # Names of encoders but for vision transformers, which combine size and patch.
-_NAMED: dict[str, tuple[type[nn.Module], Mapping[str, Any]]] = {
+_NAMED: dict[str, tuple[type[Any], dict[str, Any]]] = {
   **{f'resnet{d}': (ResNet, {'depth': d}) for d in (18, 34, 50, 101, 152)},
   'clip_resnet50': (CLIPResNet, {}),
   'clip_resnet101': (CLIPResNet, {'blocks': (3, 4, 23, 3), 'out_dim': 512}),
@@ -53,7 +55,11 @@ _CLIP_VIT = {
   'patch_bias': False,
 }
 _SIGLIP_VIT = {'pool': 'map', 'class_token': False, 'act': 'gelu_tanh'}
-_VIT_STYLES = {'': {}, 'clip_': _CLIP_VIT, 'siglip_': _SIGLIP_VIT}
+_VIT_STYLES: _Options = {
+  '': {},
+  'clip_': _CLIP_VIT,
+  'siglip_': _SIGLIP_VIT,
+}
 _SIGLIP_TEXT = {
   'vocab_size': 32000,
   'length': 64,
@@ -73,7 +79,7 @@ _BERT = {
   'epsilon': 1e-12,
 }
 _GPT2 = {'vocab_size': 50257, 'length': 1024, 'act': 'gelu_tanh'}
-_TEXT_ENCODERS = {
+_TEXT_ENCODERS: _Options = {
   'clip_512': {},
   'clip_640': {'dim': 640, 'num_heads': 10},
   'clip_768': {'dim': 768, 'num_heads': 12},
@@ -183,7 +189,7 @@ def make_text_encoder(name: str, **overrides: Any) -> nn.Module:
   return TextEncoder(**_TEXT_ENCODERS[name] | _with_dtype(overrides))
 
 
-def _find(name):
+def _find(name: str) -> tuple[type[Any], dict[str, Any]]:
   """Returns the module class and the attributes that `name` stands for."""
   if name in _NAMED:
     return _NAMED[name]
@@ -195,7 +201,9 @@ def _find(name):
   raise errors.unknown('encoder', name, encoder_names())
 
 
-def _check_names(name, module, overrides):
+def _check_names(
+  name: str, module: type[Any], overrides: Mapping[str, Any]
+) -> None:
   accepted = [
     field.name
     for field in dataclasses.fields(module)
@@ -209,7 +217,7 @@ def _check_names(name, module, overrides):
     )
 
 
-def _with_dtype(overrides):
+def _with_dtype(overrides: dict[str, Any]) -> dict[str, Any]:
   dtype = overrides.get('dtype')
   if not isinstance(dtype, str):
     return overrides

@@ -99,7 +99,7 @@ class ViT(nn.Module):
   dtype: Dtype = jnp.float32
   remat: Remat = False
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     """Raises `UserError` for values that do not go together."""
     _check(self)
     super().__post_init__()
@@ -226,7 +226,8 @@ class ViT(nn.Module):
       table = self.param('pos_embed', init, (1, size, self.dim))[0]
     else:
       table = self.get_variable('params', 'pos_embed')[0]
-      own = (math.isqrt(len(table) - count),) * 2
+      side = math.isqrt(len(table) - count)
+      own = side, side
     patches = positions.interpolate(table[count:], own, grid)
     return jnp.concatenate([table[:count], patches])
 
@@ -323,7 +324,7 @@ class ViT(nn.Module):
     return found
 
 
-def _check_square(grid):
+def _check_square(grid: tuple[int, int]) -> tuple[int, int]:
   # Later calls see how many positions there are, not of which grid.
   if grid[0] != grid[1]:
     raise errors.UserError(
@@ -333,12 +334,12 @@ def _check_square(grid):
   return grid
 
 
-def _square_of_offsets(table):
+def _square_of_offsets(table: jax.Array) -> tuple[int, int]:
   side = (math.isqrt(table.shape[1] - 3) + 1) // 2
   return side, side
 
 
-def _check(vit):
+def _check(vit: ViT) -> None:
   check_fields(vit)
   if vit.dim % vit.num_heads:
     raise errors.UserError(

@@ -216,7 +216,9 @@ def sigmoid(
   return jnp.mean(losses), jnp.mean(positive > others.largest)
 
 
-def _cross_entropy(positive, others):
+def _cross_entropy(
+  positive: jax.Array, others: negatives.Negatives
+) -> tuple[jax.Array, jax.Array]:
   """Returns the mean loss and the share of rows nearest to their positive."""
   losses = jax.nn.softplus(others.total - positive)
   return jnp.mean(losses), jnp.mean(positive > others.largest)

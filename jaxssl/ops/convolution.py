@@ -39,11 +39,15 @@ def conv2d(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
   return _convolve(x, kernel, stride=stride)
 
 
-def _forward(x, kernel, stride):
+def _forward(
+  x: jax.Array, kernel: jax.Array, stride: int
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
   return conv2d(x, kernel, stride), (x, kernel)
 
 
-def _backward(stride, saved, grad):
+def _backward(
+  stride: int, saved: tuple[jax.Array, jax.Array], grad: jax.Array
+) -> tuple[jax.Array, jax.Array]:
   x, kernel = saved
   forward = _patch_product if _is_tiny(x) else _convolve
   grad_x = _platform(
@@ -63,7 +67,12 @@ def _backward(stride, saved, grad):
 conv2d.defvjp(_forward, _backward)
 
 
-def _platform(cpu: Callable, other: Callable, stride: int, *args) -> jax.Array:
+def _platform(
+  cpu: Callable[..., jax.Array],
+  other: Callable[..., jax.Array],
+  stride: int,
+  *args: jax.Array,
+) -> jax.Array:
   """Runs one of two equal functions, by the platform compiled for."""
   return lax.platform_dependent(
     *args,
@@ -87,14 +96,23 @@ def _convolve(x: jax.Array, kernel: jax.Array, *, stride: int) -> jax.Array:
   )
 
 
-def _grad_x(x, kernel, grad, *, stride, forward):
+def _grad_x(
+  x: jax.Array,
+  kernel: jax.Array,
+  grad: jax.Array,
+  *,
+  stride: int,
+  forward: Callable[..., jax.Array],
+) -> jax.Array:
   # `forward` is linear in `x`, whose value does not matter.
   return jax.linear_transpose(lambda x: forward(x, kernel, stride=stride), x)(
     grad
   )[0]
 
 
-def _xla_grad_kernel(x, kernel, grad, *, stride):
+def _xla_grad_kernel(
+  x: jax.Array, kernel: jax.Array, grad: jax.Array, *, stride: int
+) -> jax.Array:
   return jax.linear_transpose(lambda k: _convolve(x, k, stride=stride), kernel)(
     grad
   )[0]
@@ -119,12 +137,16 @@ def _patches(x: jax.Array, k: int, stride: int) -> jax.Array:
   )
 
 
-def _patch_product(x, kernel, *, stride):
+def _patch_product(
+  x: jax.Array, kernel: jax.Array, *, stride: int
+) -> jax.Array:
   patches = _patches(x, kernel.shape[0], stride)
   return patches @ kernel.reshape(-1, kernel.shape[-1])
 
 
-def _blocked_grad_kernel(x, kernel, grad, *, stride):
+def _blocked_grad_kernel(
+  x: jax.Array, kernel: jax.Array, grad: jax.Array, *, stride: int
+) -> jax.Array:
   """Sums gradᵀ·patches over blocks of images whose patches fit the cache.
 
   The other order, patchesᵀ·grad, runs at half the speed on one core.
@@ -132,14 +154,16 @@ def _blocked_grad_kernel(x, kernel, grad, *, stride):
   k, _, channels, features = kernel.shape
   block = _block_size(len(x), grad.shape[1] * grad.shape[2] * k * k * channels)
 
-  def add(total, images):
+  def add(
+    total: jax.Array, images: tuple[jax.Array, ...]
+  ) -> tuple[jax.Array, None]:
     x, grad = images
     patches = _patches(x, k, stride).reshape(-1, k * k * channels)
     return total + grad.reshape(-1, features).T @ patches, None
 
-  blocks = [a.reshape(-1, block, *a.shape[1:]) for a in (x, grad)]
+  blocks = tuple(a.reshape(-1, block, *a.shape[1:]) for a in (x, grad))
   zero = jnp.zeros((features, k * k * channels), grad.dtype)
-  return lax.scan(add, zero, tuple(blocks))[0].T.reshape(kernel.shape)
+  return lax.scan(add, zero, blocks)[0].T.reshape(kernel.shape)
 
 
 def _block_size(images: int, numbers_per_image: int) -> int:

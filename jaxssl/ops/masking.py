@@ -52,7 +52,7 @@ class _Blocks(NamedTuple):
   """State of the search for blocks: the mask, and tries since it grew."""
 
   mask: jax.Array
-  count: jax.Array
+  hidden: jax.Array
   failures: jax.Array
   tries: jax.Array
 
@@ -90,19 +90,19 @@ def block_mask(
   """
 
   def unfinished(state: _Blocks) -> jax.Array:
-    return (state.count < num_masked) & (state.failures < _ATTEMPTS)
+    return (state.hidden < num_masked) & (state.failures < _ATTEMPTS)
 
   def attempt(state: _Blocks) -> _Blocks:
-    left = num_masked - state.count
+    left = num_masked - state.hidden
     block, fits = _draw_block(
       jax.random.fold_in(key, state.tries), grid, left, min_block, min_aspect
     )
     grown = state.mask | block
-    new = grown.sum() - state.count
+    new = grown.sum() - state.hidden
     taken = fits & (new > 0) & (new <= left)
     return _Blocks(
       mask=jnp.where(taken, grown, state.mask),
-      count=jnp.where(taken, state.count + new, state.count),
+      hidden=jnp.where(taken, state.hidden + new, state.hidden),
       failures=jnp.where(taken, 0, state.failures + 1),
       tries=state.tries + 1,
     )
@@ -112,7 +112,13 @@ def block_mask(
   return jax.lax.while_loop(unfinished, attempt, start).mask.reshape(-1)
 
 
-def _draw_block(key, grid, left, min_block, min_aspect):
+def _draw_block(
+  key: jax.Array,
+  grid: tuple[int, int],
+  left: jax.Array,
+  min_block: int,
+  min_aspect: float,
+) -> tuple[jax.Array, jax.Array]:
   """Returns a rectangle as bool [rows, columns], and whether it fits in."""
   rows, columns = grid
   area_key, aspect_key, top_key, start_key = jax.random.split(key, 4)
@@ -131,9 +137,11 @@ def _draw_block(key, grid, left, min_block, min_aspect):
   return block, (height < rows) & (width < columns)
 
 
-def _below(key, limit):
+def _below(key: jax.Array, limit: jax.Array) -> jax.Array:
   return jax.random.randint(key, (), 0, jnp.maximum(limit, 1))
 
 
-def _between(positions, first, length):
+def _between(
+  positions: jax.Array, first: jax.Array, length: jax.Array
+) -> jax.Array:
   return (positions >= first) & (positions < first + length)

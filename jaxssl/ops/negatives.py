@@ -23,7 +23,7 @@ References:
 from collections.abc import Callable
 import dataclasses
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import chex
 import jax
@@ -31,6 +31,7 @@ import jax.numpy as jnp
 
 from jaxssl import errors
 from jaxssl.parallel import collectives
+from jaxssl.parallel.collectives import AxisName
 
 # In place of the logits that are left out. Finite, so that a batch without
 # negatives has finite gradients; exp(-1e9) is 0 in float32.
@@ -131,7 +132,15 @@ _SOFTPLUS = _Reduction(
 )
 
 
-def _negatives(reduction, x, y, bias, rows, chunk, axis_name) -> Negatives:
+def _negatives(
+  reduction: _Reduction,
+  x: jax.Array,
+  y: jax.Array,
+  bias: jax.Array,
+  rows: jax.Array,
+  chunk: int | None,
+  axis_name: str | None,
+) -> Negatives:
   chex.assert_rank([x, y, rows, bias], [2, 2, 1, 0])
   chex.assert_equal_shape([x, y])
   if chunk is None:
@@ -147,7 +156,13 @@ def _negatives(reduction, x, y, bias, rows, chunk, axis_name) -> Negatives:
   return Negatives(total, jax.lax.stop_gradient(largest))
 
 
-def _logits(x, y, bias, rows, columns):
+def _logits(
+  x: jax.Array,
+  y: jax.Array,
+  bias: jax.Array,
+  rows: jax.Array,
+  columns: jax.Array,
+) -> jax.Array:
   """Returns x . y + bias [n, m], `_LEFT_OUT` where the numbers are equal."""
   logits = jnp.matmul(x, y.T, precision='highest') + bias
   return jnp.where(rows[:, None] == columns[None], _LEFT_OUT, logits)
@@ -168,23 +183,55 @@ class _Columns(NamedTuple):
 _NO_ROW = -1
 
 
-def _blocks(reduction, chunk, x, y, bias, rows, *, axis_name):
+PyTree = Any
+# (x, y, bias, rows, the total of each row)
+_Residuals = tuple[jax.Array, jax.Array, jax.Array, jax.Array, jax.Array]
+
+
+def _blocks(
+  reduction: _Reduction,
+  chunk: int,
+  x: jax.Array,
+  y: jax.Array,
+  bias: jax.Array,
+  rows: jax.Array,
+  *,
+  axis_name: AxisName | None,
+) -> tuple[jax.Array, jax.Array]:
   # A custom_vjp takes no keywords.
   return _in_blocks(reduction, chunk, axis_name, x, y, bias, rows)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
-def _in_blocks(reduction, chunk, axis_name, x, y, bias, rows):
+def _in_blocks(
+  reduction: _Reduction,
+  chunk: int,
+  axis_name: AxisName | None,
+  x: jax.Array,
+  y: jax.Array,
+  bias: jax.Array,
+  rows: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
   return _in_blocks_fwd(reduction, chunk, axis_name, x, y, bias, rows)[0]
 
 
-def _in_blocks_fwd(reduction, chunk, axis_name, x, y, bias, rows):
-  def see(result, columns):
+def _in_blocks_fwd(
+  reduction: _Reduction,
+  chunk: int,
+  axis_name: AxisName | None,
+  x: jax.Array,
+  y: jax.Array,
+  bias: jax.Array,
+  rows: jax.Array,
+) -> tuple[tuple[jax.Array, jax.Array], _Residuals]:
+  def see(result: Negatives, columns: _Columns) -> tuple[Negatives, None]:
     logits = _logits_of_block(x, columns, bias, rows)
     total = reduction.join(result.total, reduction.block(logits))
     return Negatives(total, jnp.maximum(result.largest, logits.max(1))), None
 
-  def hop(carry, _):
+  def hop(
+    carry: tuple[Negatives, _Columns], _: None
+  ) -> tuple[tuple[Negatives, _Columns], None]:
     result, columns = carry
     result, _ = jax.lax.scan(see, result, columns)
     return (result, collectives.rotate(columns, axis_name)), None
@@ -196,15 +243,23 @@ def _in_blocks_fwd(reduction, chunk, axis_name, x, y, bias, rows):
   (result, _), _ = jax.lax.scan(
     hop, carry, length=collectives.axis_size(axis_name)
   )
-  return tuple(result), (x, y, bias, rows, result.total)
+  return (result.total, result.largest), (x, y, bias, rows, result.total)
 
 
-def _in_blocks_bwd(reduction, chunk, axis_name, residuals, cotangents):
+def _in_blocks_bwd(
+  reduction: _Reduction,
+  chunk: int,
+  axis_name: AxisName | None,
+  residuals: _Residuals,
+  cotangents: tuple[jax.Array, jax.Array],
+) -> tuple[jax.Array, jax.Array, jax.Array, None]:
   """Goes around the ring once more; columns take their gradient along."""
   x, y, bias, rows, total = residuals
   weight = cotangents[0][:, None]  # [n, 1]; `largest` has no gradient
 
-  def see(carry, columns):
+  def see(
+    carry: tuple[jax.Array, jax.Array], columns: _Columns
+  ) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
     dx, dbias = carry
     logits = _logits_of_block(x, columns, bias, rows)
     slope = reduction.slope(logits, total[:, None])
@@ -213,7 +268,9 @@ def _in_blocks_bwd(reduction, chunk, axis_name, residuals, cotangents):
     dy = jnp.matmul(slope.T, x, precision='highest')
     return (dx, dbias + slope.sum()), dy
 
-  def hop(carry, _):
+  def hop(
+    carry: tuple[PyTree, ...], _: None
+  ) -> tuple[tuple[PyTree, ...], None]:
     sums, columns, dy = carry
     sums, more = jax.lax.scan(see, sums, columns)
     travelling = collectives.rotate((columns, dy + more), axis_name)
@@ -232,12 +289,14 @@ def _in_blocks_bwd(reduction, chunk, axis_name, residuals, cotangents):
 _in_blocks.defvjp(_in_blocks_fwd, _in_blocks_bwd)
 
 
-def _logits_of_block(x, columns, bias, rows):
+def _logits_of_block(
+  x: jax.Array, columns: _Columns, bias: jax.Array, rows: jax.Array
+) -> jax.Array:
   logits = _logits(x, columns.y, bias, rows, columns.rows)
   return jnp.where(columns.rows[None] == _NO_ROW, _LEFT_OUT, logits)
 
 
-def _split(y, rows, chunk) -> _Columns:
+def _split(y: jax.Array, rows: jax.Array, chunk: int) -> _Columns:
   """Cuts y [n, D] into k blocks of `chunk` rows, the last one padded."""
   chunk = min(chunk, len(y))
   blocks = -(-len(y) // chunk)

@@ -1,6 +1,7 @@
 """Max-pooling, with a backward pass that is fast on CPUs."""
 
-from flax import linen as nn
+import functools
+
 import jax
 from jax import lax
 import jax.numpy as jnp
@@ -27,7 +28,14 @@ def max_pool(x: jax.Array) -> jax.Array:
 
 
 def _windowed(x: jax.Array) -> jax.Array:
-  return nn.max_pool(x, (3, 3), (2, 2), [(1, 1)] * 2)
+  return lax.reduce_window(
+    x,
+    -jnp.inf,
+    lax.max,
+    window_dimensions=(1, 3, 3, 1),
+    window_strides=(1, 2, 2, 1),
+    padding=((0, 0), (1, 1), (1, 1), (0, 0)),
+  )
 
 
 def _pairwise(x: jax.Array) -> jax.Array:
@@ -43,7 +51,9 @@ def _remembered(x: jax.Array) -> jax.Array:
   return _remembered_fwd(x)[0]
 
 
-def _remembered_fwd(x):
+def _remembered_fwd(
+  x: jax.Array,
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
   best, *others = _shifts(x)
   place = jnp.zeros(best.shape, jnp.uint8)
   for i, shift in enumerate(others, start=1):
@@ -53,18 +63,20 @@ def _remembered_fwd(x):
   return best, (place, jnp.zeros((*x.shape[1:3], 0), x.dtype))
 
 
-def _remembered_bwd(residuals, dy):
+def _remembered_bwd(
+  residuals: tuple[jax.Array, jax.Array], dy: jax.Array
+) -> tuple[jax.Array]:
   place, like = residuals
   height, width = like.shape[:2]
   zero = jnp.zeros((), jnp.float32)
-  dx = None
+  parts = []
   for i in range(9):
     u, v = divmod(i, 3)
     part = jnp.where(place == i, dy.astype(jnp.float32), 0.0)
     # To where the window took it from, in the padded image.
     config = [(0, 0, 0), _spread(u, height), _spread(v, width), (0, 0, 0)]
-    part = lax.pad(part, zero, config)
-    dx = part if dx is None else dx + part
+    parts.append(lax.pad(part, zero, config))
+  dx = functools.reduce(jnp.add, parts)
   return (dx[:, 1:-1, 1:-1].astype(like.dtype),)
 
 

@@ -9,10 +9,11 @@ from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from jaxssl.errors import UserError, unknown
 
-Schedule = Callable[[jax.Array], jax.Array]
+Schedule = Callable[[ArrayLike], jax.Array | float]
 Convention = Literal['step', 'linspace', 'epoch']
 
 
@@ -71,7 +72,7 @@ def cosine(
     )
   ramp = warmup_steps - 1 if convention == 'linspace' else warmup_steps
 
-  def schedule(step):
+  def schedule(step: ArrayLike) -> jax.Array:
     step = jnp.asarray(step, jnp.float32)
     if convention == 'epoch':
       step = jnp.floor(step / steps_per_epoch) * steps_per_epoch
@@ -93,7 +94,7 @@ def linear(*, start: float, end: float, num_steps: int) -> Schedule:
     num_steps: T.
   """
 
-  def schedule(step):
+  def schedule(step: ArrayLike) -> jax.Array:
     done = jnp.minimum(jnp.asarray(step, jnp.float32) / num_steps, 1.0)
     return start + (end - start) * done
 
@@ -114,14 +115,14 @@ def piecewise(
   """
   boundaries = jnp.asarray(boundary_steps)
 
-  def schedule(step):
+  def schedule(step: ArrayLike) -> jax.Array:
     passed = jnp.sum(boundaries <= step)
     return start * factor ** passed.astype(jnp.float32)
 
   return schedule
 
 
-def value_at(value: Schedule | float, step: jax.Array) -> jax.Array | float:
+def value_at(value: Schedule | float, step: ArrayLike) -> jax.Array | float:
   """Returns the value of a schedule at this step, or the number itself."""
   return value(step) if callable(value) else value
 

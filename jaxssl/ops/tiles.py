@@ -19,7 +19,7 @@ def cut_tiles(image: jax.Array, corners: jax.Array, size: int) -> jax.Array:
     [n, size, size, C].
   """
 
-  def cut(plane, corner):
+  def cut(plane: jax.Array, corner: jax.Array) -> jax.Array:
     return jax.lax.dynamic_slice(plane, corner, (size, size))
 
   planes = jnp.moveaxis(image, -1, 0)

@@ -23,12 +23,16 @@ def take_tokens(x: jax.Array, places: jax.Array) -> jax.Array:
   return jnp.take_along_axis(x, places[:, :, None], axis=1)
 
 
-def _take_fwd(x, places):
+def _take_fwd(
+  x: jax.Array, places: jax.Array
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
   # Of `x`, only its length is needed, which no residual may hold by itself.
   return take_tokens(x, places), (places, jnp.zeros((x.shape[1], 0)))
 
 
-def _take_bwd(residuals, gradient):
+def _take_bwd(
+  residuals: tuple[jax.Array, jax.Array], gradient: jax.Array
+) -> tuple[jax.Array, None]:
   places, tokens = residuals
   hot = jax.nn.one_hot(places, len(tokens), dtype=gradient.dtype)
   return (

@@ -98,11 +98,13 @@ def _all_gather(x: jax.Array, axis_name: str) -> jax.Array:
   return jax.lax.all_gather(x, axis_name, tiled=True)
 
 
-def _all_gather_fwd(x, axis_name):
+def _all_gather_fwd(x: jax.Array, axis_name: str) -> tuple[jax.Array, int]:
   return _all_gather(x, axis_name), len(x)
 
 
-def _all_gather_bwd(axis_name, rows, cotangent):
+def _all_gather_bwd(
+  axis_name: str, rows: int, cotangent: jax.Array
+) -> tuple[jax.Array]:
   total = jax.lax.psum(cotangent, axis_name)
   first = jax.lax.axis_index(axis_name) * rows
   return (jax.lax.dynamic_slice_in_dim(total, first, rows),)

@@ -22,6 +22,11 @@ from jaxssl.errors import UserError, unknown
 from jaxssl.parallel import rules
 
 PyTree = Any
+Step = Callable[..., tuple[PyTree, PyTree]]
+# Of `jax.jit` or `jax.pmap`: it can be called, lowered and compiled.
+CompiledStep = Any
+# `jax.Device`, which JAX defines in a way that no checker takes for a type.
+Device = Any
 AXIS = 'data'
 # The devices along this axis share one copy of the state.
 FSDP = 'fsdp'
@@ -34,32 +39,42 @@ _SAME_BITS = {'xla_gpu_deterministic_ops': True}
 class Mode(Protocol):
   """Where arrays live and how the step is compiled."""
 
-  axis_name: str | None
+  @property
+  def axis_name(self) -> str | None:
+    """The mapped device axis; None in the global view."""
+    ...
 
   def init(self, fn: Callable[..., PyTree], *args: Any) -> PyTree:
     """Runs `fn(*args) -> state` compiled; its result is placed for `step`."""
+    ...
 
-  def compile(self, step: Callable[..., Any]) -> Callable[..., Any]:
+  def compile(self, step: Step) -> CompiledStep:
     """Compiles `step(state, batch, axis_name=) -> (state, metrics)`."""
+    ...
 
   def put_state(self, state: PyTree) -> PyTree:
     """Places one copy of the state as the compiled step wants it."""
+    ...
 
   def get_state(self, state: PyTree) -> PyTree:
     """Returns one copy of the state, the form that checkpoints hold."""
+    ...
 
   def target(self, state: PyTree) -> PyTree:
     """Returns shapes, types and places of what `get_state` returns."""
+    ...
 
   def put_batch(self, batch: PyTree) -> PyTree:
     """Places this process's rows (NumPy) as part of the global batch."""
+    ...
 
   def fetch(self, tree: PyTree) -> PyTree:
     """Returns values equal on all devices as NumPy arrays."""
+    ...
 
 
 def make_mesh(
-  devices: list[jax.Device] | None = None, *, fsdp: int | None = 1
+  devices: list[Device] | None = None, *, fsdp: int | None = 1
 ) -> Mesh:
   """Returns a mesh over `devices` (default: all) of axes `data` and `fsdp`.
 
@@ -104,15 +119,15 @@ class Jit:
   deterministic: bool = False
   axis_name: None = None
 
-  def init(self, fn, *args):
+  def init(self, fn: Callable[..., PyTree], *args: Any) -> PyTree:
     """See `Mode.init`; each device makes only its part."""
     shardings = self.shardings(jax.eval_shape(fn, *args))
     return jax.jit(fn, out_shardings=shardings)(*args)
 
-  def compile(self, step):
+  def compile(self, step: Step) -> CompiledStep:
     """See `Mode.compile`."""
 
-    def pinned(state, batch):
+    def pinned(state: PyTree, batch: PyTree) -> tuple[PyTree, PyTree]:
       # For what must see the devices in the global view (`device_view`).
       with jax.sharding.use_abstract_mesh(self.mesh.abstract_mesh):
         state, metrics = step(state, batch)
@@ -126,25 +141,25 @@ class Jit:
       pinned, donate_argnums=0, compiler_options=self._compiler_options()
     )
 
-  def put_state(self, state):
+  def put_state(self, state: PyTree) -> PyTree:
     """See `Mode.put_state`."""
     return jax.device_put(state, self.shardings(state))
 
-  def get_state(self, state):
+  def get_state(self, state: PyTree) -> PyTree:
     """See `Mode.get_state`."""
     return state
 
-  def target(self, state):
+  def target(self, state: PyTree) -> PyTree:
     """See `Mode.target`."""
     return _placed(state, self.shardings(state))
 
-  def put_batch(self, batch):
+  def put_batch(self, batch: PyTree) -> PyTree:
     """See `Mode.put_batch`."""
     rows = NamedSharding(self.mesh, ROWS)
     place = functools.partial(jax.make_array_from_process_local_data, rows)
     return jax.tree.map(place, batch)
 
-  def fetch(self, tree):
+  def fetch(self, tree: PyTree) -> PyTree:
     """See `Mode.fetch`."""
     return jax.device_get(tree)
 
@@ -168,14 +183,14 @@ class Jit:
 class Pmap:
   """Device view: leaves carry a leading device axis, collectives are named."""
 
-  devices: tuple[jax.Device, ...]
+  devices: tuple[Device, ...]
   axis_name: str = AXIS
 
-  def init(self, fn, *args):
+  def init(self, fn: Callable[..., PyTree], *args: Any) -> PyTree:
     """See `Mode.init`."""
     return self.put_state(jax.jit(fn)(*args))
 
-  def compile(self, step):
+  def compile(self, step: Step) -> CompiledStep:
     """See `Mode.compile`."""
     step = functools.partial(step, axis_name=self.axis_name)
     return jax.pmap(
@@ -185,7 +200,7 @@ class Pmap:
       devices=self.devices,
     )
 
-  def put_state(self, state):
+  def put_state(self, state: PyTree) -> PyTree:
     """See `Mode.put_state`."""
     # Of this host alone, as `pmap` takes and returns them: keys that lie on
     # several hosts it does not take.
@@ -193,46 +208,46 @@ class Pmap:
     # The very mesh of `pmap`, or it traces anew for what it has returned.
     sharding = NamedSharding(_mesh(np.array(devices), (AXIS,)), P(AXIS))
 
-    def stack(x):
+    def stack(x: np.ndarray) -> jax.Array:
       return _place(np.broadcast_to(x, (len(devices), *x.shape)), sharding)
 
     return jax.tree.map(lambda x: _on_data(stack, x), state)
 
-  def get_state(self, state):
+  def get_state(self, state: PyTree) -> PyTree:
     """See `Mode.get_state`."""
 
-    def one_copy(x):
+    def one_copy(x: jax.Array) -> jax.Array:
       place = functools.partial(_place, sharding=self._everywhere)
       return _on_data(place, self._first(x))
 
     return jax.tree.map(one_copy, state)
 
-  def target(self, state):
+  def target(self, state: PyTree) -> PyTree:
     """See `Mode.target`."""
     return _placed(state, jax.tree.map(lambda _: self._everywhere, state))
 
-  def put_batch(self, batch):
+  def put_batch(self, batch: PyTree) -> PyTree:
     """See `Mode.put_batch`."""
     local = len(self._local_devices)
     return jax.tree.map(
       lambda x: x.reshape(local, len(x) // local, *x.shape[1:]), batch
     )
 
-  def fetch(self, tree):
+  def fetch(self, tree: PyTree) -> PyTree:
     """See `Mode.fetch`."""
     return jax.device_get(jax.tree.map(self._first, tree))
 
   @property
-  def _everywhere(self):
+  def _everywhere(self) -> NamedSharding:
     # On all hosts: what is of one host alone, several cannot save.
     return NamedSharding(make_mesh(list(self.devices)), P())
 
   @property
-  def _local_devices(self):
+  def _local_devices(self) -> list[Device]:
     index = jax.process_index()
     return [d for d in self.devices if d.process_index == index]
 
-  def _first(self, x):
+  def _first(self, x: jax.Array) -> jax.Array:
     # Not x[0]: on several hosts that gathers across hosts, or fails.
     return x.addressable_shards[0].data[0]
 

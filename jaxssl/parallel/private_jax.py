@@ -13,7 +13,8 @@ def detected_cluster() -> str | None:
   `jax.distributed.initialize` detects it too, but it raises where there is
   none, and does not tell which one it has found.
   """
-  for kind in clusters.ClusterEnv._cluster_types:
+  # The list of kinds is private even there.
+  for kind in clusters.ClusterEnv._cluster_types:  # pyright: ignore[reportPrivateUsage]
     if not kind.opt_in_only_method and kind.is_env_present():
       return kind.name
   return None
@@ -40,4 +41,7 @@ def wait_for_all(name: str, seconds: int) -> None:
   Raises:
     RuntimeError: of JAX, if some process did not come.
   """
-  distributed.global_state.client.wait_at_barrier(name, 1000 * seconds)
+  client = distributed.global_state.client
+  if client is None:
+    raise RuntimeError('this process has not joined others')
+  client.wait_at_barrier(name, 1000 * seconds)

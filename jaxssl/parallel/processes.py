@@ -6,7 +6,7 @@ process stop must be known to all of them, or the rest would wait for it: they
 ask each other, or it ends so that they notice (`ending_together`).
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from concurrent import futures
 import contextlib
 import hashlib
@@ -72,10 +72,13 @@ def start(
     UserError: if only some are known, or they make no sense.
     LostProcessError: if the others are not reached within five minutes.
   """
+  address = coordinator or os.environ.get(_ENVIRONMENT[0])
+  count = _number(num_processes, _ENVIRONMENT[1])
+  index = _number(process_id, _ENVIRONMENT[2])
   given = {
-    'coordinator': coordinator or os.environ.get(_ENVIRONMENT[0]),
-    'num_processes': _number(num_processes, _ENVIRONMENT[1]),
-    'process_id': _number(process_id, _ENVIRONMENT[2]),
+    'coordinator': address,
+    'num_processes': count,
+    'process_id': index,
   }
   missing = [name for name, value in given.items() if value is None]
   cluster = private_jax.detected_cluster()
@@ -89,10 +92,10 @@ def start(
       f'give --{" and --".join(missing)}, or the variables '
       f'{", ".join(_ENVIRONMENT)}'
     )
-  _check(given)
+  _check(address, count, index)
   own = slurm.local_device_ids(os.environ) if cluster == 'slurm' else None
   try:
-    _initialize(*given.values(), local_device_ids=own)
+    _initialize(address, count, index, local_device_ids=own)
   except (RuntimeError, ValueError, OSError) as error:
     why = str(error) or f'not within {CONNECT} s'
     raise LostProcessError(
@@ -103,7 +106,7 @@ def start(
 
 
 @contextlib.contextmanager
-def ending_together(tell: Callable[[BaseException], int]) -> Iterator[None]:
+def ending_together(tell: Callable[[BaseException], int]) -> Generator[None]:
   """Within it, a process that fails alone takes no others with it into a wait.
 
   What all processes raise (a disagreement, a loss that is not finite) unwinds
@@ -286,8 +289,7 @@ def _number(given: int | None, variable: str) -> int | None:
     ) from error
 
 
-def _check(given: Mapping[str, str | int | None]) -> None:
-  address, count, index = given.values()
+def _check(address: str | None, count: int | None, index: int | None) -> None:
   host, _, port = (address or 'detected:1').rpartition(':')
   if not host or not port.isdecimal():
     raise UserError(f'coordinator is {address!r}; it must be HOST:PORT')

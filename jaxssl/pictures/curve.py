@@ -59,7 +59,7 @@ def _read_points(path: str | os.PathLike[str]) -> list[Point]:
       f'cannot read {path}: {error.strerror or error}; give the metrics.jsonl '
       'of a run'
     ) from error
-  points: dict[int, Point] = {}
+  points: dict[float, Point] = {}
   for record in records:
     points[record['step']] = {**points.get(record['step'], {}), **record}
   return [points[step] for step in sorted(points)]

@@ -127,7 +127,9 @@ def _sample(
   return data.features[rows], data.labels[rows]
 
 
-def _draw_pca(ax: Any, features, labels, data: Features, seed: int) -> None:
+def _draw_pca(
+  ax: Any, features: np.ndarray, labels: np.ndarray, data: Features, seed: int
+) -> None:
   del seed
   points, share = pca(features)
   _scatter(ax, points, labels, data)
@@ -136,7 +138,9 @@ def _draw_pca(ax: Any, features, labels, data: Features, seed: int) -> None:
   ax.set_ylabel(f'axis 2 ({share[1]:.0%} of the variance)')
 
 
-def _draw_tsne(ax: Any, features, labels, data: Features, seed: int) -> None:
+def _draw_tsne(
+  ax: Any, features: np.ndarray, labels: np.ndarray, data: Features, seed: int
+) -> None:
   _scatter(ax, tsne(features, seed=seed), labels, data)
   ax.set_title('t-SNE')
   # Only neighbourhoods mean something here: no numbers on the axes.

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxssl import finite
+from jaxssl import errors, finite
 from jaxssl.evals.features import Features
 from jaxssl.pictures.panel import Column, Panel
 
@@ -48,8 +48,13 @@ def find(
       [b] and `mask` [b].
     k: how many; fewer are returned if the bank has fewer.
     skip: int [n], for each query the record of the bank that it is itself.
+
+  Raises:
+    jaxssl.errors.UserError: if the bank has no batch, or features are not
+      finite.
   """
-  queries, best = _unit(queries), None
+  queries = _unit(queries)
+  best: Neighbours | None = None
   for batch in bank:
     rows = np.asarray(encode(batch['image']))
     finite.require_rows(rows[batch['mask']], 'features')
@@ -58,6 +63,8 @@ def find(
     if skip is not None:
       similarity[batch['index'][None] == skip[:, None]] = _EMPTY
     best = _merge(best or _start(len(queries), k, batch), similarity, batch)
+  if best is None:
+    raise errors.UserError('there are no pictures to find neighbours among')
   found = np.isfinite(best.similarity).all(axis=0)
   return Neighbours(
     best.similarity[:, found], best.images[:, found], best.labels[:, found]

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxssl.augment.view import Augment
+from jaxssl.methods import variables
 from jaxssl.methods.base import PyTree
 from jaxssl.methods.jigsaw import GRID, Jigsaw
 from jaxssl.methods.relative_patch import RelativePatch, both_orders
@@ -45,9 +46,11 @@ def rotation_panel(
   turned = np.stack(rotations(jnp.asarray(images)), axis=1)
 
   @jax.jit
-  def answer(params, state, turned):
+  def answer(params: PyTree, state: PyTree, turned: jax.Array) -> jax.Array:
     x = augment.normalize(turned.reshape(-1, *images.shape[1:]))
-    logits = method.net.apply({'params': params, **state}, x, train=False)
+    logits = variables.apply(
+      method.net, {'params': params, **state}, x, train=False
+    )
     return logits.argmax(-1).reshape(-1, NUM_ROTATIONS)
 
   answers = np.asarray(answer(params, state, jnp.asarray(turned)))
@@ -92,9 +95,12 @@ def jigsaw_panel(
   orders = jnp.asarray(state['permutations'])[asked]
 
   @jax.jit
-  def answer(params, state, images):
+  def answer(
+    params: PyTree, state: PyTree, images: jax.Array
+  ) -> tuple[jax.Array, ...]:
     cut = method.cut(keys, augment.normalize(images))
-    logits = method.net.apply(
+    logits = variables.apply(
+      method.net,
       {'params': params, **state['stats']},
       tiles.standardize(cut),
       orders[:, None],
@@ -147,9 +153,12 @@ def relative_patch_panel(
   """
 
   @jax.jit
-  def answer(params, state, images):
+  def answer(
+    params: PyTree, state: PyTree, images: jax.Array
+  ) -> tuple[jax.Array, ...]:
     pairs = method.pairs(jax.random.key(0), augment.normalize(images))
-    logits = method.net.apply(
+    logits = variables.apply(
+      method.net,
       {'params': params, **state},
       pairs.patches,
       both_orders(len(images)),

@@ -46,7 +46,9 @@ def mae_panel(
   noise = masking.row_noise(keys, grid[0] * grid[1])
 
   @jax.jit
-  def reconstruct(params, x, noise):
+  def reconstruct(
+    params: PyTree, x: jax.Array, noise: jax.Array
+  ) -> tuple[jax.Array, jax.Array]:
     prediction, hidden = method.reconstruct(params, x, noise)
     truth = patches.patchify(x, method.encoder.patch_size)
     pixels = method.to_pixels(prediction, x)
@@ -103,7 +105,9 @@ def beit_panel(
   keys = jax.random.split(jax.random.key(0), len(x))
 
   @jax.jit
-  def predict(params, state, images, x):
+  def predict(
+    params: PyTree, state: PyTree, images: jax.Array, x: jax.Array
+  ) -> tuple[jax.Array, ...]:
     hidden = method.draw_mask(keys, x)
     true = method.codes(state['tokenizer'], images.astype(jnp.float32) / 255)
     logits, places = method.predict(params, x, hidden)

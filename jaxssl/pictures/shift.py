@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 import os
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import special
 
 from jaxssl.pictures import canvas, palette
@@ -70,9 +72,9 @@ def shift_plot(
   canvas.save(figure, path)
 
 
-def _logit(values):
+def _logit(values: ArrayLike) -> np.ndarray:
   return special.logit(np.clip(np.asarray(values, float), _INSIDE, 1 - _INSIDE))
 
 
-def _marker(style: Mapping) -> dict:
+def _marker(style: Mapping[str, Any]) -> dict[str, Any]:
   return {'marker': 'o', **{k: v for k, v in style.items() if k != 'ls'}}

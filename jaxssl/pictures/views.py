@@ -46,8 +46,11 @@ def view_grid(
   return path
 
 
-def _to_pixels(view, mean, std):
+def _to_pixels(
+  view: np.ndarray, mean: Sequence[float], std: Sequence[float]
+) -> np.ndarray:
   if view.dtype == np.uint8:
     return view
-  image = view.astype(np.float32) * np.float32(std) + np.float32(mean)
+  scale, shift = np.asarray(std, np.float32), np.asarray(mean, np.float32)
+  image = view.astype(np.float32) * scale + shift
   return np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)

@@ -2,19 +2,39 @@
 
 from collections.abc import Mapping
 import dataclasses
-from typing import Any
+from typing import Any, Literal, NoReturn
+
+import numpy as np
 
 from jaxssl import build
 from jaxssl.config import Config
+from jaxssl.data import order
 from jaxssl.methods.base import Batch
 from jaxssl.train.state import TrainState
 
 
 @dataclasses.dataclass(frozen=True)
-class _Records:
-  """Stands for the data, of which only the number matters here."""
+class _Unopened:
+  """Stands for the data, of which only the number of records matters here."""
 
   num_examples: int
+  name: str = 'data that is not opened'
+  class_names: None = None
+  captions: None = None
+  fingerprint: str = ''
+  identity: str = ''
+  content: Literal['paths'] = 'paths'
+
+  def fetch(self, indices: np.ndarray) -> NoReturn:
+    raise OSError(f'{self.name}: {len(indices)} records were asked for')
+
+  def locate(
+    self, positions: np.ndarray, *, seed: int
+  ) -> tuple[np.ndarray, np.ndarray]:
+    return order.locate(positions, num_examples=self.num_examples, seed=seed)
+
+  def describe(self, index: int) -> str:
+    return f'{self.name}[{index}]'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +78,7 @@ def plan(
   # The devices of this machine, which `build` looks at, are not those meant.
   here = {'num_devices': 1, 'fsdp': 1 if fsdp == 1 else None}
   train = {**train, **here, 'batch_size': rows}
-  run = build.build({**config, 'train': train}, _Records(num_examples))
+  run = build.build({**config, 'train': train}, _Unopened(num_examples))
   batch = run.batch_shapes(rows)
   return Plan(run, run.learner.abstract(batch), batch, fsdp)
 

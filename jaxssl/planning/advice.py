@@ -83,7 +83,7 @@ def bottleneck(measured: Measured, setting: Setting) -> Side | None:
   slower = min(made, used)
   loop = measured.loop
   if setting.platform == 'cpu' and loop is not None:
-    costs = _processor_ms(measured)
+    costs = _processor_ms(measured.input, measured.step.rate)
     both_cost = min(costs) > _NOISE * sum(costs)
     if both_cost and loop.images_per_second < (1 - _NOISE) * slower:
       return 'processor'
@@ -95,11 +95,9 @@ def bottleneck(measured: Measured, setting: Setting) -> Side | None:
 def verdict(measured: Measured, setting: Setting) -> str:
   """Says in a sentence what the numbers mean."""
   side = bottleneck(measured, setting)
-  if side is None:
-    one = measured.input or measured.step.rate
-    what = 'the input makes' if measured.input else 'the step takes'
+  if measured.input is None or measured.step is None or side is None:
     return (
-      f'{what} {_rate(one)}; `jaxssl bench both` tells whether that is the '
+      f'{_one_rate(measured)}; `jaxssl bench both` tells whether that is the '
       'bottleneck'
     )
   made, used = measured.input, measured.step.rate
@@ -118,24 +116,32 @@ def verdict(measured: Measured, setting: Setting) -> str:
     'times as much',
     'both': 'neither side waits much for the other',
     'processor': 'input and step take the processor from each other: '
-    + _shares(measured),
+    + _shares(made, used),
   }[side]
   return f'{each}{together}. {meaning[0].upper()}{meaning[1:]}.'
+
+
+def _one_rate(measured: Measured) -> str:
+  if measured.input is not None:
+    return f'the input makes {_rate(measured.input)}'
+  if measured.step is not None:
+    return f'the step takes {_rate(measured.step.rate)}'
+  raise ValueError('neither the input nor the step was measured')
 
 
 def advice(measured: Measured, setting: Setting) -> list[str]:
   """Returns what to change, what promises most first; may be empty."""
   side = bottleneck(measured, setting)
+  made, step = measured.input, measured.step
   found: list[str] = []
-  if side in ('input', 'both', 'processor') or measured.step is None:
-    found += _of_input(measured, setting)
-  if side in ('step', 'both', 'processor') or measured.input is None:
-    found += _of_step(measured.step, setting)
+  if made and (side in ('input', 'both', 'processor') or step is None):
+    found += _of_input(made, measured, setting)
+  if step and (side in ('step', 'both', 'processor') or made is None):
+    found += _of_step(step, setting)
   return found + _of_loop(side, measured, setting)
 
 
-def _of_input(measured: Measured, setting: Setting) -> list[str]:
-  rate = measured.input
+def _of_input(rate: Rate, measured: Measured, setting: Setting) -> list[str]:
   busy = rate.cores / setting.num_cores
   if busy < _BUSY:
     return [_idle_cores(rate, setting), *_less_work(setting)]
@@ -251,9 +257,9 @@ def _of_loop(
   ]
 
 
-def _shares(measured: Measured) -> str:
+def _shares(input_rate: Rate, step_rate: Rate) -> str:
   """Tells how the processor time of an image divides, in words."""
-  made, used = _processor_ms(measured)
+  made, used = _processor_ms(input_rate, step_rate)
   return (
     f'an image costs {made:.2f} ms of processor time in the input and '
     f'{used:.2f} ms in the step, so the {"input" if made > used else "step"} '
@@ -261,9 +267,8 @@ def _shares(measured: Measured) -> str:
   )
 
 
-def _processor_ms(measured: Measured) -> tuple[float, float]:
+def _processor_ms(made: Rate, used: Rate) -> tuple[float, float]:
   """Returns what an image costs in the input and in the step."""
-  made, used = measured.input, measured.step.rate
   return (
     1000 * made.cores / made.images_per_second,
     1000 * used.cores / used.images_per_second,

@@ -14,6 +14,7 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from jaxssl.errors import UserError
+from jaxssl.methods.base import PyTree
 from jaxssl.parallel import modes, rules
 from jaxssl.planning import kernels, traffic
 from jaxssl.planning.abstract import Plan
@@ -85,7 +86,8 @@ def compile_step(plan: Plan, target: Target) -> Report:
       limit=_in_bytes(*found.group(3, 4)),
       fits=False,
     )
-  memory, text = _memory(compiled.memory_analysis()), compiled.as_text()
+  memory = _memory(compiled.memory_analysis())
+  text = compiled.as_text() or ''  # None of a backend that shows no program
   needed, costs = sum(memory.values()), compiled.cost_analysis() or {}
   return Report(
     num_chips=target.num_chips,
@@ -141,7 +143,7 @@ def _jitted(plan: Plan, mode: modes.Jit) -> Any:
   if plan.run.train.mode == 'jit':
     return mode.compile(plan.step)
 
-  def device_view(state, batch):
+  def device_view(state: PyTree, batch: PyTree) -> tuple[PyTree, PyTree]:
     return plan.step(state, batch, axis_name=modes.AXIS)
 
   # What `pmap` compiles; it has no devices that are not there.

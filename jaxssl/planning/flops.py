@@ -1,6 +1,6 @@
 """Counts the arithmetic of a function from its trace."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 import functools
 import math
 from typing import Any
@@ -63,11 +63,16 @@ def _of_branch(
   return branches[own.index(True)]
 
 
+def _shape(variable: Any) -> tuple[int, ...]:
+  # Of an array, as all are here; JAX's `AbstractValue` itself has no shape.
+  return variable.aval.shape
+
+
 def _of_dot(equation: core.JaxprEqn) -> float:
   (contracted, _), _ = equation.params['dimension_numbers']
-  left = equation.invars[0].aval.shape
+  left = _shape(equation.invars[0])
   summed = math.prod(left[axis] for axis in contracted)
-  return 2.0 * math.prod(equation.outvars[0].aval.shape) * summed
+  return 2.0 * math.prod(_shape(equation.outvars[0])) * summed
 
 
 def _of_convolution(equation: core.JaxprEqn) -> float:
@@ -77,8 +82,8 @@ def _of_convolution(equation: core.JaxprEqn) -> float:
   """
   params = equation.params
   numbers = params['dimension_numbers']
-  image, kernel = (v.aval.shape for v in equation.invars)
-  out = equation.outvars[0].aval.shape
+  image, kernel = map(_shape, equation.invars)
+  out = _shape(equation.outvars[0])
   channels = kernel[numbers.rhs_spec[1]]
   places = 1
   for axis in range(len(params['window_strides'])):
@@ -126,10 +131,10 @@ def pairs_met(
   return total
 
 
-def _jaxprs(params: dict[str, Any]):
+def _jaxprs(params: dict[str, Any]) -> Iterator[core.Jaxpr]:
   for value in params.values():
     for each in value if isinstance(value, tuple | list) else (value,):
-      if isinstance(each, core.ClosedJaxpr):
-        yield each.jaxpr
-      elif isinstance(each, core.Jaxpr):
-        yield each
+      # Closed over constants, it is of a class of its own before JAX 0.12.
+      inner = getattr(each, 'jaxpr', each)
+      if isinstance(inner, core.Jaxpr):
+        yield inner

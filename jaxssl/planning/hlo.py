@@ -5,8 +5,12 @@ import dataclasses
 import math
 import re
 
-_BYTES = {'pred': 1, 's8': 1, 'u8': 1, 'bf16': 2, 'f16': 2, 's16': 2, 'u16': 2}
-_BYTES |= {'f32': 4, 's32': 4, 'u32': 4, 'f64': 8, 's64': 8, 'u64': 8}
+_BYTES = {
+  **dict.fromkeys(('pred', 's8', 'u8'), 1),
+  **dict.fromkeys(('bf16', 'f16', 's16', 'u16'), 2),
+  **dict.fromkeys(('f32', 's32', 'u32'), 4),
+  **dict.fromkeys(('f64', 's64', 'u64'), 8),
+}
 # `%name (x: f32[2]) -> f32[2] {`, at the beginning of a line.
 _COMPUTATION = re.compile(r'(?P<entry>ENTRY )?%?(?P<name>[\w.\-]+) \(.*\{$')
 _ASSIGNED = re.compile(r'\s*(?:ROOT )?%?(?P<name>[\w.\-]+) = (?P<rest>.*)')

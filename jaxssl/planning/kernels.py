@@ -14,9 +14,11 @@ from jaxssl.planning import hlo, products
 from jaxssl.planning.stack_frames import StackFrames
 
 # What costs nothing: names for memory, and ends of what began elsewhere.
-_FREE = {'parameter', 'constant', 'tuple', 'get-tuple-element', 'bitcast'}
-_FREE |= {'after-all', 'add-dependency', 'opt-barrier'}
-_FREE |= {'partition-id', 'replica-id'}
+_FREE = {
+  *('parameter', 'constant', 'tuple', 'get-tuple-element', 'bitcast'),
+  *('after-all', 'add-dependency', 'opt-barrier'),
+  *('partition-id', 'replica-id'),
+}
 _RUN_ELSEWHERE = {'while', 'conditional', 'call'}
 _PARTS = {'slice', 'dynamic-slice', 'gather'}
 _TARGET = re.compile(r'custom_call_target="([^"]*)"')

@@ -79,7 +79,8 @@ def write(workdir: Workdir, pair: PublishedPair) -> None:
   method = build.build_method(config)
   rule = pair.pictures.rule(description, config['method']['name'])
   towers = huggingface_pairs.pair_from_huggingface(
-    tensors, _abstract_towers(method, rule.image_size)
+    tensors,
+    _abstract_towers(method, rule.image_size, config['text_encoder']['length']),
   )
   identity = {'preprocessing': dataclasses.asdict(rule), **config}
   exported = ExportedEncoder(
@@ -140,9 +141,9 @@ def _config(
   }
 
 
-def _abstract_towers(method: Method, image_size: int) -> Any:
+def _abstract_towers(method: Method, image_size: int, text_length: int) -> Any:
   images = jax.ShapeDtypeStruct((2, image_size, image_size, 3), jnp.float32)
-  text = jax.ShapeDtypeStruct((2, method.text_encoder.length), jnp.int32)
+  text = jax.ShapeDtypeStruct((2, text_length), jnp.int32)
   state = jax.eval_shape(
     method.init, jax.random.key(0), {'views': (images,), 'text': text}
   )

@@ -36,7 +36,7 @@ class DataChoice:
   limit: int | None = None
   changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     """Raises `UserError` for a limit that leaves nothing."""
     if self.limit is not None and self.limit < 1:
       raise UserError(f'--limit is {self.limit}; it must be at least 1')

@@ -3,14 +3,16 @@
 from collections.abc import Callable
 import dataclasses
 
+import jax.numpy as jnp
 import numpy as np
 
-from jaxssl import build
 from jaxssl.data.source import Source
 from jaxssl.errors import UserError
 from jaxssl.evals import features as features_lib
 from jaxssl.evals import zeroshot
 from jaxssl.evals.zeroshot import ZeroShot
+from jaxssl.methods import variables as variables_lib
+from jaxssl.models import Projection
 from jaxssl.runs import sources, towers
 from jaxssl.runs.towers import Towers
 from jaxssl.train.workdir import Workdir
@@ -58,13 +60,16 @@ def _projection(
   workdir: Workdir, exported: ExportedEncoder
 ) -> Callable[[np.ndarray], np.ndarray]:
   """Returns features -> joint space."""
-  method = build.build_method(towers.read_config(workdir))
+  method = towers.build_method(towers.read_config(workdir))
   if not method.project_images:
     return lambda features: features
-  if method.head.num_layers != 1:
+  head = method.head
+  if not isinstance(head, Projection) or head.num_layers != 1:
     raise UserError(
       'the images of this run are projected by two layers, so no linear '
       'classifier decides as its texts do; leave --templates out'
     )
   variables = exported.towers['image_head']
-  return lambda x: np.asarray(method.head.apply(variables, x, train=False))
+  return lambda x: np.asarray(
+    variables_lib.apply(head, variables, jnp.asarray(x), train=False)
+  )

@@ -14,6 +14,7 @@ from jaxssl.config import Config
 from jaxssl.errors import UserError
 from jaxssl.evals import features as features_lib
 from jaxssl.evals.features import Features
+from jaxssl.methods.base import ImageText, PyTree
 from jaxssl.runs import encoders
 from jaxssl.text import Tokenizer, make_tokenizer
 from jaxssl.train.workdir import Workdir
@@ -77,7 +78,7 @@ def load(workdir: Workdir, *, step: int | None = None) -> Towers:
     UserError: if there are none, or the method of the run takes no text.
   """
   config = read_config(workdir)
-  method = build.build_method(config)
+  method = build_method(config)
   exported = encoders.load(workdir, step=step)
   variables = {'encoder': exported.variables, **exported.towers}
   return Towers(
@@ -89,6 +90,21 @@ def load(workdir: Workdir, *, step: int | None = None) -> Towers:
     tokenizer=make_tokenizer(**config['text']),
     workdir=workdir,
   )
+
+
+def build_method(config: Config) -> ImageText:
+  """Builds the method of a config with texts.
+
+  Raises:
+    UserError: if it is no method of images and texts.
+  """
+  method = build.build_method(config)
+  if not isinstance(method, ImageText):
+    raise UserError(
+      f'method {config["method"]["name"]!r} has no text tower; give a run of '
+      'clip or siglip'
+    )
+  return method
 
 
 def read_config(workdir: Workdir) -> Config:
@@ -113,9 +129,11 @@ def read_config(workdir: Workdir) -> Config:
 class _ImageTower:
   """An image tower with its projection, as `features.encode_fn` takes one."""
 
-  method: Any
+  method: ImageText
 
-  def apply(self, variables, images, *, train):
+  def apply(
+    self, variables: PyTree, images: jax.Array, *, train: bool
+  ) -> tuple[jax.Array, dict[str, jax.Array]]:
     del train
     return self.method.encode_image(variables, images), {}
 
@@ -124,9 +142,11 @@ class _ImageTower:
 class _TextTower:
   """A text tower with its projection."""
 
-  method: Any
+  method: ImageText
 
-  def apply(self, variables, ids, *, train):
+  def apply(
+    self, variables: PyTree, ids: jax.Array, *, train: bool
+  ) -> tuple[jax.Array, dict[str, jax.Array]]:
     del train
     return self.method.encode_text(variables, ids), {}
 

@@ -7,11 +7,11 @@ characters, so that every text has tokens and none is unknown.
 from collections.abc import Iterable
 import gzip
 import json
-import pathlib
 from typing import Any
 
 from jaxssl.data.optional import require
 from jaxssl.errors import UserError
+from jaxssl.paths import Path
 
 START, END, PAD = '<|startoftext|>', '<|endoftext|>', '<pad>'
 # 256 bytes, padding, start and end.
@@ -132,14 +132,14 @@ def clip_bpe(vocab: dict[str, int], merges: list[tuple[str, str]]) -> Any:
   return _with_ends(backend)
 
 
-def read_clip_folder(folder: pathlib.Path) -> Any:
+def read_clip_folder(folder: Path) -> Any:
   """Reads `vocab.json` and `merges.txt`, as transformers writes them."""
   vocab = json.loads((folder / 'vocab.json').read_text(encoding='utf-8'))
   lines = (folder / 'merges.txt').read_text(encoding='utf-8').splitlines()
   return clip_bpe(vocab, _pairs(lines))
 
 
-def read_clip_merges(path: pathlib.Path) -> Any:
+def read_clip_merges(path: Path) -> Any:
   """Reads the gzipped list of merges that comes with OpenAI's code.
 
   The vocabulary follows from it: the bytes, the bytes that end a word, the
@@ -163,7 +163,8 @@ def read_clip_merges(path: pathlib.Path) -> Any:
 def _pairs(lines: list[str]) -> list[tuple[str, str]]:
   # The first line names a version.
   lines = lines[1:] if lines[:1] and lines[0].startswith(('#', '"')) else lines
-  return [tuple(line.split()) for line in lines if line.strip()]
+  # Not two tokens: a ValueError, which tells that it is another file.
+  return [(a, b) for a, b in (line.split() for line in lines if line.strip())]
 
 
 def _with_ends(backend: Any) -> Any:

@@ -170,7 +170,8 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
 
 
 class _CountState(NamedTuple):
-  count: jax.Array
+  # As in `SkipState`.
+  count: jax.Array  # pyright: ignore[reportIncompatibleMethodOverride]
 
 
 def _counting(
@@ -178,30 +179,34 @@ def _counting(
 ) -> optax.GradientTransformation:
   """A transformation that depends on the step only: `apply(k, g, p)`."""
 
-  def init(params):
+  def init(params: PyTree) -> _CountState:
     del params
     return _CountState(jnp.zeros((), jnp.int32))
 
-  def update(updates, state, params=None):
+  def update(
+    updates: PyTree, state: PyTree, params: PyTree | None = None
+  ) -> tuple[PyTree, _CountState]:
     count = optax.safe_increment(state.count)
-    return apply(state.count, updates, params), _CountState(count)
+    return apply(state.count, updates, params), _CountState(jnp.asarray(count))
 
   return optax.GradientTransformation(init, update)
 
 
 def _add_decay(weight_decay: Schedule) -> optax.GradientTransformation:
-  def apply(step, updates, params):
+  def apply(step: jax.Array, updates: PyTree, params: PyTree) -> PyTree:
     decay = weight_decay(step)
     return jax.tree.map(lambda g, p: g + decay * p, updates, params)
 
   return _counting(apply)
 
 
-def _larc_scale(weight_decay, trust_coefficient, epsilon):
-  def apply(step, updates, params):
+def _larc_scale(
+  weight_decay: Schedule, trust_coefficient: float, epsilon: float
+) -> optax.GradientTransformation:
+  def apply(step: jax.Array, updates: PyTree, params: PyTree) -> PyTree:
     decay = weight_decay(step)
 
-    def scale(g, p):
+    def scale(g: jax.Array, p: jax.Array) -> jax.Array:
       p_norm, g_norm = jnp.linalg.norm(p), jnp.linalg.norm(g)
       ratio = trust_coefficient * p_norm / (g_norm + decay * p_norm + epsilon)
       defined = (p_norm != 0) & (g_norm != 0)
@@ -212,7 +217,9 @@ def _larc_scale(weight_decay, trust_coefficient, epsilon):
   return _counting(apply)
 
 
-def _trust_ratio(treatment, trust_coefficient):
+def _trust_ratio(
+  treatment: Treatment, trust_coefficient: float
+) -> optax.GradientTransformation:
   if not treatment.trust:
     return optax.identity()
   return optax.scale_by_trust_ratio(trust_coefficient=trust_coefficient)

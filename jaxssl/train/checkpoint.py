@@ -7,7 +7,7 @@ the step, the checksums of all arrays, and a checksum of `meta` itself; what is
 read is compared with it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 import contextlib
 import itertools
 import json
@@ -169,8 +169,9 @@ class Checkpoints:
         step,
         args=ocp.args.Composite(state=ocp.args.StandardRestore(targets)),
       )
+    arrays = restored['state']
     leaves = jax.tree.map(
-      _like, jax.tree.leaves(abstract), [restored.state[n] for n in targets]
+      _like, jax.tree.leaves(abstract), [arrays[n] for n in targets]
     )
     state = jax.tree.unflatten(jax.tree.structure(abstract), leaves)
     return Restored(step, state, meta, proved=proof is not None)
@@ -215,7 +216,9 @@ class Checkpoints:
       raise self._save_failed(error) from error
 
   def _open(self) -> ocp.CheckpointManager:
-    policies = [ocp.checkpoint_managers.LatestN(self._keep)]
+    policies: list[ocp.checkpoint_managers.PreservationPolicy] = [
+      ocp.checkpoint_managers.LatestN(self._keep)
+    ]
     if self._keep_every:
       policies.append(ocp.checkpoint_managers.EveryNSteps(self._keep_every))
     # Never max_to_keep with best_fn: that deletes the newest checkpoint.
@@ -244,7 +247,7 @@ class Checkpoints:
     """Returns what was saved with the arrays, and what proves them, if any."""
     with self._told_as_damage(step):
       args = ocp.args.Composite(meta=ocp.args.JsonRestore())
-      meta = dict(self._manager.restore(step, args=args).meta)
+      meta = dict(self._manager.restore(step, args=args)['meta'])
       proof = meta.pop('proof', None)
       if proof is None:
         _log.warning(
@@ -285,7 +288,7 @@ class Checkpoints:
         )
 
   @contextlib.contextmanager
-  def _told_as_damage(self, step: int) -> Iterator[None]:
+  def _told_as_damage(self, step: int) -> Generator[None]:
     try:
       yield
     except Exception as error:  # of many types

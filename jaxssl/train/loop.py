@@ -25,24 +25,29 @@ _log = logging.getLogger(__name__)
 
 
 class Batches(Protocol):
-  """The input pipeline, from some step on.
+  """The input pipeline, from some step on."""
 
-  Attributes:
-    wait_seconds: how long `next` has waited in all.
-    bad: how many unreadable records were replaced.
-  """
+  @property
+  def wait_seconds(self) -> float:
+    """How long `next` has waited in all."""
+    ...
 
-  wait_seconds: float
-  bad: int
+  @property
+  def bad(self) -> int:
+    """How many unreadable records were replaced."""
+    ...
 
   def __iter__(self) -> Iterator[Batch]:
     """Returns itself."""
+    ...
 
   def __next__(self) -> Batch:
     """Returns this process's rows of the next step's batch, NumPy."""
+    ...
 
   def close(self) -> None:
     """Stops its threads."""
+    ...
 
 
 Evaluate = Callable[[Mapping[str, PyTree], int], dict[str, float]]

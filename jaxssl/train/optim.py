@@ -8,7 +8,7 @@ The order of one update, as in the authors' PyTorch code:
   3. the algorithm, with each parameter's own learning rate and weight decay.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, get_args
 
 import jax
@@ -104,25 +104,30 @@ def make_optimizer(
 def clip_by_tensor_norm(max_norm: float) -> optax.GradientTransformation:
   """Scales each tensor by min(1, c / (|g| + 1e-6)), as DINO's code does."""
 
-  def clip(g):
+  def clip(g: jax.Array) -> jax.Array:
     return g * jnp.minimum(1.0, max_norm / (jnp.linalg.norm(g) + 1e-6))
 
   return optax.stateless(lambda updates, _: jax.tree.map(clip, updates))
 
 
-def _by_treatment(assign, make_group) -> optax.GradientTransformation:
+def _by_treatment(
+  assign: Callable[[PyTree], PyTree],
+  make_group: Callable[[Treatment], optax.GradientTransformation],
+) -> optax.GradientTransformation:
   # The groups follow from the names and ranks of the parameters, which
   # gradients share, so nothing has to be known before `init`.
-  def partition(tree):
+  def partition(tree: PyTree) -> optax.GradientTransformation:
     assigned = assign(tree)
     leaves = jax.tree.leaves(assigned)
     groups = {t.label: make_group(t) for t in leaves}
     return optax.partition(groups, jax.tree.map(lambda t: t.label, assigned))
 
-  def init(params):
+  def init(params: PyTree) -> PyTree:
     return partition(params).init(params)
 
-  def update(updates, state, params=None):
+  def update(
+    updates: PyTree, state: PyTree, params: PyTree | None = None
+  ) -> tuple[PyTree, PyTree]:
     return partition(updates).update(updates, state, params)
 
   return optax.GradientTransformation(init, update)

@@ -2,6 +2,7 @@
 
 import signal
 from types import FrameType
+from typing import Any
 
 
 def stopping() -> list[signal.Signals]:
@@ -27,7 +28,7 @@ class StopRequest:
   def __init__(self) -> None:
     """Starts without a request."""
     self.requested: str | None = None
-    self._previous: dict[signal.Signals, object] = {}
+    self._previous: dict[signal.Signals, Any] = {}
 
   def __enter__(self) -> 'StopRequest':
     """Installs the handlers."""

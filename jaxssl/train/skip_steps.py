@@ -12,7 +12,9 @@ PyTree = Any
 class SkipState(NamedTuple):
   """State of `skip_steps`: int32 steps seen so far, and the inner state."""
 
-  count: jax.Array
+  # The name that optax gives it, and checkpoints have. A tuple has a method
+  # `count` too, which nobody needs.
+  count: jax.Array  # pyright: ignore[reportIncompatibleMethodOverride]
   inner: PyTree
 
 
@@ -26,19 +28,22 @@ def skip_steps(
   A zero gradient would not be the same.
   """
 
-  def init(params):
+  def init(params: PyTree) -> SkipState:
     return SkipState(jnp.zeros((), jnp.int32), inner.init(params))
 
-  def update(updates, state, params=None):
+  def update(
+    updates: PyTree, state: PyTree, params: PyTree | None = None
+  ) -> tuple[PyTree, SkipState]:
     moved, inner_state = inner.update(updates, state.inner, params)
     active = state.count >= num_steps
 
-    def keep(new, old):
+    def keep(new: PyTree, old: PyTree) -> PyTree:
       return jax.tree.map(lambda a, b: jnp.where(active, a, b), new, old)
 
     zeros = jax.tree.map(jnp.zeros_like, moved)
     return keep(moved, zeros), SkipState(
-      optax.safe_increment(state.count), keep(inner_state, state.inner)
+      jnp.asarray(optax.safe_increment(state.count)),
+      keep(inner_state, state.inner),
     )
 
   return optax.GradientTransformation(init, update)

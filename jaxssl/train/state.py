@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxssl.methods.base import Batch, Method, PyTree
+from jaxssl.errors import UserError
+from jaxssl.methods.base import Batch, Method, PyTree, StartsTrained
 
 # (key, batch, axis_name) -> batch with `views`.
 Augment = Callable[[jax.Array, Batch, str | None], Batch]
@@ -58,6 +59,9 @@ def init_state(
     init_key, augment(augment_key, batch, None)
   )
   if encoder is not None:
+    if not isinstance(method, StartsTrained):
+      kind = type(method).__name__
+      raise UserError(f'{kind} does not start from the weights of an encoder')
     params, method_state = method.with_encoder(params, method_state, encoder)
   return TrainState(
     step=jnp.zeros((), jnp.int32),

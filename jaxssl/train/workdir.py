@@ -250,7 +250,7 @@ class Workdir:
       )
 
 
-class _LogFile(logging.StreamHandler):
+class _LogFile(logging.StreamHandler[GrowingText]):
   """Like `logging.FileHandler`, also for a store."""
 
   stream: GrowingText

@@ -40,7 +40,7 @@ def from_dalle(tensors: Mapping[str, np.ndarray], variables: PyTree) -> PyTree:
   Raises:
     UserError: tensors missing, left over or of another shape; names the first.
   """
-  flat = traverse_util.flatten_dict(variables)
+  flat: dict[tuple[str, ...], Any] = traverse_util.flatten_dict(variables)
   wanted = {dalle_name(path): path for path in flat}
   problems = [f'{name} is missing' for name in wanted if name not in tensors]
   problems += [f'{name} is not used' for name in tensors if name not in wanted]

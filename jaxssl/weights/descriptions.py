@@ -5,7 +5,7 @@ how pictures are prepared: from `config.json` and `preprocessor_config.json` of
 transformers, `open_clip_config.json` and timm's `config.json`.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 import contextlib
 import dataclasses
 import json
@@ -312,7 +312,7 @@ def _load(path: pathlib.Path) -> Json:
 
 
 @contextlib.contextmanager
-def _blaming(path: pathlib.Path) -> Iterator[None]:
+def _blaming(path: pathlib.Path) -> Generator[None]:
   """Names the file that is wrong."""
   try:
     yield

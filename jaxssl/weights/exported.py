@@ -7,7 +7,7 @@ else a method exports lies beside them, `NAME.safetensors` each
 (`decoder.safetensors` of a discrete VAE).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 import contextlib
 import dataclasses
 import json
@@ -194,7 +194,7 @@ def _read_info(path: Path) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _told_as_damage(path: Path) -> Iterator[None]:
+def _told_as_damage(path: Path) -> Generator[None]:
   """What a file describes can fail anywhere, in any way, when it is built."""
   try:
     yield

@@ -15,7 +15,8 @@ import numpy as np
 from jaxssl import errors
 from jaxssl.methods import CLIP
 from jaxssl.methods import variables as variables_lib
-from jaxssl.models import TextEncoder, ViT
+from jaxssl.methods.base import Method
+from jaxssl.models import Projection, TextEncoder, ViT
 from jaxssl.weights import timm
 
 PyTree = Any
@@ -56,11 +57,14 @@ _RENAMES = (
 _QKV = re.compile(r'(.*)\.attn\.qkv\.(weight|bias)')
 
 
-def check(method: Any) -> None:
-  """Raises `UserError` unless `method` is what CLIPModel can be.
+def check(method: Method) -> tuple[ViT, TextEncoder, Projection]:
+  """Returns encoder, text tower and head, if CLIPModel can be like them.
 
   Args:
     method: of the run.
+
+  Raises:
+    UserError: says why it cannot.
   """
   if not isinstance(method, CLIP):
     raise _refusal('the method is not clip')
@@ -72,15 +76,18 @@ def check(method: Any) -> None:
   if not isinstance(method.text_encoder, TextEncoder):
     raise _refusal('the text tower is no TextEncoder')
   _check_values('text_encoder', method.text_encoder, _TEXT)
+  if not isinstance(method.head, Projection):
+    raise _refusal('the head is no projection')
   _check_values('head', method.head, _HEAD)
   _check_values('method', method, {'project_images': True})
   if method.text_encoder.eot_id == _LARGEST:
     raise _refusal(
       f'text_encoder.eot_id is {_LARGEST}, which it reads as the largest id'
     )
+  return method.encoder, method.text_encoder, method.head
 
 
-def config(method: CLIP, towers: PyTree) -> dict[str, Any]:
+def config(method: Method, towers: PyTree) -> dict[str, Any]:
   """Returns the content of `config.json`.
 
   `image_size` is that of the stored positions, which may not be the size that
@@ -91,9 +98,9 @@ def config(method: CLIP, towers: PyTree) -> dict[str, Any]:
     towers: of its `export`.
 
   Raises:
-    UserError: positions of a grid that is no square.
+    UserError: positions of a grid that is no square, or as of `check`.
   """
-  vit, text = method.encoder, method.text_encoder
+  vit, text, head = check(method)
   count = towers['encoder']['params']['pos_embed'].shape[1] - 1
   side = math.isqrt(count)
   if side * side != count or (vit.grid and vit.grid[0] != vit.grid[1]):
@@ -103,12 +110,12 @@ def config(method: CLIP, towers: PyTree) -> dict[str, Any]:
   return {
     'architectures': ['CLIPModel'],
     'model_type': 'clip',
-    'projection_dim': method.head.out_dim,
+    'projection_dim': head.out_dim,
     'vision_config': {
       'model_type': 'clip_vision_model',
       'image_size': side * vit.patch_size,
       'patch_size': vit.patch_size,
-      **_tower_config(vit, method.head.out_dim),
+      **_tower_config(vit, head.out_dim),
     },
     'text_config': {
       'model_type': 'clip_text_model',
@@ -119,7 +126,7 @@ def config(method: CLIP, towers: PyTree) -> dict[str, Any]:
       # published vocabulary.
       'bos_token_id': None,
       'pad_token_id': None,
-      **_tower_config(text, method.head.out_dim),
+      **_tower_config(text, head.out_dim),
     },
   }
 

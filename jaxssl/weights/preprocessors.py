@@ -278,9 +278,9 @@ def _sides(size: Any, *, square: bool) -> tuple[Any, ...]:
     square: whether a number means both sides.
   """
   if isinstance(size, Mapping):
-    if size.keys() == {'shortest_edge'}:
+    if set(size) == {'shortest_edge'}:
       return (size['shortest_edge'],)
-    if size.keys() == {'height', 'width'}:
+    if set(size) == {'height', 'width'}:
       return size['height'], size['width']
     raise UserError(f'size is {dict(size)}; pictures must become squares')
   if isinstance(size, list | tuple):

@@ -9,13 +9,13 @@ A file from elsewhere is not trusted: every number in its header is checked
 against the file before a byte of data is touched.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 import json
 import math
 import os
 import pathlib
 import struct
-from typing import Any
+from typing import Any, BinaryIO
 
 import ml_dtypes
 import numpy as np
@@ -42,6 +42,8 @@ _DTYPES = {
   'F32': np.dtype('<f4'),
   'F64': np.dtype('<f8'),
 }
+# JSON: dtype, shape and place of each tensor by name, and the metadata.
+_Header = dict[str, Any]
 # Types of the format that no weights of ours have. Most are of quantised
 # weights, whose scales are tensors of their own: their numbers alone are wrong.
 _NOT_TAKEN = (
@@ -51,7 +53,7 @@ _NOT_TAKEN = (
 _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 
 
-def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
+def read(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
   """Reads all tensors of a file.
 
   Args:
@@ -76,7 +78,7 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
   return {name: _view(data, info) for name, info in header.items()}
 
 
-def read_metadata(path: str | os.PathLike) -> dict[str, str]:
+def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
   """Returns the free-form metadata of a file, {} without any.
 
   Args:
@@ -90,7 +92,7 @@ def read_metadata(path: str | os.PathLike) -> dict[str, str]:
 
 
 def write(
-  path: str | os.PathLike,
+  path: str | os.PathLike[str],
   tensors: Mapping[str, np.ndarray],
   metadata: Mapping[str, str] | None = None,
 ) -> None:
@@ -110,7 +112,7 @@ def write(
   order = sorted(arrays, key=lambda n: (-arrays[n].dtype.itemsize, n))
   header = _make_header(arrays, order, metadata)
 
-  def fill(file):
+  def fill(file: BinaryIO) -> None:
     file.write(header)
     for name in order:
       file.write(arrays[name].tobytes())
@@ -118,7 +120,7 @@ def write(
   atomic_file.write(make_path(path), fill)
 
 
-def _read_header(path):
+def _read_header(path: pathlib.Path) -> tuple[_Header, int]:
   """Returns the parsed header and where the data starts."""
   try:
     size = path.stat().st_size
@@ -132,7 +134,7 @@ def _read_header(path):
   return header, 8 + length
 
 
-def _header_length(path, prefix, size):
+def _header_length(path: pathlib.Path, prefix: bytes, size: int) -> int:
   if len(prefix) < 8:
     raise _broken(path, f'only {size} bytes, too short for a header')
   (length,) = struct.unpack('<Q', prefix)
@@ -143,8 +145,8 @@ def _header_length(path, prefix, size):
   return length
 
 
-def _parse(path, text):
-  def unique(pairs):
+def _parse(path: pathlib.Path, text: bytes) -> _Header:
+  def unique(pairs: list[tuple[str, Any]]) -> _Header:
     names = set()
     for name, _ in pairs:
       if name in names:
@@ -163,14 +165,14 @@ def _parse(path, text):
   return header
 
 
-def _check_metadata(path, metadata):
+def _check_metadata(path: pathlib.Path | str, metadata: Any) -> None:
   if not isinstance(metadata, dict) or not all(
     isinstance(value, str) for value in metadata.values()
   ):
     raise _broken(path, 'metadata that is not a map from text to text')
 
 
-def _check_layout(path, header, data_size):
+def _check_layout(path: pathlib.Path, header: _Header, data_size: int) -> None:
   """Checks that the tensors tile the data without overlap and without holes."""
   spans = []
   for name, info in header.items():
@@ -186,7 +188,9 @@ def _check_layout(path, header, data_size):
     raise _broken(path, f'{data_size - position} bytes that no tensor owns')
 
 
-def _check_entry(path, name, info, data_size):
+def _check_entry(
+  path: pathlib.Path, name: str, info: Any, data_size: int
+) -> None:
   if not isinstance(info, dict) or set(info) != {
     'dtype',
     'shape',
@@ -216,19 +220,19 @@ def _check_entry(path, name, info, data_size):
     raise _broken(path, f'tensor {name!r} of {end - begin} bytes, not {size}')
 
 
-def _are_counts(values):
+def _are_counts(values: Any) -> bool:
   # `type` and not `isinstance`: JSON's true and false are no counts.
   return isinstance(values, list) and all(
     type(value) is int and value >= 0 for value in values
   )
 
 
-def _has_array(shape):
+def _has_array(shape: Sequence[int]) -> bool:
   """Whether NumPy can have it: empty arrays too may be too large for it."""
   return math.prod(max(side, 1) for side in shape) < _MAX_ELEMENTS
 
 
-def _view(data, info):
+def _view(data: np.ndarray, info: Mapping[str, Any]) -> np.ndarray:
   begin, end = info['data_offsets']
   flat = np.asarray(data[begin:end]).view(_DTYPES[info['dtype']])
   array = flat.reshape(info['shape'])
@@ -236,7 +240,7 @@ def _view(data, info):
   return array
 
 
-def _little_endian(name, array):
+def _little_endian(name: str, array: np.ndarray) -> np.ndarray:
   array = np.asarray(array)
   if array.dtype.byteorder == '>':
     array = array.astype(array.dtype.newbyteorder('<'))
@@ -248,7 +252,11 @@ def _little_endian(name, array):
   return array
 
 
-def _make_header(arrays, order, metadata):
+def _make_header(
+  arrays: Mapping[str, np.ndarray],
+  order: Sequence[str],
+  metadata: Mapping[str, str] | None,
+) -> bytes:
   header: dict[str, Any] = {}
   if metadata:
     header[_METADATA] = dict(metadata)
@@ -275,5 +283,5 @@ def _make_header(arrays, order, metadata):
   return struct.pack('<Q', len(text)) + text
 
 
-def _broken(path, what):
+def _broken(path: pathlib.Path | str, what: str) -> errors.UserError:
   return errors.UserError(f'{path}: not a valid safetensors file: {what}')

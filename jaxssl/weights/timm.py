@@ -10,7 +10,7 @@ Layout: Dense kernels [in, out] are transposed; convolution kernels
 [h, w, in, out] become [out, in, h, w].
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 import math
 import re
 from typing import Any
@@ -19,6 +19,7 @@ from flax import traverse_util
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from jaxssl import errors
 from jaxssl.models import positions
@@ -55,11 +56,12 @@ def from_timm(tensors: Mapping[str, np.ndarray], variables: PyTree) -> PyTree:
   Raises:
     UserError: tensors missing, left over or of another shape; names the first.
   """
-  flat = traverse_util.flatten_dict(variables)
+  flat: dict[tuple[str, ...], Any] = traverse_util.flatten_dict(variables)
   wanted = {_timm_name(path): path for path in flat}
   given = {n: t for n, t in tensors.items() if not _IGNORED.fullmatch(n)}
   if 'mask_token' in wanted:
-    given.setdefault('mask_token', _value(flat[wanted['mask_token']]))
+    own = _value(flat[wanted['mask_token']])
+    given = given if own is None else {'mask_token': own, **given}
   if 'pos_embed' not in wanted and _is_fixed(given.get('pos_embed')):
     del given['pos_embed']  # the encoder has it without a variable
   prefix = _count_prefix(flat, wanted)
@@ -104,37 +106,39 @@ def _timm_name(path: tuple[str, ...]) -> str:
   return '.'.join([*modules, _LEAVES.get(leaf, leaf)])
 
 
-def _from_torch(tensor, name):
+def _from_torch(tensor: ArrayLike, name: str) -> np.ndarray:
   array = np.asarray(tensor, np.float32)
   if array.ndim == 4:
     return array.transpose(2, 3, 1, 0)
   return array.T if _is_kernel(array, name) else array
 
 
-def _to_torch(value, name):
+def _to_torch(value: ArrayLike, name: str) -> np.ndarray:
   array = np.asarray(value, np.float32)
   if array.ndim == 4:
     return np.ascontiguousarray(array.transpose(3, 2, 0, 1))
   return np.ascontiguousarray(array.T) if _is_kernel(array, name) else array
 
 
-def _is_kernel(array, name):
+def _is_kernel(array: np.ndarray, name: str) -> bool:
   """Whether a matrix multiplies; tables of tokens are looked up instead."""
   return array.ndim == 2 and name != 'tok_embed'
 
 
-def _value(leaf):
+def _value(leaf: Any) -> np.ndarray | None:
   """Returns the leaf, or None for a leaf of `jax.eval_shape`."""
   return None if isinstance(leaf, jax.ShapeDtypeStruct) else leaf
 
 
-def _count_prefix(flat, wanted):
+def _count_prefix(
+  flat: Mapping[tuple[str, ...], Any], wanted: Mapping[str, tuple[str, ...]]
+) -> int:
   """Returns the number of class and register tokens."""
   names = [n for n in ('cls_token', 'reg_token') if n in wanted]
   return sum(flat[wanted[name]].shape[1] for name in names)
 
 
-def _is_fixed(table):
+def _is_fixed(table: np.ndarray | None) -> bool:
   if table is None or table.ndim != 3:
     return False
   # With a row for the class token, as other releases have it.
@@ -142,7 +146,7 @@ def _is_fixed(table):
   return any(positions.is_fixed_table(table, name) for name in positions.SINCOS)
 
 
-def _regrid(table, length, prefix):
+def _regrid(table: np.ndarray, length: int, prefix: int) -> np.ndarray:
   """Interpolates positions [1, n, D] to `length` if both grids are square."""
   if table.shape[1] == length:
     return table
@@ -156,13 +160,13 @@ def _regrid(table, length, prefix):
   return table
 
 
-def _side(count):
+def _side(count: int) -> int:
   """Returns the side of a square of `count`, or 0 if it is none."""
   side = math.isqrt(max(count, 0))
   return side if side * side == count else 0
 
 
-def _mismatch(problems):
+def _mismatch(problems: Sequence[str]) -> errors.UserError:
   first = '; '.join(problems[:_SHOWN])
   rest = len(problems) - _SHOWN
   more = f'; and {rest} more' if rest > 0 else ''

@@ -27,7 +27,7 @@ def defocus_blur(
   planes = jnp.pad(image, pad, mode='reflect').transpose(2, 0, 1)
   blurred = jax.lax.conv_general_dilated(
     planes[:, None],
-    kernel[None, None],
+    jnp.asarray(kernel)[None, None],
     window_strides=(1, 1),
     padding='VALID',
     precision=jax.lax.Precision.HIGHEST,
@@ -136,7 +136,9 @@ def blur_along(
   down = jnp.ceil(taps * jnp.sin(angle) - 0.5).astype(jnp.int32)
   right = jnp.ceil(taps * jnp.cos(angle) - 0.5).astype(jnp.int32)
 
-  def add(total, tap):
+  def add(
+    total: jax.Array, tap: tuple[jax.Array, ...]
+  ) -> tuple[jax.Array, None]:
     weight, dy, dx = tap
     rows = jnp.clip(jnp.arange(height) + dy, 0, height - 1)
     columns = jnp.clip(jnp.arange(width) + dx, 0, width - 1)

@@ -104,8 +104,10 @@ def displace(image: jax.Array, field: jax.Array) -> jax.Array:
   )
 
 
-def _sample(image, rows, columns, mode):
-  def plane(x):
+def _sample(
+  image: jax.Array, rows: jax.Array, columns: jax.Array, mode: str
+) -> jax.Array:
+  def plane(x: jax.Array) -> jax.Array:
     return jax.scipy.ndimage.map_coordinates(
       x, (rows, columns), order=1, mode=mode
     )

@@ -93,7 +93,7 @@ def corrupt(
     )
   numbers = severities.numbers(kind, severity, size=size)
 
-  def one(key, image):
+  def one(key: jax.Array, image: jax.Array) -> jax.Array:
     changed = KINDS[kind](key, image.astype(jnp.float32) / 255.0, *numbers)
     return jnp.round(255.0 * jnp.clip(changed, 0.0, 1.0)).astype(jnp.uint8)
 

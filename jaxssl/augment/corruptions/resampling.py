@@ -6,7 +6,9 @@ import jax
 import numpy as np
 
 
-def resample(image: jax.Array, rows: np.ndarray, columns: np.ndarray):
+def resample(
+  image: jax.Array, rows: np.ndarray, columns: np.ndarray
+) -> jax.Array:
   """Returns R X Cᵀ of every channel: [H, W, C] -> [len(rows), len(columns), C].
 
   The default precision of an accelerator would round pixels.

@@ -1,6 +1,5 @@
 """Views of two sizes."""
 
-from collections.abc import Callable
 import functools
 
 from jaxssl.augment import blur, color, geometry, jitter
@@ -9,7 +8,7 @@ from jaxssl.augment.channel_statistics import (
   IMAGENET_STD,
 )
 from jaxssl.augment.crop_spec import CropSpec, Scale
-from jaxssl.augment.view import Augment, View
+from jaxssl.augment.view import Augment, Op, View
 
 
 def dino(
@@ -45,7 +44,7 @@ def dino(
     An `Augment` with 2 + `num_local` views, the globals first.
   """
 
-  def view(side: int, area: Scale, blur_prob: float, *last: Callable) -> View:
+  def view(side: int, area: Scale, blur_prob: float, *last: Op) -> View:
     blurred = functools.partial(
       blur.random_gaussian_blur, radius=6, prob=blur_prob, border='edge'
     )

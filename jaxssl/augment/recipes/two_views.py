@@ -5,7 +5,7 @@ import functools
 from jaxssl.augment import blur, color, geometry, jitter
 from jaxssl.augment.channel_statistics import IMAGENET_MEAN, IMAGENET_STD
 from jaxssl.augment.crop_spec import CropSpec, Scale
-from jaxssl.augment.view import Augment, View
+from jaxssl.augment.view import Augment, Op, View
 
 
 def simclr(
@@ -194,7 +194,7 @@ def moco_v2(
   return Augment(views=(view, view), mean=IMAGENET_MEAN, std=IMAGENET_STD)
 
 
-def _tenth_blur(size: int, prob: float) -> tuple:
+def _tenth_blur(size: int, prob: float) -> tuple[Op, ...]:
   """Returns the blur of SimCLR and BYOL, or nothing if it never happens."""
   radius = size // 10 // 2
   if prob == 0 or radius == 0:

@@ -28,7 +28,7 @@ class MoCoHead(nn.Module):
   out_dim: int = 128
   dtype: Dtype = jnp.float32
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     """Raises `UserError` for a number of layers other than 1 or 2."""
     check_fields(self)
     super().__post_init__()

@@ -30,7 +30,7 @@ class SimCLRHead(nn.Module):
   out_dim: int = 128
   dtype: Dtype = jnp.float32
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     """Raises `UserError` for a number of layers other than 2 or 3."""
     check_fields(self)
     super().__post_init__()
