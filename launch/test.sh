@@ -39,6 +39,7 @@ fi
 
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
+.venv/bin/basedpyright --pythonpath .venv/bin/python
 # conftest.py puts the groups that take longest first.
 exec .venv/bin/python -m pytest -n "${WORKERS:-2}" --dist loadgroup \
   --no-loadscope-reorder "$@"

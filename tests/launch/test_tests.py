@@ -11,7 +11,7 @@ def _pytest_calls(fakes, folder, *arguments):
   bin_ = folder / 'checkout' / '.venv' / 'bin'
   bin_.mkdir(parents=True)
   shutil.copytree(ROOT / 'launch', folder / 'checkout' / 'launch')
-  for name in ('python', 'ruff'):
+  for name in ('python', 'ruff', 'basedpyright'):
     fakes.add(name)
     shutil.copy(fakes.folder / name, bin_ / name)
   script = folder / 'checkout' / SCRIPT
@@ -30,3 +30,17 @@ def test_fast_leaves_out_what_is_slow_or_needs_other_libraries(fakes, tmp_path):
   (call,) = _pytest_calls(fakes, tmp_path / 'a', '--fast', '-k', 'vit')
   assert call.endswith(f' -m {FAST} -k vit')
   assert '--fast' not in call
+
+
+def test_style_and_types_are_checked_before_the_tests_run(fakes, tmp_path):
+  _pytest_calls(fakes, tmp_path / 'a')
+  order = [
+    fakes.calls.index(call)
+    for call in (
+      'ruff check .',
+      'ruff format --check .',
+      'basedpyright --pythonpath .venv/bin/python',
+      next(call for call in fakes.calls if '-m pytest' in call),
+    )
+  ]
+  assert order == sorted(order)
