@@ -31,6 +31,8 @@ COMMANDS = {
   'visualize': 'what a run has learned: its pictures on one HTML page',
   'doctor': 'classes, splits and copies of a data set, and what is left out',
   'config': 'every key of a config: what it takes, its value, its meaning',
+  'methods': 'what --method takes, a line each',
+  'encoders': 'what --encoder takes',
   'inspect': 'config, parameters and a picture of the augmented views',
   'bench': 'is the input the bottleneck, or the step, and what to change',
   'plan': 'memory, FLOPs and speed of a config on a TPU slice or a GPU',
@@ -39,6 +41,20 @@ COMMANDS = {
   'tokenizer': 'a tokenizer from the captions of a data set',
   'export': 'the encoder of a workdir as safetensors, in our or timm names',
 }
+_EPILOG = """\
+jaxssl COMMAND --help lists the arguments of a command.
+
+--config.SECTION.KEY=VALUE replaces a value of the config, as often as given;
+jaxssl config METHOD lists the keys.
+
+DATA is a folder of pictures, photos, digits, a TFDS name, or a tar, TFRecord or
+table of pictures with captions.
+
+examples:
+  jaxssl train --method simclr --encoder vit_s16 --data FOLDER --workdir runs/a
+  jaxssl train --config quickstart --workdir runs/b --config.train.steps=200
+  jaxssl eval knn linear --workdir runs/a
+"""
 OPTIONS = ('-h', '--help', '--version')
 _MODULES = {
   'eval': 'evaluate',
@@ -75,7 +91,8 @@ def _parsers() -> tuple['_Parser', dict[str, '_Parser']]:
   parser = _Parser(
     prog='jaxssl',
     usage='jaxssl COMMAND ...',
-    epilog='jaxssl COMMAND --help lists the arguments of a command.',
+    epilog=_EPILOG,
+    formatter_class=argparse.RawDescriptionHelpFormatter,
   )
   parser.add_argument(
     '--version', action='version', version=f'jaxssl {jaxssl.__version__}'
