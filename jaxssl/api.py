@@ -13,6 +13,7 @@ from typing import Any
 
 from flax import linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -74,9 +75,8 @@ class Pretrained:
       raise UserError(f'preprocess takes a list of files, not {str(paths)!r}')
     if not paths:
       raise UserError('preprocess got no files')
-    return self.normalize(
-      np.stack([_read_picture(path, self.preprocessing) for path in paths])
-    )
+    pictures = [_read_picture(path, self.preprocessing) for path in paths]
+    return self.normalize(jnp.asarray(np.stack(pictures)))
 
 
 def load(path: str | os.PathLike[str]) -> Pretrained:

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from jaxssl.errors import UserError
 from jaxssl.evals.features import Features
 from jaxssl.pictures import neighbours
 
@@ -79,3 +80,8 @@ def test_panel_names_labels_where_they_are_known(bank):
   assert panel.columns[0].captions == ['', 'class 2']
   assert panel.columns[1].captions == ['1.00 cat', '1.00 dog']
   assert len(panel.columns) == 3
+
+
+def test_a_bank_without_pictures_is_refused(bank):
+  with pytest.raises(UserError, match='no pictures to find neighbours among'):
+    neighbours.find(bank.astype(np.float32), _encode, [], k=2)

@@ -33,3 +33,11 @@ def test_a_batch_that_cannot_be_cut_is_refused_when_the_learner_is_made():
       tx=optax.sgd(0.1),
       micro_batches=2,
     )
+
+
+def test_weights_for_a_method_that_takes_none_are_refused():
+  learner = Learner(
+    method=Rotation(encoder=TinyEncoder()), augment=AUGMENT, tx=optax.sgd(0.1)
+  )
+  with pytest.raises(UserError, match='Rotation does not start from'):
+    learner.abstract(batch_shapes(4, image_size=8), {'params': {}})
