@@ -214,14 +214,6 @@ def check_finite(exported: ExportedEncoder) -> None:
   finite.require_weights({'encoder': exported.variables, **exported.towers})
 
 
-def check_fits(
-  exported: ExportedEncoder, source: str | os.PathLike[str]
-) -> None:
-  """Raises `UserError` naming the first variables that do not fit."""
-  wanted = abstract_variables(exported.encoder, exported.image_size)
-  _check_fits(exported, wanted, source)
-
-
 def _check_fits(
   exported: ExportedEncoder, wanted: PyTree, source: str | os.PathLike[str]
 ) -> None:

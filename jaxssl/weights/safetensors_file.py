@@ -78,19 +78,6 @@ def read(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
   return {name: _view(data, info) for name, info in header.items()}
 
 
-def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
-  """Returns the free-form metadata of a file, {} without any.
-
-  Args:
-    path: of the file.
-
-  Raises:
-    UserError: no such file, or one that breaks the format; names the file.
-  """
-  header, _ = _read_header(pathlib.Path(path))
-  return header.get(_METADATA, {})
-
-
 def write(
   path: str | os.PathLike[str],
   tensors: Mapping[str, np.ndarray],
