@@ -60,6 +60,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   if arguments.num_images < 1:
     raise UserError(f'--num_images is {arguments.num_images}; give 1 or more')
   workdir = Workdir(arguments.workdir)
+  towers.read_config(workdir)  # a run without texts is told before its data
   choice = data_choice.choice(arguments, overrides)
   source, _ = choice.open(workdir, arguments.split)
   model = towers.load(workdir, step=arguments.step)
