@@ -2,13 +2,17 @@
 
 import argparse
 from collections.abc import Mapping, Sequence
+import os
 from typing import Any
 
+import jax
+
 from jaxssl import config as config_lib
-from jaxssl import defaults, fields
+from jaxssl import defaults, fields, scale
 from jaxssl.arguments import data_choice
 from jaxssl.config import schema
 from jaxssl.errors import UserError
+from jaxssl.paths import is_remote
 from jaxssl.train.workdir import Workdir
 
 _WARMUPS = (
@@ -25,7 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   )
   parser.add_argument('--method', help='for example simclr (no config file)')
   parser.add_argument(
-    '--encoder', default=None, help='for example resnet18, vit_s16'
+    '--encoder',
+    default=None,
+    help='for example resnet18, vit_s16; default: that of the method',
   )
   parser.add_argument(
     '--data', help='photos, digits, a TFDS name, or a folder of pictures'
@@ -35,15 +41,47 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument(
     '--test_split', help='split that is looked at meanwhile; default: test'
   )
+  parser.add_argument('--epochs', type=float, help='passes over the data')
+  parser.add_argument('--steps', type=int, help='optimizer steps; win')
+  parser.add_argument('--batch_size', type=int, help='pictures a step')
+  parser.add_argument('--image_size', type=int, help='side of the views')
+  parser.add_argument(
+    '--device', choices=('cpu', 'gpu', 'tpu'), help='default: the best here'
+  )
+
+
+def choose_device(arguments: argparse.Namespace) -> None:
+  """Has JAX use the kind of device that is asked for, before it uses any.
+
+  Raises:
+    UserError: if there is none.
+  """
+  if not arguments.device:
+    return
+  jax.config.update('jax_platforms', arguments.device)
+  try:
+    jax.devices()
+  except RuntimeError as error:
+    raise UserError(
+      f'--device {arguments.device}: JAX finds none here '
+      f'({str(error).splitlines()[0]})'
+    ) from error
 
 
 def resolve(
-  arguments: argparse.Namespace, overrides: Sequence[str]
+  arguments: argparse.Namespace, overrides: Sequence[str], *, look: bool = True
 ) -> config_lib.Config:
   """Returns the complete config.
 
   It comes from `--config`, from `--method`, or from the run in `--workdir`,
-  in this order; then `--config.section.key=value` replaces single values.
+  in this order; then plain arguments and `--config.section.key=value` replace
+  single values. A run that `--method`, `--encoder` and `--data` have begun goes
+  on with its own config: another day, defaults may be others.
+
+  Args:
+    arguments: of a parser with these arguments.
+    overrides: `--config.section.key=value`.
+    look: whether defaults follow the data and the devices here.
 
   Raises:
     UserError: if none of them is given, both are, or a name is unknown.
@@ -51,7 +89,7 @@ def resolve(
   changes = {**_plain(arguments), **config_lib.parse_overrides(overrides)}
   if arguments.config and arguments.method:
     raise UserError('give either --config or --method, not both')
-  config = _base(arguments, changes)
+  config = _base(arguments, changes, look=look)
   # Names first: they decide which other keys there are.
   names = {k: v for k, v in changes.items() if _is_name(k)}
   for key, value in names.items():
@@ -62,6 +100,8 @@ def resolve(
       config[section] = {**_kept(section, config, value), 'name': value}
   config = schema.complete(_with_required(config, changes))
   rest = {k: v for k, v in changes.items() if k not in names}
+  if arguments.image_size and not _is_new(arguments):
+    rest = {**_resized(config, arguments.image_size), **rest}
   return schema.apply_overrides(config, rest)
 
 
@@ -71,16 +111,32 @@ _PLAIN = {
   'test_fraction': 'data.test_fraction',
   'train_split': 'data.split',
   'test_split': 'eval.split',
+  'steps': 'train.steps',
+  'epochs': 'train.epochs',
+  'batch_size': 'train.batch_size',
 }
 
 
 def _plain(arguments: argparse.Namespace) -> dict[str, Any]:
   """Returns the overrides that plain arguments mean."""
-  return {
+  changes = {
     key: value
     for name, key in _PLAIN.items()
     if (value := getattr(arguments, name, None)) is not None
   }
+  if 'train.epochs' in changes and 'train.steps' not in changes:
+    changes['train.steps'] = None  # they would win
+  return changes
+
+
+def _resized(config: config_lib.Config, size: int) -> dict[str, int]:
+  """Returns the overrides for views of another size."""
+  old = config['augment']['size']
+  whole = round(config['input']['image_size'] * size / old)
+  changes = {'augment.size': size, 'input.image_size': whole}
+  if config['eval']['image_size'] is not None:
+    changes['eval.image_size'] = size
+  return changes
 
 
 def _with_required(
@@ -99,50 +155,95 @@ def _with_required(
 
 
 def _base(
-  arguments: argparse.Namespace, changes: Mapping[str, Any]
+  arguments: argparse.Namespace, changes: Mapping[str, Any], *, look: bool
 ) -> config_lib.Config:
   if arguments.config:
     _refuse(arguments, '--config', ('encoder', 'data'))
     return config_lib.load_file(arguments.config)
-  if arguments.method:
+  if _is_new(arguments):
     if not arguments.data:
       raise UserError(
         '--method needs --data: photos, digits, a TFDS name, or a folder'
       )
-    return defaults.default_config(
-      arguments.method,
-      arguments.encoder or 'resnet18',
-      arguments.data,
-      _length(changes),
-    )
+    return _defaults(arguments, changes, look=look)
   for given in ('encoder', 'data'):
-    if getattr(arguments, given):
+    if getattr(arguments, given) and not arguments.method:
       raise UserError(f'--{given} needs --method NAME beside it')
-  workdir = getattr(arguments, 'workdir', None)
-  if workdir and Workdir(workdir).config_path.exists():
-    return Workdir(workdir).read_config()
+  if (kept := _kept_config(arguments)) is not None:
+    return kept
   raise UserError(
     'give --config FILE, or --method NAME --encoder NAME --data NAME'
   )
 
 
-def _length(changes: Mapping[str, Any]) -> dict[str, Any]:
-  """Returns the length of the run that a default warm-up is to fit into.
+def _kept_config(arguments: argparse.Namespace) -> config_lib.Config | None:
+  """Returns the config of the run in `--workdir`, if there is one."""
+  workdir = getattr(arguments, 'workdir', None)
+  if workdir and Workdir(workdir).config_path.exists():
+    return Workdir(workdir).read_config()
+  return None
 
-  A warm-up that is given stays as it is, and so does the default beside it,
-  since `warmup_steps` wins over `warmup_epochs`.
-  """
-  if not changes.keys().isdisjoint(_WARMUPS):
-    return {}
-  given = {key: changes.get(f'train.{key}') for key in ('steps', 'epochs')}
-  # What is no number is refused later, by name.
-  return {
-    key: value
-    for key, value in given.items()
-    if isinstance(value, int | float)
-    and not isinstance(value, bool)
-    and value > 0
+
+def _is_new(arguments: argparse.Namespace) -> bool:
+  """Whether `--method` is given, and not for the run that has begun so."""
+  if not arguments.method:
+    return False
+  kept = _kept_config(arguments)
+  return (
+    kept is None
+    or kept['method'].get('name') != arguments.method
+    or arguments.encoder not in (None, kept['encoder'].get('name'))
+    or not arguments.data
+    or _place(defaults.data_section(arguments.data)) != _place(kept['data'])
+  )
+
+
+def _place(section: Mapping[str, Any]) -> tuple[Any, ...]:
+  """Returns what two sections `data` of the same pictures have in common."""
+  path = section.get('path')
+  is_local = isinstance(path, str) and not is_remote(path)
+  return section.get('name'), os.path.abspath(path) if is_local else path
+
+
+def _defaults(
+  arguments: argparse.Namespace, changes: Mapping[str, Any], *, look: bool
+) -> config_lib.Config:
+  """Returns the defaults for method, encoder, data and this machine."""
+  own = {
+    key.removeprefix('data.'): value
+    for key, value in changes.items()
+    if key.startswith('data.')
   }
+  section = {**defaults.data_section(arguments.data), **own}
+  config = defaults.default_config(
+    arguments.method,
+    arguments.encoder,
+    arguments.data,
+    defaults.Asked(
+      **{name: _number(changes.get(key)) for name, key in _ASKED.items()},
+      image_size=_number(arguments.image_size or changes.get('augment.size')),
+    ),
+    scale.look(section) if look else None,
+  )
+  if not changes.keys().isdisjoint(_WARMUPS):
+    # `warmup_steps` wins over `warmup_epochs`, so none is there by default.
+    rate = config['optim']['learning_rate']
+    kept = {k: v for k, v in rate.items() if not k.startswith('warmup')}
+    config['optim']['learning_rate'] = kept
+  return config
+
+
+_ASKED = {
+  'steps': 'train.steps',
+  'epochs': 'train.epochs',
+  'batch_size': 'train.batch_size',
+}
+
+
+def _number(value: Any) -> Any:
+  """Returns a positive number; what is none is refused later, by name."""
+  is_number = isinstance(value, int | float) and not isinstance(value, bool)
+  return value if is_number and value > 0 else None
 
 
 def _refuse(

@@ -50,6 +50,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     targets.check_file(out, suffix='.json')
   if not arguments.seconds > 0:
     raise UserError(f'--seconds is {arguments.seconds}; it must be positive')
+  configs.choose_device(arguments)
   run_ = build(configs.resolve(arguments, overrides))
   if arguments.what != 'input':
     check_shapes(run_)  # before minutes of measuring the input

@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument(
     '--list', action='store_true', help='the configs that come with jaxssl'
   )
-  parser.add_argument('--encoder', default='resnet18', help='default: resnet18')
+  parser.add_argument('--encoder', help='default: that of the method')
   parser.add_argument('--data', default='photos', help='default: photos')
   parser.add_argument(
     '--page',

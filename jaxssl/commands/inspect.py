@@ -43,6 +43,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     targets.check_file(path, suffix='.png')
   if arguments.rows < 1:
     raise UserError(f'--rows is {arguments.rows}; it must be at least 1')
+  configs.choose_device(arguments)
   config = configs.resolve(arguments, overrides)
   run_ = build(config)
   print(config_lib.to_json(config))

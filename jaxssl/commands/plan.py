@@ -73,7 +73,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   if out:
     targets.check_file(out, suffix='.json')
   _check(arguments)
-  config = configs.resolve(arguments, overrides)
+  config = configs.resolve(arguments, overrides, look=False)
   found = _found(arguments, config)
   _print(found)
   if out:

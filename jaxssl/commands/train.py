@@ -47,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 @contextlib.contextmanager
 def joined(arguments: argparse.Namespace) -> Generator[None]:
   """Joins the other processes, if there are; before any device is used."""
+  configs.choose_device(arguments)
   with processes.ending_together(_tell):
     processes.start(
       coordinator=arguments.coordinator,

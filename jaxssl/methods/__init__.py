@@ -34,12 +34,57 @@ _SMALL_QUEUE = {'method': {'queue_size': 1024, 'momentum': 0.99}}
 _TINY_QUEUE = {'temperature': 1.0, 'momentum': 0.9, 'queue_size': 48}
 _TINY_VIT = {'name': 'vit_ti4', 'dim': 16, 'depth': 2, 'num_heads': 2}
 
+# What differs from AdamW at 1e-3 (ResNet) or 5e-4 (ViT) with decay 0.05.
+_BEIT_OPTIM = {
+  # 1.5e-3 at the published batch of 2048.
+  'learning_rate': {'start': 1.5e-3 / 8, 'end': 1e-5},
+  'rules': ({'match': 'cls_token', 'weight_decay': 0.0},),
+  'clip_norm': 3.0,
+}
+_DINO_OPTIM = {
+  'learning_rate': {'start': 5e-4, 'end': 1e-6, 'convention': 'linspace'},
+  'weight_decay': {
+    'name': 'cosine',
+    'start': 0.04,
+    'end': 0.4,
+    'convention': 'linspace',
+  },
+  'clip_tensor_norm': 3.0,
+  'rules': ({'match': 'head/last_layer', 'freeze_epochs': 1},),
+}
+_MAE_OPTIM = {'learning_rate': {'start': 1.5e-4}, 'b2': 0.95}
+_MOCO_V3_OPTIM = {
+  'learning_rate': {'start': 1.5e-4},
+  'weight_decay': 0.1,
+  'rules': ({'match': 'patch_embed', 'freeze_steps': -1},),
+}
+_CLIP_OPTIM = {
+  'learning_rate': {'start': 5e-4},
+  'b2': 0.98,
+  'epsilon': 1e-6,
+  'weight_decay': 0.2,
+  'rules': ({'match': 'cls_token$', 'weight_decay': 0.0},),
+}
+_SIGLIP_OPTIM = {
+  'learning_rate': {'start': 1e-3},
+  'b2': 0.95,
+  'weight_decay': 1e-4,
+}
+_SIMCLR_OPTIM = {
+  'learning_rate': {'start': 5e-4, 'end': 1e-6},
+  'weight_decay': 0.1,
+  'clip_norm': 3.0,
+}
+
 METHODS: dict[str, Entry] = {
   'beit': Entry(
     make=BEiT,
     recipe='beit',
     config='beit_photos',
+    encoder='vit_s16',
     vit={'position': 'relative', 'layer_scale': 0.1, 'use_mask_token': True},
+    optim=_BEIT_OPTIM,
+    any_size=False,
     needs_pixels=True,
     panel='reconstruction.beit_panel',
     guessing=lambda m, rows: guessing.among(m.codebook.encoder.vocab_size),
@@ -61,6 +106,8 @@ METHODS: dict[str, Entry] = {
     config='clip_photos',
     small={'text_encoder': {'name': 'clip_512', **_SMALL_TEXT}},
     guessing=lambda m, rows: guessing.among(rows),
+    few={'text_encoder': {'name': 'clip_512', **_SMALL_TEXT}},
+    optim=_CLIP_OPTIM,
     tiny=Tiny(
       # Warm, so that the logits of random features are small.
       initial_loss=math.log(16),
@@ -87,7 +134,10 @@ METHODS: dict[str, Entry] = {
     recipe='dino',
     config='dino_photos',
     num_views=2,
+    encoder='vit_s16',
     defaults={'method': {'momentum': {**_TO_ONE, 'start': 0.996}}},
+    few={'head': {'name': 'dino', 'out_dim': 4096}},
+    optim=_DINO_OPTIM,
     small={
       'head': {'name': 'dino', 'out_dim': 4096},
       'augment': {'local_size': 16, 'num_local': 4, 'use_blur': False},
@@ -105,6 +155,8 @@ METHODS: dict[str, Entry] = {
     recipe='dvae',
     config='dvae_photos',
     panel='reconstruction.dvae_panel',
+    encoder='dvae',
+    any_size=False,
     tiny=Tiny(
       initial_loss=0.15,
       tolerance=0.5,
@@ -126,6 +178,7 @@ METHODS: dict[str, Entry] = {
     small={'method': {'patch_size': 8, 'channel_shift': 1}},
     panel='puzzles.jigsaw_panel',
     guessing=lambda m, rows: guessing.among(m.num_permutations),
+    any_size=False,
     tiny=Tiny(
       initial_loss=math.log(6),
       tolerance=0.05,
@@ -144,7 +197,9 @@ METHODS: dict[str, Entry] = {
     make=MAE,
     recipe='mae',
     config='mae_photos',
+    encoder='vit_s16',
     vit={'position': 'sincos_mae'},
+    optim=_MAE_OPTIM,
     panel='reconstruction.mae_panel',
     guessing=lambda m, rows: m.loss_of_guessing,
     tiny=Tiny(
@@ -164,6 +219,7 @@ METHODS: dict[str, Entry] = {
     resnet={'bn_groups': 8},
     small={**_SMALL_SIMCLR, **_SMALL_QUEUE},
     guessing=lambda m, rows: guessing.among(m.queue_size + 1),
+    few=_SMALL_QUEUE,
     tiny=Tiny(
       initial_loss=math.log(49),
       tolerance=0.25,
@@ -180,6 +236,7 @@ METHODS: dict[str, Entry] = {
     resnet={'bn_groups': 8},
     small={**_SMALL_SIMCLR, **_SMALL_QUEUE},
     guessing=lambda m, rows: guessing.among(m.queue_size + 1),
+    few=_SMALL_QUEUE,
     tiny=Tiny(
       initial_loss=math.log(49),
       tolerance=0.25,
@@ -194,6 +251,7 @@ METHODS: dict[str, Entry] = {
     config='moco_v3_photos',
     num_views=2,
     vit={'position': 'sincos_moco'},
+    vit_optim=_MOCO_V3_OPTIM,
     defaults={'method': {'momentum': {**_TO_ONE, 'start': 0.99}}},
     small=_SMALL_SIMCLR,
     guessing=lambda m, rows: 4 * m.temperature * guessing.among(rows),
@@ -212,6 +270,7 @@ METHODS: dict[str, Entry] = {
     small={'method': {'patch_size': 12, 'gap': 4, 'jitter': 1}},
     panel='puzzles.relative_patch_panel',
     guessing=lambda m, rows: guessing.among(8),
+    any_size=False,
     tiny=Tiny(
       initial_loss=math.log(8),
       tolerance=0.05,
@@ -242,6 +301,8 @@ METHODS: dict[str, Entry] = {
     config='siglip_photos',
     small={'text_encoder': {'name': 'siglip_b', **_SMALL_TEXT}},
     guessing=lambda m, rows: guessing.sigmoid(rows),
+    few={'text_encoder': {'name': 'siglip_b', **_SMALL_TEXT}},
+    optim=_SIGLIP_OPTIM,
     tiny=Tiny(
       # 10 + 4.5e-5 (B - 1), and up to 1 for a cosine of the pairs.
       initial_loss=10.0,
@@ -259,6 +320,7 @@ METHODS: dict[str, Entry] = {
     num_views=2,
     small=_SMALL_SIMCLR,
     guessing=lambda m, rows: guessing.among(2 * rows - 1),
+    vit_optim=_SIMCLR_OPTIM,
     tiny=Tiny(
       initial_loss=math.log(31),
       learning_rate=0.2,

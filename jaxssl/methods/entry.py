@@ -63,11 +63,18 @@ class Entry:
       method that takes no text.
     starts_trained: whether it has `with_encoder`, so that a run can start from
       trained weights.
+    encoder: its encoder where none is named; a vision transformer is a smaller
+      one of smaller patches for small pictures and on CPUs.
     resnet: keys of section `encoder` that it wants of a ResNet.
     vit: keys of section `encoder` that it wants of a vision transformer.
     defaults: keys of other sections that differ from the constructors'
       defaults where the user names only method, encoder and data.
     small: the same for pictures of 32x32 pixels, and few of them.
+    few: the same for few pictures of any size.
+    optim: keys of section `optim`, those of its paper for AdamW.
+    vit_optim: the same with a vision transformer.
+    any_size: whether the side of its views may follow the data and the device;
+      if not, they have 224 pixels (32 of small pictures).
     num_views: views of an image that it needs at least.
     needs_pixels: whether it also needs the view before normalisation.
     panel: `module.function` in `pictures/` that shows what it has learned.
@@ -83,10 +90,15 @@ class Entry:
   head: Callable[..., nn.Module] | None = None
   text_encoder: str | None = None
   starts_trained: bool = False
+  encoder: str = 'resnet18'
   resnet: Keys = dataclasses.field(default_factory=dict)
   vit: Keys = dataclasses.field(default_factory=dict)
   defaults: Sections = dataclasses.field(default_factory=dict)
   small: Sections = dataclasses.field(default_factory=dict)
+  few: Sections = dataclasses.field(default_factory=dict)
+  optim: Keys = dataclasses.field(default_factory=dict)
+  vit_optim: Keys = dataclasses.field(default_factory=dict)
+  any_size: bool = True
   num_views: int = 1
   needs_pixels: bool = False
   panel: str | None = None
