@@ -7,6 +7,7 @@ ranges; what is refused here does not fit together.
 from collections.abc import Callable, Mapping
 import dataclasses
 import inspect
+import logging
 from typing import Any, cast
 
 from flax import linen as nn
@@ -32,6 +33,8 @@ from jaxssl.text import Tokenizer, make_tokenizer
 from jaxssl.train import optim
 from jaxssl.train.learner import Learner
 from jaxssl.weights.codebook import load_codebook
+
+_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -266,11 +269,25 @@ class _Length:
     parameters = inspect.signature(constructor).parameters
     arguments |= {k: v for k, v in known.items() if k in parameters}
     warmup = arguments.get('warmup_steps', 0)
-    _check_warmup(value['name'], warmup, self.num_steps)
+    if isinstance(warmup, int) and warmup >= self.num_steps:
+      arguments['warmup_steps'] = self._shorter(value['name'], warmup)
     try:
       return constructor(**arguments)
     except (TypeError, ValueError) as error:
       raise UserError(f'schedule {value["name"]!r}: {error}') from error
+
+  def _shorter(self, schedule: str, warmup: int) -> int:
+    """Returns a warm-up that fits: a tenth of the run."""
+    steps = self.num_steps // 10
+    _log.warning(
+      'schedule %r: a warm-up of %d steps does not fit into a run of %d; it is '
+      '%d steps long',
+      schedule,
+      warmup,
+      self.num_steps,
+      steps,
+    )
+    return steps
 
   def in_steps(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Replaces `x_epochs` by `x_steps`, which wins; None means not given."""
@@ -284,15 +301,6 @@ class _Length:
       steps = np.round(np.asarray(value) * self.steps_per_epoch).astype(int)
       result[steps_key] = given.get(steps_key, steps.tolist())
     return result
-
-
-def _check_warmup(schedule: str, warmup: Any, num_steps: int) -> None:
-  if isinstance(warmup, int) and warmup >= num_steps:
-    raise UserError(
-      f'schedule {schedule!r}: a warm-up of {warmup} steps does not fit into '
-      f'a run of {num_steps}; train longer, or set its warmup_epochs or '
-      'warmup_steps (--config.optim.learning_rate.warmup_epochs=0: none)'
-    )
 
 
 def _build_method(

@@ -13,6 +13,7 @@ import numpy as np
 
 from jaxssl import data
 from jaxssl.data import survey
+from jaxssl.data.source import Source
 
 # So many headers tell how large the pictures are.
 _HEADERS = 64
@@ -26,7 +27,7 @@ class Facts:
 
   Attributes:
     num_pictures: n, of the training split.
-    side: median of the shorter sides in pixels.
+    side: median of the shorter sides in pixels; 0 if unknown.
     num_classes: 0 without labels.
     on_accelerator: whether there is a GPU or a TPU.
     num_devices: of all processes.
@@ -46,15 +47,20 @@ def look(section: Mapping[str, Any]) -> Facts:
     UserError: if the data cannot be read.
   """
   source = data.make_source(**section)
-  sizes = survey.read(source, limit=_HEADERS).size.min(axis=1)
-  known = sizes[sizes > 0]
   return Facts(
     num_pictures=source.num_examples,
-    side=int(np.median(known)) if known.size else 0,
+    side=side_of(source),
     num_classes=len(source.class_names or ()),
     on_accelerator=jax.default_backend() != 'cpu',
     num_devices=jax.device_count(),
   )
+
+
+def side_of(source: Source) -> int:
+  """Returns the median of the shorter sides of some pictures; 0 if unknown."""
+  shorter = survey.sizes(source, limit=_HEADERS).min(axis=1)
+  known = shorter[shorter > 0]
+  return int(np.median(known)) if known.size else 0
 
 
 def image_size(facts: Facts, patch: int) -> int:
@@ -100,10 +106,11 @@ def epochs(facts: Facts, *, size: int) -> float:
 def intervals(facts: Facts, num_steps: int, *, size: int) -> dict[str, Any]:
   """Returns sections `train` and `eval`: what happens every so many steps.
 
-  A tenth of the run, and at least every few minutes.
+  A checkpoint and a look at the features ten times in a run, and at least
+  every few minutes.
   """
   most = 1000 if facts.on_accelerator else 250 if size <= 40 else 25
-  every = min(max(num_steps // 10, 1), most)
+  every = min(max(num_steps // 10, 10), most)
   log = min(max(num_steps // 50, 1), 50)
   limit = {} if facts.on_accelerator else {'limit': 1000}
   return {

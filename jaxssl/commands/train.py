@@ -5,9 +5,6 @@ from collections.abc import Generator, Sequence
 import contextlib
 import functools
 import logging
-from typing import Any
-
-import jax
 
 from jaxssl.arguments import configs
 from jaxssl.build import Run, build
@@ -18,6 +15,7 @@ from jaxssl.failures import tell
 from jaxssl.job import check_shapes, exported_encoder, make_job
 from jaxssl.parallel import processes
 from jaxssl.paths import absolute
+from jaxssl.runs import longer, outlook
 from jaxssl.runs.next_commands import next_commands
 from jaxssl.train.checkpoint import Checkpoints
 from jaxssl.train.loop import Preempted, train
@@ -72,14 +70,20 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   )
   if not workdir.checkpoints.exists():
     check_shapes(run_)  # before a folder is made that holds this config
-  processes.first_does(lambda: workdir.claim(config, complete=complete))
+  shorter = longer.shorter_run(run_, workdir)
+  step = workdir.newest_step()
+  processes.first_does(
+    lambda: workdir.claim(config, complete=complete, longer=shorter is not None)
+  )
   first = processes.is_first()
   handler = workdir.log_to_file() if first else logging.NullHandler()
   try:
     if run_.tokenizer and first:
       # Evaluation needs it, wherever the workdir is by then.
       run_.tokenizer.save(workdir.tokenizer)
-    _log_start(run_)
+    outlook.tell(run_, workdir)
+    if shorter is not None:
+      longer.tell(shorter, run_, step)
     train_in_workdir(run_, workdir)
   except Preempted as stopped:
     _log.info('%s; the same command goes on from here', stopped)
@@ -146,31 +150,3 @@ def _say_next(run_: Run, workdir: Workdir, exported: ExportedEncoder) -> None:
 def _export(workdir: Workdir, exported: ExportedEncoder) -> None:
   workdir.check_lock()
   save_encoder(workdir.export, exported)
-
-
-def _log_start(run_: Run) -> None:
-  devices = jax.devices()
-  _log.info(
-    '%s with %s on %s: %d images%s, %d steps of %d (%.1f epochs), %s on %d %s '
-    'device(s)',
-    run_.config['method']['name'],
-    run_.config['encoder']['name'],
-    run_.source.name,
-    run_.source.num_examples,
-    _held_out(run_.source),
-    run_.num_steps,
-    run_.train.batch_size,
-    run_.num_steps / run_.steps_per_epoch,
-    run_.train.mode,
-    run_.train.num_devices or len(devices),
-    devices[0].platform,
-  )
-
-
-def _held_out(source: Any) -> str:
-  """Returns what the first line says of pictures that are kept for test."""
-  count = getattr(source, 'num_held_out', 0)
-  if not count:
-    return ''
-  of = ' of each class' if source.class_names else ''
-  return f' and {count} held out for test (a share{of}, chosen by content)'

@@ -101,6 +101,22 @@ def read(
   )
 
 
+def sizes(source: Source, *, limit: int) -> np.ndarray:
+  """Returns height and width of some records by their headers, int [k, 2].
+
+  Args:
+    source: what to read.
+    limit: so many records at most, evenly spread over the source.
+  """
+  count = min(limit, source.num_examples)
+  index = np.arange(count) * source.num_examples // count
+  content = source.fetch(index).content
+  if source.content == 'paths':
+    content = [*map(read_file, content.tolist())]
+  found = [_look(each)[2] for each in content]
+  return np.array(found, np.int32).reshape(-1, 2)
+
+
 class _Seen:
   """A source that notes what the pipeline reads of it."""
 

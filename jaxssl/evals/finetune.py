@@ -52,7 +52,8 @@ class FineTune:
   Attributes:
     name: name and version.
     epochs: passes over the training images.
-    batch_size: images per step, over all devices.
+    min_steps: more passes where they would be fewer steps; 0: never.
+    batch_size: images per step, over all devices; all, if there are fewer.
     learning_rate: learning rate for batch 256; scaled with the batch.
     warmup_epochs: epochs of a linear warm-up from 0.
     end_learning_rate: where the cosine ends, not scaled.
@@ -79,6 +80,7 @@ class FineTune:
   needs: ClassVar[type] = FineTuning
   name: str
   epochs: float
+  min_steps: int = 0
   batch_size: int
   learning_rate: float
   warmup_epochs: float
@@ -164,15 +166,16 @@ class FineTune:
 
 # For small data and a first look: minutes on two cores.
 SMALL = FineTune(
-  name='finetune-v2',
+  name='finetune-v3',
   epochs=2.0,
+  min_steps=100,
   batch_size=64,
   learning_rate=4e-3,
   warmup_epochs=0.2,
 )
 # ViT-B of arXiv 2111.06377, table 9, and FINETUNE.md of facebookresearch/mae.
 MAE = FineTune(
-  name='finetune_mae-v2',
+  name='finetune_mae-v3',
   epochs=100.0,
   batch_size=1024,
   learning_rate=5e-4,
@@ -187,7 +190,7 @@ MAE = FineTune(
 # ViT-B of arXiv 2106.08254 and beit/README.md of microsoft/unilm: learning rate
 # 4e-3 at batch 1024.
 BEIT = dataclasses.replace(
-  MAE, name='finetune_beit-v2', learning_rate=1e-3, warmup_epochs=20.0
+  MAE, name='finetune_beit-v3', learning_rate=1e-3, warmup_epochs=20.0
 )
 
 
@@ -256,15 +259,18 @@ def _job(
   exported: ExportedEncoder,
   source: Source,
 ) -> Job:
-  batch_size = settings.batch_size
-  images.check_batch(batch_size)
+  batch_size = _batch_size(settings, source.num_examples)
   steps_per_epoch = source.num_examples / batch_size
-  num_steps = max(1, round(settings.epochs * steps_per_epoch))
+  wanted = max(1, round(settings.epochs * steps_per_epoch))
+  num_steps = max(wanted, settings.min_steps)
   rate = schedules.cosine(
     start=settings.learning_rate * batch_size / 256,
     end=settings.end_learning_rate,
     num_steps=num_steps,
-    warmup_steps=round(settings.warmup_epochs * steps_per_epoch),
+    # The same share of the run, however long it is.
+    warmup_steps=round(
+      settings.warmup_epochs * steps_per_epoch * num_steps / wanted
+    ),
   )
   plain, augment = make_augment(
     settings, size=exported.image_size, mean=exported.mean, std=exported.std
@@ -293,6 +299,13 @@ def _job(
     meta={'data': source.identity, 'files': source.fingerprint},
     encoder=_start(settings, exported),
   )
+
+
+def _batch_size(settings: FineTune, num_images: int) -> int:
+  """Returns the batch: not more images than there are, if they divide."""
+  images.check_batch(settings.batch_size)
+  devices = jax.device_count()
+  return min(settings.batch_size, max(num_images // devices, 1) * devices)
 
 
 def _check_start(

@@ -15,13 +15,17 @@ from jaxssl.parallel import processes
 from jaxssl.parallel.modes import Mode, to_host
 from jaxssl.train.checkpoint import Checkpoints, Restored
 from jaxssl.train.learner import Learner
+from jaxssl.train.memory import peak_bytes
 from jaxssl.train.monitor import DivergedError, Monitor
 from jaxssl.train.preemption import StopRequest
-from jaxssl.train.progress import Progress, Throughput
+from jaxssl.train.progress import Progress, Throughput, duration
 from jaxssl.train.state import TrainState
 from jaxssl.train.writers import Writer
 
 _log = logging.getLogger(__name__)
+# After so many steps, the first of which was compiled, time and memory are
+# known; of a run of few more steps nobody needs to be told.
+_TRIAL_STEPS, _LONG_STEPS = 3, 20
 
 
 class Batches(Protocol):
@@ -213,6 +217,9 @@ class _Runner:
       if step == first_step + 1:
         jax.block_until_ready(metrics)  # compilation is no part of the speed
         clock.restart(self.batches.wait_seconds)
+      if step == first_step + _TRIAL_STEPS:
+        jax.block_until_ready(metrics)
+        self._tell_outlook(step, clock)
       last = step == job.num_steps
       if last or step % job.log_steps == 0:
         self._log(step, self._flush(monitor), clock)
@@ -235,6 +242,23 @@ class _Runner:
     """Says what the run still does when its steps are behind it."""
     if at_end and is_done:
       self.progress.say(f'{text} ...')
+
+  def _tell_outlook(self, step: int, clock: Throughput) -> None:
+    """Says how long the rest takes and how much memory, if it is long."""
+    left = self.job.num_steps - step
+    if left < _LONG_STEPS:
+      return
+    peak, of = peak_bytes()
+    seconds = clock.seconds_per_step
+    _log.info(
+      'about %s for %d more steps (%.2g s each, without evaluations); memory '
+      '%s: %.1f GiB',
+      duration(left * seconds),
+      left,
+      seconds,
+      of,
+      peak / 2**30,
+    )
 
   def _is_asked(self, step: int, stop: StopRequest) -> bool:
     """Whether to stop now; the same answer in all processes."""

@@ -153,6 +153,11 @@ class Throughput:
     """Counts a step."""
     self._steps += 1
 
+  @property
+  def seconds_per_step(self) -> float:
+    """Since the last `read` or `restart`."""
+    return (time.perf_counter() - self._start) / max(self._steps, 1)
+
   def read(self, steps_left: int, wait_seconds: float) -> dict[str, float]:
     """Returns the rates since the last `read` or `restart`, and starts anew.
 

@@ -3,7 +3,7 @@
 See `docs/quickstart.md` for the whole layout.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 import errno
 import fcntl
 import logging
@@ -29,6 +29,8 @@ MAY_CHANGE = (
   'train.num_devices',
   'train.tensorboard',
 )
+# How long a run is; may grow, which `claim` is told.
+LENGTH = ('train.epochs', 'train.steps')
 _SECTIONS = {'data', 'encoder', 'eval', 'method', 'train'}
 
 
@@ -111,6 +113,7 @@ class Workdir:
     config: config_lib.Config,
     *,
     complete: Callable[[config_lib.Config], config_lib.Config] = lambda c: c,
+    longer: bool = False,
   ) -> None:
     """Makes the folder this run's: locks it and keeps its config.
 
@@ -120,6 +123,8 @@ class Workdir:
     Args:
       config: resolved config of the run to start or to go on with.
       complete: adds the keys that the config of an earlier version lacks.
+      longer: the run becomes longer (`LENGTH`). The config until then stays as
+        `config.until-STEP.json`, of the newest checkpoint.
 
     Raises:
       UserError: if the folder cannot be written, another process trains in
@@ -128,7 +133,10 @@ class Workdir:
     self.lock()
     try:
       if self.config_path.exists():
-        self._check_same(complete(self.read_config()), config)
+        kept = complete(self.read_config())
+        self._check_same(kept, config, LENGTH if longer else ())
+        if longer:
+          self._lengthen(config)
       elif not self._has_checkpoints():
         self.keep_config(config)
     except UserError:
@@ -158,6 +166,9 @@ class Workdir:
 
     An earlier version may have written it, with fewer keys.
     """
+    earlier = {_until(path): path for path in self.path.glob('*.until-*.json')}
+    if earlier:
+      return config_lib.from_json(earlier[min(earlier)].read_text())
     return self.read_config() if self.config_path.exists() else config
 
   def keep_config(self, config: config_lib.Config) -> None:
@@ -169,6 +180,21 @@ class Workdir:
     if not self.config_path.exists():
       text = config_lib.to_json(config) + '\n'
       atomic_file.write_text(self.config_path, text)
+
+  def newest_step(self) -> int:
+    """Returns the step of the newest checkpoint; 0 without one."""
+    if not self.checkpoints.is_dir():
+      return 0
+    names = [path.name for path in self.checkpoints.iterdir()]
+    return max((int(name) for name in names if name.isdigit()), default=0)
+
+  def _lengthen(self, config: config_lib.Config) -> None:
+    """Replaces the config; that of the steps until now is kept."""
+    if step := self.newest_step():
+      until = self.path / f'config.until-{step}.json'
+      atomic_file.write_text(until, self.config_path.read_text())
+    text = config_lib.to_json(config) + '\n'
+    atomic_file.write_text(self.config_path, text)
 
   def check_lock(self) -> None:
     """Makes sure that the folder is still this run's.
@@ -235,12 +261,15 @@ class Workdir:
     return self.checkpoints.is_dir() and any(self.checkpoints.iterdir())
 
   def _check_same(
-    self, kept: config_lib.Config, config: config_lib.Config
+    self,
+    kept: config_lib.Config,
+    config: config_lib.Config,
+    may_change: Sequence[str],
   ) -> None:
     changed = [
       line
       for line in config_lib.differences(kept, config)
-      if line.partition(':')[0] not in MAY_CHANGE
+      if line.partition(':')[0] not in (*MAY_CHANGE, *may_change)
     ]
     if changed:
       more = f' and {len(changed) - 3} more' if len(changed) > 3 else ''
@@ -248,6 +277,11 @@ class Workdir:
         f'workdir {str(self.path)!r} holds a run with another config: '
         f'{"; ".join(changed[:3])}{more}; use a new workdir, or the old config'
       )
+
+
+def _until(path: Path) -> int:
+  """Returns the step in the name of an earlier config."""
+  return int(path.name.removesuffix('.json').rpartition('-')[2])
 
 
 class _LogFile(logging.StreamHandler[GrowingText]):

@@ -162,14 +162,6 @@ CASES = {
     (*DIGITS, '--config.train.epochs=1e999'),
     ('config.train.epochs is inf',),
   ),
-  'warmup_longer_than_run': (
-    (
-      *DIGITS,
-      '--config.train.steps=5',
-      '--config.optim.learning_rate.warmup_epochs=10',
-    ),
-    ('warm-up', 'run of 5', 'warmup_epochs'),
-  ),
   'patch_does_not_divide': (
     (*DIGITS, '--encoder=vit_ti8', '--config.encoder.patch_size=5'),
     ('32x32 pixels', 'patches of 5'),

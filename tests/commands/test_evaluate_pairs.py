@@ -148,7 +148,7 @@ def tuned(run):
   for rate in (still, moving):
     arguments = (f'--workdir={run}', '--templates=photo', '--batch_size=8')
     assert runs.jaxssl('eval', 'finetune', *arguments, *rate) == 0
-    results.append(_result(run, 'finetune-v2-photos'))
+    results.append(_result(run, 'finetune-v3-photos'))
   return results
 
 

@@ -11,6 +11,7 @@ from tests.commands import runs
 
 FEW = (
   '--epochs=1',
+  '--min_steps=0',
   '--batch_size=16',
   '--warmup_epochs=0',
   '--limit=32',
@@ -26,11 +27,11 @@ def run(finished_run, tmp_path):
 
 def test_finetune_writes_a_result_and_an_encoder(run, capsys):
   assert runs.jaxssl('eval', 'finetune', f'--workdir={run}', *FEW) == 0
-  result = json.loads((run / 'results' / 'finetune-v2-digits.json').read_text())
+  result = json.loads((run / 'results' / 'finetune-v3-digits.json').read_text())
   assert result['settings']['epochs'] == 1.0
   assert result['metrics']['num_steps'] == 2
   assert 0 <= result['metrics']['top1'] <= 1
-  assert 'finetune-v2' in capsys.readouterr().out
+  assert 'finetune-v3' in capsys.readouterr().out
   (place,) = (run / 'finetune').iterdir()
   assert (place / 'export' / 'classifier.safetensors').exists()
   arguments = (f'--workdir={place}', '--data=digits', '--limit=32')

@@ -187,6 +187,14 @@ def test_layers_learn_at_beits_rates_and_what_is_not_decayed(exported):
   assert not any(name.endswith('kernel') for name in undecayed)
 
 
+def test_few_images_are_seen_more_often(exported):
+  few = dataclasses.replace(TINY, min_steps=40, batch_size=64)
+  job = finetune._job(few, exported, make_source(0, count=24), 2)
+  assert (job.batch_size, job.num_steps) == (24, 40)
+  many = finetune._job(few, exported, make_source(0, count=1600), 2)
+  assert (many.batch_size, many.num_steps) == (64, 75)
+
+
 def test_large_pictures_are_cropped_by_the_host():
   make = functools.partial(
     finetune.make_augment, TINY, mean=(0.0,) * 3, std=(1.0,) * 3
@@ -206,6 +214,7 @@ def test_published_presets():
   mae = settings.settings_of(finetune.MAE)
   assert mae == {
     'epochs': 100.0,
+    'min_steps': 0,
     'batch_size': 1024,
     'learning_rate': 5e-4,
     'warmup_epochs': 5.0,

@@ -1,0 +1,80 @@
+"""What a run will do, said before it starts."""
+
+from collections.abc import Iterator
+import logging
+from typing import Any
+
+import jax
+
+from jaxssl import scale
+from jaxssl.build import Run
+from jaxssl.train.workdir import Workdir
+
+_log = logging.getLogger(__name__)
+# From so many pictures on, training from random weights is worth a try.
+_ENOUGH = 10_000
+
+
+def tell(run: Run, workdir: Workdir) -> None:
+  """Writes two lines to the log: what is trained on what, and how."""
+  devices = jax.devices()
+  config, source = run.config, run.source
+  _log.info(
+    '%s with %s on %s: %d images%s, %d steps of %d (%.1f epochs), %s on %d %s '
+    'device(s)',
+    config['method']['name'],
+    config['encoder']['name'],
+    source.name,
+    source.num_examples,
+    _held_out(source),
+    run.num_steps,
+    run.train.batch_size,
+    run.num_steps / run.steps_per_epoch,
+    run.train.mode,
+    run.train.num_devices or len(devices),
+    devices[0].platform,
+  )
+  _log.info('%s', ' '.join(_sentences(run, workdir)))
+
+
+def _held_out(source: Any) -> str:
+  """Returns what the first line says of pictures that are kept for test."""
+  count = getattr(source, 'num_held_out', 0)
+  if not count:
+    return ''
+  of = ' of each class' if source.class_names else ''
+  return f' and {count} held out for test (a share{of}, chosen by content)'
+
+
+def _sentences(run: Run, workdir: Workdir) -> Iterator[str]:
+  config, source = run.config, run.source
+  optim = config['optim']
+  kind = config['encoder'].get('dtype', 'float32')
+  yield (
+    f'The pictures have about {scale.side_of(source)} pixels, the views '
+    f'{config["augment"]["size"]}; {optim["name"]} in {kind} with a learning '
+    f'rate of up to {_highest_rate(run):.2g}.'
+  )
+  looks = f'a look at the features every {run.eval.steps}'
+  yield (
+    f'A checkpoint every {run.train.checkpoint_steps} steps, '
+    f'{looks if run.eval.steps else "no look at the features"}.'
+  )
+  yield (
+    f'All numbers are in {workdir.config_path}; --epochs, --steps, '
+    '--batch_size, --image_size and --device change them in a new workdir.'
+  )
+  if classes := len(source.class_names or ()):
+    yield f'By chance, kNN would find {1 / classes:.1%} of {classes} classes.'
+  if source.num_examples < _ENOUGH:
+    yield (
+      f'{source.num_examples:,} pictures are few: released weights may serve '
+      'better (jaxssl import timm NAME --workdir DIR).'
+    )
+
+
+def _highest_rate(run: Run) -> float:
+  """Returns the learning rate at its highest, of some steps."""
+  every = max(run.num_steps // 100, 1)
+  steps = range(0, run.num_steps, every)
+  return max(float(run.learning_rate(step)) for step in steps)
