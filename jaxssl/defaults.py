@@ -87,7 +87,10 @@ def default_config(
     'head': {},
     'text_encoder': {},
     'data': data_section(data),
-    'input': {'crop': 'device' if is_small else 'host', 'image_size': size},
+    'input': {
+      'crop': 'device' if data in _SMALL else 'host',
+      'image_size': size,
+    },
     'optim': _optim(
       row, length, batch, facts, is_vit=is_vit, is_resnet=is_resnet
     ),

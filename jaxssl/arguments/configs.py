@@ -89,6 +89,8 @@ def resolve(
   changes = {**_plain(arguments), **config_lib.parse_overrides(overrides)}
   if arguments.config and arguments.method:
     raise UserError('give either --config or --method, not both')
+  if look and _is_new(arguments):
+    resolve(arguments, overrides, look=False)  # names, before data are read
   config = _base(arguments, changes, look=look)
   # Names first: they decide which other keys there are.
   names = {k: v for k, v in changes.items() if _is_name(k)}
@@ -191,7 +193,7 @@ def _is_new(arguments: argparse.Namespace) -> bool:
   kept = _kept_config(arguments)
   return (
     kept is None
-    or kept['method'].get('name') != arguments.method
+    or kept.get('method', {}).get('name') != arguments.method
     or arguments.encoder not in (None, kept['encoder'].get('name'))
     or not arguments.data
     or _place(defaults.data_section(arguments.data)) != _place(kept['data'])

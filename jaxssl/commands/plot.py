@@ -40,12 +40,14 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   workdir = Workdir(arguments.workdir)
   choice = data_choice.choice(arguments, overrides)
   exported = encoders.load(workdir, step=arguments.step)
+  # A wrong name is told before anything is written; but curves need no data.
+  source = arguments.split and choice.open(workdir, arguments.split)[0]
   pictures = workdir.path / 'pictures'
   pictures.mkdir(exist_ok=True)
   if workdir.metrics_path.exists():
     _write(training_curve, workdir.metrics_path, pictures / 'curve.png')
   _draw_few_shot(workdir)
-  source, _ = choice.open(workdir, arguments.split)
+  source = source or choice.open(workdir, None)[0]
   encode = encode_fn(exported.encoder, exported.variables, exported.normalize)
   features = extract(
     encode,

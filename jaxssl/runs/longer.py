@@ -19,7 +19,10 @@ def shorter_run(run: Run, workdir: Workdir) -> Run | None:
   """
   if not workdir.config_path.exists():
     return None
-  kept = schema.complete(workdir.read_config())
+  try:
+    kept = schema.complete(workdir.read_config())
+  except UserError:
+    return None  # told by who claims the workdir, if nobody else trains in it
   lines = config_lib.differences(kept, run.config)
   changed = {line.partition(':')[0] for line in lines}.difference(MAY_CHANGE)
   if not changed or not changed <= set(LENGTH):
