@@ -111,7 +111,7 @@ def intervals(facts: Facts, num_steps: int, *, size: int) -> dict[str, Any]:
   """
   most = 1000 if facts.on_accelerator else 250 if size <= 40 else 25
   every = min(max(num_steps // 10, 10), most)
-  log = min(max(num_steps // 50, 1), 50)
+  log = min(max(num_steps // 50, 5), 50)
   limit = {} if facts.on_accelerator else {'limit': 1000}
   return {
     'train': {'checkpoint_steps': every, 'log_steps': log},
