@@ -217,11 +217,11 @@ def _followers(sections: Config, row: Entry, facts: Facts) -> Sections:
   method = sections['method']
   name, train = method['name'], sections['train']
   known = schema.defaults('method', name)
-  value = {**known, **method}.get
+  values = {**known, **method}
   changes: dict[str, Any] = {}
   steps = _num_steps(train, facts)
   if 'momentum' in known:
-    slow = value('momentum')
+    slow = values['momentum']
     changes['momentum'] = (
       {**slow, 'start': scale.momentum(slow['start'], steps)}
       if isinstance(slow, Mapping)
@@ -229,7 +229,7 @@ def _followers(sections: Config, row: Entry, facts: Facts) -> Sections:
     )
   if 'queue_size' in known:
     changes['queue_size'] = scale.queue_size(
-      value('queue_size'), facts, train['batch_size']
+      values['queue_size'], facts, train['batch_size']
     )
   if 'num_classes' in known and facts.num_classes:
     changes['num_classes'] = facts.num_classes

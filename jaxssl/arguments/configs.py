@@ -203,8 +203,9 @@ def _is_new(arguments: argparse.Namespace) -> bool:
 def _place(section: Mapping[str, Any]) -> tuple[Any, ...]:
   """Returns what two sections `data` of the same pictures have in common."""
   path = section.get('path')
-  is_local = isinstance(path, str) and not is_remote(path)
-  return section.get('name'), os.path.abspath(path) if is_local else path
+  if isinstance(path, str) and not is_remote(path):
+    path = os.path.abspath(path)
+  return section.get('name'), path
 
 
 def _defaults(
