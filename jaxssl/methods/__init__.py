@@ -212,7 +212,7 @@ METHODS: dict[str, Entry] = {
   'moco_v1': Entry(
     make=functools.partial(MoCo, temperature=0.07),
     head=functools.partial(models.MoCoHead, num_layers=1),
-    recipe='simclr',
+    recipe='moco_v1',
     config='moco_v1_photos',
     num_views=2,
     # Without groups of BatchNorm a query knows its key by the batch.
@@ -230,7 +230,7 @@ METHODS: dict[str, Entry] = {
   'moco_v2': Entry(
     make=MoCo,
     head=models.MoCoHead,
-    recipe='simclr',
+    recipe='moco_v2',
     config='moco_v2_photos',
     num_views=2,
     resnet={'bn_groups': 8},
@@ -247,7 +247,7 @@ METHODS: dict[str, Entry] = {
   'moco_v3': Entry(
     make=MoCoV3,
     head=models.MoCoV3Head,
-    recipe='simclr',
+    recipe='byol',
     config='moco_v3_photos',
     num_views=2,
     vit={'position': 'sincos_moco'},

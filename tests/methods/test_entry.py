@@ -41,3 +41,12 @@ class TestEntry:
   def test_what_starts_trained_can_take_weights(self, name):
     row = METHODS[name]
     assert hasattr(row.make, 'with_encoder') == row.starts_trained
+
+
+@pytest.mark.parametrize(
+  'path', sorted(CONFIGS.glob('*_imagenet.py')), ids=lambda p: p.stem
+)
+def test_a_method_has_the_recipe_of_its_published_config(path):
+  sections = config.load_file(path)
+  row = METHODS[sections['method']['name']]
+  assert row.recipe == sections['augment']['name']
