@@ -53,6 +53,35 @@ class SimCLR:
     """Nothing moves but the network itself."""
 
 
+class VICReg:
+  """Invariance, variance and covariance as in the authors' main_vicreg.py.
+
+  lightly's loss halves the covariance over the views.
+  """
+
+  def __init__(self, net: nn.Sequential):
+    self.net, self.encoder = net, net[0]
+
+  def parameters(self) -> list[nn.Parameter]:
+    """Returns what the optimizer changes."""
+    return trainable(self.net)
+
+  def loss(self, views: Views) -> torch.Tensor:
+    """Returns the loss of views [b, 3, H, W], each with its own statistics."""
+    z = [self.net(view) for view in views]
+    covariances = [torch.cov(one.T) for one in z]
+    hinges = [
+      F.relu(1 - (c.diagonal() + 1e-4).sqrt()).mean() for c in covariances
+    ]
+    others = [
+      (c - c.diagonal().diag()).square().sum() / len(c) for c in covariances
+    ]
+    return 25 * F.mse_loss(*z) + 25 * sum(hinges) / 2 + sum(others)
+
+  def after_step(self) -> None:
+    """Nothing moves but the network itself."""
+
+
 class MoCo:
   """MoCo v2: lightly's memory bank is the queue."""
 

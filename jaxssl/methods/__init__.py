@@ -5,6 +5,8 @@ import math
 
 from jaxssl import models
 from jaxssl.methods import guessing
+from jaxssl.methods.barlow_twins import BarlowTwins as BarlowTwins
+from jaxssl.methods.barlow_twins import projector
 from jaxssl.methods.base import Aux as Aux
 from jaxssl.methods.base import Batch as Batch
 from jaxssl.methods.base import Method as Method
@@ -23,6 +25,8 @@ from jaxssl.methods.rotation import Rotation as Rotation
 from jaxssl.methods.siglip import SigLIP as SigLIP
 from jaxssl.methods.simclr import SimCLR as SimCLR
 from jaxssl.methods.supervised import Supervised as Supervised
+from jaxssl.methods.vicreg import VICReg as VICReg
+from jaxssl.methods.vicreg import expander
 
 # The slow network comes to rest at the end of the run.
 _TO_ONE = {'name': 'cosine', 'end': 1.0}
@@ -77,6 +81,26 @@ _SIMCLR_OPTIM = {
 }
 
 METHODS: dict[str, Entry] = {
+  'barlow_twins': Entry(
+    make=BarlowTwins,
+    head=projector,
+    recipe='byol',
+    config='barlow_twins_photos',
+    num_views=2,
+    small={
+      **_SMALL_SIMCLR,
+      'head': {'name': 'barlow_twins', 'hidden_dim': 512, 'out_dim': 512},
+    },
+    # Projections that know nothing of each other: C is 0.
+    guessing=lambda m, rows: float(m.head.out_dim),
+    tiny=Tiny(
+      # From 0, views that agree, to 16 (1 + 1/16), views that share nothing;
+      # crops of one picture lie between.
+      initial_loss=8.5,
+      tolerance=1.0,
+      head={'num_layers': 2, 'hidden_dim': 32, 'out_dim': 16},
+    ),
+  ),
   'beit': Entry(
     make=BEiT,
     recipe='beit',
@@ -340,6 +364,27 @@ METHODS: dict[str, Entry] = {
       tolerance=0.01,
       learning_rate=0.05,
       method={'num_classes': 10},
+    ),
+  ),
+  'vicreg': Entry(
+    make=VICReg,
+    head=expander,
+    recipe='byol',
+    config='vicreg_photos',
+    num_views=2,
+    small={
+      **_SMALL_SIMCLR,
+      'head': {'name': 'vicreg', 'hidden_dim': 512, 'out_dim': 512},
+    },
+    # All projections the same: two hinges, halved, at 1 - sqrt(1e-4).
+    guessing=lambda m, rows: 0.99 * m.variance,
+    tiny=Tiny(
+      # ReLU of N(0, 1) has variance 0.341, PyTorch's weights 1 / (3 fan_in), so
+      # projections vary by 0.34: the hinge is 25 0.66. Crops of one picture
+      # differ by less than 25 2 0.114 besides.
+      initial_loss=16.6 + 2.8,
+      tolerance=0.2,
+      head={'num_layers': 2, 'hidden_dim': 32, 'out_dim': 16},
     ),
   ),
 }

@@ -12,6 +12,7 @@ from jaxssl.methods import METHODS
 PAIRS = {'clip', 'siglip'}
 # Supervised training and pairs have no published config on ImageNet.
 PUBLISHED = {
+  'barlow_twins',
   'beit',
   'colorization',
   'dino',
@@ -24,6 +25,7 @@ PUBLISHED = {
   'relative_patch',
   'rotation',
   'simclr',
+  'vicreg',
 }
 
 

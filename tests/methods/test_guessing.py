@@ -1,9 +1,11 @@
 import math
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jaxssl.methods import METHODS, guessing
+from jaxssl.ops import decorrelation
 from tests import tiny_methods
 
 # Where theory expects the first loss to be the one of guessing.
@@ -30,6 +32,24 @@ def test_untrained_methods_guess(name):
   assert found == pytest.approx(row.tiny.initial_loss)
 
 
+# Losses of projections that are all the same, which is where these end if they
+# collapse, and not where they start.
+CONSTANT = {
+  'barlow_twins': lambda z: decorrelation.barlow_twins(
+    decorrelation.cross_correlation(z, z), off_diagonal=0.0051
+  ),
+  'vicreg': lambda z: 25 * decorrelation.spread(z).variance,
+}
+
+
+@pytest.mark.parametrize('name', CONSTANT)
+def test_projections_that_are_all_the_same_guess(name):
+  method = tiny_methods.make(name)
+  found = METHODS[name].guessing(method, tiny_methods.ROWS)
+  loss = CONSTANT[name](jnp.zeros((4, method.head.out_dim)))
+  assert found == pytest.approx(float(loss), rel=1e-5)
+
+
 @pytest.mark.parametrize('name', ['colorization', 'dvae'])
 def test_guessing_that_depends_on_the_pictures_is_unknown(name):
   method = tiny_methods.make(name)
@@ -37,7 +57,7 @@ def test_guessing_that_depends_on_the_pictures_is_unknown(name):
 
 
 def test_every_method_is_looked_at():
-  others = {'colorization', 'dvae', 'mae', 'siglip'}
+  others = {*CONSTANT, 'colorization', 'dvae', 'mae', 'siglip'}
   assert {*STARTS_AT_GUESSING, *others} == set(METHODS)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.peers.workloads import Workload
 from jaxssl import models
-from jaxssl.methods import DINO, MoCo, MoCoV3, variables
+from jaxssl.methods import DINO, MoCo, MoCoV3, VICReg, variables
 from jaxssl.ops import schedules
 from jaxssl.train import optim
 from jaxssl.train.state import TrainState
@@ -223,6 +223,25 @@ def test_moco_v3():
   _assert_equal_heads(train.params['net']['head'], peer.net[1])
   _assert_equal_heads(train.params['predictor'], peer.predictor)
   _assert_equal_heads(end['slow']['params']['head'], peer.slow[1])
+
+
+@pytest.mark.reference
+def test_vicreg():
+  from benchmarks.peers import torch_methods
+
+  head = models.MoCoV3Head(
+    num_layers=2, hidden_dim=24, out_dim=16, last_bn=False
+  )
+  method = VICReg(encoder=_encoder(VIT), head=head)
+  batches = _batches((SIZE, SIZE))
+  params, state = _start(method, batches)
+  expander = torch_methods.moco_v3_mlp(32, 24, 16, num_layers=2)[:-1]
+  net = _torch_net(VIT, expander, params, state)
+  theirs = _theirs(torch_methods.VICReg(net), batches, _rate())
+  train, ours = _ours(method, params, state, batches, _rate())
+  np.testing.assert_allclose(ours, theirs, rtol=2e-4)
+  _assert_equal_nets(train.params, train.method_state, net)
+  _assert_equal_heads(train.params['head'], net[1])
 
 
 @pytest.mark.reference

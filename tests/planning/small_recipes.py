@@ -16,8 +16,10 @@ _TEXT = (
   'text_encoder.num_heads=1',
 )
 _RESNET = ('encoder.depth=18', 'encoder.width=0.125')
+_WIDE_HEAD = ('head.hidden_dim=64', 'head.out_dim=64')
 _PAIRS = (*_VIT, *_TEXT, 'method.chunk=2')
 RECIPES = {
+  'barlow_twins_resnet50_imagenet': (*_RESNET, *_WIDE_HEAD),
   'beit_vit_b16_imagenet': _VIT,
   'clip_lit_vit_b16_tar': (*_VIT, *_TEXT, 'head.out_dim=64'),
   'clip_vit_b32_tar': _PAIRS,
@@ -38,6 +40,7 @@ RECIPES = {
   'rotation_resnet50_imagenet': _RESNET,
   'siglip_vit_b16_tar': (*_PAIRS, 'head.out_dim=64'),
   'simclr_resnet50_imagenet': _RESNET,
+  'vicreg_resnet50_imagenet': (*_RESNET, *_WIDE_HEAD),
   'simclr_vit_s16_folder': _VIT,
 }
 
