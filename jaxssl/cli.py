@@ -29,6 +29,8 @@ COMMANDS = {
   'embed': 'write the features of a folder or data set to a file',
   'plot': 'pictures of a run: training curve, map of the features',
   'visualize': 'what a run has learned: its pictures on one HTML page',
+  'report': 'what a run is, where it stands and what it has learned: one page',
+  'watch': 'the report of a run on this machine, renewed while it trains',
   'doctor': 'classes, splits and copies of a data set, and what is left out',
   'config': 'every key of a config: what it takes, its value, its meaning',
   'methods': 'what --method takes, a line each',

@@ -33,8 +33,8 @@ def training_curve(
     jaxssl.errors.UserError: if the file is missing, holds no loss, or
       matplotlib is missing.
   """
-  points = _read_points(metrics)
-  loss, knn = _series(points, 'loss'), _series(points, 'knn/top1')
+  points = read_points(metrics)
+  loss, knn = series(points, 'loss'), series(points, 'knn/top1')
   if not loss[0]:
     raise errors.UserError(f'{metrics} holds no loss to draw; train first')
   figure = canvas.new_figure(6.4, 5.4 if knn[0] else 3.2)
@@ -50,7 +50,7 @@ def training_curve(
   canvas.save(figure, path)
 
 
-def _read_points(path: str | os.PathLike[str]) -> list[Point]:
+def read_points(path: str | os.PathLike[str]) -> list[Point]:
   """Returns what is known of each step, in order of steps."""
   try:
     records = writers.read_json_lines(path)
@@ -65,7 +65,7 @@ def _read_points(path: str | os.PathLike[str]) -> list[Point]:
   return [points[step] for step in sorted(points)]
 
 
-def _series(points: list[Point], key: str) -> tuple[list[float], list[float]]:
+def series(points: list[Point], key: str) -> tuple[list[float], list[float]]:
   """Returns steps and values of the points that have the key."""
   found = [(p['step'], p[key]) for p in points if p.get(key) is not None]
   return [step for step, _ in found], [value for _, value in found]

@@ -21,11 +21,13 @@ class Neighbours:
     similarity: float32 [n, k], cosine.
     images: uint8 [n, k, H, W, 3].
     labels: int32 [n, k], -1 where unknown.
+    index: int [n, k], records of the bank.
   """
 
   similarity: np.ndarray
   images: np.ndarray
   labels: np.ndarray
+  index: np.ndarray
 
 
 def find(
@@ -67,12 +69,20 @@ def find(
     raise errors.UserError('there are no pictures to find neighbours among')
   found = np.isfinite(best.similarity).all(axis=0)
   return Neighbours(
-    best.similarity[:, found], best.images[:, found], best.labels[:, found]
+    best.similarity[:, found],
+    best.images[:, found],
+    best.labels[:, found],
+    best.index[:, found],
   )
 
 
 def neighbours_panel(
-  images: np.ndarray, data: Features, neighbours: Neighbours
+  images: np.ndarray,
+  data: Features,
+  neighbours: Neighbours,
+  *,
+  names: Sequence[str] = (),
+  found_names: Sequence[Sequence[str]] = (),
 ) -> Panel:
   """Draws images and their nearest neighbours, with labels where known.
 
@@ -80,12 +90,15 @@ def neighbours_panel(
     images: the queries, uint8 [n, H, W, 3].
     data: their features and labels, and the names of the classes.
     neighbours: from `find`.
+    names: of the queries, for example of their files.
+    found_names: the same of the neighbours, [n][k].
   """
   columns = [
     Column(
       title='image',
       images=images,
       captions=[_name(label, data.class_names) for label in data.labels],
+      names=names,
     )
   ]
   for place in range(neighbours.images.shape[1]):
@@ -102,6 +115,7 @@ def neighbours_panel(
         title=f'neighbour {place + 1}',
         images=neighbours.images[:, place],
         captions=captions,
+        names=[row[place] for row in found_names],
       )
     )
   return Panel(
@@ -125,6 +139,7 @@ def _start(n: int, k: int, batch: dict[str, Any]) -> Neighbours:
     np.full((n, k), _EMPTY, np.float32),
     np.zeros((n, k, *batch['image'].shape[1:]), np.uint8),
     np.full((n, k), -1, np.int32),
+    np.full((n, k), -1, np.int64),
   )
 
 
@@ -146,6 +161,7 @@ def _merge(
       batch['image'][new],
     ),
     np.where(is_old, best.labels[rows, old], batch['label'][new]),
+    np.where(is_old, best.index[rows, old], batch['index'][new]),
   )
 
 

@@ -74,27 +74,53 @@ def write_page(
   Raises:
     jaxssl.errors.UserError: if the file cannot be written.
   """
-  parts = [f'<h1>{html.escape(title)}</h1>', _table(facts)]
+  parts = [f'<h1>{html.escape(title)}</h1>', table(facts)]
   parts += [_section(section) for section in sections]
   if config is not None:
     parts.append(
       '<details><summary>Config</summary>\n'
       f'<pre>{html.escape(config)}</pre></details>'
     )
+  atomic_file.write_text(path, document(title, parts))
+
+
+def document(
+  title: str,
+  parts: Sequence[str],
+  *,
+  style: str = '',
+  seconds: int | None = None,
+) -> str:
+  """Returns a whole HTML page.
+
+  Args:
+    title: of the window.
+    parts: HTML, from top to bottom.
+    style: CSS besides that of every page.
+    seconds: load the page again after so many; None: never.
+  """
   body = '\n'.join(parts)
-  atomic_file.write_text(
-    path,
+  again = (
+    f'<meta http-equiv="refresh" content="{seconds}">\n' if seconds else ''
+  )
+  return (
     '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
     '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-    f'<title>{html.escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n'
-    f'<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n',
+    f'{again}<title>{text(title)}</title>\n'
+    f'<style>{_STYLE}{style}</style>\n</head>\n'
+    f'<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n'
   )
 
 
-def _table(facts: Mapping[str, str]) -> str:
+def text(value: str) -> str:
+  """Returns a text, which may be of data, as HTML that shows it."""
+  return html.escape(printable(value))
+
+
+def table(facts: Mapping[str, str]) -> str:
+  """Returns names and values as an HTML table."""
   rows = (
-    f'<tr><th scope="row">{html.escape(name)}</th>'
-    f'<td>{html.escape(printable(value))}</td></tr>'
+    f'<tr><th scope="row">{text(name)}</th><td>{text(value)}</td></tr>'
     for name, value in facts.items()
   )
   return '<table>\n' + '\n'.join(rows) + '\n</table>'

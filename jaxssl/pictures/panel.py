@@ -17,11 +17,14 @@ class Column:
     title: what they are.
     images: uint8 [n, H, W, 3].
     captions: a text below each image, or none at all.
+    names: where each image is from, for example its file, or none at all; a
+      page shows them, a PNG has no room.
   """
 
   title: str
   images: np.ndarray
   captions: Sequence[str] = ()
+  names: Sequence[str] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

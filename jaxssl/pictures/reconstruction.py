@@ -53,13 +53,19 @@ def mae_panel(
     truth = patches.patchify(x, method.encoder.patch_size)
     pixels = method.to_pixels(prediction, x)
     pasted = jnp.where(hidden[:, :, None], pixels, truth)
-    return patches.unpatchify(pasted, method.encoder.patch_size, grid), hidden
+    mean = truth.reshape(*truth.shape[:2], -1, 3).mean(2)
+    flat = jnp.tile(mean, truth.shape[-1] // 3)
+    gray = jnp.where(hidden[:, :, None], flat, truth)
+    size = method.encoder.patch_size
+    return *(patches.unpatchify(x, size, grid) for x in (pasted, gray)), hidden
 
-  pasted, hidden = reconstruct(params, x, noise)
+  pasted, gray, hidden = reconstruct(params, x, noise)
   text = (
-    'The encoder sees the patches of the middle column; the decoder predicts '
+    'The encoder sees the patches of the second column; the decoder predicts '
     'the gray ones. In the reconstruction, visible patches are those of the '
-    'image, so seams show where prediction begins.'
+    'image, so seams show where prediction begins. In the last column hidden '
+    'patches have their true mean colour: what the model adds is the '
+    'difference.'
   )
   if method.normalize_pixels:
     text += (
@@ -77,6 +83,7 @@ def mae_panel(
       Column(
         title='reconstruction', images=np.asarray(augment.denormalize(pasted))
       ),
+      Column(title='patch means', images=np.asarray(augment.denormalize(gray))),
     ],
   )
 

@@ -24,13 +24,13 @@ def test_pictures_of_an_encoder_and_the_page(copy):
   assert runs.jaxssl('visualize', f'--workdir={copy}', *SMALL) == 0
   pictures = copy / 'pictures'
   names = {path.name for path in pictures.iterdir()}
-  wanted = {'attention.png', 'neighbours.png', 'curve.png'}
+  wanted = {'attention.png', 'patches.png', 'neighbours.png', 'curve.png'}
   assert names == {*wanted, 'index.html'}
   for name in wanted:
     with Image.open(pictures / name) as picture:
       assert min(picture.size) > 100
   text = _page(pictures)
-  assert text.count('<img') == 3
+  assert text.count('<img') == 4
   assert 'simclr with vit_ti8' in text
   assert '4 of 4' in text
   assert '&quot;simclr&quot;' in text  # in the config
@@ -45,6 +45,7 @@ def test_exported_encoder_alone(copy, tmp_path):
   assert runs.jaxssl('visualize', *arguments) == 0
   assert {path.name for path in out.iterdir()} == {
     'attention.png',
+    'patches.png',
     'neighbours.png',
     'index.html',
   }
@@ -83,7 +84,7 @@ def test_picture_of_the_method(tmp_path):
   text = _page(pictures)
   assert 'By how much is it turned?' in text
   assert '2 of 4' in text
-  assert text.count('<img') == 3  # no class token, so no attention
+  assert text.count('<img') == 4  # no class token, so no attention
 
 
 @pytest.mark.parametrize(

@@ -39,11 +39,16 @@ def test_mae_keeps_visible_patches_and_predicts_the_rest(images):
   method = tiny_methods.make('mae', _vit('mae'))
   params, state = _init(method, images, NORMALIZED)
   panel = reconstruction.mae_panel(method, params, state, images, NORMALIZED)
-  image, visible, pasted = (_patches(c.images) for c in panel.columns)
+  image, visible, pasted, means = (_patches(c.images) for c in panel.columns)
   hidden = (visible == 128).all(axis=-1)
   np.testing.assert_array_equal(hidden.sum(axis=1), [12, 12])
   np.testing.assert_array_equal(pasted[~hidden], image[~hidden])
   assert (pasted[hidden] != image[hidden]).any(axis=-1).all()
+  np.testing.assert_array_equal(means[~hidden], image[~hidden])
+  flat = means[hidden].reshape(-1, 64, 3)
+  assert not np.ptp(flat, axis=1).any()
+  true = image[hidden].reshape(-1, 64, 3).mean(1)
+  np.testing.assert_allclose(flat[:, 0], true, atol=1)
   # Each predicted patch has the mean of the true one; both are rounded, and
   # pixels outside of [0, 255] are clipped.
   means = [x.reshape(-1, 64, 3).mean((1, 2)) for x in (pasted, image)]

@@ -1,0 +1,148 @@
+"""The pictures of a run: which images are drawn, and what of them."""
+
+from collections.abc import Iterator
+import dataclasses
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxssl import data
+from jaxssl.augment.preprocessing import usual
+from jaxssl.build import Run
+from jaxssl.data.source import Source
+from jaxssl.errors import UserError
+from jaxssl.evals.features import Features, encode_fn
+from jaxssl.models.vit import ViT
+from jaxssl.pictures import neighbours
+from jaxssl.pictures.attention import attention_panel
+from jaxssl.pictures.method_panels import method_panel
+from jaxssl.pictures.panel import Panel
+from jaxssl.pictures.patch_colors import patch_colors_panel
+from jaxssl.runs import encoders, sources
+from jaxssl.train.state import TrainState
+from jaxssl.train.workdir import Workdir
+from jaxssl.weights.exported import ExportedEncoder
+
+_NEIGHBOURS = 7
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Trained:
+  """What a workdir holds; a run and its state only where it has trained one."""
+
+  encoder: ExportedEncoder
+  run: Run | None = None
+  state: TrainState | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LookedAt:
+  """Which pictures are drawn.
+
+  Attributes:
+    section: the section `data`.
+    split: of them.
+    num_images: how many.
+    limit: most pictures that are searched for neighbours.
+    is_other: whether they were chosen, and are not those of the run.
+  """
+
+  section: dict[str, Any]
+  split: str
+  num_images: int
+  limit: int
+  is_other: bool
+
+
+def open_trained(workdir: Workdir, step: int | None) -> Trained:
+  """Reads a checkpoint, or the exported encoder where there is none."""
+  if not (workdir.config_path.exists() and workdir.checkpoints.exists()):
+    return Trained(encoder=encoders.load(workdir, step=step))
+  run_, restored = encoders.restore(workdir, step=step)
+  encoder = encoders.of_checkpoint(run_, restored)
+  return Trained(encoder=encoder, run=run_, state=restored.state)
+
+
+def method_panels(looked_at: LookedAt, trained: Trained) -> Iterator[Panel]:
+  """Yields the picture of the method, if it has one."""
+  run_ = trained.run
+  draw = run_ and method_panel(run_.config['method']['name'])
+  if not (run_ and draw):
+    return
+  # Not the evaluation's images, which may be smaller than the views.
+  section = looked_at.section if looked_at.is_other else run_.config['data']
+  source = data.make_source(**{**section, 'split': looked_at.split})
+  images, _, _ = _images(
+    data.eval_batches(
+      source,
+      batch_size=looked_at.num_images,
+      preprocessing=usual(run_.augment.crops[0].size),
+      limit=looked_at.num_images,
+    )
+  )
+  state = jax.device_get(trained.state)
+  yield draw(
+    run_.learner.method,
+    state.params,
+    state.method_state,
+    images,
+    run_.augment,
+  )
+
+
+def encoder_panels(
+  looked_at: LookedAt, exported: ExportedEncoder
+) -> Iterator[Panel]:
+  """Yields what can be drawn of any encoder."""
+  section = looked_at.section
+  source = open_source(looked_at)
+  bank = data.make_source(**section)
+  images, labels, index = _images(
+    sources.batches(source, exported, limit=looked_at.num_images)
+  )
+  encoder = exported.encoder
+  if isinstance(encoder, ViT) and encoder.class_token:
+    yield attention_panel(
+      encoder, exported.variables, exported.normalize, images
+    )
+  if isinstance(encoder, ViT):
+    yield patch_colors_panel(
+      encoder, exported.variables, exported.normalize, images
+    )
+  encode = encode_fn(encoder, exported.variables, exported.normalize)
+  queries = Features(
+    np.asarray(encode(images)), labels, tuple(source.class_names or ())
+  )
+  found = neighbours.find(
+    queries.features,
+    encode,
+    sources.batches(bank, exported, limit=looked_at.limit),
+    k=_NEIGHBOURS,
+    skip=index if bank.fingerprint == source.fingerprint else None,
+  )
+  yield neighbours.neighbours_panel(
+    images,
+    queries,
+    found,
+    names=[source.describe(i) for i in index.tolist()],
+    found_names=[
+      [bank.describe(i) for i in row] for row in found.index.tolist()
+    ],
+  )
+
+
+def open_source(looked_at: LookedAt) -> Source:
+  """Opens the pictures that are drawn."""
+  return data.make_source(**{**looked_at.section, 'split': looked_at.split})
+
+
+def _images(
+  batches: Iterator[dict[str, Any]],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  """Returns images, labels and record numbers of the first batch."""
+  batch = next(iter(batches))
+  mask = batch['mask']
+  if not mask.any():
+    raise UserError('none of the images to draw can be read; give other --data')
+  return batch['image'][mask], batch['label'][mask], batch['index'][mask]

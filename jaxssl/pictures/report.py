@@ -1,0 +1,359 @@
+"""The report of a run: what it is, where it stands, and what it has learned."""
+
+from collections.abc import Mapping, Sequence
+import dataclasses
+import datetime
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxssl import config as config_lib
+from jaxssl.data.source import Source
+from jaxssl.evals import collapse
+from jaxssl.evals.features import encode_fn
+from jaxssl.methods import METHODS
+from jaxssl.pictures import mosaic, page
+from jaxssl.pictures import report_blocks as blocks
+from jaxssl.pictures.curve import read_points, series
+from jaxssl.pictures.feature_map import pca
+from jaxssl.pictures.of_run import (
+  LookedAt,
+  Trained,
+  encoder_panels,
+  method_panels,
+  open_source,
+  open_trained,
+)
+from jaxssl.pictures.svg_curve import curve
+from jaxssl.runs import results, sources, towers
+from jaxssl.train.progress import duration
+from jaxssl.train.workdir import Workdir
+
+_THUMBNAIL = 48
+_ON_MAP = 256
+_CAPTIONS = 256
+_BEST = 3
+_NAMED = 5
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Learned:
+  """What was found with one checkpoint; the slow part of a report.
+
+  Attributes:
+    step: of the checkpoint.
+    num_steps: of the whole run; None: of weights without a run.
+    guessing: loss of an answer that does not look at the picture.
+    most_frequent: share of the largest class among the pictures looked at.
+    warning: a sign of collapse.
+    facts: more about what was trained.
+    parts: HTML.
+  """
+
+  step: int
+  num_steps: int | None = None
+  guessing: float | None = None
+  most_frequent: float | None = None
+  warning: str | None = None
+  facts: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  parts: Sequence[str] = ()
+
+
+def learned(
+  workdir: Workdir, looked_at: LookedAt, *, step: int | None = None
+) -> Learned:
+  """Looks at the newest checkpoint of a workdir, or at one of them.
+
+  Args:
+    workdir: of the run.
+    looked_at: which pictures are drawn; those of training are searched.
+    step: of the checkpoint.
+
+  Raises:
+    jaxssl.errors.UserError: if there are no weights, or no pictures.
+  """
+  trained = open_trained(workdir, step)
+  source = open_source(looked_at)
+  images, features, labels, index = _rows(trained, source)
+  advice = collapse.advice(features) if trained.encoder.step else None
+  parts = [
+    *_copies(images, index, source),
+    *_map(images, features),
+    *map(blocks.panel, method_panels(looked_at, trained)),
+    *map(blocks.panel, encoder_panels(looked_at, trained.encoder)),
+    *_texts(workdir, source, looked_at, step),
+  ]
+  known = labels[labels >= 0]
+  return Learned(
+    step=trained.encoder.step,
+    num_steps=trained.run and trained.run.num_steps,
+    guessing=_guessing(trained),
+    most_frequent=(
+      float(np.bincount(known).max() / len(known)) if len(known) else None
+    ),
+    warning=advice,
+    facts=_more_facts(trained, looked_at),
+    parts=parts,
+  )
+
+
+def write(
+  workdir: Workdir, found: Learned | None, *, seconds: int | None = None
+) -> str:
+  """Returns the page, with what is known of the run now.
+
+  Args:
+    workdir: of the run.
+    found: what `learned` returned; None: no checkpoint yet.
+    seconds: load the page again after so many; None: never.
+  """
+  config = workdir.read_config() if workdir.config_path.exists() else {}
+  points = _points(workdir)
+  title = _title(workdir, config)
+  parts = [
+    f'<h1>{page.text(title)}</h1>',
+    *_standing(points, found),
+    page.table(_facts(workdir, config, points, found)),
+    blocks.heading('Has it learned?'),
+    *_verdict(points, found),
+    *_curves(points, found),
+    *_results(workdir),
+    *(found.parts if found else ()),
+  ]
+  if config:
+    parts.append(
+      '<details><summary>Config</summary>\n'
+      f'<pre>{page.text(config_lib.to_json(config))}</pre></details>'
+    )
+  return page.document(title, parts, style=blocks.STYLE, seconds=seconds)
+
+
+def _points(workdir: Workdir) -> list[dict[str, float]]:
+  if not workdir.metrics_path.exists():
+    return []
+  return read_points(workdir.metrics_path)
+
+
+def _title(workdir: Workdir, config: Mapping[str, Any]) -> str:
+  method = config.get('method', {}).get('name')
+  encoder = config.get('encoder', {}).get('name', 'encoder')
+  what = f'{method} with {encoder}' if method else str(encoder)
+  return f'{workdir.path.name}: {what}'
+
+
+def _standing(points, found: Learned | None) -> list[str]:
+  """Returns how far the run is."""
+  if not points:
+    return ['<p class="lead">No step has been logged.</p>']
+  step = int(points[-1]['step'])
+  if not (found and found.num_steps):
+    return [f'<p class="lead">Step {step:,}.</p>']
+  total, left = found.num_steps, series(points, 'seconds_left')[1]
+  words = f'Step {step:,} of {total:,}'
+  if step >= total:
+    words += ', finished'
+  elif left:
+    words += f', about {duration(left[-1])} left while it runs'
+  return [
+    f'<p class="lead">{page.text(words)}.</p>'
+    f'<progress max="{total}" value="{min(step, total)}">{page.text(words)}'
+    '</progress>'
+  ]
+
+
+def _facts(workdir: Workdir, config, points, found) -> dict[str, str]:
+  facts = {}
+  if config.get('train'):
+    facts['data'] = sources.data_name(config['data'])
+    facts['begun'] = _time(workdir.config_path.stat().st_mtime)
+    facts['batch'] = f'{config["train"]["batch_size"]} pictures'
+  facts |= found.facts if found else {}
+  speed = series(points, 'images_per_second')[1]
+  if speed:
+    facts['speed'] = f'{speed[-1]:,.1f} pictures a second'
+  if workdir.metrics_path.exists():
+    facts['last line'] = _time(workdir.metrics_path.stat().st_mtime)
+  return facts
+
+
+def _time(seconds: float) -> str:
+  time = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+  return f'{time:%Y-%m-%d %H:%M:%S} UTC'
+
+
+def _more_facts(trained: Trained, looked_at: LookedAt) -> dict[str, str]:
+  count = sum(x.size for x in jax.tree.leaves(trained.encoder.variables))
+  facts = {
+    'encoder': f'{count / 1e6:.2f} M parameters',
+    'pictures below': (
+      f'{sources.data_name(looked_at.section)}, split {looked_at.split!r}, '
+      f'{trained.encoder.image_size} pixels, step {trained.encoder.step:,}'
+    ),
+  }
+  if trained.run:
+    seen = trained.encoder.step * trained.run.train.batch_size
+    count = trained.run.source.num_examples
+    facts['training pictures'] = (
+      f'{count:,}, seen {seen / count:.1f} times each'
+    )
+  return facts
+
+
+def _guessing(trained: Trained) -> float | None:
+  run = trained.run
+  if run is None:
+    return None
+  row = METHODS[run.config['method']['name']]
+  return row.guessing(run.learner.method, run.train.batch_size)
+
+
+def _verdict(points, found: Learned | None) -> list[str]:
+  """Returns boxes of what speaks for it, and what against."""
+  lines = []
+  loss, knn = (series(points, name)[1] for name in ('loss', 'knn/top1'))
+  if loss and found and found.guessing is not None:
+    lines.append(
+      f'Loss {loss[-1]:.3f}; an answer that does not look at the picture has '
+      f'{found.guessing:.3f}.'
+    )
+  if len(knn) > 1:
+    chance = found and found.most_frequent
+    tail = f', the most frequent class {chance:.1%}' if chance else ''
+    lines.append(f'Online kNN {knn[-1]:.1%}; at the start {knn[0]:.1%}{tail}.')
+  rank, std = (
+    series(points, name)[1] for name in ('effective_rank', 'feature_std')
+  )
+  if rank and std:
+    lines.append(
+      f'Effective rank {rank[-1]:.1f}, spread {std[-1]:.2f} (1: even; 0: all '
+      'pictures are the same to it).'
+    )
+  if found and found.warning is None and found.step:
+    lines.append('No sign of collapse.')
+  boxes = [blocks.box(lines or ['Nothing has been measured yet.'])]
+  if found and found.warning:
+    boxes.insert(0, blocks.box([f'Collapse: {found.warning}.'], bad=True))
+  return boxes
+
+
+def _curves(points, found: Learned | None) -> list[str]:
+  drawn = []
+  loss = series(points, 'loss')
+  if loss[0]:
+    guess = found and found.guessing
+    levels = {} if guess is None else {'guessing': guess}
+    drawn.append(curve('training loss', loss, levels))
+  steps, knn = series(points, 'knn/top1')
+  if steps:
+    levels = {'at the start': 100 * knn[0]}
+    if found and found.most_frequent:
+      levels['most frequent class'] = 100 * found.most_frequent
+    percent = [100 * value for value in knn]
+    drawn.append(curve('online kNN', (steps, percent), levels, unit=' %'))
+  rank = series(points, 'effective_rank')
+  if rank[0]:
+    drawn.append(curve('effective rank of the features', rank, {'collapse': 1}))
+  return [f'<div class="curves">{"".join(drawn)}</div>'] if drawn else []
+
+
+def _results(workdir: Workdir) -> list[str]:
+  found = results.read_results(workdir.path)
+  if not found:
+    return []
+  words = 'The first number of each; all are in results/ of the workdir.'
+  return [blocks.heading('Evaluations', words), blocks.results(found)]
+
+
+def _rows(trained: Trained, source: Source):
+  """Returns pictures, features, labels and records, evenly spread."""
+  exported = trained.encoder
+  encode = encode_fn(exported.encoder, exported.variables, exported.normalize)
+  parts: list[list[np.ndarray]] = [[], [], [], []]
+  for batch in sources.batches(source, exported, limit=_ON_MAP):
+    mask = batch['mask']
+    features = np.asarray(encode(batch['image']), np.float32)
+    for part, rows in zip(
+      parts,
+      (batch['image'], features, batch['label'], batch['index']),
+      strict=True,
+    ):
+      part.append(rows[mask])
+  return [np.concatenate(part) for part in parts]
+
+
+def _copies(images, index, source: Source) -> list[str]:
+  """Returns a box that names pictures which are the same to the encoder."""
+  first: dict[bytes, int] = {}
+  pairs = []
+  for image, record in zip(images, index.tolist(), strict=True):
+    other = first.setdefault(image.tobytes(), record)
+    if other != record:
+      pairs.append(f'{source.describe(record)} = {source.describe(other)}')
+  if not pairs:
+    return []
+  lines = [
+    f'{len(pairs)} of {len(images)} pictures are the same as another, as the '
+    'encoder sees them:'
+  ]
+  return [blocks.box([*lines, *pairs[:_NAMED]], bad=True)]
+
+
+def _map(images, features) -> list[str]:
+  if len(images) < 4 or features.shape[1] < 2:
+    return []
+  step = max(1, images.shape[1] // _THUMBNAIL)
+  unit = features / np.maximum(
+    np.linalg.norm(features, axis=1, keepdims=True), 1e-12
+  )
+  points, share = pca(unit)
+  words = (
+    f'{len(images)} pictures on the two principal axes of their features '
+    f'({share.sum():.0%} of the variance): those side by side are alike to the '
+    'encoder.'
+  )
+  drawn = mosaic.mosaic(images[:, ::step, ::step], points)
+  shown = blocks.picture(drawn, 'map of pictures')
+  return [blocks.heading('Map', words) + f'<div class="map">{shown}</div>']
+
+
+def _texts(
+  workdir: Workdir, source: Source, looked_at: LookedAt, step: int | None
+) -> list[str]:
+  """Returns pictures with the sentences that fit best, of image-text runs."""
+  if source.captions is None or not workdir.config_path.exists():
+    return []
+  if not workdir.read_config().get('text'):
+    return []
+  model = towers.load(workdir, step=step)
+  batch = next(
+    iter(sources.batches(source, model.exported, limit=looked_at.num_images))
+  )
+  mask = batch['mask']
+  own = [source.captions[i] for i in batch['index'][mask].tolist()]
+  pool = sorted(_pool(source) | {text for texts in own for text in texts})
+  rows = np.asarray(model.encode_images(batch['image']))[mask]
+  scores = rows @ model.encode_text(pool).T
+  items = [
+    (image, _lines(texts, pool, row))
+    for image, texts, row in zip(batch['image'][mask], own, scores, strict=True)
+  ]
+  words = (
+    f'Each picture with its own caption, and the {_BEST} of {len(pool)} '
+    'captions that fit best, with their cosine.'
+  )
+  return [blocks.heading('Pictures and sentences', words) + blocks.cards(items)]
+
+
+def _pool(source: Source) -> set[str]:
+  count = source.num_examples
+  spread = np.linspace(0, count - 1, min(count, _CAPTIONS)).astype(int)
+  return {text for i in spread.tolist() for text in source.captions[i][:1]}
+
+
+def _lines(own: Sequence[str], pool: Sequence[str], row) -> list[str]:
+  best = np.argsort(-row, kind='stable')[:_BEST]
+  return [
+    f'caption: {own[0] if own else "none"}',
+    *(f'{row[i]:.2f} {pool[i]}' for i in best.tolist()),
+  ]

@@ -1,0 +1,113 @@
+"""`jaxssl report` and `jaxssl watch`: a run on one page."""
+
+from html import parser
+import http.client
+import shutil
+import threading
+
+from PIL import Image
+import pytest
+
+from jaxssl.commands import watch
+from jaxssl.errors import UserError
+from tests.commands import runs
+
+SMALL = ('--num_images=2', '--limit=30')
+
+
+class _Reader(parser.HTMLParser):
+  def __init__(self):
+    super().__init__()
+    self.tags, self.text = [], ''
+
+  def handle_starttag(self, tag, attrs):
+    self.tags.append((tag, dict(attrs)))
+
+  def handle_data(self, data):
+    self.text += data
+
+
+def _read(path):
+  reader = _Reader()
+  reader.feed(path.read_text(encoding='utf-8'))
+  return reader
+
+
+@pytest.fixture
+def copy(finished_run, tmp_path):
+  return shutil.copytree(finished_run, tmp_path / 'run')
+
+
+def test_one_page_with_standing_curve_and_pictures(copy):
+  assert runs.jaxssl('report', copy, *SMALL) == 0
+  page = _read(copy / 'report.html')
+  assert 'Step 4 of 4, finished' in page.text
+  for words in ('Has it learned?', 'Map', 'Patches of a kind', 'digits/train['):
+    assert words in page.text
+  # Two views of 16 pictures: ln 31.
+  assert 'guessing 3.434' in page.text
+  tags = {tag for tag, _ in page.tags}
+  assert tags.isdisjoint({'script', 'link', 'a', 'iframe'})
+  sources = [a['src'] for tag, a in page.tags if tag == 'img']
+  assert len(sources) > 10
+  assert all(source.startswith('data:image/') for source in sources)
+
+
+def test_names_of_files_are_text(copy, tmp_path):
+  folder = tmp_path / 'named'
+  for split in ('train', 'test'):
+    for number in range(5):
+      name = folder / split / f'<b onload=x>{number}.png'
+      name.parent.mkdir(parents=True, exist_ok=True)
+      Image.new('RGB', (8, 8), (40 * number, 9, 9)).save(name)
+  arguments = ('report', copy, f'--data={folder}', *SMALL)
+  assert runs.jaxssl(*arguments) == 0
+  page = _read(copy / 'report.html')
+  assert '<b onload=x>0.png' in page.text
+  assert not any('onload' in attributes for _, attributes in page.tags)
+
+
+def test_without_weights_the_page_says_how_far_it_is(copy):
+  shutil.rmtree(copy / 'checkpoints')
+  shutil.rmtree(copy / 'export')
+  assert runs.jaxssl('report', copy, *SMALL) == 0
+  page = _read(copy / 'report.html')
+  assert 'Step 4.' in page.text
+  assert 'training loss' in page.text
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path, capsys):
+  assert runs.jaxssl('report', tmp_path) == 2
+  assert 'holds no run' in capsys.readouterr().err
+
+
+@pytest.fixture
+def server():
+  served = watch.open_server(0, lambda: '<p>page</p>')
+  thread = threading.Thread(target=served.serve_forever, daemon=True)
+  thread.start()
+  yield served
+  served.shutdown()
+  served.server_close()
+  thread.join()
+
+
+def _get(server, path, host=None):
+  connection = http.client.HTTPConnection(*server.server_address)
+  headers = {'Host': host} if host else {}
+  connection.request('GET', path, headers=headers)
+  response = connection.getresponse()
+  return response.status, response.read()
+
+
+def test_one_page_is_served_on_this_machine_only(server):
+  assert server.server_address[0] == '127.0.0.1'
+  assert _get(server, '/') == (200, b'<p>page</p>')
+  for path in ('/config.json', '/../config.json'):
+    assert _get(server, path)[0] == 404
+  assert _get(server, '/', host='evil.example:80')[0] == 403
+
+
+def test_a_port_that_is_taken_is_told(server):
+  with pytest.raises(UserError, match='cannot be had'):
+    watch.open_server(server.server_port, str)
