@@ -39,7 +39,7 @@ def test_lines_of_one_step_are_merged_and_the_later_counts(tmp_path):
       {'step': 2, 'loss': 3.0},
     ],
   )
-  assert curve._read_points(metrics) == [
+  assert curve.read_points(metrics) == [
     {'step': 1, 'loss': 2.0},
     {'step': 2, 'loss': 3.0, 'knn/top1': 0.5},
   ]
@@ -48,7 +48,7 @@ def test_lines_of_one_step_are_merged_and_the_later_counts(tmp_path):
 def test_last_line_that_is_cut_off_is_left_out(tmp_path):
   metrics = write(tmp_path / 'metrics.jsonl', [{'step': 1, 'loss': 2.0}])
   metrics.write_text(metrics.read_text() + '{"step": 2, "lo')
-  assert curve._read_points(metrics) == [{'step': 1, 'loss': 2.0}]
+  assert curve.read_points(metrics) == [{'step': 1, 'loss': 2.0}]
 
 
 @pytest.mark.parametrize(
