@@ -6,6 +6,7 @@ import http.server
 import logging
 import threading
 import time
+from typing import Any
 
 from jaxssl import atomic_file
 from jaxssl.arguments import data_choice
@@ -99,7 +100,7 @@ def open_server(
       self.end_headers()
       self.wfile.write(content)
 
-    def log_message(self, *args):
+    def log_message(self, format: str, *args: Any) -> None:
       """Says nothing of each request."""
 
   try:

@@ -1,6 +1,7 @@
 """What the patches of a vision transformer have in common, as colours."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -33,8 +34,9 @@ def patch_colors_panel(
   """
 
   @jax.jit
-  def patches(variables, x):
-    _, out = encoder.apply(variables, x, train=False)
+  def patches(variables: PyTree, x: jax.Array) -> jax.Array:
+    applied: Any = encoder.apply(variables, x, train=False)
+    _, out = applied
     return out['patches'].astype(jnp.float32)
 
   x = normalize(jnp.asarray(images))

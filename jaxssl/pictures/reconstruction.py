@@ -48,7 +48,7 @@ def mae_panel(
   @jax.jit
   def reconstruct(
     params: PyTree, x: jax.Array, noise: jax.Array
-  ) -> tuple[jax.Array, jax.Array]:
+  ) -> tuple[jax.Array, jax.Array, jax.Array]:
     prediction, hidden = method.reconstruct(params, x, noise)
     truth = patches.patchify(x, method.encoder.patch_size)
     pixels = method.to_pixels(prediction, x)
@@ -57,7 +57,8 @@ def mae_panel(
     flat = jnp.tile(mean, truth.shape[-1] // 3)
     gray = jnp.where(hidden[:, :, None], flat, truth)
     size = method.encoder.patch_size
-    return *(patches.unpatchify(x, size, grid) for x in (pasted, gray)), hidden
+    pasted = patches.unpatchify(pasted, size, grid)
+    return pasted, patches.unpatchify(gray, size, grid), hidden
 
   pasted, gray, hidden = reconstruct(params, x, noise)
   text = (

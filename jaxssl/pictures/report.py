@@ -5,17 +5,19 @@ import dataclasses
 import datetime
 from typing import Any
 
+from etils import epath
 import jax
 import numpy as np
 
 from jaxssl import config as config_lib
+from jaxssl.data.captions import Captions
 from jaxssl.data.source import Source
 from jaxssl.evals import collapse
 from jaxssl.evals.features import encode_fn
 from jaxssl.methods import METHODS
 from jaxssl.pictures import mosaic, page
 from jaxssl.pictures import report_blocks as blocks
-from jaxssl.pictures.curve import read_points, series
+from jaxssl.pictures.curve import Point, read_points, series
 from jaxssl.pictures.feature_map import pca
 from jaxssl.pictures.of_run import (
   LookedAt,
@@ -30,6 +32,7 @@ from jaxssl.runs import results, sources, towers
 from jaxssl.train.progress import duration
 from jaxssl.train.workdir import Workdir
 
+Points = list[Point]
 _THUMBNAIL = 48
 _ON_MAP = 256
 _CAPTIONS = 256
@@ -129,7 +132,7 @@ def write(
   return page.document(title, parts, style=blocks.STYLE, seconds=seconds)
 
 
-def _points(workdir: Workdir) -> list[dict[str, float]]:
+def _points(workdir: Workdir) -> Points:
   if not workdir.metrics_path.exists():
     return []
   return read_points(workdir.metrics_path)
@@ -142,7 +145,7 @@ def _title(workdir: Workdir, config: Mapping[str, Any]) -> str:
   return f'{workdir.path.name}: {what}'
 
 
-def _standing(points, found: Learned | None) -> list[str]:
+def _standing(points: Points, found: Learned | None) -> list[str]:
   """Returns how far the run is."""
   if not points:
     return ['<p class="lead">No step has been logged.</p>']
@@ -162,22 +165,29 @@ def _standing(points, found: Learned | None) -> list[str]:
   ]
 
 
-def _facts(workdir: Workdir, config, points, found) -> dict[str, str]:
+def _facts(
+  workdir: Workdir,
+  config: Mapping[str, Any],
+  points: Points,
+  found: Learned | None,
+) -> dict[str, str]:
   facts = {}
   if config.get('train'):
     facts['data'] = sources.data_name(config['data'])
-    facts['begun'] = _time(workdir.config_path.stat().st_mtime)
+    facts['begun'] = _time(workdir.config_path)
     facts['batch'] = f'{config["train"]["batch_size"]} pictures'
   facts |= found.facts if found else {}
   speed = series(points, 'images_per_second')[1]
   if speed:
     facts['speed'] = f'{speed[-1]:,.1f} pictures a second'
   if workdir.metrics_path.exists():
-    facts['last line'] = _time(workdir.metrics_path.stat().st_mtime)
+    facts['last line'] = _time(workdir.metrics_path)
   return facts
 
 
-def _time(seconds: float) -> str:
+def _time(file: epath.PathLike) -> str:
+  # That of a bucket has no `st_mtime`.
+  seconds = epath.Path(file).stat().mtime
   time = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
   return f'{time:%Y-%m-%d %H:%M:%S} UTC'
 
@@ -208,7 +218,7 @@ def _guessing(trained: Trained) -> float | None:
   return row.guessing(run.learner.method, run.train.batch_size)
 
 
-def _verdict(points, found: Learned | None) -> list[str]:
+def _verdict(points: Points, found: Learned | None) -> list[str]:
   """Returns boxes of what speaks for it, and what against."""
   lines = []
   loss, knn = (series(points, name)[1] for name in ('loss', 'knn/top1'))
@@ -237,7 +247,7 @@ def _verdict(points, found: Learned | None) -> list[str]:
   return boxes
 
 
-def _curves(points, found: Learned | None) -> list[str]:
+def _curves(points: Points, found: Learned | None) -> list[str]:
   drawn = []
   loss = series(points, 'loss')
   if loss[0]:
@@ -265,7 +275,7 @@ def _results(workdir: Workdir) -> list[str]:
   return [blocks.heading('Evaluations', words), blocks.results(found)]
 
 
-def _rows(trained: Trained, source: Source):
+def _rows(trained: Trained, source: Source) -> list[np.ndarray]:
   """Returns pictures, features, labels and records, evenly spread."""
   exported = trained.encoder
   encode = encode_fn(exported.encoder, exported.variables, exported.normalize)
@@ -282,7 +292,7 @@ def _rows(trained: Trained, source: Source):
   return [np.concatenate(part) for part in parts]
 
 
-def _copies(images, index, source: Source) -> list[str]:
+def _copies(images: np.ndarray, index: np.ndarray, source: Source) -> list[str]:
   """Returns a box that names pictures which are the same to the encoder."""
   first: dict[bytes, int] = {}
   pairs = []
@@ -299,7 +309,7 @@ def _copies(images, index, source: Source) -> list[str]:
   return [blocks.box([*lines, *pairs[:_NAMED]], bad=True)]
 
 
-def _map(images, features) -> list[str]:
+def _map(images: np.ndarray, features: np.ndarray) -> list[str]:
   if len(images) < 4 or features.shape[1] < 2:
     return []
   step = max(1, images.shape[1] // _THUMBNAIL)
@@ -329,9 +339,9 @@ def _texts(
   batch = next(
     iter(sources.batches(source, model.exported, limit=looked_at.num_images))
   )
-  mask = batch['mask']
-  own = [source.captions[i] for i in batch['index'][mask].tolist()]
-  pool = sorted(_pool(source) | {text for texts in own for text in texts})
+  mask, captions = batch['mask'], source.captions
+  own = [captions[i] for i in batch['index'][mask].tolist()]
+  pool = sorted(_pool(captions) | {text for texts in own for text in texts})
   rows = np.asarray(model.encode_images(batch['image']))[mask]
   scores = rows @ model.encode_text(pool).T
   items = [
@@ -345,13 +355,15 @@ def _texts(
   return [blocks.heading('Pictures and sentences', words) + blocks.cards(items)]
 
 
-def _pool(source: Source) -> set[str]:
-  count = source.num_examples
+def _pool(captions: Captions) -> set[str]:
+  count = len(captions)
   spread = np.linspace(0, count - 1, min(count, _CAPTIONS)).astype(int)
-  return {text for i in spread.tolist() for text in source.captions[i][:1]}
+  return {text for i in spread.tolist() for text in captions[i][:1]}
 
 
-def _lines(own: Sequence[str], pool: Sequence[str], row) -> list[str]:
+def _lines(
+  own: Sequence[str], pool: Sequence[str], row: np.ndarray
+) -> list[str]:
   best = np.argsort(-row, kind='stable')[:_BEST]
   return [
     f'caption: {own[0] if own else "none"}',

@@ -1,6 +1,6 @@
 """A curve as a piece of HTML, which needs no library to draw."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 import math
 
 from jaxssl.pictures.page import text
@@ -9,6 +9,8 @@ _WIDTH, _HEIGHT = 640, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 16, 14, 40
 
 Series = tuple[Sequence[float], Sequence[float]]
+# Step and value to x and y.
+Place = Callable[[float, float], tuple[float, float]]
 
 
 def curve(
@@ -72,14 +74,16 @@ def _ticks(low: float, high: float) -> list[float]:
   return [n * step for n in range(first, math.floor(high / step) + 1)]
 
 
-def _grid_line(place, tick: float, last: float, unit: str) -> str:
+def _grid_line(place: Place, tick: float, last: float, unit: str) -> str:
   (left, y), (right, _) = place(0, tick), place(last, tick)
   return _line('grid', left, right, y) + _words(
     left - 6, y + 4, f'{tick:.6g}{unit}', 'end'
   )
 
 
-def _level(place, name: str, value: float, last: float, unit: str) -> str:
+def _level(
+  place: Place, name: str, value: float, last: float, unit: str
+) -> str:
   (left, y), (right, _) = place(0, value), place(last, value)
   words = f'{name} {_number(value, unit)}'
   return _line('level', left, right, y) + _words(right, y - 5, words, 'end')
