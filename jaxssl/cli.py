@@ -29,7 +29,7 @@ COMMANDS = {
   'embed': 'write the features of a folder or data set to a file',
   'plot': 'pictures of a run: training curve, map of the features',
   'visualize': 'what a run has learned: its pictures on one HTML page',
-  'report': 'what a run is, where it stands and what it has learned: one page',
+  'report': 'one page: what a run is, where it stands, what it learned',
   'watch': 'the report of a run on this machine, renewed while it trains',
   'doctor': 'classes, splits and copies of a data set, and what is left out',
   'config': 'every key of a config: what it takes, its value, its meaning',

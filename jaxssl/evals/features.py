@@ -104,6 +104,33 @@ def encode_fn(
   return encode
 
 
+def require_layer(
+  encoder: Encoder,
+  variables: PyTree,
+  normalize: Callable[[jax.Array], jax.Array],
+  layer: str,
+  *,
+  image_size: int,
+) -> None:
+  """Refuses a layer that the encoder lacks; computes nothing.
+
+  Args:
+    encoder: see `encode_fn`.
+    variables: see `encode_fn`.
+    normalize: see `encode_fn`.
+    layer: see `encode_fn`.
+    image_size: side of its images in pixels.
+
+  Raises:
+    jaxssl.errors.UserError: if there is none of this name.
+  """
+  images = jax.ShapeDtypeStruct((1, image_size, image_size, 3), np.uint8)
+  encode = functools.partial(
+    _encode, encoder=encoder, normalize=normalize, layer=layer
+  )
+  jax.eval_shape(encode, variables, images)
+
+
 @functools.partial(jax.jit, static_argnames=('encoder', 'normalize', 'layer'))
 def _encode(
   variables: PyTree,

@@ -31,11 +31,23 @@ def encoders(
     baselines: also raw pixels, a colour histogram, and what training began
       with.
     start: opens the weights that training began with; None: random ones.
+
+  Raises:
+    jaxssl.errors.UserError: if the encoder has no such layer.
   """
 
   def encode(variables: Any, normalize: Any = exported.normalize) -> Encode:
     return features.encode_fn(exported.encoder, variables, normalize, layer)
 
+  # Before the baselines take their time and are kept.
+  if layer is not None:
+    features.require_layer(
+      exported.encoder,
+      exported.variables,
+      exported.normalize,
+      layer,
+      image_size=exported.image_size,
+    )
   trained = {TRAINED: encode(exported.variables)}
   if not baselines:
     return trained
