@@ -9,19 +9,17 @@ pre-training, so a run that was stopped goes on.
 import dataclasses
 from typing import Any, ClassVar
 
-from flax import traverse_util
 import jax
-import jax.numpy as jnp
 import optax
 
-from jaxssl import data, errors, models
+from jaxssl import data, errors
 from jaxssl.augment import geometry
 from jaxssl.augment.crop_spec import CropSpec
 from jaxssl.augment.erase import Erase
 from jaxssl.augment.mix import Mix
 from jaxssl.augment.view import Augment, View
 from jaxssl.data.source import Source
-from jaxssl.evals import images, labels, probe, prompts
+from jaxssl.evals import adapted_encoder, images, labels, probe, prompts
 from jaxssl.evals.needs import FineTuning, Place
 from jaxssl.evals.table import headline
 from jaxssl.methods.base import PyTree
@@ -35,8 +33,6 @@ from jaxssl.train.state import Augment as AugmentFn
 from jaxssl.train.state import TrainState
 from jaxssl.weights.exported import ExportedEncoder
 
-# What an adapted encoder may have and the pre-trained one lack.
-_FRESH = ('fc_norm', 'attn_pool')
 # As in MAE's and BEiT's code, beside all that has one dimension.
 _WITHOUT_DECAY = r'head/bias|cls_token|pos_embed'
 
@@ -135,7 +131,9 @@ class FineTune:
       jaxssl.train.loop.Preempted: after saving, if SIGTERM or Ctrl-C came.
     """
     num_classes = images.num_classes_of(train_source, test_source)
-    adapted = _adapted(exported, pool=self.pool, drop_path=self.drop_path)
+    adapted = adapted_encoder.adapted(
+      exported, pool=self.pool, drop_path=self.drop_path
+    )
     if self.templates:
       _check_start(self, adapted, num_classes)
       place.save_start(adapted)
@@ -216,41 +214,6 @@ def make_augment(
   if settings.mixup or settings.cutmix:
     whole = Mix(augment=whole, mixup=settings.mixup, cutmix=settings.cutmix)
   return plain, whole
-
-
-def _adapted(
-  exported: ExportedEncoder, *, pool: str, drop_path: float
-) -> ExportedEncoder:
-  """Returns the encoder with another pooling and drop path."""
-  section = dict(exported.section)
-  if pool != 'same':
-    section |= {'pool': pool, 'fc_norm': None}
-  if drop_path or 'drop_path' in section:
-    section['drop_path'] = drop_path
-  if section.get('use_mask_token'):
-    section['use_mask_token'] = False
-  encoder = models.make_encoder(**section)
-  size = exported.image_size
-  fresh = jax.jit(encoder.init)(
-    jax.random.key(0), jnp.zeros((1, size, size, 3))
-  )
-  variables = _overlaid(jax.device_get(fresh), exported.variables)
-  return dataclasses.replace(exported, section=section, variables=variables)
-
-
-def _overlaid(fresh: PyTree, trained: PyTree) -> PyTree:
-  """Returns the fresh variables, replaced by trained ones where there are."""
-  old: dict[tuple[str, ...], Any] = traverse_util.flatten_dict(trained)
-  new: dict[tuple[str, ...], Any] = traverse_util.flatten_dict(fresh)
-  for path, value in new.items():
-    if path in old and old[path].shape == value.shape:
-      new[path] = old[path]
-    elif path[1] not in _FRESH:
-      raise errors.UserError(
-        f'the encoder has no weights for {".".join(path)!r}; give the pool of '
-        'its pre-training'
-      )
-  return traverse_util.unflatten_dict(new)
 
 
 def _job(

@@ -10,7 +10,7 @@ import pytest
 
 from jaxssl import config, data, errors, models
 from jaxssl.augment.preprocessing import usual
-from jaxssl.evals import finetune, images, settings
+from jaxssl.evals import adapted_encoder, finetune, images, settings
 from jaxssl.runs import fine_tuning
 from jaxssl.train import learner, treatments
 from jaxssl.weights.exported import ExportedEncoder, load_encoder
@@ -131,7 +131,7 @@ def test_done_is_not_done_again(run, exported, monkeypatch):
 
 
 def test_adapted_encoder_keeps_all_but_the_norm(exported):
-  adapted = finetune._adapted(exported, pool='avg', drop_path=0.2)
+  adapted = adapted_encoder.adapted(exported, pool='avg', drop_path=0.2)
   assert adapted.encoder.drop_path == 0.2
   assert not adapted.encoder.use_mask_token
   new, old = adapted.variables['params'], exported.variables['params']
@@ -145,7 +145,7 @@ def test_adapted_encoder_keeps_all_but_the_norm(exported):
 
 
 def test_average_of_the_patches_equals_the_final_norm_of_the_mean(exported):
-  adapted = finetune._adapted(exported, pool='avg', drop_path=0.0)
+  adapted = adapted_encoder.adapted(exported, pool='avg', drop_path=0.0)
   images = np.random.default_rng(0).normal(size=(2, SIZE, SIZE, 3))
   features, out = jax.jit(adapted.encoder.apply)(adapted.variables, images)
   tokens = np.asarray(out['block01'])[:, 1:].mean(axis=1)
@@ -155,7 +155,7 @@ def test_average_of_the_patches_equals_the_final_norm_of_the_mean(exported):
 
 
 def _decayed_names(exported, settings):
-  adapted = finetune._adapted(exported, pool=settings.pool, drop_path=0.0)
+  adapted = adapted_encoder.adapted(exported, pool=settings.pool, drop_path=0.0)
   params = {
     'encoder': adapted.variables['params'],
     'head': {'kernel': jnp.zeros((1, 16, 2)), 'bias': jnp.zeros((1, 2))},
