@@ -27,7 +27,7 @@ def next_commands(
   if has_text:
     first = f"jaxssl search 'a red cup' --workdir {here}"
   elif has_classes:
-    first = f'jaxssl eval knn linear --baselines --workdir {here}'
+    first = f'jaxssl eval knn linear --workdir {here}'
   else:
     first = f'jaxssl embed --workdir {here} --out {below("features.npz")}'
   form = 'timm' if is_of_timm else 'safetensors'
