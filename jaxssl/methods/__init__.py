@@ -111,7 +111,7 @@ METHODS: dict[str, Entry] = {
     any_size=False,
     needs_pixels=True,
     panel='reconstruction.beit_panel',
-    guessing=lambda m, rows: guessing.among(m.codebook.encoder.vocab_size),
+    guessing=lambda m, rows: guessing.among(m.tokenizer.encoder.vocab_size),
     tiny=Tiny(
       # The tokenizer of the tests has 16 codes.
       initial_loss=math.log(16),

@@ -11,6 +11,7 @@ import pytest
 from jaxssl import config, data, errors, models
 from jaxssl.augment.preprocessing import usual
 from jaxssl.evals import adapted_encoder, finetune, images, settings
+from jaxssl.methods.supervised import Supervised
 from jaxssl.runs import fine_tuning
 from jaxssl.train import learner, treatments
 from jaxssl.weights.exported import ExportedEncoder, load_encoder
@@ -189,9 +190,10 @@ def test_layers_learn_at_beits_rates_and_what_is_not_decayed(exported):
 
 def test_few_images_are_seen_more_often(exported):
   few = dataclasses.replace(TINY, min_steps=40, batch_size=64)
-  job = finetune._job(few, exported, make_source(0, count=24), 2)
+  method = Supervised(encoder=exported.encoder, num_classes=2)
+  job = finetune._job(few, method, exported, make_source(0, count=24))
   assert (job.batch_size, job.num_steps) == (24, 40)
-  many = finetune._job(few, exported, make_source(0, count=1600), 2)
+  many = finetune._job(few, method, exported, make_source(0, count=1600))
   assert (many.batch_size, many.num_steps) == (64, 75)
 
 
