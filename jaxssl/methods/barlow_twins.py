@@ -5,7 +5,6 @@ import functools
 
 from flax import linen as nn
 import jax
-import jax.numpy as jnp
 
 from jaxssl.errors import UserError
 from jaxssl.fields import NonNegative, check_fields
@@ -116,7 +115,7 @@ class BarlowTwins:
     loss = decorrelation.barlow_twins(
       correlation, off_diagonal=self.off_diagonal
     )
-    metrics = {'mean_correlation': jnp.diagonal(correlation).mean()}
+    metrics = {'mean_correlation': decorrelation.diagonal(correlation).mean()}
     return loss, Aux(metrics, variables.replace(state, stats, head_stats))
 
   def update(

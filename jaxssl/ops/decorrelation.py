@@ -38,10 +38,8 @@ def barlow_twins(correlation: jax.Array, *, off_diagonal: float) -> jax.Array:
   References:
     Zbontar et al. 2021, https://arxiv.org/abs/2103.03230, equation 1.
   """
-  diagonal = jnp.diagonal(correlation)
-  return jnp.sum((1 - diagonal) ** 2) + off_diagonal * _off_diagonal_squares(
-    correlation
-  )
+  on_diagonal = jnp.sum((1 - diagonal(correlation)) ** 2)
+  return on_diagonal + off_diagonal * _off_diagonal_squares(correlation)
 
 
 class Spread(NamedTuple):
@@ -76,11 +74,19 @@ def spread(
   centred = z - collectives.pmean(z.mean(axis=0, keepdims=True), axis_name)
   second = collectives.pmean(_product(centred, centred) / len(z), axis_name)
   covariance = second * rows / (rows - 1)
-  deviation = jnp.sqrt(jnp.diagonal(covariance) + epsilon)
+  deviation = jnp.sqrt(diagonal(covariance) + epsilon)
   return Spread(
     jax.nn.relu(1 - deviation).mean(),
     _off_diagonal_squares(covariance) / z.shape[-1],
   )
+
+
+def diagonal(matrix: jax.Array) -> jax.Array:
+  """Returns the diagonal [K] of a matrix [K, K].
+
+  Its gradient is a selection, where that of `jnp.diagonal` is a scatter.
+  """
+  return jnp.sum(jnp.where(_is_diagonal(matrix), matrix, 0), axis=0)
 
 
 def _product(x: jax.Array, y: jax.Array) -> jax.Array:
@@ -90,5 +96,8 @@ def _product(x: jax.Array, y: jax.Array) -> jax.Array:
 
 def _off_diagonal_squares(matrix: jax.Array) -> jax.Array:
   # Not the difference of two sums: near the optimum it would be rounding.
-  is_diagonal = jnp.eye(len(matrix), dtype=bool)
-  return jnp.sum(jnp.where(is_diagonal, 0, matrix) ** 2)
+  return jnp.sum(jnp.where(_is_diagonal(matrix), 0, matrix) ** 2)
+
+
+def _is_diagonal(matrix: jax.Array) -> jax.Array:
+  return jnp.eye(len(matrix), dtype=bool)
