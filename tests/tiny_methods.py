@@ -8,6 +8,7 @@ from jaxssl import models
 from jaxssl.augment import geometry
 from jaxssl.augment.crop_spec import CropSpec
 from jaxssl.augment.view import Augment, View
+from jaxssl.config import schema
 from jaxssl.methods import METHODS
 from jaxssl.methods.base import Batch, Method
 from tests.tiny import TinyEncoder
@@ -20,8 +21,8 @@ VIEW = View(
   ops=(geometry.random_flip_left_right,),
 )
 SMALL_VIEW = View(crop=CropSpec(size=SIZE // 2, scale=(0.2, 0.5)))
-# Small views beside the large ones.
-MULTI_CROP = {'dino': 2}
+# Of a method whose recipe makes local views.
+NUM_SMALL_VIEWS = 2
 
 
 def make(name: str, encoder: Any = None, **changes: Any) -> Method:
@@ -39,7 +40,7 @@ def make(name: str, encoder: Any = None, **changes: Any) -> Method:
   if row.text_encoder:
     modules['text_encoder'] = text_encoder(modules['encoder'])
   fields = {**row.tiny.method, **changes}
-  if name == 'beit':
+  if schema.takes_codebook(name):
     fields.setdefault('tokenizer', tiny_codebook())
   return row.make(**modules, **fields)
 
@@ -75,7 +76,9 @@ def text_encoder(encoder: Any) -> Any:
 def augment(name: str) -> Augment:
   """Returns what makes the views that the method needs."""
   row = METHODS[name]
-  views = (VIEW,) * row.num_views + (SMALL_VIEW,) * MULTI_CROP.get(name, 0)
+  views = (VIEW,) * row.num_views
+  if 'num_local' in schema.keys('augment', row.recipe):
+    views += (SMALL_VIEW,) * NUM_SMALL_VIEWS
   return Augment(views=views, keep_pixels=row.needs_pixels)
 
 

@@ -48,6 +48,7 @@ import numpy as np
 
 from benchmarks.faults import tiny_runs
 from benchmarks.report import rows
+from jaxssl.config import schema
 
 _log = logging.getLogger(__name__)
 
@@ -457,7 +458,7 @@ def campaign(
       )
       for number, method in enumerate(methods)
     ]
-    if 'beit' in methods:
+    if any(map(schema.takes_codebook, methods)):
       Campaign('dvae', pathlib.Path(folder), 0, seed).train()
 
     def one(share: Campaign) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ import pathlib
 from typing import Any
 
 from jaxssl import methods
+from jaxssl.config import schema
 
 # What a run has that does not ask for another encoder; patches of 4 pixels, so
 # that tiles hold some.
@@ -58,7 +59,7 @@ def _settings(name: str) -> tuple[str, ...]:
   )
 
 
-# The dVAE first: BEiT needs what it exports.
+# The dVAE first: others need what it exports.
 METHODS = {
   name: _settings(name)
   for name in sorted(methods.METHODS, key=lambda name: name != 'dvae')
@@ -73,11 +74,12 @@ def arguments(
   Args:
     method: key of `METHODS`.
     workdir: of the run.
-    tokenizer: the `export` folder of a dVAE run, for BEiT.
+    tokenizer: the `export` folder of a dVAE run, for methods with codes.
   """
   takes_text = methods.METHODS[method].text_encoder is not None
   data = 'photos' if takes_text else 'digits'
-  codes = [f'--config.method.tokenizer={tokenizer}'] if method == 'beit' else []
+  needs_codes = schema.takes_codebook(method)
+  codes = [f'--config.method.tokenizer={tokenizer}'] if needs_codes else []
   return [
     'train',
     f'--workdir={workdir}',

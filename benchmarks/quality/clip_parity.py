@@ -28,7 +28,7 @@ import torch
 import transformers
 
 from benchmarks.peers import torch_open_clip, torch_simclr
-from jaxssl import models
+from jaxssl import build, models
 from jaxssl.methods import CLIP, SigLIP
 from jaxssl.weights import (
   huggingface_clip,
@@ -52,23 +52,29 @@ class Errors(NamedTuple):
 def _clip(name: str, act: str = 'quick_gelu') -> CLIP:
   model = models.variants.CLIP_MODELS[name]
   is_vit = name.startswith('ViT')
-  return CLIP(
-    encoder=models.make_encoder(
-      model.encoder, **{'act': act} if is_vit else {}
-    ),
-    text_encoder=models.make_text_encoder(model.text_encoder, act=act),
-    head=models.Projection(out_dim=model.out_dim),
-    project_images=is_vit,
+  method = build.build_method(
+    {
+      'method': {'name': 'clip', 'project_images': is_vit},
+      'encoder': {'name': model.encoder, **({'act': act} if is_vit else {})},
+      'text_encoder': {'name': model.text_encoder, 'act': act},
+      'head': {'name': 'clip', 'out_dim': model.out_dim},
+    }
   )
+  assert isinstance(method, CLIP)
+  return method
 
 
 def _siglip(act: str = 'gelu_tanh') -> SigLIP:
-  return SigLIP(
-    encoder=models.make_encoder('siglip_vit_b16', act=act),
-    text_encoder=models.make_text_encoder('siglip_b', act=act),
-    head=models.Projection(out_dim=768, use_bias=True),
-    project_images=False,
+  method = build.build_method(
+    {
+      'method': {'name': 'siglip', 'project_images': False},
+      'encoder': {'name': 'siglip_vit_b16', 'act': act},
+      'text_encoder': {'name': 'siglip_b', 'act': act},
+      'head': {'name': 'siglip', 'out_dim': 768},
+    }
   )
+  assert isinstance(method, SigLIP)
+  return method
 
 
 def _transformers_clip() -> torch.nn.Module:

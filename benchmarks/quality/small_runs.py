@@ -80,7 +80,7 @@ CHANGES: dict[str, config_lib.Config] = {
     'encoder': {'stem': 'cifar'},
   },
 }
-# Methods that take no texts; the dVAE before BEiT, which needs its codes.
+# Methods that take no texts; the dVAE first, whose codes others need.
 RUNS = sorted(
   (name for name, row in METHODS.items() if row.text_encoder is None),
   key=lambda name: name != 'dvae',
@@ -124,7 +124,7 @@ def config_of(name: str, args: argparse.Namespace) -> config_lib.Config:
       'image_size': config['augment']['size'],
     },
   }
-  if name == 'beit':
+  if schema.takes_codebook(name):
     config['method']['tokenizer'] = str(args.workdir / 'dvae' / 'export')
   return schema.complete(config)
 

@@ -81,7 +81,7 @@ def seconds_of(function: Callable[[], Any], calls: int) -> Seconds:
 def make_plan(name: str, batch_size: int | None, folder: str) -> Plan:
   """Returns the step of a config and the shapes that it takes."""
   sections = config.load_file(CONFIGS / f'{name}.py')
-  if sections['method']['name'] == 'beit':
+  if schema.takes_codebook(sections['method']['name']):
     vocab_size = 256 if name == 'beit_photos' else 8192
     tokenizer = random_tokenizer(folder, vocab_size)
     sections['method'] |= {'tokenizer': tokenizer}

@@ -102,6 +102,11 @@ def keys(section: str, name: str | None = None) -> dict[str, Key]:
   return found
 
 
+def takes_codebook(method: str) -> bool:
+  """Returns whether a method needs the export of a discrete VAE."""
+  return _CODEBOOK in keys('method', method)
+
+
 def defaults(section: str, name: str | None = None) -> Config:
   """Returns the default of each key of a section, `REQUIRED` where none is.
 

@@ -1,4 +1,4 @@
-"""A pre-trained encoder with the pooling and the drop path of fine-tuning."""
+"""The encoder of a fine-tuning, before and after."""
 
 import dataclasses
 from typing import Any
@@ -9,6 +9,8 @@ import jax.numpy as jnp
 
 from jaxssl import errors, models
 from jaxssl.methods.base import PyTree
+from jaxssl.methods.supervised import Supervised
+from jaxssl.train.state import TrainState
 from jaxssl.weights.exported import ExportedEncoder
 
 # What an adapted encoder may have and the pre-trained one lack.
@@ -42,6 +44,27 @@ def adapted(
   )
   variables = _overlaid(jax.device_get(fresh), exported.variables)
   return dataclasses.replace(exported, section=section, variables=variables)
+
+
+def tuned(
+  exported: ExportedEncoder, method: Supervised, state: TrainState
+) -> ExportedEncoder:
+  """Returns the trained encoder, with its tower `classifier` beside it.
+
+  Args:
+    exported: the encoder before.
+    method: what was trained.
+    state: the state after the last step.
+  """
+  method_state = state.method_state
+  heads = jax.device_get(method.classifiers(state.params, method_state))
+  towers = jax.device_get(method.export(state.params, method_state))
+  return dataclasses.replace(
+    exported,
+    variables=towers['encoder'],
+    step=int(state.step),
+    towers={'classifier': jax.tree.map(lambda x: x[0], heads)},
+  )
 
 
 def _overlaid(fresh: PyTree, trained: PyTree) -> PyTree:

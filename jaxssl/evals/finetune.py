@@ -7,19 +7,21 @@ pre-training, so a run that was stopped goes on.
 """
 
 import dataclasses
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax
 import optax
 
 from jaxssl import data, errors
-from jaxssl.augment import geometry
-from jaxssl.augment.crop_spec import CropSpec
-from jaxssl.augment.erase import Erase
-from jaxssl.augment.mix import Mix
-from jaxssl.augment.view import Augment, View
 from jaxssl.data.source import Source
-from jaxssl.evals import adapted_encoder, images, labels, probe, prompts
+from jaxssl.evals import (
+  adapted_encoder,
+  images,
+  labels,
+  probe,
+  prompts,
+  tuned_views,
+)
 from jaxssl.evals.needs import FineTuning, Place
 from jaxssl.evals.table import headline
 from jaxssl.methods.base import PyTree
@@ -29,8 +31,6 @@ from jaxssl.parallel import modes
 from jaxssl.train import optim
 from jaxssl.train.learner import Learner
 from jaxssl.train.loop import Job
-from jaxssl.train.state import Augment as AugmentFn
-from jaxssl.train.state import TrainState
 from jaxssl.weights.exported import ExportedEncoder
 
 # As in MAE's and BEiT's code, beside all that has one dimension.
@@ -144,7 +144,7 @@ class FineTune:
       average=self.average,
     )
     job = _job(self, method, adapted, train_source)
-    tuned = _tuned(method, place.train(job), adapted)
+    tuned = adapted_encoder.tuned(adapted, method, place.train(job))
     place.save(tuned)
     test = images.features_of(
       tuned, test_source, 'test', class_names=train_source.class_names
@@ -192,30 +192,6 @@ BEIT = dataclasses.replace(
 )
 
 
-def make_augment(
-  settings: FineTune, *, size: int, mean: Any, std: Any
-) -> tuple[Augment, AugmentFn]:
-  """Returns the crop and flip of the training images, and all that is done.
-
-  Args:
-    settings: of the fine-tuning.
-    size: side of the images in pixels.
-    mean: of each channel, subtracted.
-    std: of each channel, divided by.
-  """
-  view = View(
-    crop=CropSpec(size=size, interpolation='bicubic'),
-    ops=(geometry.random_flip_left_right,),
-  )
-  plain = Augment(views=(view,), mean=tuple(mean), std=tuple(std))
-  whole = plain
-  if settings.erase_prob:
-    whole = Erase(augment=whole, prob=settings.erase_prob)
-  if settings.mixup or settings.cutmix:
-    whole = Mix(augment=whole, mixup=settings.mixup, cutmix=settings.cutmix)
-  return plain, whole
-
-
 def _job(
   settings: FineTune,
   method: Supervised,
@@ -235,8 +211,13 @@ def _job(
       settings.warmup_epochs * steps_per_epoch * num_steps / wanted
     ),
   )
-  plain, augment = make_augment(
-    settings, size=exported.image_size, mean=exported.mean, std=exported.std
+  plain, augment = tuned_views.make_augment(
+    size=exported.image_size,
+    mean=exported.mean,
+    std=exported.std,
+    erase_prob=settings.erase_prob,
+    mixup=settings.mixup,
+    cutmix=settings.cutmix,
   )
   return Job(
     learner=Learner(
@@ -303,19 +284,4 @@ def _optimizer(
     exclude='ndim<=1',
     rules=({'match': _WITHOUT_DECAY, 'weight_decay': 0.0},),
     layer_decay=None if settings.layer_decay == 1 else settings.layer_decay,
-  )
-
-
-def _tuned(
-  method: Supervised, state: TrainState, exported: ExportedEncoder
-) -> ExportedEncoder:
-  """Returns the trained encoder, with its classifier beside it."""
-  method_state = state.method_state
-  heads = jax.device_get(method.classifiers(state.params, method_state))
-  towers = jax.device_get(method.export(state.params, method_state))
-  return dataclasses.replace(
-    exported,
-    variables=towers['encoder'],
-    step=int(state.step),
-    towers={'classifier': jax.tree.map(lambda x: x[0], heads)},
   )

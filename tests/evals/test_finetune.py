@@ -1,29 +1,19 @@
 import dataclasses
-import functools
 import json
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxssl import config, data, errors, models
-from jaxssl.augment.preprocessing import usual
-from jaxssl.evals import adapted_encoder, finetune, images, settings
+from jaxssl import config, data, errors
+from jaxssl.evals import adapted_encoder, finetune, settings
 from jaxssl.methods.supervised import Supervised
 from jaxssl.runs import fine_tuning
 from jaxssl.train import learner, treatments
-from jaxssl.weights.exported import ExportedEncoder, load_encoder
+from jaxssl.weights.exported import load_encoder
+from tests.evals.exported_vit import SIZE, exported_vit
 
-SIZE = 8
-SECTION = {
-  'name': 'vit_ti4',
-  'dim': 16,
-  'depth': 2,
-  'num_heads': 2,
-  'use_mask_token': True,
-}
 TINY = finetune.FineTune(
   name='finetune_tiny-v1',
   epochs=3.0,
@@ -41,17 +31,7 @@ TINY = finetune.FineTune(
 
 @pytest.fixture(scope='module')
 def exported():
-  encoder = models.make_encoder(**SECTION)
-  variables = jax.jit(encoder.init)(
-    jax.random.key(0), jnp.zeros((1, SIZE, SIZE, 3))
-  )
-  return ExportedEncoder(
-    section=SECTION,
-    variables=jax.device_get(variables),
-    preprocessing=usual(SIZE, mean=(0.5,) * 3, std=(0.5,) * 3),
-    step=7,
-    config_hash='abc',
-  )
+  return exported_vit()
 
 
 def make_source(seed, count=64):
@@ -131,30 +111,6 @@ def test_done_is_not_done_again(run, exported, monkeypatch):
   assert again == metrics
 
 
-def test_adapted_encoder_keeps_all_but_the_norm(exported):
-  adapted = adapted_encoder.adapted(exported, pool='avg', drop_path=0.2)
-  assert adapted.encoder.drop_path == 0.2
-  assert not adapted.encoder.use_mask_token
-  new, old = adapted.variables['params'], exported.variables['params']
-  assert {'fc_norm'} == new.keys() - old.keys()
-  assert {'norm', 'mask_token'} == old.keys() - new.keys()
-  shared = new.keys() & old.keys()
-  chex.assert_trees_all_equal(
-    {k: new[k] for k in shared}, {k: old[k] for k in shared}
-  )
-  np.testing.assert_array_equal(new['fc_norm']['scale'], np.ones(16))
-
-
-def test_average_of_the_patches_equals_the_final_norm_of_the_mean(exported):
-  adapted = adapted_encoder.adapted(exported, pool='avg', drop_path=0.0)
-  images = np.random.default_rng(0).normal(size=(2, SIZE, SIZE, 3))
-  features, out = jax.jit(adapted.encoder.apply)(adapted.variables, images)
-  tokens = np.asarray(out['block01'])[:, 1:].mean(axis=1)
-  centred = tokens - tokens.mean(axis=1, keepdims=True)
-  expected = centred / np.sqrt(tokens.var(axis=1, keepdims=True) + 1e-6)
-  np.testing.assert_allclose(features, expected, atol=1e-5)
-
-
 def _decayed_names(exported, settings):
   adapted = adapted_encoder.adapted(exported, pool=settings.pool, drop_path=0.0)
   params = {
@@ -195,20 +151,6 @@ def test_few_images_are_seen_more_often(exported):
   assert (job.batch_size, job.num_steps) == (24, 40)
   many = finetune._job(few, method, exported, make_source(0, count=1600))
   assert (many.batch_size, many.num_steps) == (64, 75)
-
-
-def test_large_pictures_are_cropped_by_the_host():
-  make = functools.partial(
-    finetune.make_augment, TINY, mean=(0.0,) * 3, std=(1.0,) * 3
-  )
-  source = data.Arrays(np.zeros((8, 100, 80, 3), np.uint8), np.zeros(8))
-  for size, held in ((96, 'crops'), (64, 'image')):
-    batches = images.train_batches(
-      source, make(size=size)[0], batch_size=16, seed=0
-    )
-    batch = next(batches)
-    batches.close()
-    assert held in batch
 
 
 # Of table 9 of MAE's paper and of BEiT's README.
