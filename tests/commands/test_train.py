@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 import pytest
 
+from jaxssl import data
 from jaxssl.weights import exported
 from tests.commands import runs
 
@@ -60,6 +61,20 @@ def test_online_evaluation_at_both_ends(tmp_path):
   assert runs.train(tmp_path / 'run', '--config.eval.steps=100') == 0
   found = [r['step'] for r in runs.metrics(tmp_path / 'run') if 'knn/top1' in r]
   assert found == [0, 4]
+
+
+def test_a_start_opens_the_pipeline_once(tmp_path, monkeypatch):
+  opened, train_batches = [], data.train_batches
+
+  def noted(*args, **kwargs):
+    opened.append(kwargs['first_step'])
+    return train_batches(*args, **kwargs)
+
+  monkeypatch.setattr(data, 'train_batches', noted)
+  assert runs.train(tmp_path / 'run') == 0
+  assert opened == [0]
+  assert runs.train(tmp_path / 'run') == 0
+  assert opened == [0, 4]
 
 
 def test_restart_before_the_first_checkpoint_writes_no_line_twice(tmp_path):
