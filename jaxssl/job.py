@@ -21,6 +21,7 @@ from jaxssl.train.workdir import fixed_part
 from jaxssl.weights.exported import (
   ExportedEncoder,
   abstract_variables,
+  export_of,
   load_encoder,
 )
 
@@ -59,7 +60,7 @@ def make_job(
     eval_steps=run.eval.steps or run.num_steps + 1,
     evaluate=evaluate,
     learning_rate=run.learning_rate,
-    encoder=None if dry else _initial_encoder(run),
+    load_towers=lambda: None if dry else _trained_towers(run),
     steps_per_epoch=run.steps_per_epoch,
     meta={
       'data': _identity(run),
@@ -82,7 +83,7 @@ def check_shapes(run: Run) -> None:
   if run.tokenizer is not None:
     data.check_captions(run.source)
   batch = run.batch_shapes(run.train.batch_size)
-  state = run.learner.abstract(batch, _initial_encoder(run, quiet=True))
+  state = run.learner.abstract(batch, _trained_towers(run, quiet=True))
   if run.learner.micro_batches > 1:
     jax.eval_shape(run.learner.step, state, batch)
   abstract_variables(run.encoder, run.eval_image_size)
@@ -125,8 +126,8 @@ def exported_encoder(
   )
 
 
-def _initial_encoder(run: Run, *, quiet: bool = False) -> Any:
-  """Returns variables that the run starts from, None for random ones.
+def _trained_towers(run: Run, *, quiet: bool = False) -> dict[str, Any] | None:
+  """Returns trained variables that the run starts from, by tower.
 
   Args:
     run: its objects.
@@ -134,31 +135,31 @@ def _initial_encoder(run: Run, *, quiet: bool = False) -> Any:
   """
   settings, name = run.train, run.config['method']['name']
   row = METHODS[name]
-  variables: dict[str, Any] = {}
+  trained: dict[str, Any] = {}
   if settings.init_encoder is not None:
     if not row.starts_trained:
       raise UserError(
         f'method {name!r} cannot start from a trained encoder; leave '
         'config.train.init_encoder out'
       )
-    trained = load_encoder(settings.init_encoder)
+    start = load_encoder(export_of(settings.init_encoder))
     if not quiet:
-      _compare_normalization(run, trained)
-    variables |= trained.variables
+      _compare_normalization(run, start)
+    trained['encoder'] = start.variables
   if settings.init_text_encoder is not None:
     if row.text_encoder is None:
       raise UserError(
         f'method {name!r} has no text tower; leave '
         'config.train.init_text_encoder out'
       )
-    towers = load_encoder(settings.init_text_encoder).towers
+    towers = load_encoder(export_of(settings.init_text_encoder)).towers
     if 'text' not in towers:
       raise UserError(
         f'{settings.init_text_encoder!r} holds no text tower; give the export/ '
         'of an image-text run'
       )
-    variables['text'] = towers['text']
-  return variables or None
+    trained['text'] = towers['text']
+  return trained or None
 
 
 def _identity(run: Run) -> str:

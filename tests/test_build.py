@@ -277,14 +277,21 @@ class TestPairs:
       build.build(self._clip(**changes))
 
   def test_only_some_methods_start_from_a_trained_encoder(self):
-    run = build.build(_config(train__init_encoder='runs/a', eval__steps=0))
-    with pytest.raises(UserError, match="'simclr' cannot start from"):
-      job.make_job(run)
+    dvae = {
+      'method': {'name': 'dvae'},
+      'encoder': {'name': 'dvae'},
+      'augment': {'name': 'dvae', 'size': 16},
+      'train': {**SMALL['train'], 'init_encoder': 'runs/a'},
+      'eval': {'steps': 0},
+    }
+    run = build.build(schema.complete({**SMALL, **dvae}))
+    with pytest.raises(UserError, match="'dvae' cannot start from"):
+      job.make_job(run).load_towers()
 
   def test_only_image_text_methods_start_from_a_text_tower(self):
     run = build.build(_config(train__init_text_encoder='a', eval__steps=0))
     with pytest.raises(UserError, match="'simclr' has no text tower"):
-      job.make_job(run)
+      job.make_job(run).load_towers()
 
   def test_a_method_whose_rows_meet_on_the_way_cannot_be_cut(self):
     section = {**SMALL, 'method': {'name': 'moco_v2'}}

@@ -51,10 +51,11 @@ class Train:
       `'jit'`. CPUs and TPUs always do.
     log_steps: metrics are written every so many steps.
     checkpoint_steps: the state is saved every so many steps.
-    init_encoder: folder of an exported encoder (`export/` of a workdir) that
-      the encoder starts from, for methods that can (clip, siglip, supervised).
-    init_text_encoder: folder of an exported image-text run, whose text tower
-      the run starts from (clip, siglip).
+    init_encoder: a workdir of `train` or `import`, or a folder of an exported
+      encoder: what the encoder starts from, and the slow network of a method
+      that has one (all methods but dvae).
+    init_text_encoder: the same of an image-text run, whose text tower the run
+      starts from (clip, siglip).
     keep: how many of the newest checkpoints are kept.
     keep_every: besides, keep steps that this divides.
     tensorboard: whether to write TensorBoard events.

@@ -241,7 +241,7 @@ def _job(
     evaluate=None,
     learning_rate=rate,
     meta={'data': source.identity, 'files': source.fingerprint},
-    encoder=_start(settings, exported),
+    load_towers=lambda: _start(settings, exported),
   )
 
 
@@ -267,11 +267,12 @@ def _check_start(
     )
 
 
-def _start(settings: FineTune, exported: ExportedEncoder) -> PyTree:
-  """Returns what `Supervised.with_encoder` takes."""
+def _start(settings: FineTune, exported: ExportedEncoder) -> dict[str, PyTree]:
+  """Returns the towers that fine-tuning starts from."""
+  towers = {'encoder': exported.variables}
   if not settings.templates:
-    return exported.variables
-  return {**exported.variables, 'classifier': exported.towers['classifier']}
+    return towers
+  return {**towers, 'classifier': exported.towers['classifier']}
 
 
 def _optimizer(

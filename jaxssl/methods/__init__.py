@@ -125,7 +125,6 @@ METHODS: dict[str, Entry] = {
     make=CLIP,
     head=models.Projection,
     text_encoder='clip_512',
-    starts_trained=True,
     recipe='clip',
     config='clip_photos',
     small={'text_encoder': {'name': 'clip_512', **_SMALL_TEXT}},
@@ -176,6 +175,7 @@ METHODS: dict[str, Entry] = {
   ),
   'dvae': Entry(
     make=DVAE,
+    starts_trained=False,
     recipe='dvae',
     config='dvae_photos',
     panel='reconstruction.dvae_panel',
@@ -320,7 +320,6 @@ METHODS: dict[str, Entry] = {
     make=SigLIP,
     head=functools.partial(models.Projection, use_bias=True),
     text_encoder='siglip_b',
-    starts_trained=True,
     recipe='siglip',
     config='siglip_photos',
     small={'text_encoder': {'name': 'siglip_b', **_SMALL_TEXT}},
@@ -354,7 +353,6 @@ METHODS: dict[str, Entry] = {
   ),
   'supervised': Entry(
     make=Supervised,
-    starts_trained=True,
     recipe='simclr',
     config='supervised_photos',
     small=_SMALL_SIMCLR,

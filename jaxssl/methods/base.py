@@ -1,5 +1,6 @@
 """What a pre-training method is."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from flax import linen as nn
@@ -92,18 +93,26 @@ class Method(Protocol):
 
 
 @runtime_checkable
-class StartsTrained(Protocol):
-  """What a method is whose `Entry.starts_trained`: it takes trained weights."""
+class TakesTowers(Protocol):
+  """A method that can start from more trained weights than the encoder's.
 
-  def with_encoder(
-    self, params: PyTree, state: PyTree, variables: PyTree
+  Those of the encoder every method takes (`trained_start`): in `params` and
+  `state` an encoder stands under the name `encoder`, of a slow network too, and
+  statistics of an encoder alone under `stats`.
+  """
+
+  def with_towers(
+    self, params: PyTree, state: PyTree, towers: Mapping[str, PyTree]
   ) -> tuple[PyTree, PyTree]:
     """Returns `(params, state)` of `Method.init` with trained weights in them.
 
     Args:
       params: of `Method.init`.
       state: of `Method.init`.
-      variables: of the towers that start from trained weights.
+      towers: Flax variables by name, without the encoder.
+
+    Raises:
+      jaxssl.errors.UserError: if they are of another architecture.
     """
     ...
 

@@ -61,8 +61,8 @@ class Entry:
       None for a method that has none, or makes it itself.
     text_encoder: name of its text tower where a config names none; None for a
       method that takes no text.
-    starts_trained: whether it has `with_encoder`, so that a run can start from
-      trained weights.
+    starts_trained: whether a run can start from a trained encoder; a method
+      whose encoder is no use without what was trained beside it cannot.
     encoder: its encoder where none is named; a vision transformer is a smaller
       one of smaller patches for small pictures and on CPUs.
     resnet: keys of section `encoder` that it wants of a ResNet.
@@ -89,7 +89,7 @@ class Entry:
   tiny: Tiny
   head: Callable[..., nn.Module] | None = None
   text_encoder: str | None = None
-  starts_trained: bool = False
+  starts_trained: bool = True
   encoder: str = 'resnet18'
   resnet: Keys = dataclasses.field(default_factory=dict)
   vit: Keys = dataclasses.field(default_factory=dict)

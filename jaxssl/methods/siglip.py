@@ -1,5 +1,6 @@
 """SigLIP: whether they belong together, asked of every image and text."""
 
+from collections.abc import Mapping
 import dataclasses
 import functools
 import math
@@ -149,9 +150,11 @@ class SigLIP:
     """See `TwoTowers.encode_text`."""
     return self.towers.encode_text(towers, text)
 
-  def with_encoder(
-    self, params: PyTree, state: PyTree, variables: PyTree
+  def with_towers(
+    self, params: PyTree, state: PyTree, towers: Mapping[str, PyTree]
   ) -> tuple[PyTree, PyTree]:
-    """See `TwoTowers.with_encoder`."""
-    params, stats = self.towers.with_encoder(params, state['stats'], variables)
+    """See `TwoTowers.with_text`; the tower is `text`."""
+    params, stats = self.towers.with_text(
+      params, state['stats'], towers['text']
+    )
     return params, {'stats': stats}

@@ -1,6 +1,6 @@
 """Training with labels: linear probe, fine-tuning, or from scratch."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 import dataclasses
 
 from flax import linen as nn
@@ -45,7 +45,7 @@ class Supervised:
   rates are then pointless, because the encoder gets the sum of their gradients.
 
   The classifiers start from zero, as SimCLR's (google-research/simclr,
-  tf2/model.py), unless `with_encoder` brings one; MoCo and DINO start from
+  tf2/model.py), unless `with_towers` brings one; MoCo and DINO start from
   N(0, 0.01). The problem is convex for a frozen encoder, so the start fades.
 
   Attributes:
@@ -91,7 +91,7 @@ class Supervised:
     return BatchNorm(use_scale=False, use_bias=False, epsilon=_NORM_EPSILON)
 
   def init(self, key: jax.Array, batch: Batch) -> tuple[PyTree, PyTree]:
-    """See `Method.init`; `with_encoder` then puts trained weights in."""
+    """See `Method.init`; trained weights then replace these."""
     (features, _), variables = self.encoder.init_with_output(
       key, batch['views'][0], train=False
     )
@@ -105,35 +105,23 @@ class Supervised:
       state['norm'] = self.norm.init(key, features, train=False)
     return self._put_encoder({'head': head}, state, variables)
 
-  def with_encoder(
-    self, params: PyTree, state: PyTree, variables: PyTree
+  def with_towers(
+    self, params: PyTree, state: PyTree, towers: Mapping[str, PyTree]
   ) -> tuple[PyTree, PyTree]:
-    """Returns `(params, state)` with these weights in the encoder.
+    """Returns `(params, state)` with classifiers that do not start from zero.
 
     Args:
       params: of `init`.
       state: of `init`.
-      variables: Flax variables of the encoder, as `Method.export` returns them;
-        and, where the classifier shall not start from zero, `classifier`
-        beside them, `kernel` [D, C] and `bias` [C].
-
-    Raises:
-      jaxssl.errors.UserError: if they are of another architecture.
+      towers: `classifier`, `kernel` [D, C] and `bias` [C].
     """
-    variables = dict(variables)
-    if 'classifier' in variables:
-      start = variables.pop('classifier')
-      head = jax.tree.map(
-        lambda old, new: jnp.broadcast_to(new, old.shape), params['head'], start
-      )
-      params = {**params, 'head': head}
-    old = self.export(params, state)['encoder']
-    if jax.tree.map(jnp.shape, old) != jax.tree.map(jnp.shape, variables):
-      raise errors.UserError(
-        'the weights are of another encoder: names or shapes of their arrays '
-        'differ; give the encoder section of the run that made them'
-      )
-    return self._put_encoder(params, state, variables)
+    head = jax.tree.map(
+      lambda old, new: jnp.broadcast_to(new, old.shape),
+      params['head'],
+      towers['classifier'],
+    )
+    params = {**params, 'head': head}
+    return params, {**state, 'slow': params} if self.average else state
 
   def sums(
     self,

@@ -139,51 +139,29 @@ class TwoTowers:
       variables_lib.apply(self.text, towers['text'], text, train=False)
     )
 
-  def with_encoder(
-    self, params: PyTree, stats: PyTree, variables: PyTree
+  def with_text(
+    self, params: PyTree, stats: PyTree, text: PyTree
   ) -> tuple[PyTree, PyTree]:
-    """Returns parameters and statistics with trained towers.
+    """Returns parameters and statistics with a trained text tower.
 
     Args:
       params: of both towers.
       stats: their statistics.
-      variables: of the image encoder, as `Method.export` returns them; `text`
-        beside or instead of them, the text tower with its projection.
+      text: variables of the text tower with its projection, as `export`
+        returns them.
 
     Raises:
       UserError: if they are of another architecture.
     """
-    variables = dict(variables)
-    text, old = variables.pop('text', None), self.export(params, stats)
-    if variables:
-      _check_shapes(old['encoder'], variables, 'encoder')
-      image = variables_lib.tower('image', params, stats)
-      image = {
-        kind: {**image[kind], 'encoder': tree}
-        for kind, tree in variables.items()
-      }
-      params, stats = _put('image', image, params, stats)
-    if text is not None:
-      _check_shapes(old['text'], text, 'text_encoder')
-      params, stats = _put('text', text, params, stats)
-    return params, stats
+    old = self.export(params, stats)['text']
+    if jax.tree.map(jnp.shape, old) != jax.tree.map(jnp.shape, text):
+      raise errors.UserError(
+        'the weights are of another text tower: names or shapes of their '
+        'arrays differ; give the text_encoder section of the run that made them'
+      )
+    own, rest = variables_lib.split(text)
+    new = {kind: {'text': tree} for kind, tree in rest.items()}
+    return {**params, 'text': own}, variables_lib.replace(stats, new)
 
   def _nets(self) -> dict[str, Net]:
     return {'image': self.image, 'text': self.text}
-
-
-def _check_shapes(old: PyTree, new: PyTree, section: str) -> None:
-  if jax.tree.map(jnp.shape, old) != jax.tree.map(jnp.shape, new):
-    raise errors.UserError(
-      'the weights are of another encoder: names or shapes of their arrays '
-      f'differ; give the {section} section of the run that made them'
-    )
-
-
-def _put(
-  name: str, tower: PyTree, params: PyTree, stats: PyTree
-) -> tuple[PyTree, PyTree]:
-  """Returns parameters and statistics with another tower."""
-  own, rest = variables_lib.split(tower)
-  new = {kind: {name: tree} for kind, tree in rest.items()}
-  return {**params, name: own}, variables_lib.replace(stats, new)

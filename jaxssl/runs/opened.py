@@ -14,7 +14,7 @@ from jaxssl.runs.sources import DataChoice
 from jaxssl.runs.splits import Splits, open_splits
 from jaxssl.runs.towers import Towers
 from jaxssl.train.workdir import Workdir
-from jaxssl.weights.exported import ExportedEncoder, load_encoder
+from jaxssl.weights.exported import ExportedEncoder, export_of, load_encoder
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -77,7 +77,7 @@ class OpenedRun:
     if not self.workdir.config_path.exists():
       return None
     path = self.workdir.read_config().get('train', {}).get('init_encoder')
-    return load_encoder(path) if path else None
+    return load_encoder(export_of(path)) if path else None
 
   @functools.cached_property
   def splits(self) -> Splits:

@@ -1,5 +1,6 @@
 """What is trained, and how: one noun for a method, its views, its optimizer."""
 
+from collections.abc import Mapping
 import dataclasses
 
 import jax
@@ -38,19 +39,22 @@ class Learner:
     value_and_grad(self.method, self.micro_batches)
 
   def init(
-    self, key: jax.Array, batch: Batch, encoder: PyTree | None = None
+    self,
+    key: jax.Array,
+    batch: Batch,
+    towers: Mapping[str, PyTree] | None = None,
   ) -> TrainState:
     """Returns the state of step zero, see `init_state`.
 
     Args:
       key: typed PRNG key of the run.
       batch: as the input pipeline yields it; only its shapes matter.
-      encoder: variables that the encoder starts from, or None.
+      towers: trained variables to start from, or None.
     """
     return init_state(
       key,
       batch,
-      encoder,
+      towers,
       method=self.method,
       augment=self.augment,
       tx=self.tx,
@@ -76,11 +80,13 @@ class Learner:
       axis_name=axis_name,
     )
 
-  def abstract(self, batch: Batch, encoder: PyTree | None = None) -> TrainState:
+  def abstract(
+    self, batch: Batch, towers: Mapping[str, PyTree] | None = None
+  ) -> TrainState:
     """Returns shapes and types of the state, without any computation.
 
     Args:
       batch: as the input pipeline yields it, or its shapes.
-      encoder: see `init`.
+      towers: see `init`; they change neither shapes nor types, but may not fit.
     """
-    return jax.eval_shape(self.init, jax.random.key(0), batch, encoder)
+    return jax.eval_shape(self.init, jax.random.key(0), batch, towers)

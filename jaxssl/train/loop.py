@@ -78,8 +78,8 @@ class Job:
     meta: kept with each checkpoint, with the seed. It identifies the run: its
       `data` (and `config`, where there is one) must not change. A change of
       `files` is told.
-    encoder: variables that the encoder starts from, for a method with
-      `with_encoder`.
+    load_towers: returns trained variables that step 0 starts from
+      (`methods.trained_start`), or None; a run that goes on needs them no more.
     steps_per_epoch: to be shown as epochs, if known.
   """
 
@@ -96,7 +96,7 @@ class Job:
   evaluate: Evaluate | None
   learning_rate: Schedule | None
   meta: Mapping[str, Any]
-  encoder: PyTree | None = None
+  load_towers: Callable[[], Mapping[str, PyTree] | None] = lambda: None
   steps_per_epoch: float | None = None
 
 
@@ -153,13 +153,13 @@ def train(
 def initial_state(job: Job) -> TrainState:
   """Returns the state of step 0, placed on the devices."""
   key = jax.random.key(job.seed)
-  return job.mode.init(job.learner.init, key, _example(job), job.encoder)
+  return job.mode.init(job.learner.init, key, _example(job), job.load_towers())
 
 
 def start(job: Job, checkpoints: Checkpoints) -> tuple[TrainState, int]:
   """Returns the state to go on from, placed on the devices, and its step."""
   restored = checkpoints.restore_newest_readable(
-    job.mode.target(job.learner.abstract(job.shapes, job.encoder))
+    job.mode.target(job.learner.abstract(job.shapes))
   )
   if restored is None:
     return initial_state(job), 0

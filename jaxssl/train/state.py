@@ -1,6 +1,6 @@
 """Everything that a run remembers between steps."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from flax import struct
@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxssl.errors import UserError
-from jaxssl.methods.base import Batch, Method, PyTree, StartsTrained
+from jaxssl.methods import trained_start
+from jaxssl.methods.base import Batch, Method, PyTree
 
 # (key, batch, axis_name) -> batch with `views`.
 Augment = Callable[[jax.Array, Batch, str | None], Batch]
@@ -36,7 +36,7 @@ class TrainState(struct.PyTreeNode):
 def init_state(
   key: jax.Array,
   batch: Batch,
-  encoder: PyTree | None = None,
+  towers: Mapping[str, PyTree] | None = None,
   *,
   method: Method,
   augment: Augment,
@@ -48,8 +48,8 @@ def init_state(
     key: typed PRNG key of the run.
     batch: a batch as the input pipeline yields it; only its shapes matter,
       unless the method initialises from data.
-    encoder: variables that the encoder starts from, for a method with
-      `with_encoder`; None for those that the method draws.
+    towers: trained variables to start from, see
+      `methods.trained_start.with_towers`; None for those that the method draws.
     method: what is trained.
     augment: makes `batch['views']`.
     tx: optimizer.
@@ -58,11 +58,10 @@ def init_state(
   params, method_state = method.init(
     init_key, augment(augment_key, batch, None)
   )
-  if encoder is not None:
-    if not isinstance(method, StartsTrained):
-      kind = type(method).__name__
-      raise UserError(f'{kind} does not start from the weights of an encoder')
-    params, method_state = method.with_encoder(params, method_state, encoder)
+  if towers is not None:
+    params, method_state = trained_start.with_towers(
+      method, params, method_state, towers
+    )
   return TrainState(
     step=jnp.zeros((), jnp.int32),
     params=params,

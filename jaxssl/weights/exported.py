@@ -136,6 +136,12 @@ def save_encoder(
   return directory
 
 
+def export_of(directory: str | os.PathLike[str]) -> Path:
+  """Returns the folder of the encoder: `export/` of a workdir, or itself."""
+  path = make_path(directory)
+  return path / 'export' if (path / 'export' / INFO).exists() else path
+
+
 def load_encoder(directory: str | os.PathLike[str]) -> ExportedEncoder:
   """Reads what `save_encoder` wrote.
 

@@ -40,8 +40,17 @@ CASES = {
     ('has no captions', 'image-text pairs'),
   ),
   'cannot_start_from_an_encoder': (
-    (*DIGITS, '--config.train.init_encoder={run}/export'),
-    ("'simclr' cannot start from a trained encoder", 'leave'),
+    (
+      *TRAIN,
+      '--method=dvae',
+      '--data=digits',
+      '--config.train.init_encoder={run}/export',
+    ),
+    ("'dvae' cannot start from a trained encoder", 'leave'),
+  ),
+  'another_encoder_to_start_from': (
+    (*DIGITS, '--config.train.init_encoder={run}', '--encoder=resnet18'),
+    ('the weights are of another encoder', 'encoder section'),
   ),
   'config_and_method': (
     (*DIGITS, '--config=good.py'),

@@ -619,7 +619,7 @@ def test_a_run_warns_of_weights_that_are_used_to_other_numbers(
     },
   }
   run = build.build(schema.complete(config), data.make_source(str(pictures)))
-  make_job(run)
+  make_job(run).load_towers()
   # The command has pointed the log at the standard error.
   count = capsys.readouterr().err.count('was trained on pictures of mean')
   assert count == (0 if same else 1)

@@ -11,7 +11,7 @@ import pytest
 
 from jaxssl import models
 from jaxssl.errors import UserError
-from jaxssl.methods import CLIP, SigLIP
+from jaxssl.methods import CLIP, SigLIP, trained_start
 from jaxssl.train import optim, treatments
 from jaxssl.weights import huggingface_pairs
 from tests.models import (
@@ -208,29 +208,33 @@ def test_an_encoder_can_be_given():
   method = _clip()
   params, state = _init(method)
   other = jax.tree.map(lambda x: x + 1.0, method.export(params, state))
-  new, _ = method.with_encoder(params, state, other['encoder'])
+  new, _ = _start(method, params, state, encoder=other['encoder'])
   chex.assert_trees_all_equal(
     new['image']['encoder'], other['encoder']['params']
   )
   chex.assert_trees_all_equal(new['text'], params['text'])
   with pytest.raises(UserError, match='another encoder'):
-    method.with_encoder(params, state, {'params': {}})
+    _start(method, params, state, encoder={'params': {}})
 
 
 def test_a_text_tower_can_be_given():
   method = _clip(encoder=TinyEncoder(dim=24), project_images=False)
   params, state = _init(method)
   other = jax.tree.map(lambda x: x + 1.0, method.export(params, state))
-  new, new_state = method.with_encoder(params, state, {'text': other['text']})
+  new, new_state = _start(method, params, state, text=other['text'])
   chex.assert_trees_all_equal(new['text'], other['text']['params'])
   chex.assert_trees_all_equal(new['image'], params['image'])
   chex.assert_trees_all_equal(new_state, state)
-  both = {**other['encoder'], 'text': other['text']}
-  towers = method.export(*method.with_encoder(params, state, both))
+  both = {name: other[name] for name in ('encoder', 'text')}
+  towers = method.export(*_start(method, params, state, **both))
   chex.assert_trees_all_equal(towers['encoder'], other['encoder'])
   chex.assert_trees_all_equal(towers['text'], other['text'])
   with pytest.raises(UserError, match='text_encoder section'):
-    method.with_encoder(params, state, {'text': {'params': {}}})
+    _start(method, params, state, text={'params': {}})
+
+
+def _start(method, params, state, **towers):
+  return trained_start.with_towers(method, params, state, towers)
 
 
 def test_batch_statistics_are_remembered_and_exported():

@@ -94,15 +94,58 @@ def _modes():
 
 @functools.lru_cache
 def _initial(case):
-  init = functools.partial(
+  init = _init(case)
+  return jax.device_get(
+    jax.jit(lambda: without_key(init(jax.random.key(0), smooth_batch())))()
+  )
+
+
+def _init(case):
+  return functools.partial(
     init_state,
     method=CASES[case].make(),
     augment=CASES[case].views,
     tx=CASES[case].tx,
   )
-  return jax.device_get(
-    jax.jit(lambda: without_key(init(jax.random.key(0), smooth_batch())))()
+
+
+def _encoder(case, state):
+  towers = CASES[case].make().export(state.params, state.method_state)
+  return towers['encoder']
+
+
+def _trained(case):
+  """Variables as those of the encoder, but others."""
+  return jax.tree.map(
+    lambda x: x + x.std() + 0.01, _encoder(case, _initial(case))
   )
+
+
+@functools.lru_cache
+def _started(case, mode_name):
+  """The state of step zero with `_trained` in it, on the host."""
+  mode = _modes()[mode_name]
+  towers = {'encoder': _trained(case)}
+  state = mode.init(_init(case), jax.random.key(0), smooth_batch(), towers)
+  return jax.device_get(without_key(mode.get_state(state)))
+
+
+def _in_encoders(state):
+  """Leaves of a state by name, those of encoders and the others."""
+  leaves, _ = jax.tree_util.tree_flatten_with_path(
+    {'params': state.params, 'state': state.method_state}
+  )
+  named = {'/'.join(str(e.key) for e in path): leaf for path, leaf in leaves}
+  # Of the encoder alone where there are none of anything else.
+  stats = 'state/stats/batch_stats/'
+  of_parts = any(n.startswith(stats) and 'encoder/' in n for n in named)
+
+  def is_inside(name):
+    alone = name.startswith(stats) and not of_parts
+    return ('encoder/' in name or alone) and '/text/' not in name
+
+  inside = {n: leaf for n, leaf in named.items() if is_inside(n)}
+  return inside, {n: leaf for n, leaf in named.items() if n not in inside}
 
 
 def without_key(state):
@@ -163,6 +206,21 @@ def _loss_and_direction(case, params):
 def _mark(case, *mode, full):
   marks = [pytest.mark.full] if full or case in FULL_CASES else []
   return pytest.param(case, *mode, marks=marks)
+
+
+@pytest.mark.parametrize(
+  ('case', 'mode'),
+  [
+    _mark(case, mode, full=case not in SHARED)
+    for case in CASES
+    for mode in ('jit8', 'fsdp8', 'pmap8')
+    if METHODS[CASES[case].name].starts_trained
+  ],
+)
+def test_trained_weights_are_the_same_on_any_devices(case, mode):
+  chex.assert_trees_all_equal(
+    _encoder(case, _started(case, mode)), _trained(case)
+  )
 
 
 def _is_usual(case, mode):
@@ -229,6 +287,20 @@ class TestContract:
     _, end = _go_on(case, 'jit1', restored, STEPS - STEPS // 2)
     _, straight = _run(case, 'jit1')
     chex.assert_trees_all_equal(jax.device_get(without_key(end)), straight)
+
+  def test_starts_from_a_trained_encoder(self, case):
+    if not METHODS[CASES[case].name].starts_trained:
+      pytest.skip('its encoder is no use alone')
+    state, trained = _started(case, 'jit1'), _trained(case)
+    chex.assert_trees_all_equal(_encoder(case, state), trained)
+    # The slow network too, and nothing else.
+    inside, outside = _in_encoders(state)
+    leaves = [leaf.tobytes() for leaf in jax.tree.leaves(trained)]
+    assert {leaf.tobytes() for leaf in inside.values()} == set(leaves)
+    copies = 2 if 'slow' in state.method_state else 1
+    assert len(inside) == copies * len(leaves)
+    _, drawn = _in_encoders(_initial(case))
+    chex.assert_trees_all_equal(outside, drawn)
 
   def test_shapes_and_dtypes_are_stable(self, case):
     _, state = _run(case, 'jit1')

@@ -38,10 +38,6 @@ class TestEntry:
     takes_text = row.text_encoder is not None
     assert hasattr(row.make, 'encode_text') == takes_text
 
-  def test_what_starts_trained_can_take_weights(self, name):
-    row = METHODS[name]
-    assert hasattr(row.make, 'with_encoder') == row.starts_trained
-
 
 @pytest.mark.parametrize(
   'path', sorted(CONFIGS.glob('*_imagenet.py')), ids=lambda p: p.stem

@@ -9,6 +9,7 @@ import optax
 import pytest
 
 from jaxssl import errors
+from jaxssl.methods import trained_start
 from jaxssl.methods.supervised import Supervised, scale_by_sweep, sweep_logits
 from jaxssl.models.norm import BatchNorm
 from jaxssl.train.state import init_state
@@ -268,7 +269,9 @@ def test_weights_put_in_come_out_again(frozen):
   weights = jax.tree.map(
     lambda x: x + 1, method.export(params, state)['encoder']
   )
-  params, state = method.with_encoder(params, state, weights)
+  params, state = trained_start.with_towers(
+    method, params, state, {'encoder': weights}
+  )
   chex.assert_trees_all_equal(method.export(params, state)['encoder'], weights)
 
 
@@ -277,7 +280,9 @@ def test_weights_of_another_encoder_are_a_user_error():
   batch = as_views(None, make_batch(), None)
   params, state = method.init(jax.random.key(0), batch)
   with pytest.raises(errors.UserError, match='another encoder'):
-    method.with_encoder(params, state, {'params': {'x': jnp.ones(3)}})
+    trained_start.with_towers(
+      method, params, state, {'encoder': {'params': {'x': jnp.ones(3)}}}
+    )
 
 
 @pytest.mark.parametrize(
