@@ -52,7 +52,7 @@ from jaxssl.config import schema
 
 _log = logging.getLogger(__name__)
 
-SPEEDS = ('images_per_second', 'seconds_left', 'input_wait')
+SPEEDS = ('images_per_second', 'seconds', 'seconds_left', 'input_wait')
 PATIENCE = 600  # seconds; only a run that hangs needs them
 TEMPORARY = '*orbax-checkpoint-tmp*'
 MOST_KILLS = 3  # of one run

@@ -13,6 +13,8 @@ from jaxssl.arguments import data_choice
 from jaxssl.commands import report as report_command
 from jaxssl.errors import UserError
 from jaxssl.pictures import report
+from jaxssl.pictures.of_run import LookedAt
+from jaxssl.train.workdir import Workdir
 
 # The accelerator is the training's.
 PLATFORMS = 'cpu'
@@ -42,27 +44,48 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   workdir = report_command.here(arguments.workdir)
   choice = data_choice.choice(arguments, overrides)
   looked_at = report_command.looked_at(arguments, choice, workdir)
-  found: report.Learned | None = None
-
-  def page() -> str:
-    return report.write(workdir, found, seconds=arguments.seconds)
-
-  server = open_server(arguments.port, page)
+  drawn = Drawn(workdir, looked_at)
+  server = open_server(arguments.port, lambda: drawn.page(arguments.seconds))
   threading.Thread(target=server.serve_forever, daemon=True).start()
   _log.info('http://%s:%d (Ctrl-C ends it)', _HOST, server.server_port)
   try:
-    drawn = None
     while True:
-      step = report_command.newest(workdir)
-      if step != drawn and report_command.has_weights(workdir):
-        found, drawn = report.learned(workdir, looked_at), step
-        path = workdir.path / report_command.NAME
-        atomic_file.write_text(path, report.write(workdir, found))
-        _log.info('drew step %d; wrote %s', found.step, path)
+      drawn.renew()
       time.sleep(min(arguments.seconds, 10))
   finally:
     server.shutdown()
     server.server_close()
+
+
+class Drawn:
+  """The pictures of the newest checkpoint that could be drawn."""
+
+  def __init__(self, workdir: Workdir, looked_at: LookedAt):
+    self._workdir, self._looked_at = workdir, looked_at
+    self._found: report.Learned | None = None
+    self._looked: int | None = None
+
+  def page(self, seconds: int | None = None) -> str:
+    """Returns the page, with the numbers of now."""
+    return report.write(self._workdir, self._found, seconds=seconds)
+
+  def renew(self) -> None:
+    """Draws again, if there is another checkpoint than the last time."""
+    step = report_command.newest(self._workdir)
+    if step == self._looked or not report_command.has_weights(self._workdir):
+      return
+    self._looked = step
+    try:
+      self._found = report.learned(
+        self._workdir, self._looked_at, step=step or None
+      )
+    except UserError as error:
+      # A training removes old checkpoints; the next one may be there in time.
+      _log.warning('step %d cannot be drawn: %s', step, error)
+      return
+    path = self._workdir.path / report_command.NAME
+    atomic_file.write_text(path, self.page())
+    _log.info('drew step %d; wrote %s', self._found.step, path)
 
 
 def open_server(

@@ -10,12 +10,11 @@ import jax
 import numpy as np
 
 from jaxssl import config as config_lib
-from jaxssl.data.captions import Captions
 from jaxssl.data.source import Source
 from jaxssl.evals import collapse
 from jaxssl.evals.features import encode_fn
 from jaxssl.methods import METHODS
-from jaxssl.pictures import mosaic, page
+from jaxssl.pictures import captions, mosaic, page, verdict
 from jaxssl.pictures import report_blocks as blocks
 from jaxssl.pictures.curve import Point, read_points, series
 from jaxssl.pictures.feature_map import pca
@@ -28,15 +27,13 @@ from jaxssl.pictures.of_run import (
   open_trained,
 )
 from jaxssl.pictures.svg_curve import curve
-from jaxssl.runs import results, sources, towers
+from jaxssl.runs import results, sources
 from jaxssl.train.progress import duration
 from jaxssl.train.workdir import Workdir
 
 Points = list[Point]
 _THUMBNAIL = 48
 _ON_MAP = 256
-_CAPTIONS = 256
-_BEST = 3
 _NAMED = 5
 
 
@@ -85,7 +82,7 @@ def learned(
     *_map(images, features),
     *map(blocks.panel, method_panels(looked_at, trained)),
     *map(blocks.panel, encoder_panels(looked_at, trained.encoder)),
-    *_texts(workdir, source, looked_at, step),
+    *captions.captions(workdir, source, looked_at, step),
   ]
   known = labels[labels >= 0]
   return Learned(
@@ -174,10 +171,15 @@ def _facts(
   facts = {}
   if config.get('train'):
     facts['data'] = sources.data_name(config['data'])
-    facts['begun'] = _time(workdir.config_path)
-    facts['batch'] = f'{config["train"]["batch_size"]} pictures'
   facts |= found.facts if found else {}
-  speed = series(points, 'images_per_second')[1]
+  if config.get('train'):
+    facts['batch'] = f'{config["train"]["batch_size"]} pictures'
+    facts['begun'] = _time(workdir.config_path)
+  worked, speed = (
+    series(points, name)[1] for name in ('seconds', 'images_per_second')
+  )
+  if worked:
+    facts['trained for'] = f'{duration(worked[-1])}, without breaks'
   if speed:
     facts['speed'] = f'{speed[-1]:,.1f} pictures a second'
   if workdir.metrics_path.exists():
@@ -193,21 +195,21 @@ def _time(file: epath.PathLike) -> str:
 
 
 def _more_facts(trained: Trained, looked_at: LookedAt) -> dict[str, str]:
-  count = sum(x.size for x in jax.tree.leaves(trained.encoder.variables))
-  facts = {
-    'encoder': f'{count / 1e6:.2f} M parameters',
-    'pictures below': (
-      f'{sources.data_name(looked_at.section)}, split {looked_at.split!r}, '
-      f'{trained.encoder.image_size} pixels, step {trained.encoder.step:,}'
-    ),
-  }
+  facts = {}
   if trained.run:
     seen = trained.encoder.step * trained.run.train.batch_size
     count = trained.run.source.num_examples
     facts['training pictures'] = (
       f'{count:,}, seen {seen / count:.1f} times each'
     )
-  return facts
+  count = sum(x.size for x in jax.tree.leaves(trained.encoder.variables))
+  return facts | {
+    'pictures below': (
+      f'{sources.data_name(looked_at.section)}, split {looked_at.split!r}, '
+      f'{trained.encoder.image_size} pixels, step {trained.encoder.step:,}'
+    ),
+    'encoder': f'{count / 1e6:.2f} M parameters',
+  }
 
 
 def _guessing(trained: Trained) -> float | None:
@@ -219,32 +221,21 @@ def _guessing(trained: Trained) -> float | None:
 
 
 def _verdict(points: Points, found: Learned | None) -> list[str]:
-  """Returns boxes of what speaks for it, and what against."""
-  lines = []
-  loss, knn = (series(points, name)[1] for name in ('loss', 'knn/top1'))
-  if loss and found and found.guessing is not None:
-    lines.append(
-      f'Loss {loss[-1]:.3f}; an answer that does not look at the picture has '
-      f'{found.guessing:.3f}.'
-    )
-  if len(knn) > 1:
-    chance = found and found.most_frequent
-    tail = f', the most frequent class {chance:.1%}' if chance else ''
-    lines.append(f'Online kNN {knn[-1]:.1%}; at the start {knn[0]:.1%}{tail}.')
-  rank, std = (
-    series(points, name)[1] for name in ('effective_rank', 'feature_std')
+  """Returns boxes of what speaks against it, and what for it."""
+  against, for_it = verdict.verdict(
+    points,
+    guessing=found and found.guessing,
+    most_frequent=found and found.most_frequent,
+    warning=found and found.warning,
   )
-  if rank and std:
-    lines.append(
-      f'Effective rank {rank[-1]:.1f}, spread {std[-1]:.2f} (1: even; 0: all '
-      'pictures are the same to it).'
-    )
   if found and found.warning is None and found.step:
-    lines.append('No sign of collapse.')
-  boxes = [blocks.box(lines or ['Nothing has been measured yet.'])]
-  if found and found.warning:
-    boxes.insert(0, blocks.box([f'Collapse: {found.warning}.'], bad=True))
-  return boxes
+    for_it.append('No sign of collapse.')
+  if not against and not for_it:
+    for_it = ['Nothing has been measured yet.']
+  return [
+    *([blocks.box(against, bad=True)] if against else []),
+    *([blocks.box(for_it)] if for_it else []),
+  ]
 
 
 def _curves(points: Points, found: Learned | None) -> list[str]:
@@ -325,47 +316,3 @@ def _map(images: np.ndarray, features: np.ndarray) -> list[str]:
   drawn = mosaic.mosaic(images[:, ::step, ::step], points)
   shown = blocks.picture(drawn, 'map of pictures')
   return [blocks.heading('Map', words) + f'<div class="map">{shown}</div>']
-
-
-def _texts(
-  workdir: Workdir, source: Source, looked_at: LookedAt, step: int | None
-) -> list[str]:
-  """Returns pictures with the sentences that fit best, of image-text runs."""
-  if source.captions is None or not workdir.config_path.exists():
-    return []
-  if not workdir.read_config().get('text'):
-    return []
-  model = towers.load(workdir, step=step)
-  batch = next(
-    iter(sources.batches(source, model.exported, limit=looked_at.num_images))
-  )
-  mask, captions = batch['mask'], source.captions
-  own = [captions[i] for i in batch['index'][mask].tolist()]
-  pool = sorted(_pool(captions) | {text for texts in own for text in texts})
-  rows = np.asarray(model.encode_images(batch['image']))[mask]
-  scores = rows @ model.encode_text(pool).T
-  items = [
-    (image, _lines(texts, pool, row))
-    for image, texts, row in zip(batch['image'][mask], own, scores, strict=True)
-  ]
-  words = (
-    f'Each picture with its own caption, and the {_BEST} of {len(pool)} '
-    'captions that fit best, with their cosine.'
-  )
-  return [blocks.heading('Pictures and sentences', words) + blocks.cards(items)]
-
-
-def _pool(captions: Captions) -> set[str]:
-  count = len(captions)
-  spread = np.linspace(0, count - 1, min(count, _CAPTIONS)).astype(int)
-  return {text for i in spread.tolist() for text in captions[i][:1]}
-
-
-def _lines(
-  own: Sequence[str], pool: Sequence[str], row: np.ndarray
-) -> list[str]:
-  best = np.argsort(-row, kind='stable')[:_BEST]
-  return [
-    f'caption: {own[0] if own else "none"}',
-    *(f'{row[i]:.2f} {pool[i]}' for i in best.tolist()),
-  ]

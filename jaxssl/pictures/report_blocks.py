@@ -16,7 +16,8 @@ _SMALL = 64  # pixels; such pictures are enlarged without smoothing
 STYLE = """
 h1 { margin-bottom: .25rem; }
 .lead { color: var(--weak); margin: 0 0 1rem; }
-progress { width: 100%; height: .6rem; accent-color: #0072B2; }
+progress { width: 100%; height: .6rem; margin-bottom: 1rem;
+  accent-color: #0072B2; }
 .box { border: 1px solid var(--line); border-left: .35rem solid #009E73;
   border-radius: 6px; background: var(--box); padding: .6rem 1rem;
   margin: 1rem 0; }
@@ -150,7 +151,7 @@ def _result(result: Mapping[str, Any]) -> tuple[str, str, dict[str, float]]:
   compared |= result.get('baselines', {})
   row = {n: m[metric] for n, m in compared.items() if metric in m}
   title = f'{result.get("protocol")}, {result.get("data")}'
-  return title, metric, {**row, 'trained encoder': metrics[metric]}
+  return title, metric, {'trained encoder': metrics[metric], **row}
 
 
 def _percent(value: float | None) -> str:

@@ -6,7 +6,8 @@ import math
 from jaxssl.pictures.page import text
 
 _WIDTH, _HEIGHT = 640, 260
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 16, 14, 40
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 16, 20, 40
+_NAME, _SPACE = 280, 24  # pixels that the words of a level take
 
 Series = tuple[Sequence[float], Sequence[float]]
 # Step and value to x and y.
@@ -34,15 +35,22 @@ def curve(
     return x, _HEIGHT - _BOTTOM - (_HEIGHT - _TOP - _BOTTOM) * share
 
   parts = [_grid_line(place, tick, last, unit) for tick in _ticks(low, high)]
+  # The last one ends with the picture, which a wider font would leave.
   parts += [
-    _words(place(step, low)[0], _HEIGHT - 22, f'{step:,}', 'middle')
-    for step in sorted({0, last // 2, last})
+    _words(place(step, low)[0], _HEIGHT - 22, f'{step:,}', anchor)
+    for step, anchor in {
+      0: 'middle',
+      last // 2: 'middle',
+      last: 'end',
+    }.items()
   ]
   parts.append(_words(_WIDTH / 2, _HEIGHT - 4, 'optimizer steps', 'middle'))
-  parts += [
-    _level(place, name, value, last, unit) for name, value in levels.items()
-  ]
   points = [place(*point) for point in zip(steps, values, strict=True)]
+  for name, value in levels.items():
+    (left, y), (right, _) = place(0, value), place(last, value)
+    words = f'{name} {_number(value, unit)}'
+    parts.append(_line('level', left, right, y))
+    parts.append(_words(right, _free_line(y, points), words, 'end'))
   line = ' '.join(f'{x:.1f},{y:.1f}' for x, y in points)
   parts.append(f'<polyline class="line" points="{line}"/>')
   x, y = points[-1]
@@ -81,12 +89,13 @@ def _grid_line(place: Place, tick: float, last: float, unit: str) -> str:
   )
 
 
-def _level(
-  place: Place, name: str, value: float, last: float, unit: str
-) -> str:
-  (left, y), (right, _) = place(0, value), place(last, value)
-  words = f'{name} {_number(value, unit)}'
-  return _line('level', left, right, y) + _words(right, y - 5, words, 'end')
+def _free_line(y: float, points: Sequence[tuple[float, float]]) -> float:
+  """Returns where words of a level stand: above it, or below a curve."""
+  right = [at for x, at in points if x > _WIDTH - _NAME] or [points[-1][1]]
+  is_above = any(y - _SPACE < at <= y for at in right)
+  is_below = any(y <= at < y + _SPACE for at in right)
+  has_room = y + _SPACE < _HEIGHT - _BOTTOM
+  return y + 17 if is_above and not is_below and has_room else y - 5
 
 
 def _line(kind: str, left: float, right: float, y: float) -> str:

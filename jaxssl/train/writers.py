@@ -1,11 +1,12 @@
 """Where metrics go: a file of JSON lines, always, and TensorBoard."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 import functools
 import json
 import os
 import pathlib
 import tempfile
+import time
 from typing import BinaryIO, Protocol
 
 from jaxssl import atomic_file
@@ -27,7 +28,11 @@ class Writer(Protocol):
 
 
 class JsonLines:
-  """Appends one JSON object a line, with `step`, to `metrics.jsonl`.
+  """Appends one JSON object a line, to `metrics.jsonl`.
+
+  Besides the scalars a line has `step`, and `seconds`: how long the run has
+  worked until then, all its parts together, also on steps that were lost,
+  without the breaks between the parts.
 
   Lines of steps after `first_step` are removed at the start: a killed run may
   have written them after its last checkpoint, and it will write them again.
@@ -49,19 +54,21 @@ class JsonLines:
         more.
     """
     path, self._check = make_path(path), check
+    self._began = time.monotonic()
     if path.exists():
-      kept = [
-        json.dumps(record) + '\n'
-        for record in read_json_lines(path)
-        # From step 0 on, everything is written again, step 0 too.
-        if first_step and record['step'] <= first_step
-      ]
-      atomic_file.write_text(path, ''.join(kept))
+      # From step 0 on, everything is written again, step 0 too.
+      records = read_json_lines(path) if first_step else []
+      self._began -= _worked(records)
+      kept = (r for r in records if r['step'] <= first_step)
+      lines = (json.dumps(record) + '\n' for record in kept)
+      atomic_file.write_text(path, ''.join(lines))
     self._file = open_text(path)
 
   def write(self, step: int, scalars: Mapping[str, float]) -> None:
     """See `Writer.write`."""
-    self._file.write(json.dumps({'step': step, **scalars}) + '\n')
+    seconds = round(time.monotonic() - self._began, 1)
+    record = {'step': step, 'seconds': seconds, **scalars}
+    self._file.write(json.dumps(record) + '\n')
     self._file.flush()
 
   def sync(self) -> None:
@@ -95,6 +102,12 @@ def read_json_lines(
     if isinstance(record, dict) and isinstance(record.get('step'), int):
       records.append(record)
   return records
+
+
+def _worked(records: Sequence[Mapping[str, object]]) -> float:
+  """Returns the most seconds of any record."""
+  found = (record.get('seconds') for record in records)
+  return max((s for s in found if isinstance(s, (int, float))), default=0.0)
 
 
 class TensorBoard:

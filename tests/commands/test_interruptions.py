@@ -16,7 +16,7 @@ from jaxssl.weights import safetensors_file
 from tests.commands import runs
 
 STEPS = 12
-SPEEDS = ('images_per_second', 'seconds_left', 'input_wait')
+SPEEDS = ('images_per_second', 'seconds', 'seconds_left', 'input_wait')
 ARGUMENTS = (
   f'--config.train.steps={STEPS}',
   '--config.train.checkpoint_steps=3',

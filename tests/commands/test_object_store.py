@@ -13,7 +13,7 @@ from tests import object_store
 from tests.commands import runs
 
 WORKDIR = 'gs://bucket/run'
-SPEEDS = ('images_per_second', 'seconds_left', 'input_wait')
+SPEEDS = ('images_per_second', 'seconds', 'seconds_left', 'input_wait')
 
 
 @pytest.fixture(scope='module', autouse=True)

@@ -2,8 +2,10 @@
 
 from html import parser
 import http.client
+import re
 import shutil
 import threading
+import urllib.request
 
 from PIL import Image
 import pytest
@@ -106,6 +108,82 @@ def test_one_page_is_served_on_this_machine_only(server):
   for path in ('/config.json', '/../config.json'):
     assert _get(server, path)[0] == 404
   assert _get(server, '/', host='evil.example:80')[0] == 403
+
+
+def _watch(copy, monkeypatch, capsys, *between):
+  """Watches, and calls something between two looks.
+
+  Returns the pages, and the lines that it printed.
+  """
+  pages, steps, lines = [], list(between), []
+
+  def sleep(_):
+    lines.extend(capsys.readouterr().err.splitlines())
+    address = lines[0].partition(' ')[0]
+    with urllib.request.urlopen(address) as answer:
+      pages.append(answer.read().decode())
+    if not steps:
+      raise KeyboardInterrupt
+    steps.pop(0)()
+
+  monkeypatch.setattr(watch.time, 'sleep', sleep)
+  arguments = ('watch', copy, '--port=0', '--seconds=7', *SMALL)
+  assert runs.jaxssl(*arguments) == 130
+  return pages, lines
+
+
+def test_a_new_checkpoint_is_drawn(copy, finished_run, monkeypatch, capsys):
+  """The map is of the features, so another checkpoint has another one."""
+  new = copy / 'checkpoints' / '4'
+  shutil.rmtree(new)
+
+  def train():
+    shutil.copytree(finished_run / 'checkpoints' / '4', new)
+
+  again = (train, lambda: None)
+  pages, lines = _watch(copy, monkeypatch, capsys, *again)
+  found = [re.findall('pixels, step ([0-9]+)', page) for page in pages]
+  assert found == [['2'], ['4'], ['4']]
+  assert all('http-equiv="refresh" content="7"' in page for page in pages)
+  # Not again without a new checkpoint.
+  assert sum(line.startswith('drew step') for line in lines) == 2
+  before, after, _ = (_pictures(page) for page in pages)
+  assert before != after
+  written = (copy / 'report.html').read_text(encoding='utf-8')
+  assert _pictures(written) == after
+
+
+def _pictures(page):
+  return re.findall('src="(data:[^"]+)"', page)
+
+
+def test_numbers_are_renewed_without_a_checkpoint(copy, monkeypatch, capsys):
+  shutil.rmtree(copy / 'checkpoints')
+  shutil.rmtree(copy / 'export')
+
+  def train():
+    with (copy / 'metrics.jsonl').open('a') as file:
+      file.write('{"step": 7, "loss": 1.0}\n')
+
+  (before, after), _ = _watch(copy, monkeypatch, capsys, train)
+  assert 'Step 4.' in before
+  assert 'Step 7.' in after
+
+
+def test_a_checkpoint_that_is_gone_does_not_end_it(
+  copy, finished_run, monkeypatch, capsys
+):
+  """A training keeps the newest few only."""
+  new = copy / 'checkpoints' / '6'
+  new.mkdir()
+
+  def train():
+    new.rmdir()
+
+  (before, after), lines = _watch(copy, monkeypatch, capsys, train)
+  assert any('step 6 cannot be drawn' in line for line in lines)
+  assert 'pixels, step' not in before
+  assert 'pixels, step 4' in after
 
 
 def test_a_port_that_is_taken_is_told(server):

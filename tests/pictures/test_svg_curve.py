@@ -28,3 +28,11 @@ def test_names_are_text():
   svg = curve('<b>', ([0, 1], [1.0, 2.0]), {'<i>': 1.5})
   assert '<b>' not in svg
   assert '<i>' not in svg
+
+
+@pytest.mark.parametrize(('values', 'side'), [([4, 4.2], 1), ([4, 3.9], -1)])
+def test_words_of_a_level_stand_beside_the_curve(values, side):
+  svg = curve('kNN', ([0, 9], values), {'start': 4, 'low': 0, 'high': 8})
+  (line,) = re.findall(r'y1="([\d.]+)" y2="[\d.]+"/><text[^>]*>start', svg)
+  (words,) = re.findall(r'y="([\d.]+)"[^>]*>start', svg)
+  assert (float(words) - float(line)) * side > 0

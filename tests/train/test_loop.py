@@ -26,7 +26,7 @@ from jaxssl.train.writers import JsonLines, read_json_lines
 
 ROWS, SIZE = 8, 8
 SHAPES = batch_shapes(ROWS, image_size=SIZE)
-SPEEDS = ('images_per_second', 'seconds_left', 'input_wait')
+SPEEDS = ('images_per_second', 'seconds', 'seconds_left', 'input_wait')
 
 
 class FakeBatches:

@@ -21,10 +21,9 @@ class TestJsonLines:
   def test_one_object_a_line(self, tmp_path):
     path = tmp_path / 'metrics.jsonl'
     _write(path, 1, 2)
-    assert [json.loads(line) for line in path.read_text().splitlines()] == [
-      {'step': 1, 'loss': 0.5},
-      {'step': 2, 'loss': 1.0},
-    ]
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert all(0 <= line.pop('seconds') < 60 for line in lines)
+    assert lines == [{'step': 1, 'loss': 0.5}, {'step': 2, 'loss': 1.0}]
 
   def test_lines_are_on_disk_at_once(self, tmp_path):
     writer = writers.JsonLines(tmp_path / 'metrics.jsonl')
@@ -37,6 +36,26 @@ class TestJsonLines:
     _write(path, 1, 2, 3, 4)
     _write(path, 3, 4, 5, first_step=2)
     assert _steps(path) == [1, 2, 3, 4, 5]
+
+  def test_seconds_are_those_of_all_parts(self, tmp_path, monkeypatch):
+    path, now = tmp_path / 'metrics.jsonl', [1000.0]
+    monkeypatch.setattr(writers.time, 'monotonic', lambda: now[0])
+    for first_step, steps in ((0, (1, 2, 3)), (1, (2,))):
+      writer = writers.JsonLines(path, first_step=first_step)
+      for step in steps:
+        now[0] += 10
+        writer.write(step, {})
+      writer.close()
+      now[0] = 50.0  # another process, whose clock begins anew
+    # Steps 2 and 3 of the first part were lost; their time was not saved.
+    records = writers.read_json_lines(path)
+    assert [(r['step'], r['seconds']) for r in records] == [(1, 10), (2, 40)]
+
+  def test_seconds_of_a_damaged_line_do_not_count(self, tmp_path):
+    path = tmp_path / 'metrics.jsonl'
+    path.write_text('{"step": 1, "seconds": "x"}\n{"step": 2}\n')
+    _write(path, 3, first_step=2)
+    assert writers.read_json_lines(path)[-1]['seconds'] == 0.0
 
   def test_half_a_line_is_dropped(self, tmp_path):
     path = tmp_path / 'metrics.jsonl'
