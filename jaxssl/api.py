@@ -127,7 +127,7 @@ def pretrain(
     num_steps: optimizer steps in all.
     batch_size: images a step, over all devices.
     workdir: folder for checkpoints and `metrics.jsonl`.
-    seed: of parameters, order and augmentation.
+    seed: seed of parameters, order and augmentation.
     mode: `'jit'` or `'pmap'`.
     fsdp: how many devices share one copy of the state; None for all.
     host_crops: crop on the host (big pictures) instead of on the device.
@@ -187,7 +187,13 @@ def pretrain(
 def embed(
   pretrained: Pretrained, source: Source, *, batch_size: int = 256
 ) -> Features:
-  """Returns the features and labels of every record of a source."""
+  """Returns the features and labels of every record of a source.
+
+  Args:
+    pretrained: the encoder and how its pictures are prepared.
+    source: pictures, from `jaxssl.data.make_source` or `jaxssl.data.Arrays`.
+    batch_size: images per call of the encoder.
+  """
   encode = encode_fn(
     pretrained.encoder, pretrained.variables, pretrained.normalize
   )

@@ -49,13 +49,13 @@ class Run:
     learning_rate: step -> value.
     mode: compile mode.
     source: what is trained on.
-    tokenizer: of its captions, for a method that takes text.
-    num_steps: of the whole run.
+    tokenizer: tokenizer of its captions, for a method that takes text.
+    num_steps: number of steps of the whole run.
     steps_per_epoch: may have a fraction.
     input: section `input`.
     train: section `train`.
     eval: section `eval`.
-    seed: of the run.
+    seed: seed of the run.
   """
 
   config: Config
@@ -256,7 +256,11 @@ class _Length:
   steps_per_epoch: float
 
   def resolve(self, value: Any) -> Any:
-    """Turns the section of a schedule into a schedule; other values stay."""
+    """Turns the section of a schedule into a schedule; other values stay.
+
+    Raises:
+      UserError: if the schedule does not take these values.
+    """
     if not (isinstance(value, Mapping) and 'name' in value):
       return value
     arguments = dict(value)

@@ -79,7 +79,7 @@ def differ(array: np.ndarray, sums: Sums) -> bool:
 
   Args:
     array: the whole of it.
-    sums: of `of_arrays`.
+    sums: checksums that `of_arrays` has made.
   """
   return any(of_array(array[_index(part)]) != crc for part, crc in sums.items())
 

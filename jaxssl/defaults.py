@@ -64,8 +64,9 @@ def default_config(
     encoder: name for `models.make_encoder`; None for that of the method.
     data: name of a source, a TFDS name, or the path of a folder of pictures.
     asked: what wins over the defaults.
-    facts: of data and device; without them 100 epochs of batches of 256, and of
-      pictures of 224 pixels where their name does not say that they are small.
+    facts: what is known of data and device; without it 100 epochs of batches of
+      256, and of pictures of 224 pixels where their name does not say that they
+      are small.
 
   Raises:
     UserError: if the method is unknown.

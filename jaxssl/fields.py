@@ -74,7 +74,7 @@ def check_fields(instance: Any) -> None:
   schedule may stand where a number does.
 
   Args:
-    instance: of a dataclass, such as a method or a module.
+    instance: instance of a dataclass, such as a method or a module.
 
   Raises:
     UserError: names the class, the field, its value and what would be right.

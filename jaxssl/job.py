@@ -95,7 +95,14 @@ def eval_batches(
   limit: int | None = None,
   on_bad: OnBad | None = None,
 ) -> Iterable[Batch]:
-  """Returns evaluation batches of a source, prepared as the run says."""
+  """Returns evaluation batches of a source, prepared as the run says.
+
+  Args:
+    run: its objects.
+    source: what is read.
+    limit: so many records at most; None for all.
+    on_bad: called with the name of an unreadable record and the reason.
+  """
   return data.eval_batches(
     source,
     batch_size=run.eval.batch_size,

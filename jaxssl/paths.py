@@ -37,7 +37,7 @@ def make_path(path: str | os.PathLike[str]) -> Path:
   """Returns a path whose methods work wherever it lies.
 
   Args:
-    path: of this machine, or `gs://bucket/...`.
+    path: path on this machine, or `gs://bucket/...`.
 
   Raises:
     UserError: for another store, or if the library for it is not installed.

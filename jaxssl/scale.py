@@ -30,7 +30,7 @@ class Facts:
     side: median of the shorter sides in pixels; 0 if unknown.
     num_classes: 0 without labels.
     on_accelerator: whether there is a GPU or a TPU.
-    num_devices: of all processes.
+    num_devices: devices of all processes.
   """
 
   num_pictures: int
@@ -69,7 +69,7 @@ def image_size(facts: Facts, patch: int) -> int:
   On a CPU at most 96, where a step takes a fifth of the time.
 
   Args:
-    facts: of data and device.
+    facts: what is known of data and device.
     patch: side that must divide it.
   """
   most = 224 if facts.on_accelerator else 96
@@ -93,7 +93,7 @@ def epochs(facts: Facts, *, size: int) -> float:
   64,000 small ones.
 
   Args:
-    facts: of data and device.
+    facts: what is known of data and device.
     size: side of the views.
   """
   count = facts.num_pictures
@@ -108,6 +108,11 @@ def intervals(facts: Facts, num_steps: int, *, size: int) -> dict[str, Any]:
 
   A checkpoint and a look at the features ten times in a run, and at least
   every few minutes.
+
+  Args:
+    facts: what is known of data and device.
+    num_steps: number of steps of the run.
+    size: side of the views in pixels.
   """
   most = 1000 if facts.on_accelerator else 250 if size <= 40 else 25
   every = min(max(num_steps // 10, 10), most)
@@ -125,7 +130,13 @@ def momentum(published: float, num_steps: int) -> float:
 
 
 def queue_size(published: int, facts: Facts, batch: int) -> int:
-  """Returns a length of MoCo's queue in which no picture stands twice."""
+  """Returns a length of MoCo's queue in which no picture stands twice.
+
+  Args:
+    published: length in the paper.
+    facts: what is known of data and device.
+    batch: images in the global batch.
+  """
   most = max(_power_of_two(facts.num_pictures // 2), batch)
   return min(published, most // batch * batch)
 

@@ -79,7 +79,7 @@ def resolve(
   on with its own config: another day, defaults may be others.
 
   Args:
-    arguments: of a parser with these arguments.
+    arguments: what a parser with these arguments has read.
     overrides: `--config.section.key=value`.
     look: whether defaults follow the data and the devices here.
 

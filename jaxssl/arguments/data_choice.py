@@ -39,7 +39,7 @@ def choice(
   """Returns the data that the arguments mean.
 
   Args:
-    arguments: of a parser with these arguments.
+    arguments: what a parser with these arguments has read.
     overrides: `--config.data.key=value`.
   """
   return DataChoice(

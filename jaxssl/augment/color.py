@@ -83,7 +83,13 @@ def rgb_to_gray(image: jax.Array) -> jax.Array:
 def random_gray(
   key: jax.Array, image: jax.Array, *, prob: float = 0.2
 ) -> jax.Array:
-  """Turns the image gray with probability `prob`."""
+  """Turns the image gray with probability `prob`.
+
+  Args:
+    key: typed PRNG key.
+    image: float32 [H, W, 3] in [0, 1].
+    prob: probability, in [0, 1].
+  """
   return jnp.where(jax.random.bernoulli(key, prob), rgb_to_gray(image), image)
 
 
@@ -103,7 +109,14 @@ def random_solarize(
   prob: float = 0.2,
   threshold: float = 0.5,
 ) -> jax.Array:
-  """Solarizes the image with probability `prob`."""
+  """Solarizes the image with probability `prob`.
+
+  Args:
+    key: typed PRNG key.
+    image: float32 [H, W, 3] in [0, 1].
+    prob: probability, in [0, 1].
+    threshold: values from it on are inverted, in [0, 1].
+  """
   apply = jax.random.bernoulli(key, prob)
   return jnp.where(apply, solarize(image, threshold), image)
 

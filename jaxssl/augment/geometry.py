@@ -39,7 +39,13 @@ def flip_left_right(image: jax.Array) -> jax.Array:
 def random_flip_left_right(
   key: jax.Array, image: jax.Array, *, prob: float = 0.5
 ) -> jax.Array:
-  """Mirrors the image with probability `prob`."""
+  """Mirrors the image with probability `prob`.
+
+  Args:
+    key: typed PRNG key.
+    image: [H, W, C].
+    prob: probability, in [0, 1].
+  """
   flip = jax.random.bernoulli(key, prob)
   return jnp.where(flip, flip_left_right(image), image)
 
@@ -124,7 +130,13 @@ class _Axis(NamedTuple):
   def weights(
     self, pixels: jax.Array, start: jax.Array, length: jax.Array
   ) -> jax.Array:
-    """Returns the weights [out_size, n] of `pixels` [out_size or 1, n]."""
+    """Returns the weights [out_size, n] of `pixels` [out_size or 1, n].
+
+    Args:
+      pixels: numbers of the pixels of the image.
+      start: first edge of the box in pixels.
+      length: side of the box in pixels.
+    """
     middle = pixels + 0.5
     distance = middle - self.centers(start, length)[:, None]
     kernel = _KERNELS[self.interpolation]
@@ -250,8 +262,8 @@ def sample_box_torchvision(
 
   Args:
     key: PRNG key.
-    height: of the image, static.
-    width: of the image, static.
+    height: height of the image, static.
+    width: width of the image, static.
     scale: smallest and largest share of the image's area.
     ratio: smallest and largest width / height.
 
@@ -328,8 +340,8 @@ def sample_box_tf(
 
   Args:
     key: PRNG key.
-    height: of the image, static.
-    width: of the image, static.
+    height: height of the image, static.
+    width: width of the image, static.
     scale: smallest and largest share of the image's area.
     ratio: smallest and largest width / height.
 

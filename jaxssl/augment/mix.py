@@ -22,7 +22,13 @@ class Rectangle(NamedTuple):
 
 
 def mixup(image: jax.Array, other: jax.Array, share: jax.Array) -> jax.Array:
-  """Returns share * image + (1 - share) * other (arXiv 1710.09412)."""
+  """Returns share * image + (1 - share) * other (arXiv 1710.09412).
+
+  Args:
+    image: [..., H, W, C].
+    other: image or images of the same shape.
+    share: share of `image`, in [0, 1].
+  """
   return share * image + (1.0 - share) * other
 
 

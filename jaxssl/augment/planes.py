@@ -23,7 +23,13 @@ def join(planes: Planes, dtype: jnp.dtype) -> jax.Array:
 
 
 def blend(planes: Planes, other: Planes, factor: jax.Array) -> Planes:
-  """Returns clip(factor * planes + (1 - factor) * other, 0, 1)."""
+  """Returns clip(factor * planes + (1 - factor) * other, 0, 1).
+
+  Args:
+    planes: three planes in [0, 1].
+    other: three planes of the same shape.
+    factor: weight of `planes`; above 1 it moves away from `other`.
+  """
   red, green, blue = (
     jnp.clip(factor * x + (1.0 - factor) * y, 0.0, 1.0)
     for x, y in zip(planes, other, strict=True)

@@ -44,8 +44,8 @@ class Preprocessing:
     offset: what becomes of half a pixel where the cut cannot lie in the middle:
       `'round'` to the even number (torchvision, open_clip, timm), or `'floor'`
       (transformers).
-    mean: of each channel, of pixels in [0, 1].
-    std: of each channel; positive.
+    mean: mean of each channel, of pixels in [0, 1].
+    std: standard deviation of each channel; positive.
 
   Raises:
     jaxssl.errors.UserError: if a field is out of its range.

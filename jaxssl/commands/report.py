@@ -89,6 +89,11 @@ def looked_at(
 ) -> LookedAt:
   """Returns the pictures that are drawn.
 
+  Args:
+    arguments: arguments of the command.
+    choice: the data that they name.
+    workdir: workdir of the run.
+
   Raises:
     UserError: if there are none.
   """

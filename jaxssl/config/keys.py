@@ -124,6 +124,14 @@ def check(name: str, value: Any, key: Key) -> Any:
   """Returns a value as its key takes it, see `fields.convert`.
 
   A key whose annotation is None by default takes None, too.
+
+  Args:
+    name: name of the key, for messages.
+    value: value to look at.
+    key: what the key takes.
+
+  Raises:
+    UserError: if the key does not take the value.
   """
   hint = key.hint | None if key.default is None else key.hint
   return fields.convert(name, value, hint)

@@ -18,7 +18,7 @@ class Input:
     image_size: side of the pictures with `crop='device'`, and of evaluation
       unless section `eval` says another.
     strict: an unreadable record ends the run instead of being replaced.
-    num_threads: of the host; its number of cores by default.
+    num_threads: number of threads of the host; its number of cores by default.
     prefetch: batches made ahead.
   """
 

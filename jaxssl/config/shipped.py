@@ -31,7 +31,7 @@ def find(path: str | os.PathLike[str]) -> pathlib.Path:
   """Returns a config file.
 
   Args:
-    path: of a file, which wins, or the name of a shipped config.
+    path: path of a file, which wins, or the name of a shipped config.
 
   Raises:
     UserError: if it is neither.

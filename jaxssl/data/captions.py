@@ -95,8 +95,8 @@ class Captions:
 
     Args:
       indices: records, int64 [b].
-      epoch: of each row, int64 [b].
-      seed: of the run.
+      epoch: epoch that each row is drawn in, int64 [b].
+      seed: seed of the run.
     """
     words = order.mix64(seed, epoch, indices, _STREAM)
     chosen = words % self._count[indices].astype(np.uint64)

@@ -37,7 +37,7 @@ def chosen(
   way, are counted: the second one has another hash.
 
   Args:
-    names: of all records, unique at best.
+    names: names of all records, unique at best.
     split: `'train'`, `'test'` or `'all'`.
     test_fraction: share of the records that is held out.
     source: what messages call the source.
@@ -73,7 +73,7 @@ def of_each_class(
   more than 20,000 pictures it is a hash of the name, and nothing is read.
 
   Args:
-    names: of all files.
+    names: names of all files.
     labels: class of each; None for none, which is a class here.
     split: `'train'`, `'test'` or `'all'`.
     test_fraction: share of the pictures of each class that is held out.

@@ -71,7 +71,7 @@ def number(
   """Numbers the labels of a source by the rule above.
 
   Args:
-    texts: of each record, from `as_text`.
+    texts: label of each record as a text, from `as_text`.
     source: what messages call it.
 
   Returns:

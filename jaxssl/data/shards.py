@@ -46,7 +46,7 @@ class ShardIndex:
   Attributes:
     names: name of each record.
     places: offset and size of each record, int64 [n, 2].
-    captions: of each record.
+    captions: captions of each record.
     labels: label of each record as `labels.as_text` has it.
     skipped: what is wrong -> names of records that are left out.
     digest: hash of the content, where all of it was read.

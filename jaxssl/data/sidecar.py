@@ -25,7 +25,7 @@ def read(
     root: folder of all.
     pictures: files below it.
     sidecars: files below it with captions.
-    ending: of those, with its dot.
+    ending: ending of those names, with its dot.
 
   Returns:
     picture -> captions, in the order of `pictures`; what is wrong -> the files

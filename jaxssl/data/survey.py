@@ -31,7 +31,7 @@ class Survey:
     label: int32 [n], -1 where unknown.
     readable: whether it can be decoded completely, bool [n].
     digest: hash of what is stored, uint64 [n]; equal for copies.
-    num_bytes: of what is stored, int64 [n].
+    num_bytes: size of what is stored of each record in bytes, int64 [n].
     size: height and width before any rotation by EXIF, int32 [n, 2]; 0 where
       the header cannot be read.
     kind: number of its format, uint8 [n].

@@ -34,7 +34,8 @@ class TFRecords:
 
   Attributes:
     lengths: number of records of each file.
-    checksums: of the data of each record, as they are stored, uint32 [n].
+    checksums: checksums of the data of each record, as they are stored, uint32
+      [n].
 
   Raises:
     UserError: if a file is missing, cut short or damaged.

@@ -19,8 +19,8 @@ def thumbnails(
   Args:
     source: where they are from.
     indices: numbers of records.
-    side: of the longer side, in pixels; smaller pictures are enlarged pixel by
-      pixel.
+    side: length of the longer side in pixels; smaller pictures are enlarged
+      pixel by pixel.
 
   Returns:
     uint8 [h, w, 3] each, 1 x 1 where a record cannot be read.

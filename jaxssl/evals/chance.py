@@ -64,7 +64,7 @@ def recalls(metrics: Mapping[str, float]) -> dict[str, float]:
   prod_{i<k} (1 - c / (n - i)). An image has c texts on average.
 
   Args:
-    metrics: of `retrieval_eval`.
+    metrics: metrics that `retrieval_eval` returns.
   """
   found = {}
   images, texts = metrics['num_images'], metrics['num_texts']

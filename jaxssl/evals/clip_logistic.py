@@ -102,7 +102,7 @@ def halving_search(score: Callable[[int], float]) -> dict[int, float]:
   the best so far tried each time.
 
   Args:
-    score: of an index from 0 to `STEPS`.
+    score: function from an index, 0 to `STEPS`, to a score.
 
   Returns:
     The scores of what was tried.

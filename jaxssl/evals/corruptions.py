@@ -95,7 +95,13 @@ class Corruptions:
     }
 
   def table(self, metrics: Metrics, *, encoder: str, data: str) -> Table:
-    """Returns a line per kind; see `Evaluation.table`."""
+    """Returns a line per kind; see `Evaluation.table`.
+
+    Args:
+      metrics: what `run` returns.
+      encoder: name of the encoder.
+      data: name of the data.
+    """
     del encoder
     rows = {'clean': {'mean': metrics['clean']}}
     for kind in self.kinds:
@@ -117,7 +123,7 @@ def corrupted(
     batches: with `image` uint8 [b, H, W, 3] and `index` int [b].
     kind: name of the corruption.
     severity: 1 to 5.
-    seed: of the random numbers.
+    seed: seed of the random numbers.
   """
   for batch in batches:
     keys = _keys(seed, np.asarray(batch['index']).astype(np.uint32))

@@ -24,8 +24,8 @@ def effective_robustness(
   baseline models, logit(shifted) over logit(accuracy).
 
   Args:
-    accuracy: of the model, without shift, strictly between 0 and 1.
-    shifted: of the model, on the shifted set, in [0, 1].
+    accuracy: accuracy of the model without shift, strictly between 0 and 1.
+    shifted: accuracy of the model on the shifted set, in [0, 1].
     baseline: accuracies without shift of models trained in the usual way,
       strictly between 0 and 1, at least two different ones.
     baseline_shifted: theirs on the shifted set.

@@ -53,7 +53,13 @@ class Encoder(Protocol):
   """A Flax module, or what can be applied like one; it can be hashed."""
 
   def apply(self, variables: PyTree, _: Any, /, *, train: bool) -> Any:
-    """Returns features [b, ...], and intermediates by name."""
+    """Returns features [b, ...], and intermediates by name.
+
+    Args:
+      variables: variables of the encoder.
+      _: images float32 [b, H, W, 3], normalised.
+      train: whether batch statistics and drop path are those of training.
+    """
     ...
 
 

@@ -97,8 +97,8 @@ def matched(data: Features, class_names: Sequence[str]) -> Features:
 
   Args:
     data: features of the test split, with its own labels and names.
-    class_names: of the training split. Where either has no names, equal labels
-      are the same class.
+    class_names: class names of the training split. Where either has no names,
+      equal labels are the same class.
 
   Raises:
     jaxssl.errors.UserError: if images are of a class that is not among the

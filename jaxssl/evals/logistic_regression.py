@@ -195,7 +195,13 @@ def _cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
 def judged(
   classifier: Classifier, train: Features, test: Features
 ) -> dict[str, float]:
-  """Returns what all protocols say of the last fit."""
+  """Returns what all protocols say of the last fit.
+
+  Args:
+    classifier: what was fitted.
+    train: the features that it was fitted to.
+    test: the features that it is judged on.
+  """
   return {
     **accuracies(classifier.predict(test.features), test.labels),
     'converged': int(classifier.converged),

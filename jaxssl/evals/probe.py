@@ -65,11 +65,12 @@ def probe_optimizer(
   decay, as in the probes of SimCLR's paper and BYOL.
 
   Args:
-    learning_rates: of the sweep, for batch 256.
+    learning_rates: learning rates of the sweep, for batch 256.
     num_steps: T.
     batch_size: rows of the global batch.
-    momentum: of SGD.
-    warmup_steps: of a linear warm-up from 0; the cosine follows it.
+    momentum: momentum of SGD.
+    warmup_steps: length of a linear warm-up from 0, in steps; the cosine
+      follows it.
   """
   schedule = _schedule(batch_size, num_steps, warmup_steps)
   return optax.chain(
@@ -92,11 +93,12 @@ def lars_probe_optimizer(
   no trust ratio for the bias, no Nesterov.
 
   Args:
-    learning_rates: of the sweep, for batch 256; MAE's is 0.1.
+    learning_rates: learning rates of the sweep, for batch 256; MAE's is 0.1.
     num_steps: T.
     batch_size: rows of the global batch.
-    momentum: of LARS.
-    warmup_steps: of a linear warm-up from 0; the cosine follows it.
+    momentum: momentum of LARS.
+    warmup_steps: length of a linear warm-up from 0, in steps; the cosine
+      follows it.
 
   References:
     main_linprobe.py and util/lars.py of facebookresearch/mae.
@@ -204,7 +206,7 @@ def require_answers(predicted: np.ndarray, what: str) -> None:
   """Refuses answers of a classifier that has diverged: 0 % would be no result.
 
   Args:
-    predicted: of `sweep_predicted`, of one classifier.
+    predicted: classes that `sweep_predicted` returns for one classifier.
     what: whose they are, for the message.
 
   Raises:
@@ -226,7 +228,7 @@ def report(
   """Returns test accuracies, with the choice by the validation scores.
 
   Args:
-    learning_rates: of the sweep.
+    learning_rates: learning rates of the sweep.
     scores: accuracy of each on the validation rows, see `sweep_top1`.
     head: the sweep, trained on all training rows.
     test: features of the test split.

@@ -83,7 +83,7 @@ def load_class_names(path: str | os.PathLike[str]) -> tuple[str, ...]:
   """Returns the names in a file: one a line, or a JSON list.
 
   Args:
-    path: of the file; or `package.module:NAME`, see `load_templates`.
+    path: path of the file; or `package.module:NAME`, see `load_templates`.
 
   Raises:
     UserError: if there is no such file, or it holds something else.

@@ -66,7 +66,7 @@ def restored(name: str, values: Mapping[str, Any]) -> tuple[str, Evaluation]:
   """Returns the evaluation of a result.
 
   Args:
-    name: of the protocol, with its version.
+    name: name of the protocol, with its version.
     values: its settings, as `settings_of` gives them; what follows from the
       data (`FILLED_IN`) is filled in again.
 

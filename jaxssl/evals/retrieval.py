@@ -39,7 +39,11 @@ class Retrieval:
   table = all_metrics
 
   def check(self, *sources: Source) -> None:
-    """Refuses data without captions."""
+    """Refuses data without captions.
+
+    Raises:
+      UserError: if a source has none.
+    """
     for source in sources:
       if source.captions is None:
         raise errors.UserError(f'{source.name} has no captions to search for')

@@ -39,7 +39,7 @@ class Setting:
   """A setting of an evaluation.
 
   Attributes:
-    name: of the field.
+    name: name of the field.
     kind: type of its value.
     default: its value where nothing else is said.
     meaning: what it is, from the docstring of the class.

@@ -80,6 +80,9 @@ class Shift:
       `<set>_reference`, top-1 of the same classes without shift,
       `<set>_classes`, how many they are, and with a baseline
       `<set>_effective_robustness`; `num_test`.
+
+    Raises:
+      UserError: if a set has no image of a known class.
     """
     metrics: dict[str, float] = {}
     for name, features in shifted.items():
@@ -118,7 +121,13 @@ class Shift:
     }
 
   def table(self, metrics: Metrics, *, encoder: str, data: str) -> Table:
-    """Returns a line per set; see `Evaluation.table`."""
+    """Returns a line per set; see `Evaluation.table`.
+
+    Args:
+      metrics: what `run` returns.
+      encoder: name of the encoder.
+      data: name of the data.
+    """
     rows: dict[str, Metrics] = {}
     for name in self.shifted:
       reference = metrics[f'{name}_reference']
@@ -176,7 +185,7 @@ def robustness(
   """Returns the effective robustness on each set that has baselines.
 
   Args:
-    metrics: of `Shift.run`.
+    metrics: metrics that `Shift.run` returns.
     baselines: set -> (accuracy without shift, under shift) of other models, as
       fractions.
   """

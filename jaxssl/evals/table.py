@@ -23,7 +23,14 @@ class Table(NamedTuple):
 def headline(
   evaluation: Any, metrics: Metrics, *, encoder: str, data: str
 ) -> Table:
-  """Returns `top1` of an encoder, in the column of the evaluation."""
+  """Returns `top1` of an encoder, in the column of the evaluation.
+
+  Args:
+    evaluation: gives the name of the column.
+    metrics: what `run` returns.
+    encoder: name of the encoder.
+    data: name of the data.
+  """
   rows = {encoder: {evaluation.name: metrics['top1']}}
   return Table(f'top-1 % on {data}', rows)
 
@@ -31,7 +38,14 @@ def headline(
 def all_metrics(
   evaluation: Any, metrics: Metrics, *, encoder: str, data: str
 ) -> Table:
-  """Returns all fractions of an encoder; counts are left out."""
+  """Returns all fractions of an encoder; counts are left out.
+
+  Args:
+    evaluation: gives the name of the title.
+    metrics: what `run` returns.
+    encoder: name of the encoder.
+    data: name of the data.
+  """
   shown = {k: v for k, v in metrics.items() if not k.startswith('num_')}
   return Table(f'{evaluation.name} on {data}, %', {encoder: shown})
 

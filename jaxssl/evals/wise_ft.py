@@ -116,7 +116,13 @@ class WiseFT:
     }
 
   def table(self, metrics: Metrics, *, encoder: str, data: str) -> Table:
-    """Returns a line per α; see `Evaluation.table`."""
+    """Returns a line per α; see `Evaluation.table`.
+
+    Args:
+      metrics: what `run` returns.
+      encoder: name of the encoder.
+      data: name of the data.
+    """
     del encoder
     rows = {f'{alpha:g}': row for alpha, row in self.by_alpha(metrics).items()}
     return Table(f'share, top-1 % on {data}', rows)

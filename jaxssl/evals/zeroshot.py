@@ -44,7 +44,11 @@ class ZeroShot:
   table = all_metrics
 
   def check(self, *sources: Source) -> None:
-    """Refuses data without labels, and classes that cannot be named."""
+    """Refuses data without labels, and classes that cannot be named.
+
+    Raises:
+      UserError: if there are such.
+    """
     for source in sources:
       if source.class_names is None:
         raise errors.UserError(
@@ -145,7 +149,16 @@ def _keys(names: Sequence[str]) -> list[str]:
 def encode_classes(
   encode_text: EncodeText, names: Sequence[str], templates: Sequence[str]
 ) -> np.ndarray:
-  """Returns the features of classes, float32 [C, K]; see `class_features`."""
+  """Returns the features of classes, float32 [C, K]; see `class_features`.
+
+  Args:
+    encode_text: texts -> features [n, K].
+    names: names of the C classes.
+    templates: texts with a `{}` for the name.
+
+  Raises:
+    UserError: if features of texts are not finite.
+  """
   texts = [prompts.fill(t, name) for name in names for t in templates]
   encoded = encode_text(texts)
   finite.require_rows(encoded, 'features of texts')

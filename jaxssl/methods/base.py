@@ -107,8 +107,8 @@ class TakesTowers(Protocol):
     """Returns `(params, state)` of `Method.init` with trained weights in them.
 
     Args:
-      params: of `Method.init`.
-      state: of `Method.init`.
+      params: parameters from `Method.init`.
+      state: state from `Method.init`.
       towers: Flax variables by name, without the encoder.
 
     Raises:
@@ -194,7 +194,7 @@ class Contrastive(Method, Protocol):
     Args:
       params: trainable variables.
       state: what the method remembers.
-      embeddings: of all rows at hand.
+      embeddings: embeddings of all rows at hand.
       stats: the encoders' new batch statistics.
       step: as in `loss`.
       axis_name: as in `loss`.

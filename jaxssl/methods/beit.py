@@ -173,7 +173,7 @@ class BEiT:
     """Predicts the codes of hidden patches.
 
     Args:
-      params: of `init`.
+      params: parameters from `init`.
       images: float32 [b, H, W, 3], normalised.
       mask: bool [b, N], at most `num_masked` of a row True.
       train: drop paths.

@@ -16,8 +16,8 @@ class Codebook:
 
   Attributes:
     encoder: images to logits over codes.
-    variables: of the encoder.
-    mean: of each channel of its images, of pixels in [0, 1].
+    variables: variables of the encoder.
+    mean: mean of each channel of its images, of pixels in [0, 1].
     std: deviation of each channel.
     decoder: variables of the decoder, or None where there is none.
   """

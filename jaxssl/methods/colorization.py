@@ -169,7 +169,7 @@ class Colorization:
       params: as `init` returns.
       state: as `init` returns.
       images: RGB [b, H, W, 3] in [0, 1]; only their lightness is used.
-      temperature: of `ops.ab_bins.annealed_mean`.
+      temperature: temperature for `ops.ab_bins.annealed_mean`.
 
     Returns:
       RGB float32 [b, H, W, 3] in [0, 1], with the lightness of `images` as far

@@ -17,7 +17,7 @@ def loss(
   step: jax.Array,
   axis_name: str | None = None,
 ) -> tuple[jax.Array, Aux]:
-  """Returns `Method.loss` of a contrastive method; arguments are its.
+  """Returns `Method.loss` of a contrastive method, with its arguments.
 
   Raises:
     UserError: if the global batch has less than two rows.
@@ -42,7 +42,7 @@ def check_rows(method: Contrastive, rows: int) -> None:
 
   Args:
     method: whose batch it is.
-    rows: of all devices and micro-batches together.
+    rows: rows of all devices and micro-batches together.
 
   Raises:
     UserError: if they are less than two.

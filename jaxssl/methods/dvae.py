@@ -154,7 +154,7 @@ class DVAE:
     """Returns images as their most likely codes show them.
 
     Args:
-      params: of `init`.
+      params: parameters from `init`.
       images: [b, H, W, 3] in [0, 1].
 
     Returns:

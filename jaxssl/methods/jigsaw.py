@@ -54,9 +54,9 @@ class Jigsaw:
       S // 3 - 2 channel_shift.
     channel_shift: a channel of a tile moves by at most so many pixels along
       both axes.
-    embed_dim: of a tile in `PuzzleNet`.
-    hidden_dim: of the head over all tiles.
-    seed: of the permutations.
+    embed_dim: width that `PuzzleNet` gives a tile.
+    hidden_dim: width of the head over all tiles.
+    seed: seed of the permutations.
 
   References:
     Noroozi and Favaro, Unsupervised Learning of Visual Representations by

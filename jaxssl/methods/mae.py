@@ -160,7 +160,7 @@ class MAE:
     """Predicts all patches from those with the smallest noise.
 
     Args:
-      params: of `init`.
+      params: parameters from `init`.
       images: float32 [b, H, W, 3], normalised.
       noise: [b, N]; patches with the smallest values are visible.
       train: drop paths of the encoder, if it has them.

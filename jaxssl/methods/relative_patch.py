@@ -64,8 +64,8 @@ class RelativePatch:
     gap: pixels between the patches before they are moved.
     jitter: each patch moves by at most so many pixels along both axes. The
       view's side must be at least 2 (patch_size + jitter) + gap.
-    embed_dim: of a patch in `PuzzleNet`.
-    hidden_dim: of the head over both patches.
+    embed_dim: width that `PuzzleNet` gives a patch.
+    hidden_dim: width of the head over both patches.
 
   References:
     Doersch et al., Unsupervised Visual Representation Learning by Context

@@ -17,7 +17,7 @@ def mean_loss(
   step: jax.Array,
   axis_name: str | None = None,
 ) -> tuple[jax.Array, Aux]:
-  """Returns `Method.loss` of a row-wise method; arguments are its."""
+  """Returns `Method.loss` of a row-wise method, with its arguments."""
   rows = len(jax.tree.leaves(batch)[0])
   sums, stats = method.sums(
     params,
@@ -37,6 +37,12 @@ def finish(
 
   Devices can hold rows of different weight. Each divides by the same number,
   so that the average over devices weighs all rows of the global batch alike.
+
+  Args:
+    method: gives the metrics.
+    sums: sums over the rows at hand.
+    stats: new batch statistics.
+    axis_name: mapped device axis, or None in the global view.
   """
   seen = jax.tree.map(jax.lax.stop_gradient, sums)
   metrics, carry = method.summarize(collectives.psum(seen, axis_name), stats)

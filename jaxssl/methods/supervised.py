@@ -111,8 +111,8 @@ class Supervised:
     """Returns `(params, state)` with classifiers that do not start from zero.
 
     Args:
-      params: of `init`.
-      state: of `init`.
+      params: parameters from `init`.
+      state: state from `init`.
       towers: `classifier`, `kernel` [D, C] and `bias` [C].
     """
     head = jax.tree.map(
@@ -185,8 +185,8 @@ class Supervised:
     BatchNorm before them is part of them here: it is linear in evaluation.
 
     Args:
-      params: of `init`.
-      state: of `init`.
+      params: parameters from `init`.
+      state: state from `init`.
 
     Returns:
       `kernel` [S, D, C] and `bias` [S, C], for `sweep_logits`.

@@ -31,8 +31,8 @@ def with_towers(
 
   Args:
     method: what is trained.
-    params: of `Method.init`.
-    state: of `Method.init`.
+    params: parameters from `Method.init`.
+    state: state from `Method.init`.
     towers: Flax variables of `encoder`; what else there is goes to the method's
       own `with_towers`.
 
@@ -63,7 +63,7 @@ def replace_encoder(tree: PyTree, variables: PyTree) -> PyTree:
 
   Args:
     tree: `params` or `state` of a method, or a part of it.
-    variables: of the encoder, by collection.
+    variables: variables of the encoder, by collection.
   """
   if not isinstance(tree, Mapping):
     return tree

@@ -83,7 +83,7 @@ class TwoTowers:
     """Runs both towers in training mode.
 
     Args:
-      params: of both towers.
+      params: parameters of both towers.
       stats: their statistics.
       batch: `views` and `text`.
       keys: typed PRNG keys [b].
@@ -122,7 +122,7 @@ class TwoTowers:
     """Returns unit vectors float32 [b, K] of images [b, H, W, 3].
 
     Args:
-      towers: of `export`.
+      towers: towers from `export`.
       images: normalised.
     """
     parts = {'encoder': towers['encoder']}
@@ -145,7 +145,7 @@ class TwoTowers:
     """Returns parameters and statistics with a trained text tower.
 
     Args:
-      params: of both towers.
+      params: parameters of both towers.
       stats: their statistics.
       text: variables of the text tower with its projection, as `export`
         returns them.

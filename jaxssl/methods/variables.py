@@ -72,7 +72,7 @@ def apply_part(
   """Runs the submodule `name` of a larger module in training mode.
 
   Args:
-    name: of the submodule.
+    name: name of the submodule.
     module: the submodule.
     params: trainable variables of the larger module.
     stats: its other collections.
@@ -103,7 +103,7 @@ def apply_each(
   Each view has batch statistics of its own; running ones follow all of them.
 
   Args:
-    name: of the submodule.
+    name: name of the submodule.
     module: the submodule.
     params: trainable variables of the larger module.
     stats: its other collections.
@@ -147,6 +147,12 @@ def join(**towers: PyTree) -> PyTree:
 
 
 def tower(name: str, params: PyTree, stats: PyTree) -> PyTree:
-  """Returns the variables of the submodule `name` of a larger module."""
+  """Returns the variables of the submodule `name` of a larger module.
+
+  Args:
+    name: name of the submodule.
+    params: parameters of the larger module, by submodule.
+    stats: its other collections, by kind and submodule.
+  """
   rest = {kind: tree[name] for kind, tree in stats.items() if name in tree}
   return {'params': params[name], **rest}

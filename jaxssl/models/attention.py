@@ -183,8 +183,8 @@ class AttentionPool(nn.Module):
     num_heads: heads; must divide the width of the tokens.
     mlp_ratio: width of the MLP over the width of the tokens.
     dtype: type of the computation.
-    act: of the MLP, key of `mlp.ACTIVATIONS`.
-    epsilon: of the LayerNorm.
+    act: activation of the MLP, a key of `mlp.ACTIVATIONS`.
+    epsilon: ε of the LayerNorm.
   """
 
   num_heads: int

@@ -25,8 +25,8 @@ class Block(nn.Module):
     layer_scale: value that LayerScale starts from, or None for no LayerScale.
     drop_rate: probability to drop a residual branch of a row.
     dtype: type of the computation.
-    act: of the MLP, key of `mlp.ACTIVATIONS`.
-    epsilon: of the LayerNorms.
+    act: activation of the MLP, a key of `mlp.ACTIVATIONS`.
+    epsilon: ε of the LayerNorms.
     causal: no token sees those after it.
     post_norm: normalise sums instead of what the branches see.
     deviations: what the kernels start from.

@@ -26,7 +26,7 @@ def class_attention(
 
   Args:
     encoder: with a class token.
-    variables: of `encoder.init`.
+    variables: variables from `encoder.init`.
     images: [b, H, W, 3], normalised.
 
   Returns:

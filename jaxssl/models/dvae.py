@@ -69,7 +69,7 @@ class ResidualBlock(nn.Module):
 
   Attributes:
     features: output channels.
-    kernel_sizes: of the four convolutions.
+    kernel_sizes: kernel sizes of the four convolutions.
     gain: small, so that a deep stack starts near the identity.
     dtype: type of the computation.
   """

@@ -14,10 +14,10 @@ class Deviations(NamedTuple):
   """Standard deviations that the kernels of a transformer block start from.
 
   Attributes:
-    qkv: of queries, keys and values.
-    proj: of the projection behind the attention.
-    fc1: of the first layer of the MLP.
-    fc2: of its second layer.
+    qkv: deviation for queries, keys and values.
+    proj: deviation for the projection behind the attention.
+    fc1: deviation for the first layer of the MLP.
+    fc2: deviation for its second layer.
   """
 
   qkv: float = 0.02
@@ -32,6 +32,12 @@ def dense(
   """Returns a Dense layer that starts from normal(std), bias 0.
 
   timm's ViT truncates this normal at +-2, that is at 100 standard deviations.
+
+  Args:
+    features: width of the result.
+    dtype: type of the computation.
+    name: name of the submodule.
+    std: deviation of the kernel.
   """
   return Dense(features, dtype, nn.initializers.normal(std), name=name)
 

@@ -140,7 +140,7 @@ class _View:
   Attributes:
     axis_name: mapped device axis, or None.
     grouped: the first axis has groups, each with statistics of its own.
-    dtype: of the result.
+    dtype: type of the result.
   """
 
   axis_name: str | None

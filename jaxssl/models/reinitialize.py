@@ -28,7 +28,7 @@ def xavier(key: jax.Array, params: PyTree) -> PyTree:
 
   Args:
     key: typed PRNG key.
-    params: of transformers, at any depth.
+    params: parameters of transformers, at any depth.
   """
 
   def draw(name: str, key: jax.Array, leaf: jax.Array) -> jax.Array:
@@ -53,7 +53,7 @@ def moco_v3(key: jax.Array, params: PyTree) -> PyTree:
 
   Args:
     key: typed PRNG key.
-    params: of `models.ViT`.
+    params: parameters of `models.ViT`.
   """
 
   def draw(name: str, key: jax.Array, leaf: jax.Array) -> jax.Array:
@@ -79,7 +79,7 @@ def truncated_normal(key: jax.Array, params: PyTree) -> PyTree:
 
   Args:
     key: typed PRNG key.
-    params: of transformers, at any depth.
+    params: parameters of transformers, at any depth.
   """
 
   def draw_token(key: jax.Array, leaf: jax.Array) -> jax.Array:

@@ -32,7 +32,8 @@ class ResidualBlock(nn.Module):
     branch: 'basic' (3x3, 3x3) or 'bottleneck' (1x1, 3x3, 1x1).
     planes: channels inside the branch; it ends with `planes` ('basic') or
       `4 * planes` ('bottleneck').
-    stride: of the first 3x3 convolution (version 1.5) and of the shortcut.
+    stride: stride of the first 3x3 convolution (version 1.5) and of the
+      shortcut.
     zero_init_residual: start the branch's last BatchNorm scale at zero.
     bn_groups: groups of rows that BatchNorm treats on their own.
     dtype: type of the computation.

@@ -55,7 +55,7 @@ class TextEncoder(nn.Module):
     post_norm: BERT's order of normalisation, with one more LayerNorm before
       the blocks and none after them.
     act: activation of the MLPs.
-    epsilon: of the LayerNorms.
+    epsilon: ε of the LayerNorms.
     dtype: type of the computation; parameters and features are float32.
     remat: what each block computes again in the backward pass: False, True
       ('full') or 'dots', see `models.remat`.

@@ -62,7 +62,7 @@ class ViT(nn.Module):
     use_mask_token: have the learned token that `mask` puts in.
     norm_pre: normalise tokens with their positions before the first block.
     act: activation of the MLPs.
-    epsilon: of the LayerNorms.
+    epsilon: ε of the LayerNorms.
     patch_bias: have a bias in the projection of patches.
     dtype: type of the computation; parameters and features are float32.
     remat: what each block computes again in the backward pass: False, True

@@ -25,7 +25,7 @@ def hamming_permutations(
   Args:
     num: how many; at most `length`!.
     length: places.
-    seed: of first choice and ties.
+    seed: seed of the first choice and of ties.
 
   Returns:
     int32 [num, length], read-only, rows distinct; the same for the same

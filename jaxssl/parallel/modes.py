@@ -109,7 +109,7 @@ class Jit:
   With one device on that axis, the default, every device has the whole state.
 
   Attributes:
-    mesh: of `make_mesh`.
+    mesh: mesh from `make_mesh`.
     smallest: see `rules.partition_specs`.
     deterministic: have a GPU run the step with the same bits each time.
   """

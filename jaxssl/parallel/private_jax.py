@@ -35,11 +35,11 @@ def wait_for_all(name: str, seconds: int) -> None:
   `multihost_utils.sync_global_devices` waits on the devices, and has no limit.
 
   Args:
-    name: of the barrier, which can be used once.
+    name: name of the barrier, which can be used once.
     seconds: how long to wait.
 
   Raises:
-    RuntimeError: of JAX, if some process did not come.
+    RuntimeError: if some process did not come; JAX raises it.
   """
   client = distributed.global_state.client
   if client is None:

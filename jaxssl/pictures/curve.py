@@ -51,7 +51,11 @@ def training_curve(
 
 
 def read_points(path: str | os.PathLike[str]) -> list[Point]:
-  """Returns what is known of each step, in order of steps."""
+  """Returns what is known of each step, in order of steps.
+
+  Raises:
+    UserError: if the file cannot be read.
+  """
   try:
     records = writers.read_json_lines(path)
   except OSError as error:

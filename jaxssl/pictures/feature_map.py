@@ -45,7 +45,7 @@ def tsne(features: np.ndarray, *, seed: int = 0) -> np.ndarray:
 
   Args:
     features: float [n, D], n > 3.
-    seed: of the optimisation.
+    seed: seed of the optimisation.
 
   Raises:
     jaxssl.errors.UserError: if scikit-learn is not installed.
@@ -83,8 +83,8 @@ def feature_map(
     data: features; rows without a label are gray.
     path: picture to write; the ending names the format.
     methods: one map each, of `'pca'`, `'tsne'`.
-    max_points: of more rows, so many are drawn at random.
-    seed: of the choice and of the maps.
+    max_points: most points of a map; of more rows, so many are drawn at random.
+    seed: seed of the choice and of the maps.
 
   Raises:
     jaxssl.errors.UserError: for an unknown method, fewer than four rows or two

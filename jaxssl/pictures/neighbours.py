@@ -90,7 +90,7 @@ def neighbours_panel(
     images: the queries, uint8 [n, H, W, 3].
     data: their features and labels, and the names of the classes.
     neighbours: from `find`.
-    names: of the queries, for example of their files.
+    names: names of the queries, for example of their files.
     found_names: the same of the neighbours, [n][k].
   """
   columns = [

@@ -42,7 +42,7 @@ class LookedAt:
 
   Attributes:
     section: the section `data`.
-    split: of them.
+    split: split that they come from.
     num_images: how many.
     limit: most pictures that are searched for neighbours.
     is_other: whether they were chosen, and are not those of the run.

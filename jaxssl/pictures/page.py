@@ -66,7 +66,7 @@ def write_page(
 
   Args:
     path: file to write or replace.
-    title: of the page.
+    title: title of the page.
     facts: what stands in a table at the top.
     sections: from top to bottom.
     config: to be folded out at the end, if there is one.
@@ -94,7 +94,7 @@ def document(
   """Returns a whole HTML page.
 
   Args:
-    title: of the window.
+    title: title of the window.
     parts: HTML, from top to bottom.
     style: CSS besides that of every page.
     seconds: load the page again after so many; None: never.

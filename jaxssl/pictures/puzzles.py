@@ -38,10 +38,10 @@ def rotation_panel(
 
   Args:
     method: what was trained.
-    params: of the method.
-    state: of the method.
+    params: parameters of the method.
+    state: state of the method.
     images: uint8 [n, H, H, 3].
-    augment: of the run; its mean and deviation are used.
+    augment: augmentation of the run; its mean and deviation are used.
   """
   turned = np.stack(rotations(jnp.asarray(images)), axis=1)
 

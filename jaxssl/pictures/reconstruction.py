@@ -34,10 +34,10 @@ def mae_panel(
 
   Args:
     method: what was trained.
-    params: of the method.
-    state: of the method.
+    params: parameters of the method.
+    state: state of the method.
     images: uint8 [n, H, W, 3].
-    augment: of the run; its mean and deviation are used.
+    augment: augmentation of the run; its mean and deviation are used.
   """
   del state
   x = augment.normalize(jnp.asarray(images))

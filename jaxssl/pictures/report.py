@@ -42,8 +42,8 @@ class Learned:
   """What was found with one checkpoint; the slow part of a report.
 
   Attributes:
-    step: of the checkpoint.
-    num_steps: of the whole run; None: of weights without a run.
+    step: step of the checkpoint.
+    num_steps: number of steps of the whole run; None for weights without a run.
     guessing: loss of an answer that does not look at the picture.
     most_frequent: share of the largest class among the pictures looked at.
     warning: a sign of collapse.
@@ -66,9 +66,9 @@ def learned(
   """Looks at the newest checkpoint of a workdir, or at one of them.
 
   Args:
-    workdir: of the run.
+    workdir: workdir of the run.
     looked_at: which pictures are drawn; those of training are searched.
-    step: of the checkpoint.
+    step: step of the checkpoint.
 
   Raises:
     jaxssl.errors.UserError: if there are no weights, or no pictures.
@@ -104,7 +104,7 @@ def write(
   """Returns the page, with what is known of the run now.
 
   Args:
-    workdir: of the run.
+    workdir: workdir of the run.
     found: what `learned` returned; None: no checkpoint yet.
     seconds: load the page again after so many; None: never.
   """

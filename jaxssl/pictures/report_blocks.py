@@ -76,6 +76,9 @@ def picture(pixels: np.ndarray, alt: str) -> str:
   Args:
     pixels: uint8 [H, W, 3].
     alt: what it shows.
+
+  Raises:
+    UserError: if Pillow is not installed.
   """
   try:
     from PIL import Image

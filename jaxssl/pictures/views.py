@@ -27,8 +27,8 @@ def view_grid(
     views: one float [b, H_v, W_v, 3] a view, normalised by `mean` and `std`
       (`batch['views']` of an `Augment`), or uint8.
     path: file to write; its folder is made.
-    mean: of the normalisation, by channel.
-    std: of the normalisation, by channel.
+    mean: mean of the normalisation, a number per channel.
+    std: deviation of the normalisation, a number per channel.
 
   Returns:
     The path.

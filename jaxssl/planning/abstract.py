@@ -43,7 +43,7 @@ class Plan:
 
   Attributes:
     run: the objects of the run.
-    state: of step zero.
+    state: state of step zero.
     batch: the global one.
     fsdp: devices that share one copy of the state; None for all.
   """
@@ -67,8 +67,8 @@ def plan(
   Args:
     config: from `schema.complete`.
     batch_size: rows of the global batch; None for that of the config.
-    num_examples: of the data, which is not opened; schedules in epochs follow
-      from it.
+    num_examples: number of examples of the data, which is not opened; schedules
+      in epochs follow from it.
 
   Raises:
     UserError: for a config that `build` refuses.

@@ -19,7 +19,7 @@ class Chip:
     memory: bytes of its own memory; of a GPU, those that a program can have.
     flops: peak rate in bfloat16, a second.
     bandwidth: bytes that it moves to and from this memory, a second.
-    cores: of a TPU; two work as one device ("megacore").
+    cores: number of cores of a TPU; two work as one device ("megacore").
   """
 
   memory: float

@@ -43,7 +43,7 @@ class Report:
     flops: operations of the compiled program, recomputation included, by the
       compiler's count; None where it has none.
     bytes_accessed: that it moves, likewise.
-    kernels: of the program; see `kernels.kernels`.
+    kernels: kernels of the program; see `kernels.kernels`.
     collectives: bytes that each kind of collective brings to a chip in a step;
       see `traffic.collective_bytes`.
   """
@@ -104,7 +104,15 @@ def compile_step(plan: Plan, target: Target) -> Report:
 
 
 def lower_step(plan: Plan, target: Target) -> jax.stages.Lowered:
-  """Returns the step as the compiler gets it; see `compile_step`."""
+  """Returns the step as the compiler gets it; see `compile_step`.
+
+  Args:
+    plan: the step and its shapes.
+    target: the chips.
+
+  Raises:
+    UserError: if the batch does not divide over the chips.
+  """
   rows = plan.run.train.batch_size
   if rows % target.num_chips:
     raise UserError(

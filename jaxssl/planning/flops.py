@@ -114,10 +114,10 @@ def pairs_met(
   """Counts pairs of output and window place that meet a pixel, on one axis.
 
   Args:
-    size: of the image.
-    window: of the kernel.
-    out: of the result.
-    stride: of the window.
+    size: size of the image.
+    window: size of the kernel.
+    out: size of the result.
+    stride: stride of the window.
     low: padding before the image.
     image_dilation: distance of the pixels, with zeros in between.
     window_dilation: distance of the window's places.

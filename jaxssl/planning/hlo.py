@@ -68,7 +68,7 @@ class Instruction:
   """A line of a computation.
 
   Attributes:
-    name: of its result.
+    name: name of its result.
     op: such as `'fusion'`.
     results: arrays of the result, one or those of a tuple.
     arguments: what stands in the parentheses.
@@ -92,7 +92,7 @@ class Call:
   """That a line runs another computation.
 
   Attributes:
-    name: of that computation.
+    name: name of that computation.
     times: how often, where the program says so; 1 otherwise.
   """
 

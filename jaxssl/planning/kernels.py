@@ -32,11 +32,11 @@ class Kernel:
   """One kernel, as often as it runs in a step.
 
   Attributes:
-    name: of the instruction.
+    name: name of the instruction.
     kind: its operation, or the library function that it calls.
     times: how often it runs.
-    bytes: of operands and results, each time.
-    flops: of its products and convolutions, each time.
+    bytes: bytes of operands and results, each time.
+    flops: operations of its products and convolutions, each time.
     place: operation of the model that it comes from, and line of the source.
   """
 

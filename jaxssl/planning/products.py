@@ -28,7 +28,7 @@ def flops(instruction: hlo.Instruction, results: Results) -> float:
 
   Args:
     instruction: any other one has none.
-    results: of all instructions beside it, by name.
+    results: results of all instructions beside it, by name.
   """
   target = _TARGET.search(instruction.attributes)
   if target:

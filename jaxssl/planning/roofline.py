@@ -25,7 +25,7 @@ class Roofline:
   Attributes:
     num_kernels: how many run.
     bytes: that they move.
-    flops: of their products.
+    flops: operations of their products.
     seconds: the larger of both times of each kernel, added up.
     heaviest: kernels and their seconds, most first; those that do the same in
       several layers are one, with `*` for the number of the layer.
@@ -44,7 +44,7 @@ def roofline(
   """Returns the bound of a step.
 
   Args:
-    kernels: of the step.
+    kernels: kernels of the step.
     chip: that they run on.
     count: how many of the heaviest to name.
   """

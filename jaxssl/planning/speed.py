@@ -33,8 +33,8 @@ class Rate:
 
   Attributes:
     images_per_second: median of the rounds.
-    lowest: of the rounds.
-    highest: of the rounds.
+    lowest: lowest rate of the rounds.
+    highest: highest rate of the rounds.
     cores: processor seconds of this process a second, all threads together.
     wait: share of the time that was spent waiting for input, 0 to 1.
     steps: how many were measured, warm-up apart.
@@ -53,11 +53,12 @@ class StepSpeed:
   """What was measured of the step alone, on one real batch, used again.
 
   Attributes:
-    rate: of the whole batch, its copy to the device included.
-    half: of half a batch; None where it does not divide among the devices.
-    copy_seconds: of one batch to the device, median.
-    batch_bytes: of one batch on this host.
-    first_seconds: of the stepper's first step, with its compilation.
+    rate: rate of the whole batch, its copy to the device included.
+    half: rate of half a batch; None where it does not divide among the devices.
+    copy_seconds: time to copy one batch to the device, the median in seconds.
+    batch_bytes: size in bytes of one batch on this host.
+    first_seconds: time of the stepper's first step in seconds, its compilation
+      included.
   """
 
   rate: Rate
@@ -71,7 +72,7 @@ class Stepper:
   """The compiled step, and the state that goes through it.
 
   Attributes:
-    job: of the run.
+    job: job of the run.
   """
 
   def __init__(self, job: Job):
@@ -100,7 +101,7 @@ def input_speed(job: Job, *, prefetch: int, seconds: float) -> Rate:
   """Measures the input pipeline alone.
 
   Args:
-    job: of the run.
+    job: job of the run.
     prefetch: batches that the pipeline holds ready.
     seconds: to measure for, warm-up apart.
   """

@@ -54,7 +54,7 @@ class StackFrames:
     Such as `jvp(ViT)/blocks_0/attn/qkv/dot_general (dense.py:57)`.
 
     Args:
-      attributes: of the instruction.
+      attributes: attributes of the instruction.
     """
     name = _OP_NAME.search(attributes)
     frame = _FRAME.search(attributes)

@@ -10,10 +10,11 @@ class Target:
 
   Attributes:
     name: as the user says it.
-    devices: of `jax` or `jax.experimental.topologies`, neighbours first.
+    devices: devices from `jax` or `jax.experimental.topologies`, neighbours
+      first.
     limit: bytes that a program may use of a chip, where the compiler does not
       know it; None where compilation fails instead.
-    options: of the compiler.
+    options: options of the compiler.
   """
 
   name: str

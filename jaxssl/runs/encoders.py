@@ -21,7 +21,7 @@ def load(workdir: Workdir, *, step: int | None = None) -> ExportedEncoder:
   """Returns the newest encoder of a workdir, or that of one checkpoint.
 
   Args:
-    workdir: of `jaxssl train` or `jaxssl import`.
+    workdir: workdir of `jaxssl train` or `jaxssl import`.
     step: number of a checkpoint; the newest weights by default.
 
   Raises:
@@ -59,7 +59,7 @@ def restore(
   """Returns a run and one of its checkpoints, with all that its method has.
 
   Args:
-    workdir: of `jaxssl train`.
+    workdir: workdir of `jaxssl train`.
     step: number of a checkpoint; the newest by default.
 
   Raises:

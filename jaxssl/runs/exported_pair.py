@@ -16,7 +16,7 @@ def save(out: pathlib.Path, workdir: Workdir, *, step: int | None) -> None:
 
   Args:
     out: the folder.
-    workdir: of the run.
+    workdir: workdir of the run.
     step: checkpoint; None for the newest.
 
   Raises:

@@ -45,7 +45,7 @@ class PublishedPair:
     path: where they are.
     encoder: architecture of the image tower.
     text_encoder: architecture of the text tower.
-    tokenizer: of the text tower, a file or folder; None: bytes.
+    tokenizer: tokenizer of the text tower, a file or folder; None for bytes.
     pictures: what the user says of the pictures.
     changes: `section.key` -> value, of the towers.
   """

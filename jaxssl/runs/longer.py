@@ -37,7 +37,13 @@ def shorter_run(run: Run, workdir: Workdir) -> Run | None:
 
 
 def tell(old: Run, new: Run, step: int) -> None:
-  """Says in the log what more steps mean for the schedule."""
+  """Says in the log what more steps mean for the schedule.
+
+  Args:
+    old: the run as it was begun.
+    new: the run with more steps.
+    step: number of finished steps.
+  """
   _log.info(
     'the run goes on from step %d to %d instead of %d: its schedules are those '
     'of a run of %d steps from here on, the learning rate is %.3g and would '

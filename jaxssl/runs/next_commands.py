@@ -14,7 +14,7 @@ def next_commands(
   """Returns three commands with the paths of a run that is finished.
 
   Args:
-    workdir: of the run.
+    workdir: workdir of the run.
     has_text: whether it is an image-text run.
     has_classes: whether its data have classes.
     is_of_timm: whether timm has its encoder.

@@ -55,7 +55,14 @@ def num_trained_on(
 
 
 def warn(*, shared: int | None, trained_on: int | None, num_test: int) -> None:
-  """Says in the log what a number is worth less for."""
+  """Says in the log what a number is worth less for.
+
+  Args:
+    shared: test pictures that are training pictures of the evaluation; None:
+      unknown.
+    trained_on: test pictures that the encoder was trained on; None: unknown.
+    num_test: number of test pictures.
+  """
   if shared:
     _log.warning(
       '%d of the %d test pictures are training pictures of the evaluation too: '

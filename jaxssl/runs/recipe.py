@@ -57,7 +57,7 @@ def open_run(recipe: Mapping[str, Any], workdir: Workdir) -> OpenedRun:
 
   Args:
     recipe: what `of_run` returned, also after JSON.
-    workdir: of a run with the same config.
+    workdir: workdir of a run with the same config.
 
   Raises:
     UserError: if the recipe is not one of this version.

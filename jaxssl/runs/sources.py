@@ -45,7 +45,7 @@ class DataChoice:
     """Returns the section `data` of the training split.
 
     Args:
-      workdir: of the run whose data it is by default.
+      workdir: workdir of the run whose data are the default.
 
     Raises:
       UserError: if there is no `data` and the workdir has no run.
@@ -103,7 +103,7 @@ class DataChoice:
     """Opens a split to look at.
 
     Args:
-      workdir: of the run whose data it is by default.
+      workdir: workdir of the run whose data are the default.
       split: its name; None: `one_split`, or the training split where there is
         no such one.
 
@@ -178,7 +178,13 @@ def open_set(
 def batches(
   source: Source, exported: ExportedEncoder, *, limit: int | None
 ) -> Iterator[dict[str, Any]]:
-  """Returns evaluation batches of pictures as the encoder wants them."""
+  """Returns evaluation batches of pictures as the encoder wants them.
+
+  Args:
+    source: what is read.
+    exported: the encoder, which knows how its pictures are prepared.
+    limit: so many records at most; None for all.
+  """
   return data.eval_batches(
     source, batch_size=256, preprocessing=exported.preprocessing, limit=limit
   )

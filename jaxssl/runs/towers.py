@@ -32,7 +32,7 @@ class Towers:
     encode_images: uint8 [b, H, W, 3] -> unit vectors float32 [b, K].
     encode_ids: int32 [b, L] -> unit vectors float32 [b, K].
     tokenizer: texts -> ids.
-    workdir: of the run; keeps the features of texts.
+    workdir: workdir of the run; keeps the features of texts.
   """
 
   exported: ExportedEncoder

@@ -28,7 +28,7 @@ class GrowingText(Protocol):
     """Brings it to the file now, so that it survives this machine.
 
     Raises:
-      OSError: of a file on this machine that cannot be written.
+      OSError: if a file on this machine cannot be written.
       jaxssl.errors.UserError: the same of a store.
     """
 

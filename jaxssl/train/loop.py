@@ -67,7 +67,7 @@ class Job:
     make_batches: first step -> input pipeline from there on.
     shapes: those of a batch as the device sees it; the number of rows is of no
       matter.
-    seed: of the run; with the step it fixes every random number.
+    seed: seed of the run; with the step it fixes every random number.
     num_steps: steps of the whole run.
     batch_size: images in the global batch.
     log_steps: metrics are written every so many steps.

@@ -30,7 +30,7 @@ class Progress:
     """Starts showing.
 
     Args:
-      num_steps: of the whole run.
+      num_steps: number of steps of the whole run.
       steps_per_epoch: for the epoch in the line, which lacks without it.
       console: standard output by default.
     """
@@ -89,7 +89,7 @@ def progress_line(
 
   Args:
     step: finished steps.
-    num_steps: of the whole run.
+    num_steps: number of steps of the whole run.
     scalars: what is known; `loss`, `learning_rate`, `effective_rank`,
       `images_per_second`, `seconds_left`, `input_wait` (0 to 1) and metrics
       with `knn` in their name are shown.

@@ -53,6 +53,9 @@ def init_state(
     method: what is trained.
     augment: makes `batch['views']`.
     tx: optimizer.
+
+  Raises:
+    UserError: if the method cannot start from the weights of an encoder.
   """
   init_key, loop_key, augment_key = jax.random.split(key, 3)
   params, method_state = method.init(

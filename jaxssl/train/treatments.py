@@ -53,7 +53,17 @@ def treatments(
   rules: Sequence[Mapping[str, Any]] = (),
   layer_decay: float | None = None,
 ) -> PyTree:
-  """Returns the `Treatment` of every parameter, see `make_optimizer`."""
+  """Returns the `Treatment` of every parameter, see `make_optimizer`.
+
+  Args:
+    params: parameters of the method.
+    exclude: which parameters have no weight decay.
+    rules: settings by patterns of names.
+    layer_decay: factor of the learning rate per layer, or None.
+
+  Raises:
+    UserError: if a rule matches no parameter, or `layer_decay` has no layers.
+  """
   leaves, treedef = jax.tree_util.tree_flatten_with_path(params)
   names = [parameter_name(path) for path, _ in leaves]
   for rule in rules:

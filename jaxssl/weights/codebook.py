@@ -14,7 +14,7 @@ def load_codebook(directory: str | os.PathLike[str]) -> Codebook:
   """Reads a tokenizer of pictures.
 
   Args:
-    directory: of an exported encoder, for example `runs/dvae/export`.
+    directory: folder of an exported encoder, for example `runs/dvae/export`.
 
   Raises:
     UserError: it is not there, damaged, or no tokenizer.

@@ -30,8 +30,8 @@ def from_dalle(tensors: Mapping[str, np.ndarray], variables: PyTree) -> PyTree:
   """Puts the authors' tensors into a `DVAEEncoder` or `DVAEDecoder`.
 
   Args:
-    tensors: by the authors' names, for example of `safetensors_file.read`.
-    variables: of the module, {'params': ...}: arrays or the result of
+    tensors: arrays by the authors' names (`safetensors_file.read`).
+    variables: variables of the module, {'params': ...}: arrays or the result of
       `jax.eval_shape`.
 
   Returns:

@@ -92,7 +92,7 @@ def describe(
   """Reads the files beside the weights.
 
   Args:
-    file: of weights.
+    file: file that holds the weights.
     library: a key of `READERS`; for others nothing is read.
     image_size: side of the images instead of the described one.
 

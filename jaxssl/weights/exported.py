@@ -55,7 +55,7 @@ class ExportedEncoder:
     variables: Flax variables.
     preprocessing: how pictures are made into its input.
     step: optimizer steps behind the weights.
-    config_hash: of the run they come from.
+    config_hash: hash of the config of the run they come from.
     towers: Flax variables of what else the method exports, by name.
   """
 

@@ -63,9 +63,9 @@ def from_huggingface(
   without a configuration, have 1e-6.
 
   Args:
-    tensors: by transformers' names, for example of `safetensors_file.read`.
-    variables: of the encoder, {'params': ...}: arrays or the result of
-      `jax.eval_shape`.
+    tensors: arrays by transformers' names (`safetensors_file.read`).
+    variables: variables of the encoder, {'params': ...}: arrays or the result
+      of `jax.eval_shape`.
     position: the encoder's attribute of that name.
 
   Returns:
@@ -88,9 +88,9 @@ def mae_decoder_from_huggingface(
   """Puts the decoder of a ViTMAEForPreTraining into that of `methods.MAE`.
 
   Args:
-    tensors: by transformers' names, of the whole model.
-    variables: of `models.mae_decoder.MAEDecoder`, {'params': ...}: arrays or
-      the result of `jax.eval_shape`.
+    tensors: arrays by transformers' names, of the whole model.
+    variables: variables of `models.mae_decoder.MAEDecoder`, {'params': ...}:
+      arrays or the result of `jax.eval_shape`.
 
   Returns:
     float32 variables of the same structure.
@@ -118,7 +118,7 @@ def to_timm_names(
   """Renames tensors, and joins query, key and value.
 
   Args:
-    tensors: by the names of a file.
+    tensors: arrays by the names of a file.
     renames: regular expressions and replacements, applied in this order.
 
   Raises:

@@ -61,7 +61,7 @@ def check(method: Method) -> tuple[ViT, TextEncoder, Projection]:
   """Returns encoder, text tower and head, if CLIPModel can be like them.
 
   Args:
-    method: of the run.
+    method: method of the run.
 
   Raises:
     UserError: says why it cannot.
@@ -95,7 +95,7 @@ def config(method: Method, towers: PyTree) -> dict[str, Any]:
 
   Args:
     method: that `check` accepts.
-    towers: of its `export`.
+    towers: what its `export` returns.
 
   Raises:
     UserError: positions of a grid that is no square, or as of `check`.
@@ -135,7 +135,7 @@ def tensors(towers: PyTree) -> dict[str, np.ndarray]:
   """Returns the tensors of `model.safetensors`, float32 by name.
 
   Args:
-    towers: of `export` of a method that `check` accepts.
+    towers: towers from `export` of a method that `check` accepts.
   """
   text_encoder, text_head = (
     variables_lib.tower(part, *variables_lib.split(towers['text']))

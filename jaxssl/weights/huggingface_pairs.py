@@ -61,9 +61,9 @@ def image_from_huggingface(tensors: Tensors, variables: PyTree) -> PyTree:
   Positions of another grid are interpolated, as `timm.from_timm` does.
 
   Args:
-    tensors: by transformers' names; those of the text tower are ignored.
-    variables: of the encoder, {'params': ...}: arrays or the result of
-      `jax.eval_shape`.
+    tensors: arrays by transformers' names; those of the text tower are ignored.
+    variables: variables of the encoder, {'params': ...}: arrays or the result
+      of `jax.eval_shape`.
 
   Returns:
     float32 variables of the same structure, without the projection.
@@ -91,9 +91,9 @@ def text_from_huggingface(tensors: Tensors, variables: PyTree) -> PyTree:
   positions share here, is added to the positions.
 
   Args:
-    tensors: by transformers' names.
-    variables: of the encoder, {'params': ...}: arrays or the result of
-      `jax.eval_shape`.
+    tensors: arrays by transformers' names.
+    variables: variables of the encoder, {'params': ...}: arrays or the result
+      of `jax.eval_shape`.
 
   Returns:
     float32 variables of the same structure, without the projection.
@@ -131,7 +131,7 @@ def is_siglip_tower(tensors: Tensors) -> bool:
   """Whether the image tower is SigLIP's, which pools by attention.
 
   Args:
-    tensors: of which `has_image_tower` holds.
+    tensors: tensors for which `has_image_tower` holds.
   """
   pools = ('head.', 'attn_pool.')
   return any(name.removeprefix(_IMAGE).startswith(pools) for name in tensors)
@@ -182,8 +182,9 @@ def pair_from_huggingface(tensors: Tensors, towers: PyTree) -> PyTree:
   """Puts a CLIPModel or SiglipModel into the towers of `CLIP` or `SigLIP`.
 
   Args:
-    tensors: by transformers' names.
-    towers: of `export` of the method: arrays or the result of `jax.eval_shape`.
+    tensors: arrays by transformers' names.
+    towers: towers from `export` of the method: arrays or the result of
+      `jax.eval_shape`.
 
   Returns:
     The same towers, float32.

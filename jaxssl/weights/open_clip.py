@@ -45,7 +45,7 @@ def to_huggingface(tensors: Tensors) -> dict[str, np.ndarray]:
   """Returns the tensors by the names of transformers' CLIPModel, SiglipModel.
 
   Args:
-    tensors: by open_clip's names, for example of `safetensors_file.read`.
+    tensors: arrays by open_clip's names (`safetensors_file.read`).
 
   Raises:
     UserError: no such model in it, or one of the sigmoid loss with another

@@ -27,8 +27,8 @@ class PictureChoice:
     crop_fraction: `image_size` over the size that a picture is resized to.
     resize: which side has that size.
     interpolation: the filter that resizes.
-    mean: of the channels, of pixels in [0, 1].
-    std: of the channels.
+    mean: mean of each channel, of pixels in [0, 1].
+    std: deviation of each channel.
   """
 
   image_size: int | None = None
@@ -42,7 +42,8 @@ class PictureChoice:
     """Returns the rule of the user, else of the files, else of the release.
 
     Args:
-      description: of the files beside the weights, read with `image_size`.
+      description: what the files beside the weights say, read with
+        `image_size`.
       release: key of `RELEASED`.
 
     Raises:
@@ -67,7 +68,7 @@ def release_of(library: str, tensors: Mapping[str, Any], encoder: Any) -> str:
 
   Args:
     library: format of the weights.
-    tensors: by the names of the format.
+    tensors: arrays by the names of the format.
     encoder: module that they are for.
   """
   if library != 'huggingface':

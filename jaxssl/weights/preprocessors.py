@@ -178,7 +178,7 @@ def from_open_clip(
 
   Args:
     config: its content.
-    image_size: of the `vision_cfg` beside it.
+    image_size: image size of the `vision_cfg` beside it.
     default: rule of the model's family, for what it leaves out.
 
   Raises:

@@ -34,8 +34,9 @@ def from_dino(tensors: Tensors, variables: PyTree) -> PyTree:
   Heads are ignored.
 
   Args:
-    tensors: by name, for example of `safetensors_file.read`.
-    variables: of the encoder: arrays or the result of `jax.eval_shape`.
+    tensors: arrays by name, for example of `safetensors_file.read`.
+    variables: variables of the encoder: arrays or the result of
+      `jax.eval_shape`.
 
   Returns:
     float32 variables of the same structure.
@@ -59,8 +60,9 @@ def from_moco_v3(
   table of positions is fixed and must be the encoder's own.
 
   Args:
-    tensors: by name, for example of `safetensors_file.read`.
-    variables: of the encoder: arrays or the result of `jax.eval_shape`.
+    tensors: arrays by name, for example of `safetensors_file.read`.
+    variables: variables of the encoder: arrays or the result of
+      `jax.eval_shape`.
     position: the encoder's attribute of that name; 'none' for a ResNet.
 
   Returns:

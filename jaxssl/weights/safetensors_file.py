@@ -57,8 +57,8 @@ def read(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
   """Reads all tensors of a file.
 
   Args:
-    path: of the file. It is mapped, not read: what the result keeps in memory
-      is what was used of it.
+    path: path of the file. It is mapped, not read: what the result keeps in
+      memory is what was used of it.
 
   Returns:
     Read-only arrays by name.
@@ -86,7 +86,7 @@ def write(
   """Writes a file; a reader sees the old one or the new one, never a part.
 
   Args:
-    path: of the file; its folder is made.
+    path: path of the file; its folder is made.
     tensors: arrays by name.
     metadata: free-form strings to keep with them.
 

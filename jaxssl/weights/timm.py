@@ -46,9 +46,9 @@ def from_timm(tensors: Mapping[str, np.ndarray], variables: PyTree) -> PyTree:
   the encoder has no learned positions.
 
   Args:
-    tensors: by timm's names, for example of `safetensors_file.read`.
-    variables: of the encoder, {'params': ..., 'batch_stats': ...}: arrays or
-      the result of `jax.eval_shape`.
+    tensors: arrays by timm's names, for example of `safetensors_file.read`.
+    variables: variables of the encoder, {'params': ..., 'batch_stats': ...}:
+      arrays or the result of `jax.eval_shape`.
 
   Returns:
     float32 variables of the same structure.
@@ -90,7 +90,7 @@ def to_timm(variables: PyTree) -> dict[str, np.ndarray]:
   `pos_embed` from `models.positions` beside these tensors.
 
   Args:
-    variables: of an encoder, {'params': ..., 'batch_stats': ...}.
+    variables: variables of an encoder, {'params': ..., 'batch_stats': ...}.
   """
   flat = traverse_util.flatten_dict(variables)
   named = {_timm_name(path): value for path, value in flat.items()}

@@ -17,7 +17,7 @@ def defocus_blur(
   Args:
     key: not used.
     image: [H, W, 3].
-    radius: of the disk, in pixels.
+    radius: radius of the disk, in pixels.
     softness: standard deviation that blurs its rim.
   """
   del key
@@ -64,7 +64,8 @@ def glass_blur(
   Args:
     key: PRNG key.
     image: [H, W, 3].
-    sigma: of the Gaussian, cut off at 4 σ; outermost pixels repeated.
+    sigma: deviation of the Gaussian in pixels, cut off at 4 σ; outermost pixels
+      are repeated.
     reach: pixels come from -reach to reach - 1 away in both directions.
     rounds: how often.
   """
@@ -109,7 +110,14 @@ def scatter(image: jax.Array, offsets: jax.Array, *, reach: int) -> jax.Array:
 def motion_blur(
   key: jax.Array, image: jax.Array, radius: int, sigma: float
 ) -> jax.Array:
-  """Blurs along a direction, uniform in ±45°; see `blur_along`."""
+  """Blurs along a direction, uniform in ±45°; see `blur_along`.
+
+  Args:
+    key: typed PRNG key.
+    image: float32 [H, W, 3] in [0, 1].
+    radius: half the length of the blur in pixels.
+    sigma: deviation of the Gaussian in pixels.
+  """
   degrees = jax.random.uniform(key, (), minval=-45.0, maxval=45.0)
   return blur_along(image, degrees, radius=radius, sigma=sigma)
 
@@ -127,7 +135,7 @@ def blur_along(
     image: [H, W, C].
     degrees: φ, from the x axis towards the y axis, which points down.
     radius: half of the length in pixels.
-    sigma: of the Gaussian.
+    sigma: deviation of the Gaussian in pixels.
   """
   height, width, _ = image.shape
   taps = np.arange(2 * radius + 1, dtype=np.float32)
@@ -154,6 +162,12 @@ def zoom_blur(
   """Averages the image and its enlargements by 1, 1 + step, ... below stop.
 
   The image counts twice, as it is and enlarged by 1.
+
+  Args:
+    key: not used.
+    image: float32 [H, W, 3] in [0, 1].
+    stop: bound of the enlargements, above 1.
+    step: distance of two enlargements, positive.
   """
   del key
   height, width, _ = image.shape

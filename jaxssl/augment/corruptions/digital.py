@@ -10,13 +10,25 @@ from jaxssl.augment.corruptions.resampling import box_matrix, resample
 
 
 def contrast(key: jax.Array, image: jax.Array, factor: float) -> jax.Array:
-  """Returns c x + (1 - c) mean x, the mean of each channel."""
+  """Returns c x + (1 - c) mean x, the mean of each channel.
+
+  Args:
+    key: not used.
+    image: float32 [H, W, 3] in [0, 1].
+    factor: c; 1 changes nothing, 0 leaves the mean.
+  """
   del key
   return color.adjust_contrast_tf(image, factor)
 
 
 def pixelate(key: jax.Array, image: jax.Array, share: float) -> jax.Array:
-  """Shrinks to a share of the side and enlarges again, both by boxes."""
+  """Shrinks to a share of the side and enlarges again, both by boxes.
+
+  Args:
+    key: not used.
+    image: float32 [H, W, 3] in [0, 1].
+    share: share of the side that is left, in (0, 1].
+  """
   del key
   down, up = [], []
   for size in image.shape[:2]:

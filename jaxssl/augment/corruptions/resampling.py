@@ -12,6 +12,11 @@ def resample(
   """Returns R X Cᵀ of every channel: [H, W, C] -> [len(rows), len(columns), C].
 
   The default precision of an accelerator would round pixels.
+
+  Args:
+    image: X, float32 [H, W, C].
+    rows: R, float32 [new height, H].
+    columns: C, float32 [new width, W].
   """
   high = jax.lax.Precision.HIGHEST
   return jax.numpy.einsum(

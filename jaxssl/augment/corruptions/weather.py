@@ -28,12 +28,12 @@ def snow(
   Args:
     key: PRNG key.
     image: [H, W, 3].
-    mean: of the noise.
-    deviation: of the noise.
+    mean: mean of the noise.
+    deviation: standard deviation of the noise.
     zoom: factor by which it is enlarged.
     threshold: below it there is no flake.
-    radius: of the blur, see `blur_along`.
-    sigma: of the blur.
+    radius: radius of the blur, see `blur_along`.
+    sigma: deviation of the blur in pixels.
     kept: see `cover`.
   """
   height, width, _ = image.shape
@@ -62,7 +62,14 @@ def cover(image: jax.Array, flakes: jax.Array, *, kept: float) -> jax.Array:
 def fog(
   key: jax.Array, image: jax.Array, amount: float, decay: float
 ) -> jax.Array:
-  """Returns (x + c p) m / (m + c), m = max x, p a `plasma`."""
+  """Returns (x + c p) m / (m + c), m = max x, p a `plasma`.
+
+  Args:
+    key: typed PRNG key.
+    image: float32 [H, W, 3] in [0, 1].
+    amount: c, weight of the fog.
+    decay: decay of `plasma`.
+  """
   height, width, _ = image.shape
   size = 1 << (max(height, width) - 1).bit_length()
   noise = jax.random.uniform(key, (size, size), minval=-1.0)
@@ -103,7 +110,13 @@ def plasma(noise: jax.Array, *, decay: float) -> jax.Array:
 
 
 def brightness(key: jax.Array, image: jax.Array, amount: float) -> jax.Array:
-  """Adds to the value of HSV, at most to 1; hue and saturation stay."""
+  """Adds to the value of HSV, at most to 1; hue and saturation stay.
+
+  Args:
+    key: not used.
+    image: float32 [H, W, 3] in [0, 1].
+    amount: what is added, in [0, 1].
+  """
   del key
   value = image.max(axis=-1, keepdims=True)
   brighter = jnp.minimum(value + amount, 1.0)

@@ -47,7 +47,7 @@ class DINOHead(nn.Module):
     """Maps features [..., D] to logits float32 [..., K].
 
     Args:
-      features: of the encoder.
+      features: features of the encoder.
       train: use batch statistics in BatchNorm.
       axis_name: mapped device axis, or None in the global view.
     """

@@ -27,7 +27,7 @@ class Linear(nn.Module):
     """Returns logits float32 [b, K] for features [b, D].
 
     Args:
-      features: of the encoder.
+      features: features of the encoder.
       train: unused; part of every head's signature.
       axis_name: unused; part of every head's signature.
     """

@@ -40,7 +40,7 @@ class MoCoHead(nn.Module):
     """Projects features [b, D] to float32 [b, K], not normalised.
 
     Args:
-      features: of the encoder.
+      features: features of the encoder.
       train: unused; part of every head's signature.
       axis_name: unused; part of every head's signature.
     """

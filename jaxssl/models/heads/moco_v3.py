@@ -38,7 +38,7 @@ class MoCoV3Head(nn.Module):
     """Maps [b, D] to float32 [b, K], not normalised.
 
     Args:
-      features: of the encoder, or the projection.
+      features: features of the encoder, or the projection.
       train: use batch statistics in BatchNorm.
       axis_name: mapped device axis, or None in the global view.
     """

@@ -42,7 +42,7 @@ class Projection(nn.Module):
     """Projects features [b, D] to float32 [b, K], not normalised.
 
     Args:
-      features: of a tower.
+      features: features of a tower.
       train: unused; part of every head's signature.
       axis_name: unused; part of every head's signature.
     """

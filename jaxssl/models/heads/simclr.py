@@ -47,7 +47,7 @@ class SimCLRHead(nn.Module):
     """Projects features [b, D] to float32 [b, K].
 
     Args:
-      features: of the encoder, not normalised.
+      features: features of the encoder, not normalised.
       train: use batch statistics in BatchNorm.
       axis_name: mapped device axis, or None in the global view.
       stop_after: return the output [b, D] of this layer (counted from 1, after
