@@ -49,8 +49,9 @@ jaxssl COMMAND --help lists the arguments of a command.
 --config.SECTION.KEY=VALUE replaces a value of the config, as often as given;
 jaxssl config METHOD lists the keys.
 
-DATA is a folder of pictures, photos, digits, a TFDS name, or a tar, TFRecord or
-table of pictures with captions.
+DATA is one or several folders of pictures, 'patterns/*.jpg' or lists (.txt) of
+them; photos, digits, a TFDS name; or a tar, TFRecord or table of pictures with
+captions.
 
 examples:
   jaxssl train --method simclr --encoder vit_s16 --data FOLDER --workdir runs/a

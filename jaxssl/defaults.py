@@ -6,8 +6,9 @@ from typing import Any
 
 from jaxssl import models, scale
 from jaxssl.config import Config, schema
-from jaxssl.data import hold_out
-from jaxssl.data.sources import is_folder, pair_source
+from jaxssl.data import Paths, hold_out
+from jaxssl.data.chosen import several
+from jaxssl.data.sources import file_kind
 from jaxssl.errors import unknown
 from jaxssl.methods import METHODS
 from jaxssl.methods.entry import Entry, Sections
@@ -49,7 +50,7 @@ class Asked:
 def default_config(
   method: str,
   encoder: str | None,
-  data: str,
+  data: Paths,
   asked: Asked = Asked(),
   facts: Facts | None = None,
 ) -> Config:
@@ -62,7 +63,7 @@ def default_config(
   Args:
     method: key of `METHODS`.
     encoder: name for `models.make_encoder`; None for that of the method.
-    data: name of a source, a TFDS name, or the path of a folder of pictures.
+    data: name of a source, a TFDS name, or paths of folders or files.
     asked: what wins over the defaults.
     facts: what is known of data and device; without it 100 epochs of batches of
       256, and of pictures of 224 pixels where their name does not say that they
@@ -114,17 +115,18 @@ def default_config(
   return sections
 
 
-def data_section(data: str) -> dict[str, Any]:
-  """Returns the section `data` for a name or the path of a folder or file.
+def data_section(data: Paths) -> dict[str, Any]:
+  """Returns the section `data` for a name, or paths of folders or files.
 
   Of a folder without subfolders for the splits, a share is held out.
   """
-  if is_folder(data):
-    share = hold_out.SHARE
-    return {'name': 'folder', 'path': data, 'test_fraction': share}
-  if pair_source(data):
-    return {'name': pair_source(data), 'path': data}
-  return {'name': data}
+  names = several(data)
+  kind = file_kind(names)
+  if kind is None:
+    return {'name': names[0]}
+  path = names[0] if len(names) == 1 else names
+  share = {'test_fraction': hold_out.SHARE} if kind == 'folder' else {}
+  return {'name': kind, 'path': path, **share}
 
 
 def _merge(sections: Config, changes: Sections) -> None:

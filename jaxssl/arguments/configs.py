@@ -2,7 +2,6 @@
 
 import argparse
 from collections.abc import Mapping, Sequence
-import os
 from typing import Any
 
 import jax
@@ -12,7 +11,7 @@ from jaxssl import defaults, fields, scale
 from jaxssl.arguments import data_choice
 from jaxssl.config import schema
 from jaxssl.errors import UserError
-from jaxssl.paths import is_remote
+from jaxssl.runs.sources import absolute
 from jaxssl.train.workdir import Workdir
 
 _WARMUPS = (
@@ -34,7 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     help='for example resnet18, vit_s16; default: that of the method',
   )
   parser.add_argument(
-    '--data', help='photos, digits, a TFDS name, or a folder of pictures'
+    '--data',
+    nargs='+',
+    action=data_choice.Names,
+    help='photos, digits, a TFDS name, folders, or a .txt list, a pattern or '
+    'files of pictures',
   )
   data_choice.add_places(parser)
   parser.add_argument('--train_split', help='split to train on; default: train')
@@ -203,9 +206,7 @@ def _is_new(arguments: argparse.Namespace) -> bool:
 def _place(section: Mapping[str, Any]) -> tuple[Any, ...]:
   """Returns what two sections `data` of the same pictures have in common."""
   path = section.get('path')
-  if isinstance(path, str) and not is_remote(path):
-    path = os.path.abspath(path)
-  return section.get('name'), path
+  return section.get('name'), path and absolute(path)
 
 
 def _defaults(

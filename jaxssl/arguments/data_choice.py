@@ -10,11 +10,29 @@ from jaxssl.errors import UserError
 from jaxssl.runs.sources import DataChoice
 
 
+class Names(argparse.Action):
+  """Keeps one name as it is, and several as a list."""
+
+  def __call__(
+    self,
+    parser: argparse.ArgumentParser,
+    namespace: argparse.Namespace,
+    values: Any,
+    option_string: str | None = None,
+  ) -> None:
+    """Sets the value."""
+    value = values[0] if len(values) == 1 else values or None
+    setattr(namespace, self.dest, value)
+
+
 def add(parser: argparse.ArgumentParser) -> None:
   """Adds the arguments: the same ones for every command that looks at data."""
   parser.add_argument(
     '--data',
-    help='photos, digits, a TFDS name or a folder; default: that of the run',
+    nargs='+',
+    action=Names,
+    help='photos, digits, a TFDS name, folders, or a .txt list, a pattern or '
+    'files of pictures; default: that of the run',
   )
   add_places(parser)
   parser.add_argument(

@@ -34,10 +34,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   """Adds the arguments of the command."""
   parser.add_argument(
     'folder',
-    nargs='?',
+    nargs='*',
+    action=data_choice.Names,
     metavar='DATA',
-    help='photos, digits, a TFDS name, a folder or a file of pairs; --data is '
-    'the same',
+    help='photos, digits, a TFDS name, folders or files of pictures or pairs; '
+    '--data is the same',
   )
   parser.add_argument(
     '--config', help='the data of this Python file with get_config() instead'

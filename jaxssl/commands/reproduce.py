@@ -9,8 +9,10 @@ import pathlib
 from typing import Any, NamedTuple
 
 from jaxssl import config as config_lib
+from jaxssl.arguments import data_choice
 from jaxssl.commands import train
 from jaxssl.config import schema
+from jaxssl.data import Paths
 from jaxssl.errors import EXIT_DIFFERS, EXIT_PREEMPTED, UserError
 from jaxssl.evals import protocols
 from jaxssl.evals.table import Metrics, aligned
@@ -45,7 +47,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     'which is evaluated again',
   )
   parser.add_argument(
-    '--data', help='of the evaluation, if it lies elsewhere now'
+    '--data',
+    nargs='+',
+    action=data_choice.Names,
+    help='of the evaluation, if it lies elsewhere now',
   )
   parser.add_argument(
     '--tolerance',
@@ -142,7 +147,7 @@ def _train(workdir: Workdir, step: int) -> int:
 
 
 def _choose(
-  recipe_: Mapping[str, Any], workdir: Workdir, data: str | None
+  recipe_: Mapping[str, Any], workdir: Workdir, data: Paths | None
 ) -> OpenedRun:
   """Returns what is evaluated, of which nothing is opened yet."""
   chosen = recipe.open_run(recipe_, workdir)

@@ -6,6 +6,7 @@ Importing this package does not import TensorFlow; reading batches does.
 from jaxssl.data.arrays import Arrays
 from jaxssl.data.batch_shapes import batch_shapes
 from jaxssl.data.captions import Captions
+from jaxssl.data.chosen import Paths
 from jaxssl.data.fake import fake_batches
 from jaxssl.data.folder import Folder
 from jaxssl.data.mixture import Mixture
@@ -25,6 +26,7 @@ __all__ = [
   'Captions',
   'Folder',
   'Mixture',
+  'Paths',
   'Table',
   'Tfds',
   'TrainBatches',

@@ -1,12 +1,13 @@
-"""Any folder of pictures."""
+"""Any folders of pictures."""
 
+from collections.abc import Sequence
 import functools
 import os
 from typing import Literal
 
 import numpy as np
 
-from jaxssl.data import decode, hold_out, layout, order, places, sidecar
+from jaxssl.data import chosen, decode, hold_out, layout, order, sidecar
 from jaxssl.data import labels as labels_lib
 from jaxssl.data.cached_property import cached_property
 from jaxssl.data.captions import Captions, warn_skipped
@@ -15,8 +16,6 @@ from jaxssl.data.picture_files import PictureFiles
 from jaxssl.data.source import Records, fingerprint
 from jaxssl.errors import UserError
 
-EXTENSIONS = ('.jpg', '.jpeg', '.jpe', '.jfif', '.png', '.webp', '.gif', '.bmp')
-
 OTHER_SPLIT = 'pictures in the folder of neither split'
 
 _TRIED = 8
@@ -24,9 +23,10 @@ _HEADER_BYTES = 1 << 16
 
 
 class Folder:
-  """All pictures below a folder.
+  """All pictures below a folder, or below several.
 
-  A file counts as a picture by its extension (`EXTENSIONS`, in any case).
+  A file counts as a picture by its extension (`formats.EXTENSIONS`, in any
+  case), unless it is named by itself, or in a list.
   Hidden files and folders are passed over. Links are followed, a folder is
   entered once. Files are sorted by path, so that the order does not depend on
   the file system.
@@ -46,7 +46,8 @@ class Folder:
   captions without a picture; the log names some of both.
 
   Args:
-    path: the folder, also of a store (`gs://...`).
+    path: one or several of: a folder, also of a store (`gs://...`); a picture;
+      a pattern (`a/*.jpg`); a `.txt` file with a path a line, relative to it.
     split: `'train'`, `'test'`, or `'all'`.
     test_fraction: share of the pictures that is held out, where there are no
       subfolders for the splits.
@@ -57,37 +58,31 @@ class Folder:
     num_held_out: how many pictures `test_fraction` leaves for test.
 
   Raises:
-    UserError: if the folder is missing or empty, no picture among the first few
-      is readable, or the split is unknown or empty.
+    UserError: if a path is missing, there are no pictures, none among the first
+      few is readable, or the split is unknown or empty.
   """
 
   content: Literal['paths', 'bytes']
 
   def __init__(
     self,
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | Sequence[str],
     *,
     split: str = 'train',
     test_fraction: float = 0.0,
     captions: str | None = None,
   ):
     hold_out.check_split(split, test_fraction)
-    self._root = places.place(path)
-    if not self._root.is_dir():
-      raise UserError(f'{self._root} is not a folder')
+    found = chosen.find(path)
+    self._root, files, meaning = found.root, found.files, found.meaning
     self.content = self._root.content
-    self.name = str(path)
+    self.name = chosen.name_of(path)
     self.skipped: dict[str, int] = {}
-    files = sorted(self._root.files(EXTENSIONS))
-    if not files:
-      raise UserError(
-        f'{self._root} has no pictures; known endings: {" ".join(EXTENSIONS)}'
-      )
-    meaning = layout.read({os.path.dirname(name) for name in files})
+    self._leave_out(found.skipped)
     has_splits = any(m.split for m in meaning.values())
     if has_splits and split != 'all':
       files = self._of_split(files, meaning, split)
-    texts = self._read_captions(files, captions, meaning)
+    texts = self._read_captions(files, captions, found)
     files = list(texts or files)
     self.num_held_out = 0
     if not has_splits:
@@ -97,7 +92,7 @@ class Folder:
         split,
         test_fraction=test_fraction,
         read=functools.partial(self._root.read, most=hold_out.HEAD_BYTES),
-        source=str(self._root),
+        source=self.name,
       )
       if split == 'train':
         self.num_held_out = len(files) - len(kept)
@@ -128,18 +123,22 @@ class Folder:
     self,
     files: list[str],
     ending: str | None,
-    meaning: dict[str, layout.Meaning],
+    found: chosen.Chosen,
   ) -> dict[str, tuple[str, ...]] | None:
     if ending is None:
       return None
     ending = '.' + ending.lstrip('.')
-    folders = {os.path.dirname(name) for name in files}
-    others = meaning.keys() - folders  # the other split, which has its own
-    sidecars = {
-      name
-      for name in self._root.files((ending,))
-      if os.path.dirname(name) not in others
-    }
+    if found.whole:
+      folders = {os.path.dirname(name) for name in files}
+      others = found.meaning.keys() - folders  # of the other split
+      sidecars = {
+        name
+        for name in self._root.files((ending,))
+        if os.path.dirname(name) not in others
+      }
+    else:
+      beside = (os.path.splitext(name)[0] + ending for name in files)
+      sidecars = self._root.existing(beside)
     texts, skipped = sidecar.read(self._root, files, sidecars, ending=ending)
     self._leave_out(skipped)
     return texts
@@ -160,7 +159,7 @@ class Folder:
     headers = self._root.read(names, most=_HEADER_BYTES)
     if not any(map(decode.is_readable, headers)):
       raise UserError(
-        f'{self._root}: none of the first {len(names)} pictures can be read'
+        f'{self.name}: none of the first {len(names)} pictures can be read'
       )
 
   @cached_property

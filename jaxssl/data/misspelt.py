@@ -23,7 +23,7 @@ def misspelt(name: str, sources: Iterable[str]) -> UserError:
   """
   names = [source for source in sources if source not in _FORMS]
   close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
-  close += _folders_like(name)
+  close += folders_like(name)
   if close:
     hint = 'did you mean ' + ' or '.join(repr(each) for each in close) + '?'
   else:
@@ -33,10 +33,12 @@ def misspelt(name: str, sources: Iterable[str]) -> UserError:
     return UserError(
       f'{name} is neither a folder nor a known data source; {hint}'
     )
-  return UserError(f'unknown data source {name!r}; {hint}')
+  return UserError(
+    f'unknown data source {name!r}, and no folder of this name; {hint}'
+  )
 
 
-def _folders_like(name: str) -> list[str]:
+def folders_like(name: str) -> list[str]:
   """Returns the name of a folder at the same place, if one is alike."""
   parent, last = os.path.split(os.path.expanduser(name).rstrip(os.sep))
   try:

@@ -48,11 +48,18 @@ class Local:
     """Whether it exists."""
     return self._path.is_dir()
 
-  def files(self, endings: tuple[str, ...]) -> Iterator[str]:
-    """Yields visible files below it, in any order; links are followed."""
+  def files(
+    self, endings: tuple[str, ...], *, below: str = os.curdir
+  ) -> Iterator[str]:
+    """Yields visible files below it, in any order; links are followed.
+
+    Args:
+      endings: of the files.
+      below: only those in this folder below it.
+    """
     seen = set()
     # A name that is no UTF-8 survives as surrogate escapes.
-    walk = os.walk(self._path, followlinks=True, onerror=_refuse)
+    walk = os.walk(self._path / below, followlinks=True, onerror=_refuse)
     for folder, folders, names in walk:
       real = os.path.realpath(folder)
       if real in seen:
@@ -114,10 +121,15 @@ class Remote:
     """Whether it exists."""
     return remote.filesystem(self._path).isdir(self._path)
 
-  def files(self, endings: tuple[str, ...]) -> Iterator[str]:
-    """Yields visible files below it, in any order."""
-    for name, state in self._listing().items():
-      visible = not any(part.startswith('.') for part in name.split('/'))
+  def files(
+    self, endings: tuple[str, ...], *, below: str = os.curdir
+  ) -> Iterator[str]:
+    """Yields visible files below it, or a folder of it, in any order."""
+    start = '' if below == os.curdir else f'{below}/'
+    for name, state in self._listing(start).items():
+      visible = not any(
+        part.startswith('.') for part in name.removeprefix(start).split('/')
+      )
       if visible and name.lower().endswith(endings):
         self._states[name] = state
         yield name
@@ -164,11 +176,11 @@ class Remote:
     """Returns the whole path of a file."""
     return name if is_remote(name) else f'{self._path}/{name}'
 
-  def _listing(self) -> dict[str, tuple[int, str]]:
-    """Returns size and state of every file below it, in one question."""
+  def _listing(self, start: str) -> dict[str, tuple[int, str]]:
+    """Returns size and state of every file in a folder, in one question."""
     files = remote.filesystem(self._path)
     root = files._strip_protocol(self._path).rstrip('/') + '/'
-    found = files.find(self._path, detail=True)
+    found = files.find(f'{self._path}/{start}'.rstrip('/'), detail=True)
     return {
       path.removeprefix(root): remote.state_of(info)
       for path, info in found.items()

@@ -6,13 +6,12 @@ import inspect
 import os
 from typing import Any
 
-from jaxssl.data import tfds_source
+from jaxssl.data import chosen, tfds_source
 from jaxssl.data.digits import digits
 from jaxssl.data.folder import Folder
 from jaxssl.data.misspelt import misspelt
 from jaxssl.data.mixture import Mixture
 from jaxssl.data.photos import photos
-from jaxssl.data.places import place
 from jaxssl.data.source import Source
 from jaxssl.data.table import ENDINGS, Table
 from jaxssl.data.tar import tar
@@ -65,12 +64,13 @@ PAIR_FILES = {'.tar': 'tar', '.tfrecord': 'tfrecord'} | dict.fromkeys(
 )
 
 
-def make_source(name: str, **kwargs: Any) -> Source:
+def make_source(name: chosen.Paths, **kwargs: Any) -> Source:
   """Makes a source from the section of a config.
 
   Args:
-    name: a key of `SOURCES`; or the path of a folder of pictures or of a file
-      of image-text pairs (`PAIR_FILES`); or the name of a TFDS data set.
+    name: a key of `SOURCES`; or a path, or several, of folders of pictures and
+      what else `Folder` takes, or of files of image-text pairs (`PAIR_FILES`);
+      or the name of a TFDS data set.
     **kwargs: arguments of that source.
 
   Returns:
@@ -79,28 +79,54 @@ def make_source(name: str, **kwargs: Any) -> Source:
   Raises:
     UserError: for an unknown name or argument, or data that is not there.
   """
+  kind = None if 'data_dir' in kwargs else file_kind(name)
+  if kind is not None:
+    return make_source(kind, **{'path': name, **kwargs})
+  (name,) = chosen.several(name)
   if name in SOURCES:
     return _call(name, SOURCES[name], kwargs)
-  if is_folder(name) and 'data_dir' not in kwargs:
-    return _call(name, Folder, {'path': name, **kwargs})
-  pairs = pair_source(name)
-  if pairs is not None:
-    return make_source(pairs, **{'path': name, **kwargs})
   if not _is_tfds(name, kwargs.get('data_dir')):
     raise misspelt(name, SOURCES)
   return _call(name, tfds_source.Tfds, {'name': name, **kwargs})
 
 
-def is_folder(name: str) -> bool:
-  """Tells whether a name is the path of a folder, here or in a store."""
-  if is_remote(name):
-    return not pair_source(name) and place(name).is_dir()
-  return os.path.isdir(os.path.expanduser(name))
+def file_kind(names: chosen.Paths) -> str | None:
+  """Returns the source that reads a path, or several; None for another name.
+
+  Raises:
+    UserError: if several are not of one kind.
+  """
+  names = chosen.several(names)
+  if not names:
+    raise UserError('data is an empty list; give a folder')
+  kinds = {_file_kind(name) for name in names}
+  if len(names) > 1 and (None in kinds or 'table' in kinds or len(kinds) > 1):
+    strange = next((n for n in names if _file_kind(n) is None), None)
+    if strange is not None and strange not in SOURCES:
+      raise misspelt(strange, SOURCES)
+    raise UserError(
+      f'{chosen.name_of(names)}: several data are folders, pictures, patterns '
+      'and lists of pictures, or tar files, or TFRecord files; others together '
+      "are the source 'mixture' of a config"
+    )
+  return kinds.pop()
 
 
-def pair_source(name: str) -> str | None:
-  """Returns the source that reads a file of pairs; None for other names."""
-  return PAIR_FILES.get(os.path.splitext(name)[1].lower())
+def _file_kind(name: str) -> str | None:
+  if name in SOURCES:
+    return None
+  # A folder may be called `birds.tar`.
+  is_here = not is_remote(name) and os.path.isdir(os.path.expanduser(name))
+  if not is_here and (kind := pair_source(name)):
+    return kind
+  return 'folder' if chosen.is_chosen(name) else None
+
+
+def pair_source(names: chosen.Paths) -> str | None:
+  """Returns the source that reads files of pairs; None for other names."""
+  endings = {os.path.splitext(n)[1].lower() for n in chosen.several(names)}
+  kinds = {PAIR_FILES.get(ending) for ending in endings}
+  return kinds.pop() if len(kinds) == 1 else None
 
 
 def _is_tfds(name: str, data_dir: str | None) -> bool:

@@ -17,7 +17,7 @@ import numpy as np
 
 from jaxssl.data import remote, shards
 from jaxssl.data.captions import Captions, as_texts
-from jaxssl.data.folder import EXTENSIONS
+from jaxssl.data.formats import EXTENSIONS
 from jaxssl.data.labels import as_text
 from jaxssl.errors import UserError
 
@@ -59,7 +59,7 @@ def tar(
   Args:
     path: a file, a pattern, a range `{000..123}` of files, or several.
     image: endings of the pictures, `'jpg'` or `('jpg', 'seg.png')`; None for
-      the known ones (`folder.EXTENSIONS`). Other members are passed over in
+      the known ones (`formats.EXTENSIONS`). Other members are passed over in
       records that have such a picture.
     captions: where captions are: endings of text members (`'txt'`; the whole
       text is one caption) and keys of JSON members (`'json.tags'`; a text, or a

@@ -7,7 +7,7 @@ import numpy as np
 
 from jaxssl.data import remote, shards
 from jaxssl.data.captions import Captions, as_texts
-from jaxssl.data.folder import EXTENSIONS
+from jaxssl.data.formats import EXTENSIONS
 from jaxssl.data.labels import as_text
 from jaxssl.data.optional import tensorflow
 from jaxssl.data.source import fingerprint

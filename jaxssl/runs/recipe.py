@@ -13,6 +13,7 @@ import numpy as np
 
 from jaxssl import checksums, data
 from jaxssl import config as config_lib
+from jaxssl.data.chosen import is_pattern, several
 from jaxssl.data.source import Source
 from jaxssl.errors import UserError
 from jaxssl.parallel import processes
@@ -110,6 +111,11 @@ def _opened(run: OpenedRun) -> dict[str, Source]:
 
 
 def _absolute(choice: DataChoice) -> DataChoice:
-  if choice.data is None or not os.path.exists(choice.data):
+  if choice.data is None:
     return choice
-  return dataclasses.replace(choice, data=os.path.abspath(choice.data))
+  names = [
+    os.path.abspath(name) if os.path.exists(name) or is_pattern(name) else name
+    for name in several(choice.data)
+  ]
+  named = names[0] if len(names) == 1 else names
+  return dataclasses.replace(choice, data=named)

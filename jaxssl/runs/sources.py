@@ -9,6 +9,7 @@ import pathlib
 from typing import Any
 
 from jaxssl import build, data, defaults
+from jaxssl.data.chosen import Paths, several
 from jaxssl.data.source import Source
 from jaxssl.errors import UserError
 from jaxssl.paths import is_remote
@@ -25,13 +26,13 @@ class DataChoice:
   """The data that a command looks at.
 
   Attributes:
-    data: a source, a TFDS name, a folder or a file; None: that of the run.
+    data: a source, a TFDS name, folders or files; None: that of the run.
     data_dir: where TFDS data sets are prepared.
     limit: at most so many images of each split.
     changes: keys of the section `data` with other values.
   """
 
-  data: str | None = None
+  data: Paths | None = None
   data_dir: str | None = None
   limit: int | None = None
   changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -128,7 +129,10 @@ class DataChoice:
 
 def data_name(chosen: dict[str, Any]) -> str:
   """Returns a short name for files: of the source, or of its folder."""
-  return pathlib.Path(str(chosen.get('path') or chosen['name'])).name
+  names = [pathlib.Path(n).name for n in several(chosen.get('path') or [])]
+  if not names:
+    return chosen['name']
+  return names[0] if len(names) == 1 else f'{names[0]}_and_{len(names) - 1}'
 
 
 def data_place(chosen: Mapping[str, Any]) -> str:
@@ -141,7 +145,15 @@ def data_place(chosen: Mapping[str, Any]) -> str:
   if path is None:  # of a mixture it is all of its parts
     kept = {k: v for k, v in chosen.items() if k not in ('split', 'data_dir')}
     return json.dumps(kept, sort_keys=True, default=str)
-  return str(path) if is_remote(path) else os.path.abspath(path)
+  return '\n'.join(absolute(path))
+
+
+def absolute(paths: Paths) -> list[str]:
+  """Returns where paths lie, whatever the folder at hand; sorted."""
+  return sorted(
+    path if is_remote(path) else os.path.abspath(path)
+    for path in several(paths)
+  )
 
 
 def open_set(

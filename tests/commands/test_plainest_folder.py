@@ -113,3 +113,36 @@ def test_a_run_on_all_pictures_is_drawn_and_refused_in_one_line(
   assert (workdir / 'pictures' / 'features.png').exists()
   assert runs.jaxssl('eval', 'knn', f'--workdir={workdir}') == 2
   assert '--test_fraction 0.1' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('form', ['folders', 'pattern', 'list'])
+def test_several_folders_a_pattern_and_a_list_go_the_whole_way(
+  labelled, form, tmp_path
+):
+  for kind in ('cat', 'dog'):  # a second folder with the same classes
+    shutil.copytree(labelled / kind, tmp_path / 'more' / kind)
+    shutil.copytree(labelled / kind, tmp_path / 'some' / kind)
+  names = sorted(path for path in tmp_path.rglob('*.png'))
+  (tmp_path / 'list.txt').write_text('\n'.join(map(str, names)))
+  named = {
+    'folders': [tmp_path / 'more', tmp_path / 'some'],
+    'pattern': [tmp_path / '*' / '*' / '*.png'],
+    'list': [tmp_path / 'list.txt'],
+  }[form]
+  workdir, out = tmp_path / 'run', tmp_path / 'features.npz'
+  where = f'--workdir={workdir}'
+  train = runs.train_arguments(workdir, '--data', *map(str, named), *_DATA)
+  assert runs.jaxssl(*train) == 0
+  # The same data in other words of the command line are the same run.
+  assert runs.jaxssl(*train) == 0
+  assert runs.jaxssl('train', where, '--steps=6') == 0
+  assert runs.jaxssl('eval', 'knn', where, '--data', *named) == 0
+  records = _result(workdir)['records']
+  # Each picture is there twice, and both are in one split.
+  assert (records['train']['images'], records['test']['images']) == (72, 8)
+  assert records['shared'] == records['trained_on'] == 0
+  assert runs.jaxssl('embed', where, f'--out={out}') == 0
+  with np.load(out) as found:
+    classes = ('cat', 'dog') if form == 'folders' else ('more', 'some')
+    assert tuple(found['class_names'].tolist()) == classes
+    assert sorted(found['names'].tolist()) == sorted(map(str, names))

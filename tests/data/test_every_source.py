@@ -32,12 +32,34 @@ def _plain_folder(folder):
   return dict(name=str(folder))
 
 
+def _several(folder):
+  for name, numbers in (('a', range(5)), ('b', range(5, pairs.COUNT))):
+    (folder / name).mkdir()
+    pairs.write_pictures(folder / name, numbers)
+  return [str(folder / name) for name in ('a', 'b')]
+
+
+def _listed(folder):
+  pairs.write_pictures(folder, range(pairs.COUNT))
+  lines = [f'{number:03}.png' for number in reversed(range(pairs.COUNT))]
+  (folder / 'list.txt').write_text('\n'.join(lines))
+  return dict(name=str(folder / 'list.txt'))
+
+
+def _pattern(folder):
+  pairs.write_pictures(folder, range(pairs.COUNT))
+  return dict(name=f'{folder}/0*.png')
+
+
 # Kind -> the section of a config; the files of it go into a folder.
 SOURCES = {
   'photos': lambda _: dict(name='photos', crops_per_picture=2),
   'digits': lambda _: dict(name='digits'),
   'arrays': None,  # not of a section
   'folder': _plain_folder,
+  'folders': lambda folder: dict(name='folder', path=_several(folder)),
+  'list': _listed,
+  'pattern': _pattern,
   'tfds_tfrecord': _prepared('tfrecord'),
   'tfds_array_record': _prepared('array_record'),
   'tar': lambda folder: pairs.section('tar', folder),
