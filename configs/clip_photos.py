@@ -3,7 +3,7 @@
     jaxssl train --config configs/clip_photos.py --workdir runs/clip
 
 Paper: Radford et al. 2021, https://arxiv.org/abs/2103.00020. Towers, batch and
-steps for two CPU cores; a token a byte, so no tokenizer has to be trained.
+steps for two CPU cores; a token per byte, so no tokenizer has to be trained.
 Measured: see docs/methods.md.
 """
 

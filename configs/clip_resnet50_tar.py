@@ -38,7 +38,7 @@ def get_config() -> ConfigDict:
         'learning_rate': {
           'name': 'cosine',
           'start': 5e-4,
-          # 2000 steps of 12207 an epoch.
+          # 2000 steps of 12207 per epoch.
           'warmup_epochs': 0.164,
         },
         'lr_scaling': 'none',

@@ -2,7 +2,7 @@
 
     jaxssl train --config configs/dvae_photos.py --workdir runs/dvae_photos
 
-Paper: Ramesh et al. 2021, https://arxiv.org/abs/2102.12092. 64 codes an image
+Paper: Ramesh et al. 2021, https://arxiv.org/abs/2102.12092. 64 codes per image
 out of 256; the authors' weight of the KL term, from the start. The views are
 enlarged to 64 pixels, as BEiT (configs/beit_photos.py) shows them.
 Measured: see docs/methods.md.

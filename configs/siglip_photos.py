@@ -3,7 +3,7 @@
     jaxssl train --config configs/siglip_photos.py --workdir runs/siglip
 
 Paper: Zhai et al. 2023, https://arxiv.org/abs/2303.15343. Towers, batch and
-steps for two CPU cores; a token a byte, so no tokenizer has to be trained.
+steps for two CPU cores; a token per byte, so no tokenizer has to be trained.
 Measured: see docs/methods.md.
 """
 

@@ -125,7 +125,7 @@ def pretrain(
     augment: makes the views, for example `recipes.simclr_cifar()`.
     tx: any optax optimizer.
     num_steps: optimizer steps in all.
-    batch_size: images a step, over all devices.
+    batch_size: images per step, over all devices.
     workdir: folder for checkpoints and `metrics.jsonl`.
     seed: seed of parameters, order and augmentation.
     mode: `'jit'` or `'pmap'`.

@@ -31,7 +31,7 @@ class Asked:
   Attributes:
     steps: optimizer steps; wins over `epochs`.
     epochs: passes over the data.
-    batch_size: pictures a step.
+    batch_size: pictures per step.
     image_size: side of the views.
   """
 

@@ -5,7 +5,7 @@
 #   TPU=tpu-v5-lite-podslice TOPOLOGY=4x4 PROCESSES=4 CHIPS=4 \
 #     ./launch/gke.sh create --config configs/... --workdir /runs/mae
 #   GPU=nvidia-h100-80gb PROCESSES=2 CHIPS=8 \
-#     ./launch/gke.sh create --config ...    CHIPS=1: one process a GPU
+#     ./launch/gke.sh create --config ...    CHIPS=1: one process per GPU
 #   ./launch/gke.sh status | logs | delete
 #   ./launch/gke.sh --dry_run create ...     prints what it would apply
 #

@@ -187,7 +187,7 @@ class TestBuild:
     run = self._build(
       train__steps=None,
       train__epochs=1,
-      train__batch_size=32_000,  # two steps an epoch
+      train__batch_size=32_000,  # two steps per epoch
       optim__lr_scaling='none',
       optim__momentum=0.0,
       optim__weight_decay={'name': 'linear', 'start': 0.0, 'end': 1.0},

@@ -1,4 +1,4 @@
-"""What both sides of the quality benchmark train: a recipe a method."""
+"""What both sides of the quality benchmark train: a recipe per method."""
 
 import dataclasses
 from typing import Any, Literal
@@ -21,7 +21,7 @@ class Recipe:
     learning_rate: at the start of a cosine without warm-up.
     weight_decay: of the optimizer.
     steps: optimizer steps.
-    batch: images a step.
+    batch: images per step.
   """
 
   encoder: Literal['resnet', 'vit'] = 'resnet'

@@ -2,8 +2,8 @@
 
   python -m benchmarks.report.curves runs/small/* --out curves.png
 
-A panel a workdir: the loss as logged (left axis, blue) and the accuracy of the
-online kNN in per cent (right axis, orange).
+A panel per workdir: the loss as logged (left axis, blue) and the accuracy of
+the online kNN in per cent (right axis, orange).
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""How every benchmark reports: one JSON object a row."""
+"""How every benchmark reports: one JSON object per row."""
 
 from collections.abc import Iterable
 import contextlib

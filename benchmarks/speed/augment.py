@@ -1,8 +1,8 @@
-"""Views a second of the SimCLR recipes: jaxssl, tf.data, torchvision.
+"""Views per second of the SimCLR recipes: jaxssl, tf.data, torchvision.
 
-Each peer makes the same two views an image from decoded pixels, on all cores
+Each peer makes the same two views per image from decoded pixels, on all cores
 that it is allowed: crop, flip, colour jitter in random order, gray and, at 224
-pixels, blur. The runs alternate; medians are reported. One JSON object a row.
+pixels, blur. The runs alternate; medians are reported. One JSON object per row.
 
   python -m benchmarks.speed.augment --out rows.jsonl
 """
@@ -23,7 +23,7 @@ import numpy as np
 from benchmarks.report import rows
 
 # Name: height and width of the decoded images, side of the views, strength of
-# the jitter, probability of the blur, images a batch.
+# the jitter, probability of the blur, images per batch.
 WORKLOADS = {
   'simclr_cifar_32': ((32, 32), 32, 0.5, 0.0, 256),
   'simclr_224': ((375, 500), 224, 1.0, 0.5, 16),
@@ -165,7 +165,7 @@ def _torch_transform(size: int, strength: float, blur: float):
 
 
 def torch_views(images: np.ndarray, size, strength, blur) -> int:
-  """Makes two views an image with torchvision on Pillow images."""
+  """Makes two views per image with torchvision on Pillow images."""
   from PIL import Image
 
   torch = _torchvision()[0]
@@ -191,7 +191,7 @@ def torch_pool_maker(pool, images: np.ndarray, *settings) -> Callable:
 
 
 def rate(make: Callable, seconds: float) -> float:
-  """Returns views a second over at least `seconds`."""
+  """Returns views per second over at least `seconds`."""
   views, step, start = 0, 0, time.perf_counter()
   while time.perf_counter() - start < seconds:
     views += make(step)

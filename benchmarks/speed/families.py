@@ -1,4 +1,4 @@
-"""One training step a family of methods, at published and at tiny shapes."""
+"""One training step per family of methods, at published and at tiny shapes."""
 
 import dataclasses
 from typing import Any
@@ -12,7 +12,7 @@ class Family:
 
   Attributes:
     method: key of `jaxssl.methods.METHODS`.
-    work: encoder, images a step and optimizer.
+    work: encoder, images per step and optimizer.
     views: sides of the views of an image, in pixels.
     head: keyword arguments of the head.
     settings: hyperparameters of the method.
@@ -27,7 +27,7 @@ class Family:
   text: dict[str, Any] = dataclasses.field(default_factory=dict)
 
   def with_batch(self, batch: int | None) -> 'Family':
-    """Returns the same with so many images a step; None for its own."""
+    """Returns the same with so many images per step; None for its own."""
     if batch is None:
       return self
     return dataclasses.replace(

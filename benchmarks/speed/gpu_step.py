@@ -7,7 +7,7 @@ convolutions and a fused optimizer. Every measurement is a fresh process, and
 the sides alternate; every step is waited for, so that its time is its own.
 Medians are over all steps of all processes. For each family three rows:
 
-- images a second;
+- images per second;
 - model FLOPs utilisation: products and convolutions of the step by trace, the
   same number for both, over the dense bfloat16 peak of the card;
 - most memory that arrays had, by each library's own count.
@@ -130,7 +130,7 @@ def listed(views: tuple[int, ...]) -> str:
 def family_rows(
   name: str, family: Family, sides: dict[str, Runs]
 ) -> Iterator[dict[str, Any]]:
-  """Yields images a second, utilisation and memory."""
+  """Yields images per second, utilisation and memory."""
   device, flops = sides['ours'].value('device'), sides['ours'].value('flops')
   peak, batch = peaks.peak_flops(device or ''), family.work.batch
   rates, shares, memory = {}, {}, {}
@@ -200,7 +200,7 @@ def main() -> int:
   parser.add_argument('--families', nargs='+', choices=families.GPU)
   parser.add_argument('--batch_size', type=int, help='images, for any family')
   parser.add_argument('--repeats', type=int, default=2, help='processes a side')
-  parser.add_argument('--steps', type=int, default=20, help='steps a process')
+  parser.add_argument('--steps', type=int, default=20, help='steps per process')
   parser.add_argument(
     '--timeout', type=float, default=1200, help='seconds for a process'
   )

@@ -1,4 +1,4 @@
-"""Images a second of the folder source against decoding alone.
+"""Images per second of the folder source against decoding alone.
 
   python -m benchmarks.speed.input [--out FILE]
 

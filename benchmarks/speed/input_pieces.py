@@ -29,7 +29,7 @@ _WARM_UP = 48
 
 
 def pieces(folder: pathlib.Path, images: int) -> dict[str, Callable[[], float]]:
-  """Returns what to measure, by name: ms of processor time an image."""
+  """Returns what to measure, by name: ms of processor time per image."""
   tf = tensorflow()
   blank = np.zeros((SPEC.size, SPEC.size, 3), np.uint8)
 

@@ -15,8 +15,8 @@ takes. Two more rows measure what should not cost more than its operations:
   python -m benchmarks.speed.methods --device gpu --out rows.jsonl
 
 On a CPU the configs are the small ones, on a GPU the published ones with
-`--batch_size` images a step, and `theirs` is what the card could do at its peak
-in bfloat16. BEiT's tokenizer has random weights. Shares and ratios are of
+`--batch_size` images per step, and `theirs` is what the card could do at its
+peak in bfloat16. BEiT's tokenizer has random weights. Shares and ratios are of
 processor time on a CPU, which other work disturbs less than the clock.
 """
 

@@ -140,7 +140,7 @@ def gpu_row(name: str, args: argparse.Namespace) -> dict[str, Any]:
     theirs=peak and batch * peak / flops,
     unit='images/s',
     peer=f'{device} at its dense bfloat16 peak',
-    detail=f'bfloat16, batch {batch}, two views an image, '
+    detail=f'bfloat16, batch {batch}, two views per image, '
     f'{flops / batch / 1e9:.1f} GFLOP an image; {described(runs, flops)}',
   )
 
@@ -190,7 +190,7 @@ def main() -> None:
   parser.add_argument(
     '--compile_repeats', type=int, default=1, help='processes of torch.compile'
   )
-  parser.add_argument('--steps', type=int, default=4, help='steps a process')
+  parser.add_argument('--steps', type=int, default=4, help='steps per process')
   parser.add_argument('--out', help='file to write the rows to, JSON lines')
   args = parser.parse_args()
   table = workloads.CPU if args.device == 'cpu' else workloads.GPU

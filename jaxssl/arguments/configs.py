@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   )
   parser.add_argument('--epochs', type=float, help='passes over the data')
   parser.add_argument('--steps', type=int, help='optimizer steps; win')
-  parser.add_argument('--batch_size', type=int, help='pictures a step')
+  parser.add_argument('--batch_size', type=int, help='pictures per step')
   parser.add_argument('--image_size', type=int, help='side of the views')
   parser.add_argument(
     '--device', choices=('cpu', 'gpu', 'tpu'), help='default: the best here'

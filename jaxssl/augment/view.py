@@ -61,7 +61,7 @@ class Augment:
   mode.
 
   Attributes:
-    views: one entry a view.
+    views: one entry per view.
     mean: subtracted from each channel of an image in [0, 1].
     std: then divides each channel.
     keep_pixels: whether batches get `pixels` too, the first view in [0, 1]

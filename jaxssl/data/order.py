@@ -52,7 +52,7 @@ def shuffle(
   Args:
     position: int64 [b], each in 0 ... n-1.
     num_examples: n.
-    key: 64-bit words that choose the bijection, scalar or [b] (one a row).
+    key: 64-bit words that choose the bijection, scalar or [b] (one per row).
 
   Returns:
     int64 [b], each in 0 ... n-1; for one key a bijection of `position`.

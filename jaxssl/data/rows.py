@@ -118,7 +118,7 @@ class Plan:
       key: int64 [views, 2].
 
     Returns:
-      Tuple of uint8 [S_v, S_v, 3], one a view.
+      Tuple of uint8 [S_v, S_v, 3], one per view.
     """
     tf = tensorflow()
     if self.source.content == 'pixels':

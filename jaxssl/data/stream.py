@@ -23,7 +23,7 @@ from jaxssl.errors import UserError
 # those it prefetches. It bounds the search where nothing at all is readable.
 _LEAD = 16
 
-# Arrays by name, and a tuple of arrays, one a view: `pictures`.
+# Arrays by name, and a tuple of arrays, one per view: `pictures`.
 Rows = dict[str, Any]
 
 

@@ -23,7 +23,7 @@ _SIDE = 64
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Survey:
-  """What was found in n records: 30 bytes a record, and no pictures.
+  """What was found in n records: 30 bytes per record, and no pictures.
 
   Attributes:
     source: what was read.

@@ -36,7 +36,7 @@ class Table:
 
   Args:
     path: a `.csv` or `.tsv` file whose first line names the columns, or a
-      `.jsonl` file with an object a line; also of a store (`gs://...`).
+      `.jsonl` file with an object per line; also of a store (`gs://...`).
     image: column with the path of the picture, absolute or relative to the
       folder of the table; or a whole path in the store of the table
       (`gs://...`), and with `remote` in any store.

@@ -80,7 +80,7 @@ def load_templates(name: str | os.PathLike[str]) -> tuple[str, ...]:
 
 
 def load_class_names(path: str | os.PathLike[str]) -> tuple[str, ...]:
-  """Returns the names in a file: one a line, or a JSON list.
+  """Returns the names in a file: one per line, or a JSON list.
 
   Args:
     path: path of the file; or `package.module:NAME`, see `load_templates`.

@@ -169,7 +169,7 @@ class Contrastive(Method, Protocol):
       params: trainable variables.
       state: what the method remembers.
       batch: as in `loss`; any rows.
-      keys: typed PRNG keys, one a row.
+      keys: typed PRNG keys, one per row.
       step: as in `loss`.
       axis_name: as in `loss`, for batch statistics only.
 
@@ -243,7 +243,7 @@ class RowWise(Method, Protocol):
       params: trainable variables.
       state: what the method remembers.
       batch: as in `loss`; any rows.
-      keys: typed PRNG keys, one a row.
+      keys: typed PRNG keys, one per row.
       step: as in `loss`.
       axis_name: as in `loss`, for batch statistics only; the sums are those of
         the rows at hand.

@@ -150,7 +150,7 @@ class BEiT:
     """Returns which patches of images are hidden, bool [b, N].
 
     Args:
-      keys: typed PRNG keys [b], one a row.
+      keys: typed PRNG keys [b], one per row.
       images: [b, H, W, 3].
     """
     draw = functools.partial(

@@ -208,7 +208,7 @@ def distillation(
       -sum_k targets[i, b, k] log softmax(logits[v, b] / T)[k]
 
   Computed as targets_i . (sum_v log softmax_v - log softmax_i), so that no
-  array has more than V rows an image.
+  array has more than V rows per image.
 
   Args:
     targets: [G, b, K], probabilities of the first G views.

@@ -154,7 +154,7 @@ class Jigsaw:
     """Cuts the nine tiles of images, with their gaps and moved channels.
 
     Args:
-      keys: typed PRNG keys [b], one a row.
+      keys: typed PRNG keys [b], one per row.
       images: [b, H, W, 3].
 
     Returns:

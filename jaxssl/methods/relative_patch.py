@@ -237,5 +237,5 @@ def both_orders(rows: int) -> jax.Array:
 
 
 def _split_rows(keys: jax.Array) -> jax.Array:
-  """Returns keys [b, 2], one a patch."""
+  """Returns keys [b, 2], one per patch."""
   return jax.vmap(lambda key: jax.random.split(key, 2))(keys)

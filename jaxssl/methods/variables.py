@@ -47,7 +47,7 @@ def apply_train(
     stats: its other collections (batch statistics); may be empty.
     *inputs: positional arguments.
     **options: `axis_name`: mapped device axis, or None in the global view;
-      `keys`: typed PRNG keys, one a row, for drop path.
+      `keys`: typed PRNG keys, one per row, for drop path.
 
   Returns:
     The module's result and the new `stats`.

@@ -1,4 +1,4 @@
-"""Drop path (stochastic depth) from one key a row."""
+"""Drop path (stochastic depth) from one key per row."""
 
 from typing import overload
 

@@ -1,4 +1,4 @@
-"""Images to tokens, one a patch."""
+"""Images to tokens, one per patch."""
 
 from flax import linen as nn
 from flax.typing import Dtype

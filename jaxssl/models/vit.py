@@ -55,8 +55,7 @@ class ViT(nn.Module):
     grid: (rows, columns) of patches that learned or relative positions are
       stored for; other sizes interpolate them. None: the images at
       initialisation, square. Images of just this grid may have pixels left
-      over, which no patch sees: SigLIP's so400m takes 384 pixels as 27 patches
-      of 14, and never looks at the last 6 rows and columns.
+      over, which no patch sees: of 384 pixels, SigLIP's so400m sees 27 x 14.
     layer_scale: value that LayerScale starts from, or None for no LayerScale.
     drop_path: drop-path rate of the last block; it grows linearly from 0.
     use_mask_token: have the learned token that `mask` puts in.

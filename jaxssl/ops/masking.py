@@ -42,7 +42,7 @@ def row_noise(keys: jax.Array, num_patches: int) -> jax.Array:
   """Returns uniform noise in [0, 1), float32 [b, N], for `mask_by_noise`.
 
   Args:
-    keys: typed PRNG keys [b], one a row.
+    keys: typed PRNG keys [b], one per row.
     num_patches: N.
   """
   return jax.vmap(lambda key: jax.random.uniform(key, (num_patches,)))(keys)

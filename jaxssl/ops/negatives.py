@@ -2,9 +2,9 @@
 
 Every contrastive loss compares a row with its positive, which is at hand, and
 with all other rows of the global batch, its negatives. What a loss needs of the
-negatives is one number a row: `logsumexp` of their logits, or the sum of their
-`softplus`. Both are computed here from the full matrix of logits, or block by
-block, with the same numbers.
+negatives is one number per row: `logsumexp` of their logits, or the sum of
+their `softplus`. Both are computed here from the full matrix of logits, or
+block by block, with the same numbers.
 
 Block by block, no more than `chunk` columns of the matrix exist at a time, in
 the forward and in the backward pass, which computes them again. The columns
@@ -101,7 +101,7 @@ def softplus(
 
 @dataclasses.dataclass(frozen=True)
 class _Reduction:
-  """One number a row from its logits.
+  """One number per row from its logits.
 
   Attributes:
     block: logits [n, c] -> [n].

@@ -52,11 +52,11 @@ def cosine(
     num_steps: T.
     warmup_steps: W < T.
     warmup_start: value at k = 0 if W > 0.
-    convention: `'step'` is the formula above: BYOL per step, and MoCo v3 and
-      MAE with their fractional epoch e = k / steps_per_epoch. `'linspace'` is
-      DINO's and SwAV's: the warm-up includes both ends (k / (W - 1)), so step
-      W - 1 and step W both see `start`. `'epoch'` is MoCo v2's and SimSiam's:
-      the value of 'step' at the start of the epoch, constant inside it.
+    convention: `'step'` is the formula above, as in BYOL, MoCo v3 and MAE.
+      `'linspace'` is DINO's and SwAV's: the warm-up includes both ends
+      (k / (W - 1)), so step W - 1 and step W both see `start`. `'epoch'` is
+      MoCo v2's and SimSiam's: the value of 'step' at the start of the epoch,
+      constant inside it.
     steps_per_epoch: steps of an epoch, at least 1, used by `'epoch'` only; of
       a fraction, epoch e starts with the first step at or after e times it.
 

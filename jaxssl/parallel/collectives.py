@@ -153,7 +153,7 @@ def row_ids(num_rows: int, axis_name: str | None) -> jax.Array:
 
 
 def row_keys(key: jax.Array, num_rows: int, axis_name: str | None) -> jax.Array:
-  """Returns one PRNG key a row, the same for any mode and device count.
+  """Returns one PRNG key per row, the same for any mode and device count.
 
   Args:
     key: typed PRNG key of this step and purpose, equal on all devices.

@@ -23,9 +23,9 @@ def training_curve(
   value in twenty.
 
   Args:
-    metrics: `metrics.jsonl` of a run, one JSON object a line with `step`; uses
-      `loss` and `knn/top1` (a fraction), each where it occurs. Of two lines
-      with the same step (a run that was resumed) the later one counts.
+    metrics: `metrics.jsonl` of a run, one JSON object per line with `step`;
+      uses `loss` and `knn/top1` (a fraction), each where it occurs. Of two
+      lines with the same step (a run that was resumed) the later one counts.
     path: picture to write; the ending names the format.
     baselines: accuracies (fractions) to compare with, by name.
 

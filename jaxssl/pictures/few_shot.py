@@ -1,4 +1,4 @@
-"""Accuracy over the number of labelled images a class."""
+"""Accuracy over the number of labelled images per class."""
 
 from collections.abc import Mapping
 import os
@@ -52,7 +52,7 @@ def few_shot_curve(
   ticks = sorted({shot for points in curves.values() for shot, *_ in points})
   axes.set_xscale('log', base=2)
   axes.set_xticks(ticks, [str(tick) for tick in ticks])
-  axes.set_xlabel('labelled images a class')
+  axes.set_xlabel('labelled images per class')
   axes.set_ylabel('top-1 accuracy (%)')
   axes.grid(alpha=0.3)
   axes.spines[['top', 'right']].set_visible(False)

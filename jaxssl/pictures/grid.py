@@ -32,8 +32,8 @@ def grid(
 
   Args:
     columns: uint8 images [n, H, W, 3] each, of any size.
-    titles: one a column, or none.
-    captions: for each column one text an image or none at all; a text that is
+    titles: one per column, or none.
+    captions: for each column one text per image or none at all; a text that is
       wider than its tile is cut.
 
   Returns:

@@ -11,7 +11,7 @@ from jaxssl.pictures import grid
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Column:
-  """Images of one kind, one a row of the panel.
+  """Images of one kind, one per row of the panel.
 
   Attributes:
     title: what they are.

@@ -181,7 +181,7 @@ def _facts(
   if worked:
     facts['trained for'] = f'{duration(worked[-1])}, without breaks'
   if speed:
-    facts['speed'] = f'{speed[-1]:,.1f} pictures a second'
+    facts['speed'] = f'{speed[-1]:,.1f} pictures per second'
   if workdir.metrics_path.exists():
     facts['last line'] = _time(workdir.metrics_path)
   return facts

@@ -1,4 +1,4 @@
-"""Images a second of the input pipeline, of the step, and of both together.
+"""Images per second of the input pipeline, of the step, and of both together.
 
 Everything runs as in `train.loop`: the same batches, the same compiled step,
 the same number of steps in flight. Nothing is written.
@@ -35,7 +35,7 @@ class Rate:
     images_per_second: median of the rounds.
     lowest: lowest rate of the rounds.
     highest: highest rate of the rounds.
-    cores: processor seconds of this process a second, all threads together.
+    cores: processor seconds of this process per second, all threads together.
     wait: share of the time that was spent waiting for input, 0 to 1.
     steps: how many were measured, warm-up apart.
   """

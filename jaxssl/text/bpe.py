@@ -63,7 +63,7 @@ def train_bpe(texts: Iterable[str], *, vocab_size: int) -> Any:
 
 
 def plain_bytes() -> Any:
-  """Returns the tokenizer that training on nothing gives: a token a byte."""
+  """Returns the tokenizer that training on nothing gives: a token per byte."""
   library = require('tokenizers', extra='text')
   alphabet = sorted(library.pre_tokenizers.ByteLevel.alphabet())
   vocabulary = {token: i for i, token in enumerate([PAD, *alphabet])}

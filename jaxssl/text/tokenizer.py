@@ -92,10 +92,10 @@ def make_tokenizer(
   """Makes a tokenizer; the arguments are the section `text` of a config.
 
   Args:
-    tokenizer: `'bytes'`, a token a byte and no file; or a `tokenizer.json` of
-      the library `tokenizers` (as `jaxssl tokenizer train` writes it and models
-      at the hub have it); or a folder with one, or with `vocab.json` and
-      `merges.txt` of CLIP; or the `bpe_simple_vocab_16e6.txt.gz` of OpenAI.
+    tokenizer: `'bytes'`, a token per byte and no file; or a `tokenizer.json` of
+      the library `tokenizers`, as `jaxssl tokenizer train` writes it; or a
+      folder with one, or with CLIP's `vocab.json` and `merges.txt`; or OpenAI's
+      `bpe_simple_vocab_16e6.txt.gz`.
     length: tokens of a row, at least 3.
     clean: what is done to a text before: `'clip'` unescapes HTML, collapses
       white space and lower-cases; `'siglip'` removes punctuation instead of

@@ -149,7 +149,7 @@ def _parts(
   rows = len(jax.tree.leaves(batch)[0])
   if rows % num_parts:
     raise UserError(
-      f'{rows} rows a device do not divide into {num_parts} micro-batches'
+      f'{rows} rows per device do not divide into {num_parts} micro-batches'
     )
   return _cut((batch, collectives.row_keys(key, rows, axis_name)), num_parts)
 

@@ -53,10 +53,9 @@ def make_optimizer(
       `scale` where one array holds those of several networks (the classifiers
       of a sweep); `'none'` treats all alike.
     rules: dicts with `match`, a regular expression that is searched in the
-      parameter's name (`encoder/blocks_0/attn/qkv/kernel`), and any of
-      `learning_rate` and `weight_decay` (factors), `trust` (bool) and
-      `freeze_steps` (int, -1 for always). Later rules win. A rule that
-      matches no parameter is an error.
+      parameter's name (`encoder/blocks_0/attn/qkv/kernel`), and any of the
+      factors `learning_rate` and `weight_decay`, `trust` (bool) and
+      `freeze_steps` (int, -1 for always). Later rules win; each must match.
     layer_decay: d; parameters of block i of L get the learning rate times
       d^(L - i), those before the first block d^(L + 1), those after the last
       one 1 (BEiT's and MAE's fine-tuning); encoders without blocks are an

@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.text import Text
 
 _log = logging.getLogger(__name__)
-# Of the newest seconds a step in the moving mean that tells the time left.
+# Of the newest seconds per step in the moving mean that tells the time left.
 _WEIGHT = 0.3
 
 
@@ -128,13 +128,13 @@ def duration(seconds: float) -> str:
 
 
 class Throughput:
-  """Images a second and the share of time spent waiting for input."""
+  """Images per second and the share of time spent waiting for input."""
 
   def __init__(self, batch_size: int):
     """Starts the clock.
 
     Args:
-      batch_size: images a step.
+      batch_size: images per step.
     """
     self._batch_size = batch_size
     self._smooth: float | None = None
@@ -161,7 +161,7 @@ class Throughput:
   def read(self, steps_left: int, wait_seconds: float) -> dict[str, float]:
     """Returns the rates since the last `read` or `restart`, and starts anew.
 
-    The time left follows a moving mean of the seconds a step.
+    The time left follows a moving mean of the seconds per step.
 
     Args:
       steps_left: how many steps are still to go.

@@ -65,7 +65,7 @@ class Workdir:
 
   @property
   def metrics_path(self) -> Path:
-    """Metrics, one JSON object a line."""
+    """Metrics, one JSON object per line."""
     return self.path / 'metrics.jsonl'
 
   @property

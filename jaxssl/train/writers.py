@@ -28,7 +28,7 @@ class Writer(Protocol):
 
 
 class JsonLines:
-  """Appends one JSON object a line, to `metrics.jsonl`.
+  """Appends one JSON object per line, to `metrics.jsonl`.
 
   Besides the scalars a line has `step`, and `seconds`: how long the run has
   worked until then, all its parts together, also on steps that were lost,

@@ -1,4 +1,4 @@
-"""`jaxssl embed`: one row a picture, in the order of the names."""
+"""`jaxssl embed`: one row per picture, in the order of the names."""
 
 import numpy as np
 from PIL import Image

@@ -239,7 +239,7 @@ def _is_usual(case, mode):
 )
 def test_mode_and_device_count_do_not_matter(case, mode):
   # Sums over rows are taken in another order on more devices, which moves
-  # float32 results by about 1e-7 a step; the steps amplify it.
+  # float32 results by about 1e-7 per step; the steps amplify it.
   losses, state = _run(case, 'jit1')
   other_losses, other_state = _run(case, mode)
   np.testing.assert_allclose(other_losses, losses, atol=2e-5)

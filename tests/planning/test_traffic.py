@@ -74,5 +74,5 @@ def test_a_ring_passes_everything_on_as_often_as_it_has_devices():
   )
   x = jax.ShapeDtypeStruct((8, 3), 'float32')
   text = jax.jit(spread).lower(x).compile().as_text()
-  # Two rows a device.
+  # Two rows per device.
   assert traffic.collective_bytes(text) == {'collective-permute': 4 * 2 * 12}

@@ -73,7 +73,7 @@ def corrupt(
   """Corrupts images; the result of a row depends on its key and image alone.
 
   Args:
-    keys: typed PRNG keys, one a row, [b].
+    keys: typed PRNG keys, one per row, [b].
     images: uint8 [b, H, W, 3].
     kind: name in `KINDS`.
     severity: 1 to 5.
