@@ -1,8 +1,6 @@
 """`python -m jaxssl`."""
 
-import sys
-
-from jaxssl.cli import main
+from jaxssl.cli import program
 
 if __name__ == '__main__':
-  sys.exit(main())
+  program()

@@ -12,6 +12,7 @@ import contextlib
 import difflib
 import importlib
 import logging
+import os
 import signal
 import sys
 from typing import Any, NoReturn
@@ -20,6 +21,7 @@ import jaxssl
 from jaxssl import config, printable
 from jaxssl.errors import EXIT_USAGE, UserError, unknown
 from jaxssl.failures import tell
+from jaxssl.train import preemption
 
 # name -> module of jaxssl.commands, loaded when used: --help takes no JAX.
 COMMANDS = {
@@ -64,6 +66,17 @@ _MODULES = {
   'import': 'import_weights',
   'export': 'export_weights',
 }
+
+
+def program() -> NoReturn:
+  """The program `jaxssl`: runs a command and ends with its exit code."""
+  code = main()
+  if preemption.is_work_left():
+    for stream in (sys.stdout, sys.stderr):
+      with contextlib.suppress(OSError):
+        stream.flush()
+    os._exit(code)
+  sys.exit(code)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

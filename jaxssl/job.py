@@ -16,6 +16,7 @@ from jaxssl.evals.online import OnlineEvaluation
 from jaxssl.methods import METHODS
 from jaxssl.methods.base import Batch
 from jaxssl.parallel.modes import to_host
+from jaxssl.train import memory
 from jaxssl.train.loop import Job
 from jaxssl.train.workdir import fixed_part
 from jaxssl.weights.exported import (
@@ -76,13 +77,16 @@ def check_shapes(run: Run) -> None:
   Nothing is computed, and no picture is read.
 
   Raises:
-    UserError: if they do not fit (patches that do not divide the image, data
+    UserError: if they do not fit (a batch that is larger than the memory,
+      patches that do not divide the image, data
       without captions, weights of another encoder, ...), or if the networks
       cannot take the batch in parts.
   """
   if run.tokenizer is not None:
     data.check_captions(run.source)
   batch = run.batch_shapes(run.train.batch_size)
+  own = run.batch_shapes(run.train.batch_size // jax.process_count())
+  memory.check_batch(own, run.input.prefetch)
   state = run.learner.abstract(batch, _trained_towers(run, quiet=True))
   if run.learner.micro_batches > 1:
     jax.eval_shape(run.learner.step, state, batch)

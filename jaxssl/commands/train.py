@@ -3,7 +3,6 @@
 import argparse
 from collections.abc import Generator, Sequence
 import contextlib
-import functools
 import logging
 
 from jaxssl.arguments import configs
@@ -26,7 +25,6 @@ from jaxssl.weights import timm_model
 from jaxssl.weights.exported import ExportedEncoder, save_encoder
 
 _log = logging.getLogger(__name__)
-_tell = functools.partial(tell, command='train')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -86,8 +84,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
       longer.tell(shorter, run_, step)
     train_in_workdir(run_, workdir)
   except Preempted as stopped:
-    _log.info('%s; the same command goes on from here', stopped)
-    return EXIT_PREEMPTED
+    return _tell(stopped)
   finally:
     logging.getLogger().removeHandler(handler)
     # On a full disk this fails too, and must not hide why the run ended.
@@ -95,6 +92,14 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
       handler.close()
     workdir.release()
   return 0
+
+
+def _tell(error: BaseException) -> int:
+  """Tells in one line why a run ended; returns the exit code."""
+  if isinstance(error, Preempted):
+    _log.info('%s; the same command goes on from here', error)
+    return EXIT_PREEMPTED
+  return tell(error, 'train')
 
 
 def train_in_workdir(run_: Run, workdir: Workdir) -> TrainState:

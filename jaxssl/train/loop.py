@@ -12,12 +12,12 @@ from jaxssl.errors import UserError
 from jaxssl.methods.base import Batch, PyTree
 from jaxssl.ops.schedules import Schedule
 from jaxssl.parallel import processes
-from jaxssl.parallel.modes import Mode, to_host
+from jaxssl.parallel.modes import CompiledStep, Mode, to_host
+from jaxssl.train import memory
 from jaxssl.train.checkpoint import Checkpoints, Restored
 from jaxssl.train.learner import Learner
-from jaxssl.train.memory import peak_bytes
 from jaxssl.train.monitor import DivergedError, Monitor
-from jaxssl.train.preemption import StopRequest
+from jaxssl.train.preemption import StoppedError, StopRequest
 from jaxssl.train.progress import Progress, Throughput, duration
 from jaxssl.train.state import TrainState
 from jaxssl.train.writers import Writer
@@ -107,9 +107,20 @@ class Preempted(Exception):
     step: number of finished steps.
   """
 
-  def __init__(self, step: int, signal: str):
-    """Names the step and the signal."""
-    super().__init__(f'{signal}: stopped after saving step {step}')
+  def __init__(self, step: int, signal: str | None, *, began: bool = True):
+    """Names the step and the signal.
+
+    Args:
+      step: number of finished steps.
+      signal: its name; None if another process got it.
+      began: whether there was a step to save since the start of the command.
+    """
+    what = (
+      f'stopped after saving step {step}'
+      if began
+      else (f'stopped before step {step + 1}; nothing was lost')
+    )
+    super().__init__(f'{signal or "another process"}: {what}')
     self.step = step
 
 
@@ -130,19 +141,23 @@ def train(
     The state after the last step, in the form of `Mode.get_state`.
 
   Raises:
-    Preempted: after saving, if SIGTERM or Ctrl-C came.
+    Preempted: if SIGTERM or Ctrl-C came; after saving, if there was a step.
     DivergedError: if the loss is not finite any more; the last checkpoint is
       of a step before that.
     CheckpointError: if a checkpoint cannot be written or read.
   """
   with StopRequest() as stop:
-    state, first_step = start(job, checkpoints)
+    try:
+      state, first_step = stop.hear(lambda: start(job, checkpoints))
+    except StoppedError as error:
+      newest = max(checkpoints.steps(), default=0)
+      raise Preempted(newest, stop.requested, began=False) from error
     batches = job.make_batches(first_step)
     writers = make_writers(first_step)
     progress = Progress(job.num_steps, steps_per_epoch=job.steps_per_epoch)
-    runner = _Runner(job, checkpoints, batches, writers, progress)
+    runner = _Runner(job, checkpoints, batches, writers, progress, stop)
     try:
-      return runner.run(state, first_step, stop)
+      return runner.run(state, first_step)
     finally:
       progress.close()
       batches.close()
@@ -192,31 +207,24 @@ class _Runner:
   batches: Batches
   writers: Sequence[Writer]
   progress: Progress
+  stop: StopRequest
 
-  def run(
-    self, state: TrainState, first_step: int, stop: StopRequest
-  ) -> TrainState:
-    job, mode = self.job, self.job.mode
+  def run(self, state: TrainState, first_step: int) -> TrainState:
+    job, mode, stop = self.job, self.job.mode, self.stop
     compiled_step = mode.compile(job.learner.step)
     monitor, clock = Monitor(mode.fetch), Throughput(job.batch_size)
     if processes.any_process(stop.requested is not None):
       # What there is to save is saved.
-      raise Preempted(first_step, stop.requested or 'another process')
-    if first_step == 0:
-      self._evaluate(0, state)
-    clock.restart(self.batches.wait_seconds)
+      raise Preempted(first_step, stop.requested, began=False)
     for step in range(first_step + 1, job.num_steps + 1):
       if step == first_step + 1:
-        self.progress.say('making the first batch ...')
-      batch = mode.put_batch(on_device_part(next(self.batches)))
-      if step == first_step + 1:
-        self.progress.say('compiling the step (seconds to minutes) ...')
-      state, metrics = compiled_step(state, batch)
-      monitor.add(step, metrics)
-      clock.step()
-      if step == first_step + 1:
-        jax.block_until_ready(metrics)  # compilation is no part of the speed
+        state, metrics = self._first_step(step, compiled_step, state)
         clock.restart(self.batches.wait_seconds)
+      else:
+        batch = self._next_batch(step, state, monitor)
+        state, metrics = compiled_step(state, batch)
+        clock.step()
+      monitor.add(step, metrics)
       if step == first_step + _TRIAL_STEPS:
         jax.block_until_ready(metrics)
         self._tell_outlook(step, clock)
@@ -234,9 +242,61 @@ class _Runner:
         self._save(step, state, monitor)
       if asked and not last:
         self.checkpoints.wait()
-        raise Preempted(step, stop.requested or 'another process')
+        raise Preempted(step, stop.requested)
     self.checkpoints.wait()
     return mode.get_state(state)
+
+  def _first_step(
+    self, step: int, compiled_step: CompiledStep, state: TrainState
+  ) -> tuple[TrainState, Any]:
+    """Makes a step and all that comes before it, which may take minutes.
+
+    Raises:
+      Preempted: as soon as a stop is asked; there is nothing to save.
+    """
+    hear = self.stop.hear
+    try:
+      if step == 1:
+        hear(lambda: self._evaluate(0, state))
+      self.progress.say('making the first batch ...')
+      batch = hear(self._make_batch)
+      self.progress.say('compiling the step (seconds to minutes) ...')
+      return hear(lambda: self._compiled(compiled_step, state, batch))
+    except StoppedError as error:
+      raise Preempted(step - 1, self.stop.requested, began=False) from error
+
+  def _compiled(
+    self, compiled_step: CompiledStep, state: TrainState, batch: Batch
+  ) -> tuple[TrainState, Any]:
+    """Compiles a step, looks whether memory suffices, and makes it."""
+    rows = self.job.batch_size
+    with memory.told(rows):
+      found = compiled_step.lower(state, batch).compile().memory_analysis()
+      memory.check_step(found, rows)
+      # Waited for, as compilation is no part of the speed. What was compiled is
+      # not compiled again.
+      return jax.block_until_ready(compiled_step(state, batch))
+
+  def _next_batch(
+    self, step: int, state: TrainState, monitor: Monitor
+  ) -> Batch:
+    """Returns the batch of a step.
+
+    Raises:
+      Preempted: if a stop is asked and the batch does not come; the steps
+        before it are saved.
+    """
+    if jax.process_count() > 1:  # they ask each other between steps
+      return self._make_batch()
+    try:
+      return self.stop.hear(self._make_batch)
+    except StoppedError as error:
+      self._save(step - 1, state, monitor)
+      self.checkpoints.wait()
+      raise Preempted(step - 1, self.stop.requested) from error
+
+  def _make_batch(self) -> Batch:
+    return self.job.mode.put_batch(on_device_part(next(self.batches)))
 
   def _say_of_end(self, at_end: bool, is_done: object, text: str) -> None:
     """Says what the run still does when its steps are behind it."""
@@ -248,7 +308,7 @@ class _Runner:
     left = self.job.num_steps - step
     if left < _LONG_STEPS:
       return
-    peak, of = peak_bytes()
+    peak, of = memory.peak_bytes()
     seconds = clock.seconds_per_step
     _log.info(
       'about %s for %d more steps (%.2g s each, without evaluations); memory '

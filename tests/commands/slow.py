@@ -2,14 +2,15 @@
 
 import resource
 import signal
-import sys
 import time
+from typing import NoReturn
 
 from jaxssl import cli
+from jaxssl.data import rows
 from jaxssl.train import monitor
 
 
-def main() -> int:
+def main() -> NoReturn:
   add = monitor.Monitor.add
 
   def slow_add(self, step, metrics):
@@ -17,7 +18,21 @@ def main() -> int:
     add(self, step, metrics)
 
   monitor.Monitor.add = slow_add
-  return cli.main(sys.argv[1:])
+  cli.program()
+
+
+def batches(after: int) -> None:
+  """After so many batches of 16, the records of each take minutes to read."""
+  fetch, made = rows.Plan.fetch, []
+
+  def slow_fetch(self, positions, **arguments):
+    if len(positions) == 16:  # those of evaluations are larger
+      made.append(None)
+    if len(positions) == 16 and len(made) > after:
+      time.sleep(300)
+    return fetch(self, positions, **arguments)
+
+  rows.Plan.fetch = slow_fetch
 
 
 def fill_disk() -> None:

@@ -28,14 +28,11 @@ PATIENCE = 300  # seconds; only a run that hangs needs them
 class Child:
   """`jaxssl train` in a process of its own."""
 
-  def __init__(
-    self, workdir: pathlib.Path, environment, *more, full_disk=False
-  ):
+  def __init__(self, workdir: pathlib.Path, environment, *more, first='pass'):
     arguments = runs.train_arguments(workdir, *ARGUMENTS, *more)
     # Steps that a test can hit: longer than the ten milliseconds of a step.
     # Limits are set there, not by `preexec_fn`: JAX has threads here.
-    limit = 'slow.fill_disk(); ' if full_disk else ''
-    start = f'from tests.commands import slow; {limit}exit(slow.main())'
+    start = f'from tests.commands import slow; {first}; slow.main()'
     self._process = subprocess.Popen(
       [sys.executable, '-c', start, *arguments],
       cwd=pathlib.Path(__file__).parents[2],
@@ -152,6 +149,33 @@ def test_signal_before_the_first_step(run, child_environment):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+  ('after', 'message'),
+  [
+    (0, 'stopped before step 1; nothing was lost'),
+    (5, 'stopped after saving step'),
+  ],
+)
+def test_a_stop_is_heard_while_a_batch_is_made(
+  after, message, run, undisturbed, child_environment
+):
+  child = Child(run, child_environment, first=f'slow.batches({after})')
+  log = run / 'train.log'
+  begun = 'making the first batch' if not after else 'step 2/'
+  child.wait_for(lambda: log.exists() and begun in log.read_text())
+  time.sleep(1.5)  # the steps that have a batch end, and the next one waits
+  child.send(signal.SIGTERM)
+  start = time.monotonic()
+  code, error = child.end()
+  assert code == 42, error
+  assert time.monotonic() - start < 60  # of the minutes that a batch takes
+  assert f'SIGTERM: {message}' in error
+  assert 'Traceback' not in error
+  assert 'terminate' not in error  # of C++, where threads outlive Python
+  _ends_like(run, undisturbed, child_environment)
+
+
+@pytest.mark.slow
 def test_killed_at_a_step_and_while_a_checkpoint_is_written(
   run, undisturbed, child_environment
 ):
@@ -171,7 +195,9 @@ def test_killed_at_a_step_and_while_a_checkpoint_is_written(
 
 @pytest.mark.slow
 def test_full_disk(stopped, undisturbed, child_environment):
-  code, error = Child(stopped, child_environment, full_disk=True).end()
+  code, error = Child(
+    stopped, child_environment, first='slow.fill_disk()'
+  ).end()
   assert code == 2, error
   # Threads of the array store print of their own while they are torn down, so
   # the line need be neither the last nor alone on its line.

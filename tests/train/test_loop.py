@@ -3,6 +3,7 @@ import dataclasses
 import json
 import os
 import signal
+import threading
 
 import chex
 from flax import linen as nn
@@ -18,7 +19,7 @@ from jaxssl.errors import UserError
 from jaxssl.methods import Aux, SimCLR
 from jaxssl.ops import schedules
 from jaxssl.parallel import collectives, modes
-from jaxssl.train import learner, loop
+from jaxssl.train import learner, loop, preemption
 from jaxssl.train.checkpoint import Checkpoints
 from jaxssl.train.learner import Learner
 from jaxssl.train.monitor import DivergedError
@@ -235,6 +236,47 @@ def test_stop_saves_the_step_at_hand_and_the_run_goes_on(tmp_path):
   resumed = _plain(_train(tmp_path / 'b', _job(make_batches=make_batches)))
   assert started == [5]
   chex.assert_trees_all_equal(resumed, straight)
+  assert _records(tmp_path / 'b') == _records(tmp_path / 'a')
+
+
+# Whatever takes long: it is left, and what was saved or not begun is complete.
+@pytest.mark.parametrize(
+  ('slow', 'step', 'saved'),
+  [('evaluation', 0, []), ('compilation', 0, []), (0, 0, []), (4, 4, [3, 4])],
+)
+def test_a_stop_does_not_wait(slow, step, saved, tmp_path, monkeypatch):
+  monkeypatch.setattr(preemption, '_GRACE', 0.1)
+  free = threading.Event()
+
+  def stuck():
+    _terminate()
+    free.wait()
+
+  def views(key, batch, axis_name):
+    if slow == 'compilation' and isinstance(batch['image'], jax.core.Tracer):
+      stuck()
+    return _views(key, batch, axis_name)
+
+  def evaluate(towers, step):
+    if slow == 'evaluation':
+      stuck()
+    return {}
+
+  learner = dataclasses.replace(_learner(), augment=views)
+  job = _job(
+    learner=learner,
+    evaluate=evaluate,
+    make_batches=_batches_with({slow: stuck}),
+  )
+  with pytest.raises(loop.Preempted, match='SIGTERM: stopped') as stopped:
+    _train(tmp_path / 'b', job)
+  free.set()
+  preemption._left[-1].exception(60)  # it goes on, into what is closed by now
+  assert stopped.value.step == step
+  assert ('nothing was lost' in str(stopped.value)) is (step == 0)
+  assert _saved_steps(tmp_path / 'b') == saved
+  straight = _plain(_train(tmp_path / 'a', _job()))
+  chex.assert_trees_all_equal(_plain(_train(tmp_path / 'b', _job())), straight)
   assert _records(tmp_path / 'b') == _records(tmp_path / 'a')
 
 

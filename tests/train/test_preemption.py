@@ -1,9 +1,11 @@
 import os
 import signal
+import threading
 
 import pytest
 
-from jaxssl.train.preemption import StopRequest
+from jaxssl.train import preemption
+from jaxssl.train.preemption import StoppedError, StopRequest
 
 SIGNALS = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
 
@@ -62,3 +64,50 @@ def test_handlers_are_put_back_after_an_error():
   with pytest.raises(RuntimeError, match='step failed'), StopRequest():
     raise RuntimeError('step failed')
   assert signal.getsignal(signal.SIGTERM) == before
+
+
+class TestHear:
+  def test_gives_what_the_work_gives(self):
+    with StopRequest() as stop:
+      assert [stop.hear(lambda n=n: n + 1) for n in range(3)] == [1, 2, 3]
+      with pytest.raises(ZeroDivisionError):
+        stop.hear(lambda: 1 / 0)
+      assert stop.hear(threading.current_thread) != threading.main_thread()
+
+  @pytest.mark.parametrize('number', SIGNALS)
+  def test_leaves_what_does_not_end(self, number, monkeypatch):
+    monkeypatch.setattr(preemption, '_GRACE', 0.1)
+    free = threading.Event()
+
+    def work():
+      os.kill(os.getpid(), number)
+      free.wait()
+
+    with StopRequest() as stop:
+      with pytest.raises(StoppedError, match=number.name):
+        stop.hear(work)
+      assert preemption.is_work_left()
+      free.set()
+      left = preemption._left[-1]
+      left.result(10)
+    assert not preemption.is_work_left()
+
+  def test_waits_for_what_is_nearly_done(self):
+    def work():
+      os.kill(os.getpid(), signal.SIGTERM)
+      return 'done'
+
+    with StopRequest() as stop:
+      assert stop.hear(work) == 'done'
+      with pytest.raises(StoppedError):
+        stop.hear(lambda: pytest.fail('a stop was asked'))
+    assert not preemption.is_work_left()
+
+  def test_its_thread_ends(self):
+    before = threading.active_count()
+    with StopRequest() as stop:
+      stop.hear(lambda: None)
+      assert threading.active_count() == before + 1
+      (thread,) = (t for t in threading.enumerate() if t.name == 'jaxssl heard')
+    thread.join(10)
+    assert not thread.is_alive()
