@@ -12,7 +12,7 @@ import io
 import os
 import posixpath
 
-from jaxssl.data import layout, places, remote
+from jaxssl.data import formats, layout, places, remote
 from jaxssl.data.formats import EXTENSIONS
 from jaxssl.data.misspelt import folders_like
 from jaxssl.data.scattered import store_of
@@ -97,14 +97,19 @@ def find(paths: Paths) -> Chosen:
     chosen = Chosen(root=root, files=files, meaning={}, skipped={}, whole=True)
   else:
     chosen = _joined(names)
-  if not chosen.files:
-    raise UserError(
-      f'{name_of(paths)} has no pictures; known endings: {" ".join(EXTENSIONS)}'
-    )
-  if chosen.meaning:
-    return chosen
-  meaning = layout.read(set(map(os.path.dirname, chosen.files)))
-  return dataclasses.replace(chosen, meaning=meaning)
+  files, left = formats.sort_out(chosen.files)
+  if not files:
+    raise UserError(f'{name_of(paths)} has no pictures; {_why(left)}')
+  meaning = chosen.meaning or layout.read(set(map(os.path.dirname, files)))
+  return dataclasses.replace(
+    chosen, files=files, meaning=meaning, skipped={**chosen.skipped, **left}
+  )
+
+
+def _why(left: dict[str, list[str]]) -> str:
+  """Returns why a folder has no pictures."""
+  counts = [f'{len(paths)} are {fault}' for fault, paths in left.items()]
+  return '; '.join(counts) or f'known endings: {" ".join(EXTENSIONS)}'
 
 
 def _joined(names: Sequence[str]) -> Chosen:

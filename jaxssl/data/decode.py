@@ -2,8 +2,9 @@
 
 Two ways to the same pixels. Plain JPEG and PNG files, the bulk of every data
 set, are decoded by TensorFlow without Python. All the rest (EXIF rotation,
-CMYK, 16 bits, palettes, WebP, GIF, BMP) goes through Pillow. The header of each
-record decides, and both ways look at the size before they decode.
+CMYK, 16 bits, palettes, WebP, GIF, BMP, TIFF, AVIF, HEIC, JPEG XL) goes through
+Pillow. The header of each record decides, and both ways look at the size before
+they decode.
 """
 
 import functools
@@ -12,12 +13,25 @@ from typing import Any
 
 import numpy as np
 
+from jaxssl.data import formats
 from jaxssl.data.optional import require, tensorflow
 from jaxssl.errors import UserError
 
 MAX_PIXELS = 50_000_000
 # Pillow knows many more formats, some of them with a history of exploits.
-FORMATS = ('JPEG', 'PNG', 'WEBP', 'GIF', 'BMP', 'DIB', 'PPM')
+FORMATS = (
+  'JPEG',
+  'PNG',
+  'WEBP',
+  'GIF',
+  'BMP',
+  'DIB',
+  'PPM',
+  'TIFF',
+  'AVIF',
+  'HEIF',
+  'JXL',
+)
 
 _JFIF = b'\xff\xd8\xff\xe0\x00\x10JFIF\x00'
 _HEADER_BYTES = 1 << 16
@@ -52,14 +66,15 @@ def exact(content: bytes, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
   if not content:
     raise UnreadableError('it is empty, or no regular file')
   try:
-    with pil.open(io.BytesIO(content), formats=FORMATS) as image:
+    with pil.open(io.BytesIO(content), formats=_readable()) as image:
       _check_size(image.size, max_pixels)
       return np.array(_to_rgb(ops.exif_transpose(image)))
   except UnreadableError:
     raise
   except pil.UnidentifiedImageError as error:
+    fault = formats.fault_of_content(content)
     raise UnreadableError(
-      f'it is no picture in one of {", ".join(FORMATS)}'
+      f'it is {fault}' if fault else f'it is none of {", ".join(_readable())}'
     ) from error
   # Pillow's plugins raise whatever their parsers stumble over: OSError,
   # SyntaxError, struct.error, IndexError, ...
@@ -72,6 +87,10 @@ def _pillow() -> Any:
   # Loads the plugins of all formats; does nothing the second time.
   pil.init()
   return pil
+
+
+def _readable() -> tuple[str, ...]:
+  return tuple(name for name in FORMATS if name not in formats.missing())
 
 
 def _check_size(size: tuple[int, int], max_pixels: int) -> None:
@@ -87,6 +106,10 @@ def _to_rgb(image: Any) -> Any:
     pil = require('PIL.Image', extra='data')
     upper = (np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8)
     image = pil.fromarray(upper)
+  if image.mode.startswith('F'):
+    raise UnreadableError(
+      'its values are fractions, whose range it does not say'
+    )
   if image.mode == 'P':
     # The direct way warns about palettes with transparency.
     image = image.convert('RGBA')
@@ -282,7 +305,7 @@ def header(content: bytes) -> tuple[str, int, int] | None:
   """
   pil = _pillow()
   try:
-    with pil.open(io.BytesIO(content), formats=FORMATS) as image:
+    with pil.open(io.BytesIO(content), formats=_readable()) as image:
       return _format(image), image.height, image.width
   except UserError:
     raise

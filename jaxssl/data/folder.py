@@ -1,7 +1,6 @@
 """Any folders of pictures."""
 
 from collections.abc import Sequence
-import functools
 import os
 from typing import Literal
 
@@ -91,7 +90,7 @@ class Folder:
         [meaning[os.path.dirname(name)].label for name in files],
         split,
         test_fraction=test_fraction,
-        read=functools.partial(self._root.read, most=hold_out.HEAD_BYTES),
+        read=self._root.read,
         source=self.name,
       )
       if split == 'train':
@@ -136,6 +135,8 @@ class Folder:
         for name in self._root.files((ending,))
         if os.path.dirname(name) not in others
       }
+      left = (name for names in found.skipped.values() for name in names)
+      sidecars -= {os.path.splitext(name)[0] + ending for name in left}
     else:
       beside = (os.path.splitext(name)[0] + ending for name in files)
       sidecars = self._root.existing(beside)
@@ -156,8 +157,11 @@ class Folder:
     self.class_names = classes if (self._labels != UNKNOWN).any() else None
 
   def _check_readable(self, names: list[str]) -> None:
-    headers = self._root.read(names, most=_HEADER_BYTES)
-    if not any(map(decode.is_readable, headers)):
+    # Some formats (TIFF, AVIF) say what they are at the end of the file.
+    for most in (_HEADER_BYTES, None):
+      if any(map(decode.is_readable, self._root.read(names, most=most))):
+        break
+    else:
       raise UserError(
         f'{self.name}: none of the first {len(names)} pictures can be read'
       )

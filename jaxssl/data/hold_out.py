@@ -1,9 +1,10 @@
 """A test split of records that have none of their own."""
 
 import collections
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 import hashlib
 import os
+from typing import Protocol
 
 import numpy as np
 
@@ -15,8 +16,18 @@ SHARE = 0.1
 
 # More pictures are told apart by their names: to open millions takes hours.
 _MOST_READ = 20_000
-HEAD_BYTES = 1 << 14
+_HEAD_BYTES = 1 << 14
 _AT_ONCE = 256
+
+
+class Read(Protocol):
+  """Reads files, of each at most so many bytes."""
+
+  def __call__(
+    self, names: Sequence[str], *, most: int | None = None
+  ) -> list[bytes]:
+    """Returns their content, empty where one cannot be read."""
+    ...
 
 
 def check_split(split: str, test_fraction: float) -> None:
@@ -62,22 +73,23 @@ def of_each_class(
   split: str,
   *,
   test_fraction: float,
-  read: Callable[[Sequence[str]], list[bytes]],
+  read: Read,
   source: str,
 ) -> np.ndarray:
   """Returns which pictures belong to a split, the same share of each class.
 
-  Pictures are sorted by a hash of their first 16 KiB, and the first ones of
-  each class are held out: at least one, but not all. So copies stay together,
-  whatever they are called, and one more picture moves at most one other. Of
-  more than 20,000 pictures it is a hash of the name, and nothing is read.
+  Pictures are sorted by a hash of their content, and the first ones of each
+  class are held out: at least one, but not all. So copies stay together,
+  whatever they are called, and one more picture moves at most one other. Only
+  pictures that share their first 16 KiB are read whole. Of more than 20,000
+  pictures it is a hash of the name, and nothing is read.
 
   Args:
     names: names of all files.
     labels: class of each; None for none, which is a class here.
     split: `'train'`, `'test'` or `'all'`.
     test_fraction: share of the pictures of each class that is held out.
-    read: names to the first bytes of each file.
+    read: names to the content of each file, or so many of its first bytes.
     source: what messages call the source.
 
   Returns:
@@ -110,19 +122,33 @@ def _of_split(held: np.ndarray, split: str, source: str) -> np.ndarray:
   return found
 
 
-def _keys(
-  names: Sequence[str], read: Callable[[Sequence[str]], list[bytes]]
-) -> list[str]:
+def _keys(names: Sequence[str], read: Read) -> list[str]:
   """Returns a text of each picture by which copies are known."""
   keys = [_digest(name) for name in names]
   if len(names) > _MOST_READ:
     return keys
-  for first in range(0, len(names), _AT_ONCE):
-    heads = read(names[first : first + _AT_ONCE])
-    for row, head in enumerate(heads, first):
-      if head:
-        keys[row] = hashlib.sha256(head).hexdigest()
+  rows = list(range(len(names)))
+  for row, digest in _digests(names, rows, read, _HEAD_BYTES):
+    keys[row] = digest
+  # Pictures that are not compressed may begin with the same black rows.
+  counts = collections.Counter(keys)
+  rows = [row for row in rows if counts[keys[row]] > 1]
+  for row, digest in _digests(names, rows, read, None):
+    keys[row] += digest
   return keys
+
+
+def _digests(
+  names: Sequence[str], rows: Sequence[int], read: Read, most: int | None
+) -> Iterator[tuple[int, str]]:
+  """Yields row and hash of the content of those files that can be read."""
+  step = _AT_ONCE if most else 1
+  for first in range(0, len(rows), step):
+    some = rows[first : first + step]
+    contents = read([names[row] for row in some], most=most)
+    for row, content in zip(some, contents, strict=True):
+      if content:
+        yield row, hashlib.sha256(content).hexdigest()
 
 
 def _first(counts: collections.Counter[str], wanted: float) -> set[str]:

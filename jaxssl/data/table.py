@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from jaxssl.data import hold_out, order, places
+from jaxssl.data import formats, hold_out, order, places
 from jaxssl.data import labels as labels_lib
 from jaxssl.data import remote as remote_lib
 from jaxssl.data.cached_property import cached_property
@@ -122,7 +122,10 @@ class Table:
       self._root, elsewhere = Scattered(self._home), set()
     exist = self._root.existing(pairs.keys() - elsewhere)
     missing = pairs.keys() - exist - elsewhere
+    read, unread = formats.sort_out(sorted(exist))
+    exist = set(read)
     skipped = {
+      **unread,
       NO_CAPTION: [n for n in pairs if n in exist and not pairs[n]],
       NO_PICTURE: [n or '(no path)' for n in pairs if n in missing],
     }
@@ -135,7 +138,11 @@ class Table:
       raise UserError(
         f'{self.name}: no line has both a caption and a picture that exists '
         f'(paths are relative to {self._root})'
-        + (f'; {len(elsewhere)} {ELSEWHERE}' if elsewhere else '')
+        + ''.join(
+          f'; {count} left out, {fault}'
+          for fault, count in self.skipped.items()
+          if count
+        )
       )
     return pairs
 

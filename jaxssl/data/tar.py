@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from jaxssl.data import remote, shards
+from jaxssl.data import formats, remote, shards
 from jaxssl.data.captions import Captions, as_texts
 from jaxssl.data.formats import EXTENSIONS
 from jaxssl.data.labels import as_text
@@ -85,7 +85,7 @@ def tar(
     shards.expand(path),
     scan=lambda file: _scan(file, wanted),
     picture=lambda content: content,
-    settings=f'tar {wanted.settings}',
+    settings=f'tar {wanted.settings} without {formats.missing()}',
     has_labels=label is not None,
     split=split,
     test_fraction=test_fraction,
@@ -181,7 +181,10 @@ def _scan(path: str, wanted: _Wanted) -> shards.ShardIndex:
     found = [t for f in wanted.captions for t in as_texts(record.value(f))]
     if not record.picture or wanted.pictures is None:
       skipped[OTHER_ENDING] += record.other
-    if record.picture and found:
+    unread = formats.fault_of_name(record.picture)
+    if unread:
+      skipped.setdefault(unread, []).append(name)
+    elif record.picture and found:
       kept.append(name)
       texts.append(found)
       value = wanted.label and record.value(wanted.label)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxssl.data import remote, shards
+from jaxssl.data import formats, remote, shards
 from jaxssl.data.captions import Captions, as_texts
 from jaxssl.data.formats import EXTENSIONS
 from jaxssl.data.labels import as_text
@@ -54,7 +54,7 @@ def tfrecord(
     shards.expand(path),
     scan=lambda file: _scan(file, fields, label),
     picture=_picture,
-    settings=f'tfrecord {fields} {label}',
+    settings=f'tfrecord {fields} {label} without {formats.missing()}',
     has_labels=label is not None,
     split=split,
     test_fraction=test_fraction,
@@ -76,7 +76,10 @@ def _scan(
     features = _features(record, path)
     name = next(iter(as_texts(_values(features, 'key'))), str(number))
     found = [t for f in captions for t in as_texts(_values(features, f))]
-    if not _content(features):
+    unread = formats.fault_of_content(_content(features))
+    if unread:
+      skipped.setdefault(unread, []).append(name)
+    elif not _content(features):
       skipped[shards.NO_PICTURE].append(name)
     elif not found:
       skipped[shards.NO_CAPTION].append(name)

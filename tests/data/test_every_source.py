@@ -273,7 +273,7 @@ def test_a_table_that_may_contact_stores_has_pictures_of_all(
 def test_a_table_with_nothing_but_pictures_elsewhere_says_so(tmp_path):
   path = tmp_path / 'pairs.csv'
   path.write_text('image,caption\nhttps://elsewhere.example/a.png,a')
-  with pytest.raises(UserError, match=r'1 pictures .* remote=True'):
+  with pytest.raises(UserError, match=r'1 left out, pictures .* remote=True'):
     data.make_source(str(path))
 
 
