@@ -10,7 +10,7 @@ from jaxssl.arguments.targets import refuse_existing
 from jaxssl.errors import UserError, unknown
 from jaxssl.runs import encoders, exported_pair
 from jaxssl.train.workdir import Workdir
-from jaxssl.weights import timm_model
+from jaxssl.weights import huggingface_folder, timm_model
 from jaxssl.weights.exported import save_encoder
 
 FORMATS = ('safetensors', 'timm', 'huggingface')
@@ -35,9 +35,13 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   refuse_existing(out)
   workdir = Workdir(arguments.workdir)
   known: bool | None = None  # to timm
+  model = 'CLIPModel'  # to transformers
   with atomic_file.folder(out) as partial:
-    if arguments.format == 'huggingface':
+    if arguments.format == 'huggingface' and exported_pair.has_text(workdir):
       exported_pair.save(partial, workdir, step=arguments.step)
+    elif arguments.format == 'huggingface':
+      exported = encoders.load(workdir, step=arguments.step)
+      model = huggingface_folder.save(partial, exported)
     elif arguments.format == 'safetensors':
       save_encoder(partial, encoders.load(workdir, step=arguments.step))
     else:
@@ -46,6 +50,8 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   _log.info('wrote %s (%s)', out, arguments.format)
   if known is not None:
     _say_how(out, known)
+  elif arguments.format == 'huggingface':
+    print(f'transformers.{model}.from_pretrained({str(out.absolute())!r})')
   return 0
 
 

@@ -27,6 +27,7 @@ from jaxssl.weights import (
   model_folder,
   picture_choice,
   position_grid,
+  recognised,
   releases,
   safetensors_file,
   timm,
@@ -45,18 +46,23 @@ _Tensors = Mapping[str, np.ndarray]
 def _from_timm(
   tensors: _Tensors, encoder: nn.Module, variables: PyTree
 ) -> PyTree:
-  del encoder
-  return timm.from_timm(tensors, variables)
+  antialias = getattr(encoder, 'antialias', True)
+  return timm.from_timm(tensors, variables, antialias=antialias)
 
 
 def _from_huggingface(
   tensors: _Tensors, encoder: nn.Module, variables: PyTree
 ) -> PyTree:
+  antialias = getattr(encoder, 'antialias', True)
   if huggingface_pairs.has_image_tower(tensors):
-    return huggingface_pairs.image_from_huggingface(tensors, variables)
+    return huggingface_pairs.image_from_huggingface(
+      tensors, variables, antialias=antialias
+    )
   # Only vision transformers have positions; others fail by their names.
   position = getattr(encoder, 'position', 'none')
-  return huggingface.from_huggingface(tensors, variables, position=position)
+  return huggingface.from_huggingface(
+    tensors, variables, position=position, antialias=antialias
+  )
 
 
 def _from_dalle(
@@ -89,19 +95,27 @@ FORMATS = {
   'moco_v3': _from_moco_v3,
 }
 _NAMES = tuple(dict.fromkeys((*FORMATS, *imported_pair.FORMATS)))
+# What stands before the options of the encoder.
+_SECTION = 'encoder.'
 _log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   """Adds the arguments of the command."""
-  parser.add_argument('format', help=f'one of {", ".join(_NAMES)}')
+  parser.add_argument(
+    'format',
+    nargs='?',
+    help=f'one of {", ".join(_NAMES)}; default: as the file looks',
+  )
   parser.add_argument(
     'file',
     help='.safetensors file; for huggingface, open_clip and timm also the '
     'folder of a model, or its id at the hub',
   )
   parser.add_argument(
-    '--encoder', required=True, help='the architecture, for example vit_s16'
+    '--encoder',
+    help='the architecture, for example vit_s16; default: as the tensors and '
+    'the files beside them say',
   )
   parser.add_argument('--workdir', required=True, help='folder to make')
   picture_rule.add(parser)
@@ -123,29 +137,36 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   `--text_encoder`, both towers are imported (`runs.imported_pair`); options of
   the second are given as `--config.text_encoder.depth=4`.
   """
-  if arguments.format not in _NAMES:
+  if arguments.format not in (None, *_NAMES):
     raise unknown('format', arguments.format, _NAMES)
   pictures = picture_rule.choice(arguments)
   workdir = Workdir(arguments.workdir)
   refuse_existing(workdir.path)
   path = model_folder.find(arguments.file, arguments.format)
   _refuse_pickle(path)
+  tensors = safetensors_file.read(path)
+  layout = arguments.format or recognised.layout_of(tensors)
   if arguments.text_encoder:
-    if arguments.format not in imported_pair.FORMATS:
-      raise UserError(f'{arguments.format} has no text towers to import')
-    imported_pair.write(workdir, _pair(arguments, overrides, path, pictures))
+    if layout not in imported_pair.FORMATS:
+      raise UserError(f'{layout} has no text towers to import')
+    pair = _pair(arguments, layout, overrides, path, pictures)
+    imported_pair.write(workdir, pair)
     _log.info('wrote %s', workdir.path)
     return 0
-  if arguments.format not in FORMATS:
+  if layout not in FORMATS:
     raise UserError(
-      f'{arguments.format} is read with both towers: give --text_encoder, for '
+      f'{layout} is read with both towers: give --text_encoder, for '
       'example clip_512'
     )
   description = descriptions.describe(
-    path, arguments.format, image_size=pictures.image_size
+    path, layout, image_size=pictures.image_size
   )
-  exported = _exported(arguments, overrides, path, description, pictures)
+  section = _encoder_section(
+    arguments.encoder, overrides, description, tensors, layout
+  )
+  exported = _exported(section, layout, tensors, path, description, pictures)
   save_encoder(workdir.export, exported)
+  _log.info('encoder: %s, read as %s', section['name'], layout)
   picture_choice.tell(exported.preprocessing)
   position_grid.tell(exported.section, description.sides)
   _log.info('wrote %s', workdir.export)
@@ -154,12 +175,13 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
 
 def _pair(
   arguments: argparse.Namespace,
+  layout: str,
   overrides: Sequence[str],
   path: pathlib.Path,
   pictures: PictureChoice,
 ) -> PublishedPair:
   return PublishedPair(
-    format=arguments.format,
+    format=layout,
     file=arguments.file,
     path=path,
     encoder=arguments.encoder,
@@ -171,22 +193,21 @@ def _pair(
 
 
 def _exported(
-  arguments: argparse.Namespace,
-  overrides: Sequence[str],
+  section: config_lib.Config,
+  layout: str,
+  tensors: _Tensors,
   path: pathlib.Path,
   description: Description,
   pictures: PictureChoice,
 ) -> ExportedEncoder:
-  section = _encoder_section(arguments.encoder, overrides, description)
   encoder = models.make_encoder(**section)
-  tensors = safetensors_file.read(path)
-  release = picture_choice.release_of(arguments.format, tensors, encoder)
+  release = picture_choice.release_of(layout, tensors, encoder)
   rule = pictures.rule(description, release)
   abstract = abstract_variables(encoder, rule.image_size)
   identity = {'preprocessing': dataclasses.asdict(rule), **section}
   return ExportedEncoder(
     section=section,
-    variables=FORMATS[arguments.format](tensors, encoder, abstract),
+    variables=FORMATS[layout](tensors, encoder, abstract),
     preprocessing=rule,
     step=0,
     config_hash=config_lib.config_hash({'file': path.name, **identity}),
@@ -212,12 +233,26 @@ def _refuse_pickle(path: pathlib.Path) -> None:
 
 
 def _encoder_section(
-  name: str, overrides: Sequence[str], description: Description
+  name: str | None,
+  overrides: Sequence[str],
+  description: Description,
+  tensors: _Tensors,
+  layout: str,
 ) -> config_lib.Config:
-  section = {'name': name, **schema.defaults('encoder', name)}
-  described = description.options.get('encoder', {})
-  # A ResNet has neither heads nor an activation.
-  section |= {key: described[key] for key in described.keys() & section.keys()}
   changes = config_lib.parse_overrides(overrides)
+  told = description.options.get('encoder', {})
+  if name is None:
+    own = {
+      key.removeprefix(_SECTION): value
+      for key, value in changes.items()
+      if key.startswith(_SECTION)
+    }
+    told = recognised.section_of(
+      tensors, layout, {**told, **own}, description.sides
+    )
+    name = told['name']
+  section = {'name': name, **schema.defaults('encoder', name)}
+  # A ResNet has neither heads nor an activation.
+  section |= {key: told[key] for key in told.keys() & section.keys()}
   config = schema.apply_overrides({'encoder': section}, changes)
   return position_grid.with_grid(config['encoder'], description.sides)

@@ -61,14 +61,30 @@ def quick_gelu(x: jax.Array) -> jax.Array:
   return x * jax.nn.sigmoid(1.702 * x)
 
 
-ACTIVATIONS = {'gelu': gelu, 'gelu_tanh': gelu_tanh, 'quick_gelu': quick_gelu}
+def swiglu(x: jax.Array) -> jax.Array:
+  """`silu(a) b` of the halves [a, b] of the last side (arXiv 2002.05202)."""
+  gate, value = jnp.split(x, 2, axis=-1)
+  return nn.silu(gate) * value
+
+
+ACTIVATIONS = {
+  'gelu': gelu,
+  'gelu_tanh': gelu_tanh,
+  'quick_gelu': quick_gelu,
+  'swiglu': swiglu,
+}
+# Those that halve the width, so that the layer before has twice as many units.
+_GATED = ('swiglu',)
 
 
 class MLP(nn.Module):
   """`fc2(act(fc1(x)))`, keeping the width.
 
+  With a gate (`act='swiglu'`) `fc1` has 2 `hidden_dim` units, gate first, as
+  in timm's `SwiGLUPacked` and DINOv2's `w12`.
+
   Attributes:
-    hidden_dim: width between the two layers.
+    hidden_dim: width before the second layer.
     dtype: type of the computation.
     act: key of `ACTIVATIONS`.
     deviations: what the kernels start from.
@@ -84,6 +100,7 @@ class MLP(nn.Module):
     """Maps [..., D] to [..., D]."""
     dim = x.shape[-1]
     std = self.deviations
-    x = dense(self.hidden_dim, self.dtype, 'fc1', std=std.fc1)(x)
+    units = self.hidden_dim * (2 if self.act in _GATED else 1)
+    x = dense(units, self.dtype, 'fc1', std=std.fc1)(x)
     x = ACTIVATIONS[self.act](x)
     return dense(dim, self.dtype, 'fc2', std=std.fc2)(x)

@@ -106,17 +106,23 @@ def is_fixed_table(table: np.ndarray | None, position: str) -> bool:
 
 
 def interpolate(
-  table: jax.Array, old: tuple[int, int], new: tuple[int, int]
+  table: jax.Array,
+  old: tuple[int, int],
+  new: tuple[int, int],
+  *,
+  antialias: bool = True,
 ) -> jax.Array:
-  """Resizes the position table of a grid, bicubic with antialiasing.
+  """Resizes the position table of a grid by a bicubic filter.
 
-  Equal to timm's `resample_abs_pos_embed` (Keys' kernel with a = -0.5, which
-  PyTorch uses wherever it antialiases).
+  With antialiasing equal to timm's `resample_abs_pos_embed` (Keys' kernel with
+  a = -0.5, which PyTorch uses wherever it antialiases); without to the
+  `interpolate_pos_encoding` of most models of transformers (a = -0.75).
 
   Args:
     table: [h * w, D] of patches in reading order.
     old: (h, w) of `table`.
     new: (h', w') wanted.
+    antialias: widen the filter where the grid becomes smaller.
 
   Returns:
     float32 [h' * w', D]; `table` itself if the grids are equal.
@@ -125,8 +131,36 @@ def interpolate(
     return table
   dim = table.shape[-1]
   grid = jnp.asarray(table, jnp.float32).reshape(*old, dim)
-  resized = jax.image.resize(grid, (*new, dim), 'cubic', antialias=True)
+  if antialias:
+    resized = jax.image.resize(grid, (*new, dim), 'cubic', antialias=True)
+  else:
+    rows, columns = (_taps(o, n) for o, n in zip(old, new, strict=True))
+    resized = jnp.einsum(
+      'Hh,Ww,hwd->HWd', rows, columns, grid, precision='highest'
+    )
   return resized.reshape(-1, dim)
+
+
+def _taps(old: int, new: int) -> np.ndarray:
+  """Returns the weights [new, old] of PyTorch's bicubic filter of four taps.
+
+  Pixels beyond an edge are those of the edge.
+  """
+  place = (np.arange(new) + 0.5) * (old / new) - 0.5
+  first = np.floor(place).astype(int) - 1
+  weights = np.zeros((new, old))
+  for tap in range(4):
+    index = np.clip(first + tap, 0, old - 1)
+    weight = _keys(np.abs(place - first - tap), a=-0.75)
+    np.add.at(weights, (np.arange(new), index), weight)
+  return weights.astype(np.float32)
+
+
+def _keys(x: np.ndarray, *, a: float) -> np.ndarray:
+  """Keys' cubic convolution kernel at distances x in [0, 2]."""
+  near = (a + 2) * x**3 - (a + 3) * x**2 + 1
+  far = a * (x**3 - 5 * x**2 + 8 * x - 4)
+  return np.where(x <= 1, near, far)
 
 
 def _quarter(dim: int) -> int:

@@ -23,7 +23,7 @@ _VITS: _Options = {
   'b': {'dim': 768, 'depth': 12, 'num_heads': 12},
   'l': {'dim': 1024, 'depth': 24, 'num_heads': 16},
   'h': {'dim': 1280, 'depth': 32, 'num_heads': 16},
-  # MLPs of 6144 units. DINOv2's giant has gated ones, which are not here.
+  # MLPs of 6144 units; DINOv2's giant is another.
   'g': {'dim': 1408, 'depth': 40, 'num_heads': 16, 'mlp_ratio': 48 / 11},
   # SigLIP's, optimal in shape; its MLPs have 4304 units.
   'so400m': {'dim': 1152, 'depth': 27, 'num_heads': 16, 'mlp_ratio': 3.7362},
@@ -55,10 +55,25 @@ _CLIP_VIT = {
   'patch_bias': False,
 }
 _SIGLIP_VIT = {'pool': 'map', 'class_token': False, 'act': 'gelu_tanh'}
+# Small numbers to start from, as the authors trained them.
+_DINOV2_VIT = {'layer_scale': 1e-5}
 _VIT_STYLES: _Options = {
   '': {},
+  'dinov2_': _DINOV2_VIT,
   'clip_': _CLIP_VIT,
   'siglip_': _SIGLIP_VIT,
+}
+# Sizes that a style has beside or in place of the common ones.
+_SIZES_OF_STYLE: dict[str, _Options] = {
+  'dinov2_': {
+    'g': {
+      'dim': 1536,
+      'depth': 40,
+      'num_heads': 24,
+      'mlp_ratio': 8 / 3,
+      'act': 'swiglu',
+    }
+  },
 }
 _SIGLIP_TEXT = {
   'vocab_size': 32000,
@@ -136,8 +151,9 @@ def encoder_names() -> tuple[str, ...]:
   """Returns the names that help texts list."""
   vits = (f'vit_{size}{patch}' for size in _VITS for patch in _PATCHES)
   clip = (m.encoder for m in CLIP_MODELS.values())
+  dinov2 = (f'dinov2_vit_{size}14' for size in 'sblg')
   siglip = ('siglip_vit_b16', 'siglip_vit_l16', 'siglip_vit_so400m14')
-  return tuple(dict.fromkeys((*_NAMED, *vits, *clip, *siglip)))
+  return tuple(dict.fromkeys((*_NAMED, *vits, *dinov2, *clip, *siglip)))
 
 
 def text_encoder_names() -> tuple[str, ...]:
@@ -151,7 +167,8 @@ def make_encoder(name: str, **overrides: Any) -> nn.Module:
   Args:
     name: 'resnet18' to 'resnet152', 'vit_' with size (ti, s, b, l, h, g,
       so400m) and patch size, for example 'vit_s16' or 'vit_ti4', such a name
-      behind 'clip_' or 'siglip_' for the details of their transformers,
+      behind 'clip_', 'siglip_' or 'dinov2_' for the details of their
+      transformers (`dinov2_vit_g14` is DINOv2's own giant, with gated MLPs),
       'clip_resnet50' to 'clip_resnet50x64', or 'dvae', the encoder of DALL-E's
       tokenizer.
     **overrides: attributes of the module, for example `width=0.25` or
@@ -166,6 +183,39 @@ def make_encoder(name: str, **overrides: Any) -> nn.Module:
   module, fields = _find(name)
   _check_names(name, module, overrides)
   return module(**{**fields, **_with_dtype(overrides)})
+
+
+def size_of(style: str, dim: int, depth: int) -> str | None:
+  """Returns the size of a vision transformer in names, None without one.
+
+  Args:
+    style: '' or the prefix of a name, for example 'clip_'.
+    dim: width of its tokens.
+    depth: its number of blocks.
+  """
+  for size, fields in _sizes(style).items():
+    if (fields['dim'], fields['depth']) == (dim, depth):
+      return size
+  return None
+
+
+def heads_of(style: str, dim: int) -> int | None:
+  """Returns the heads that all vision transformers of a width have, or None.
+
+  Args:
+    style: '' or the prefix of a name, for example 'clip_'.
+    dim: width of the tokens.
+  """
+  heads = {
+    fields['num_heads']
+    for fields in _sizes(style).values()
+    if fields['dim'] == dim
+  }
+  return heads.pop() if len(heads) == 1 else None
+
+
+def _sizes(style: str) -> _Options:
+  return _VITS | _SIZES_OF_STYLE.get(style, {})
 
 
 def make_text_encoder(name: str, **overrides: Any) -> nn.Module:
@@ -193,11 +243,13 @@ def _find(name: str) -> tuple[type[Any], dict[str, Any]]:
   """Returns the module class and the attributes that `name` stands for."""
   if name in _NAMED:
     return _NAMED[name]
-  sizes = '|'.join(_VITS)
-  match = re.fullmatch(rf'(\w+_)?vit_({sizes})([1-9]\d*)', str(name))
-  if match and (match[1] or '') in _VIT_STYLES:
-    patch = {'patch_size': int(match[3])}
-    return ViT, _VITS[match[2]] | _VIT_STYLES[match[1] or ''] | patch
+  match = re.fullmatch(r'(\w+_)?vit_([a-z0-9]*[a-z])([1-9]\d*)', str(name))
+  style = (match[1] or '') if match else None
+  if match and style in _VIT_STYLES:
+    sizes = _sizes(style)
+    if match[2] in sizes:
+      patch = {'patch_size': int(match[3])}
+      return ViT, _VIT_STYLES[style] | sizes[match[2]] | patch
   raise errors.unknown('encoder', name, encoder_names())
 
 

@@ -56,11 +56,15 @@ class ViT(nn.Module):
       stored for; other sizes interpolate them. None: the images at
       initialisation, square. Images of just this grid may have pixels left
       over, which no patch sees: of 384 pixels, SigLIP's so400m sees 27 x 14.
+    antialias: widen the bicubic filter that makes learned positions of another
+      grid smaller, as timm does, and DINOv2 with registers. False: as most
+      models of transformers, among them ViT and DINOv2 without registers.
     layer_scale: value that LayerScale starts from, or None for no LayerScale.
     drop_path: drop-path rate of the last block; it grows linearly from 0.
     use_mask_token: have the learned token that `mask` puts in.
     norm_pre: normalise tokens with their positions before the first block.
-    act: activation of the MLPs.
+    act: activation of the MLPs; 'swiglu' has a gate (DINOv2's giant), and then
+      the MLPs have 3 matrices of `mlp_ratio` D units.
     epsilon: ε of the LayerNorms.
     patch_bias: have a bias in the projection of patches.
     dtype: type of the computation; parameters and features are float32.
@@ -88,11 +92,12 @@ class ViT(nn.Module):
   ] = 'learned'
   prefix_positions: bool = True
   grid: tuple[int, int] | None = None
+  antialias: bool = True
   layer_scale: float | None = None
   drop_path: DropRate = 0.0
   use_mask_token: bool = False
   norm_pre: bool = False
-  act: Literal['gelu', 'gelu_tanh', 'quick_gelu'] = 'gelu'
+  act: Literal['gelu', 'gelu_tanh', 'quick_gelu', 'swiglu'] = 'gelu'
   epsilon: float = 1e-6
   patch_bias: bool = True
   dtype: Dtype = jnp.float32
@@ -227,7 +232,9 @@ class ViT(nn.Module):
       table = self.get_variable('params', 'pos_embed')[0]
       side = math.isqrt(len(table) - count)
       own = side, side
-    patches = positions.interpolate(table[count:], own, grid)
+    patches = positions.interpolate(
+      table[count:], own, grid, antialias=self.antialias
+    )
     return jnp.concatenate([table[:count], patches])
 
   def _bias(

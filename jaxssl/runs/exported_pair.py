@@ -9,6 +9,18 @@ from jaxssl.train.workdir import Workdir
 from jaxssl.weights import huggingface_clip, preprocessors, safetensors_file
 
 
+def has_text(workdir: Workdir) -> bool:
+  """Returns whether a workdir is of an image-text method.
+
+  Args:
+    workdir: folder of `jaxssl train` or `jaxssl import`; the latter has no config if
+      it holds one encoder alone.
+  """
+  if not workdir.config_path.exists():
+    return False
+  return 'text_encoder' in workdir.read_config()
+
+
 def save(out: pathlib.Path, workdir: Workdir, *, step: int | None) -> None:
   """Writes a folder for `CLIPModel.from_pretrained`.
 

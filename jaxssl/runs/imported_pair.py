@@ -81,6 +81,7 @@ def write(workdir: Workdir, pair: PublishedPair) -> None:
   towers = huggingface_pairs.pair_from_huggingface(
     tensors,
     _abstract_towers(method, rule.image_size, config['text_encoder']['length']),
+    antialias=config['encoder'].get('antialias', True),
   )
   identity = {'preprocessing': dataclasses.asdict(rule), **config}
   exported = ExportedEncoder(

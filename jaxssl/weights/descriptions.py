@@ -26,10 +26,17 @@ _ACTS = {
   'gelu_pytorch_tanh': 'gelu_tanh',
   'gelu_new': 'gelu_tanh',
   'gelu_tanh': 'gelu_tanh',
+  'silu': 'swiglu',  # of gated MLPs; no other has it
 }
 _VIT = {
   'hidden_act': 'gelu',
   'layer_norm_eps': 1e-12,
+  'num_attention_heads': 12,
+  'image_size': 224,
+}
+_DINOV2 = {
+  'hidden_act': 'gelu',
+  'layer_norm_eps': 1e-6,
   'num_attention_heads': 12,
   'image_size': 224,
 }
@@ -45,16 +52,31 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
   'vit': _VIT,
   'vit_mae': _VIT,
   'beit': _VIT,
+  'ijepa': _VIT,
+  'dinov2': _DINOV2,
+  'dinov2_with_registers': _DINOV2,
   'clip_vision_model': _CLIP | {'num_attention_heads': 12, 'image_size': 224},
   'clip_text_model': _CLIP | {'num_attention_heads': 8},
   'siglip_vision_model': _SIGLIP | {'image_size': 224},
   'siglip_text_model': _SIGLIP,
 }
+# Models whose positions transformers interpolates without antialiasing.
+_ALIASED = (
+  'vit',
+  'vit_mae',
+  'ijepa',
+  'dinov2',
+  'clip_vision_model',
+  'siglip_vision_model',
+)
 # Model of transformers -> its processor, and the release behind it.
 _FAMILIES = {
   'vit': ('ViTImageProcessor', 'vit'),
   'vit_mae': ('ViTImageProcessor', 'vit_mae'),
   'beit': ('BeitImageProcessor', 'beit'),
+  'ijepa': ('ViTImageProcessor', 'vit'),
+  'dinov2': ('BitImageProcessor', 'dinov2'),
+  'dinov2_with_registers': ('BitImageProcessor', 'dinov2'),
   'clip': ('CLIPImageProcessor', 'clip'),
   'clip_vision_model': ('CLIPImageProcessor', 'clip'),
   'siglip': ('SiglipImageProcessor', 'siglip'),
@@ -170,10 +192,14 @@ def _complete(config: Json) -> Json:
 
 
 def _of_tower(config: Json) -> dict[str, Any]:
+  act = _act('hidden_act', config.get('hidden_act'))
+  if config.get('use_swiglu_ffn'):
+    act = 'swiglu'  # whatever `hidden_act` says
   return _given(
     epsilon=config.get('layer_norm_eps'),
     num_heads=config.get('num_attention_heads'),
-    act=_act('hidden_act', config.get('hidden_act')),
+    act=act,
+    antialias=False if config.get('model_type') in _ALIASED else None,
   )
 
 

@@ -55,7 +55,9 @@ _TRANSPOSED = re.compile(r'.*\.(c_attn|c_proj|c_fc)\.weight')
 _TYPES = 'embeddings.token_type_embeddings.weight'
 
 
-def image_from_huggingface(tensors: Tensors, variables: PyTree) -> PyTree:
+def image_from_huggingface(
+  tensors: Tensors, variables: PyTree, *, antialias: bool = True
+) -> PyTree:
   """Puts the image tower of a CLIPModel or SiglipModel into a ViT.
 
   Positions of another grid are interpolated, as `timm.from_timm` does.
@@ -64,6 +66,7 @@ def image_from_huggingface(tensors: Tensors, variables: PyTree) -> PyTree:
     tensors: arrays by transformers' names; those of the text tower are ignored.
     variables: variables of the encoder, {'params': ...}: arrays or the result
       of `jax.eval_shape`.
+    antialias: the encoder's attribute of that name.
 
   Returns:
     float32 variables of the same structure, without the projection.
@@ -71,6 +74,11 @@ def image_from_huggingface(tensors: Tensors, variables: PyTree) -> PyTree:
   Raises:
     UserError: tensors missing, left over or of another shape; names the first.
   """
+  return timm.from_timm(named_image(tensors), variables, antialias=antialias)
+
+
+def named_image(tensors: Tensors) -> dict[str, np.ndarray]:
+  """Returns the tensors of the image tower as `weights.timm` names them."""
   own = dict(_of_tower(tensors, _IMAGE))
   pooled = 'head.attention.in_proj_'
   for kind in ('weight', 'bias'):
@@ -80,7 +88,7 @@ def image_from_huggingface(tensors: Tensors, variables: PyTree) -> PyTree:
       del own[pooled + kind]
       own[f'attn_pool.q.{kind}'] = q
       own[f'attn_pool.kv.{kind}'] = np.concatenate(kv)
-  return _into(own, variables)
+  return _named(own)
 
 
 def text_from_huggingface(tensors: Tensors, variables: PyTree) -> PyTree:
@@ -114,7 +122,7 @@ def text_from_huggingface(tensors: Tensors, variables: PyTree) -> PyTree:
   positions = 'embeddings.position_embeddings.weight'
   if types is not None and positions in own:
     own[positions] = _plus_first(own[positions], types)
-  return _into(own, variables)
+  return timm.from_timm(_named(own), variables)
 
 
 def has_image_tower(tensors: Tensors) -> bool:
@@ -178,13 +186,16 @@ def head_sizes(tensors: Tensors) -> dict[str, Any]:
   raise errors.UserError('the weights hold no projection of texts')
 
 
-def pair_from_huggingface(tensors: Tensors, towers: PyTree) -> PyTree:
+def pair_from_huggingface(
+  tensors: Tensors, towers: PyTree, *, antialias: bool = True
+) -> PyTree:
   """Puts a CLIPModel or SiglipModel into the towers of `CLIP` or `SigLIP`.
 
   Args:
     tensors: arrays by transformers' names.
     towers: towers from `export` of the method: arrays or the result of
       `jax.eval_shape`.
+    antialias: the encoder's attribute of that name.
 
   Returns:
     The same towers, float32.
@@ -198,7 +209,9 @@ def pair_from_huggingface(tensors: Tensors, towers: PyTree) -> PyTree:
   )
   head = _CLIP_HEAD if is_clip(tensors) else _SIGLIP_HEAD
   result = {
-    'encoder': image_from_huggingface(tensors, towers['encoder']),
+    'encoder': image_from_huggingface(
+      tensors, towers['encoder'], antialias=antialias
+    ),
     'text': variables_lib.join(
       encoder=text_from_huggingface(tensors, text_encoder),
       head=_head(tensors, head, text_head),
@@ -249,14 +262,14 @@ def _renamed(name: str) -> str:
   return name
 
 
-def _into(tensors: Tensors, variables: PyTree) -> PyTree:
+def _named(tensors: Tensors) -> dict[str, np.ndarray]:
   named = huggingface.to_timm_names(tensors, _RENAMES)
   for name in ('cls_token', 'pos_embed'):
     if name in named:
       table = np.asarray(named[name])
       if table.size and table.ndim:  # else it is refused by its shape
         named[name] = table.reshape(1, -1, table.shape[-1])
-  return timm.from_timm(named, variables)
+  return named
 
 
 def _head(tensors: Tensors, name: str, variables: PyTree) -> PyTree:

@@ -17,30 +17,38 @@ _HUB_ID = re.compile(r'[\w.-]+/[\w.-]+')
 class _Layout(NamedTuple):
   """Names of the files in a folder: the weights, and what describes them."""
 
-  weights: str
+  weights: tuple[str, ...]
   descriptions: tuple[str, ...]
 
 
 LAYOUTS = {
   'huggingface': _Layout(
-    'model.safetensors',
+    ('model.safetensors',),
     ('config.json', 'preprocessor_config.json', 'processor_config.json'),
   ),
   'open_clip': _Layout(
-    'open_clip_model.safetensors', ('open_clip_config.json',)
+    ('open_clip_model.safetensors',), ('open_clip_config.json',)
   ),
-  'timm': _Layout('model.safetensors', ('config.json',)),
+  'timm': _Layout(('model.safetensors',), ('config.json',)),
 }
+# Of a folder of which it is not said whose it is.
+_ANY = _Layout(
+  tuple(dict.fromkeys(name for x in LAYOUTS.values() for name in x.weights)),
+  tuple(
+    dict.fromkeys(name for x in LAYOUTS.values() for name in x.descriptions)
+  ),
+)
 
 
-def find(given: str, library: str) -> pathlib.Path:
+def find(given: str, library: str | None) -> pathlib.Path:
   """Returns the file of weights that `given` stands for.
 
   Args:
     given: a file; a folder with one; or the id of a model at the Hugging Face
       hub, `owner/name`, which is downloaded unless it is there already
       (`huggingface_hub`, of the extra `text`).
-    library: one of `LAYOUTS`; others' files have no fixed name.
+    library: one of `LAYOUTS`, of which the folder is; None: of any of them;
+      others' files have no fixed name.
 
   Raises:
     UserError: if there is none; says what to do.
@@ -48,22 +56,23 @@ def find(given: str, library: str) -> pathlib.Path:
   path = pathlib.Path(given).expanduser()
   if path.is_file():
     return path
-  layout = LAYOUTS.get(library)
+  layout = _ANY if library is None else LAYOUTS.get(library)
   if layout and not path.exists() and _HUB_ID.fullmatch(given):
     path = _from_hub(given, layout)
   if not path.is_dir():
     raise UserError(f'weights file {given!r} does not exist')
   if not layout:
     raise UserError(f'{given!r} is a folder; give the .safetensors file in it')
-  file = path / layout.weights
-  if not file.is_file():
-    raise UserError(f'{given!r} holds no {layout.weights}')
-  return file
+  files = [path / name for name in layout.weights]
+  found = [file for file in files if file.is_file()]
+  if not found:
+    raise UserError(f'{given!r} holds no {" or ".join(layout.weights)}')
+  return found[0]
 
 
 def _from_hub(name: str, layout: _Layout) -> pathlib.Path:
   hub = require('huggingface_hub', extra='text')
-  wanted = [layout.weights, *layout.descriptions]
+  wanted = [*layout.weights, *layout.descriptions]
   try:
     return pathlib.Path(hub.snapshot_download(name, allow_patterns=wanted))
   except (OSError, ValueError) as error:

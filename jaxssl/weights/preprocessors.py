@@ -48,6 +48,9 @@ RELEASED: dict[str, Preprocessing] = {
   'beit': dataclasses.replace(_IMAGENET, mean=_HALF, std=_HALF),
   # `extract_feature_pipeline` of eval_knn.py, facebookresearch/dino.
   'dino': _IMAGENET,
+  # `make_classification_eval_transform` of dinov2/data/transforms.py,
+  # facebookresearch/dinov2.
+  'dinov2': _IMAGENET,
   # The validation of main_lincls.py, facebookresearch/moco-v3, which leaves
   # the filter to torchvision.
   'moco_v3': dataclasses.replace(_IMAGENET, interpolation='bilinear'),

@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike
 
 from jaxssl import errors
 from jaxssl.models import positions
+from jaxssl.weights.joined import joined
 
 PyTree = Any
 _LEAVES = {
@@ -33,22 +34,31 @@ _LEAVES = {
 }
 # A classifier is not the encoder's; PyTorch's BatchNorm counts its batches.
 _IGNORED = re.compile(r'(fc|head)\..*|.*\.num_batches_tracked')
+# LayerScale of timm's `Eva`, which DINOv3 is there.
+_GAMMA = re.compile(r'(blocks\.\d+)\.gamma_([12])')
 _SHOWN = 3
 
 
-def from_timm(tensors: Mapping[str, np.ndarray], variables: PyTree) -> PyTree:
+def from_timm(
+  tensors: Mapping[str, np.ndarray],
+  variables: PyTree,
+  *,
+  antialias: bool = True,
+) -> PyTree:
   """Puts timm's tensors into the variables of an encoder.
 
   Tensors of the classifier (`fc.*`, `head.*`) and `num_batches_tracked` are
   ignored. Position embeddings of another grid are interpolated
   (`positions.interpolate`), both grids being square. A mask token that the
   file lacks keeps its value of `variables`. A sin-cos table is left out where
-  the encoder has no learned positions.
+  the encoder has no learned positions. What `Eva` stores apart is joined
+  (`weights.joined`).
 
   Args:
     tensors: arrays by timm's names, for example of `safetensors_file.read`.
     variables: variables of the encoder, {'params': ..., 'batch_stats': ...}:
       arrays or the result of `jax.eval_shape`.
+    antialias: the encoder's attribute of that name.
 
   Returns:
     float32 variables of the same structure.
@@ -58,7 +68,7 @@ def from_timm(tensors: Mapping[str, np.ndarray], variables: PyTree) -> PyTree:
   """
   flat: dict[tuple[str, ...], Any] = traverse_util.flatten_dict(variables)
   wanted = {_timm_name(path): path for path in flat}
-  given = {n: t for n, t in tensors.items() if not _IGNORED.fullmatch(n)}
+  given = named(tensors)
   if 'mask_token' in wanted:
     own = _value(flat[wanted['mask_token']])
     given = given if own is None else {'mask_token': own, **given}
@@ -73,13 +83,30 @@ def from_timm(tensors: Mapping[str, np.ndarray], variables: PyTree) -> PyTree:
       continue
     array, shape = _from_torch(given[name], name), tuple(flat[path].shape)
     if name == 'pos_embed' and array.ndim == 3:
-      array = _regrid(array, shape[1], prefix)
+      array = _regrid(array, shape[1], prefix, antialias)
     if array.shape != shape:
       problems.append(f'{name} has shape {array.shape}, not {shape}')
     loaded[path] = array
   if problems:
     raise _mismatch(problems)
   return traverse_util.unflatten_dict(loaded)
+
+
+def named(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+  """Returns the tensors of an encoder as this file's rule names them.
+
+  Without those of a classifier; what `Eva` stores apart is joined.
+
+  Args:
+    tensors: arrays by the names of timm's `VisionTransformer`, `Eva` or `ResNet`.
+  """
+  return joined(
+    {
+      _GAMMA.sub(r'\1.ls\2.gamma', name): tensor
+      for name, tensor in tensors.items()
+      if not _IGNORED.fullmatch(name)
+    }
+  )
 
 
 def to_timm(variables: PyTree) -> dict[str, np.ndarray]:
@@ -92,11 +119,11 @@ def to_timm(variables: PyTree) -> dict[str, np.ndarray]:
   Args:
     variables: variables of an encoder, {'params': ..., 'batch_stats': ...}.
   """
-  flat = traverse_util.flatten_dict(variables)
-  named = {_timm_name(path): value for path, value in flat.items()}
-  named = {name: _to_torch(value, name) for name, value in named.items()}
-  named.pop('mask_token', None)
-  return named
+  flat: dict[tuple[str, ...], Any] = traverse_util.flatten_dict(variables)
+  values = {_timm_name(path): value for path, value in flat.items()}
+  found = {name: _to_torch(value, name) for name, value in values.items()}
+  found.pop('mask_token', None)
+  return found
 
 
 def _timm_name(path: tuple[str, ...]) -> str:
@@ -146,7 +173,9 @@ def _is_fixed(table: np.ndarray | None) -> bool:
   return any(positions.is_fixed_table(table, name) for name in positions.SINCOS)
 
 
-def _regrid(table: np.ndarray, length: int, prefix: int) -> np.ndarray:
+def _regrid(
+  table: np.ndarray, length: int, prefix: int, antialias: bool
+) -> np.ndarray:
   """Interpolates positions [1, n, D] to `length` if both grids are square."""
   if table.shape[1] == length:
     return table
@@ -154,7 +183,10 @@ def _regrid(table: np.ndarray, length: int, prefix: int) -> np.ndarray:
     old, new = _side(table.shape[1] - count), _side(length - count)
     if old and new:
       patches = positions.interpolate(
-        jnp.asarray(table[0, count:]), (old, old), (new, new)
+        jnp.asarray(table[0, count:]),
+        (old, old),
+        (new, new),
+        antialias=antialias,
       )
       return np.concatenate([table[0, :count], np.asarray(patches)])[None]
   return table

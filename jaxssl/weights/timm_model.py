@@ -21,6 +21,8 @@ from jaxssl.weights.exported import ExportedEncoder
 
 # timm ties LayerNorm's epsilon to the architecture; arguments do the rest.
 _VITS = {1e-6: 'vit_base_patch16_224', 1e-5: 'vit_base_patch16_clip_224'}
+# Gated MLPs are of an architecture too.
+_GATED = 'vit_giant_patch14_dinov2'
 _POOLS = {'cls': 'token', 'avg': 'avg', 'map': 'map'}
 
 
@@ -82,7 +84,7 @@ def architecture(exported: ExportedEncoder) -> dict[str, Any]:
   if not isinstance(encoder, ViT) or not _is_of_timm(encoder, exported):
     return {}
   return {
-    'architecture': _VITS[encoder.epsilon],
+    'architecture': _GATED if _gated(encoder) else _VITS[encoder.epsilon],
     'model_args': _arguments(encoder, exported.image_size),
     'global_pool': _POOLS[encoder.pool],
   }
@@ -91,7 +93,8 @@ def architecture(exported: ExportedEncoder) -> dict[str, Any]:
 def _is_of_timm(encoder: ViT, exported: ExportedEncoder) -> bool:
   side = exported.image_size // encoder.patch_size
   return (
-    encoder.epsilon in _VITS
+    encoder.epsilon in ([1e-6] if _gated(encoder) else _VITS)
+    and not (_gated(encoder) and encoder.pool == 'map')
     and encoder.stem == 'patch'
     and encoder.position != 'relative'
     and encoder.patch_bias != encoder.norm_pre  # timm has one key for both
@@ -100,8 +103,13 @@ def _is_of_timm(encoder: ViT, exported: ExportedEncoder) -> bool:
   )
 
 
+def _gated(encoder: ViT) -> bool:
+  return encoder.act == 'swiglu'
+
+
 def _shared(encoder: ViT) -> dict[str, Any]:
-  return {'num_heads': encoder.num_heads, 'act_layer': encoder.act}
+  act = 'silu' if _gated(encoder) else encoder.act
+  return {'num_heads': encoder.num_heads, 'act_layer': act}
 
 
 def _arguments(encoder: ViT, image_size: int) -> dict[str, Any]:
@@ -112,7 +120,7 @@ def _arguments(encoder: ViT, image_size: int) -> dict[str, Any]:
     'patch_size': encoder.patch_size,
     'embed_dim': encoder.dim,
     'depth': encoder.depth,
-    'mlp_ratio': encoder.mlp_ratio,
+    'mlp_ratio': _mlp_ratio(encoder),
     'class_token': encoder.class_token,
     'reg_tokens': encoder.num_registers,
     'no_embed_class': not _has_prefix_positions(encoder),
@@ -124,6 +132,15 @@ def _arguments(encoder: ViT, image_size: int) -> dict[str, Any]:
   if encoder.layer_scale is not None:
     arguments['init_values'] = encoder.layer_scale
   return arguments
+
+
+def _mlp_ratio(encoder: ViT) -> float:
+  """Returns the width of the first layer over that of the tokens."""
+  if not _gated(encoder):
+    return encoder.mlp_ratio
+  # timm halves the width; half a unit more keeps rounding from losing one.
+  hidden = int(encoder.dim * encoder.mlp_ratio)
+  return (2 * hidden + 0.5) / encoder.dim
 
 
 def _has_prefix_positions(encoder: ViT) -> bool:

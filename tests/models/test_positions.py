@@ -62,3 +62,21 @@ def test_interpolation_equals_timm(new):
   ours = positions.interpolate(table, (6, 8), new)
   # Weights of up to 8 taps computed in another order, float32.
   chex.assert_trees_all_close(ours, theirs[0].numpy(), atol=1e-5)
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize('new', [(4, 4), (10, 3), (14, 21)])
+def test_interpolation_without_antialiasing_equals_pytorch(new):
+  import torch
+
+  table = np.random.default_rng(0).standard_normal((48, 5), np.float32)
+  theirs = torch.nn.functional.interpolate(
+    torch.from_numpy(table.T.reshape(1, 5, 6, 8).copy()),
+    size=new,
+    mode='bicubic',
+    align_corners=False,
+  )
+  ours = positions.interpolate(table, (6, 8), new, antialias=False)
+  chex.assert_trees_all_close(
+    ours.reshape(*new, 5), theirs[0].numpy().transpose(1, 2, 0), atol=1e-5
+  )
