@@ -35,6 +35,7 @@ COMMANDS = {
   'watch': 'the report of a run on this machine, renewed while it trains',
   'doctor': 'classes, splits and copies of a data set, and what is left out',
   'config': 'every key of a config: what it takes, its value, its meaning',
+  'completion': 'a script that completes all this: bash, zsh, fish',
   'methods': 'what --method takes, a line each',
   'encoders': 'what --encoder takes',
   'inspect': 'config, parameters and a picture of the augmented views',
@@ -82,15 +83,15 @@ def program() -> NoReturn:
 def main(argv: Sequence[str] | None = None) -> int:
   """Runs a command; returns the exit code."""
   argv = list(sys.argv[1:] if argv is None else argv)
-  parser, parsers = _parsers()
+  parser, commands = parsers()
   if not argv:
     parser.print_help()
     return EXIT_USAGE
   name = argv[0]
   try:
-    if name in parsers:
+    if name in commands:
       with _ended_as_by_ctrl_c():
-        return _run(name, parser, parsers[name], argv)
+        return _run(name, parser, commands[name], argv)
     if name not in OPTIONS:
       raise unknown('command', name, COMMANDS)
     parser.parse_args(argv)  # prints, and exits
@@ -99,7 +100,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return tell(error, name)
 
 
-def _parsers() -> tuple['_Parser', dict[str, '_Parser']]:
+def parsers() -> tuple['_Parser', dict[str, '_Parser']]:
   """The parser of the program, and by name those of the commands.
 
   These have no arguments yet, as their modules take JAX.
@@ -122,13 +123,16 @@ def _parsers() -> tuple['_Parser', dict[str, '_Parser']]:
   }
 
 
+def module(name: str) -> Any:
+  """Returns the module of a command."""
+  return importlib.import_module(f'jaxssl.commands.{_MODULES.get(name, name)}')
+
+
 def _run(
   name: str, parser: '_Parser', own: '_Parser', argv: Sequence[str]
 ) -> int:
   """Runs a command, whose own arguments go into its part of the parser."""
-  command = importlib.import_module(
-    f'jaxssl.commands.{_MODULES.get(name, name)}'
-  )
+  command = module(name)
   command.add_arguments(own)
   # `--config.a.b=c` would be taken for `--config` with a typo.
   overrides = [a for a in argv if a.startswith(config.PREFIX)]

@@ -94,7 +94,7 @@ FORMATS = {
   'dino': _from_dino,
   'moco_v3': _from_moco_v3,
 }
-_NAMES = tuple(dict.fromkeys((*FORMATS, *imported_pair.FORMATS)))
+NAMES = tuple(dict.fromkeys((*FORMATS, *imported_pair.FORMATS)))
 # What stands before the options of the encoder.
 _SECTION = 'encoder.'
 _log = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument(
     'format',
     nargs='?',
-    help=f'one of {", ".join(_NAMES)}; default: as the file looks',
+    help=f'one of {", ".join(NAMES)}; default: as the file looks',
   )
   parser.add_argument(
     'file',
@@ -137,8 +137,8 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   `--text_encoder`, both towers are imported (`runs.imported_pair`); options of
   the second are given as `--config.text_encoder.depth=4`.
   """
-  if arguments.format not in (None, *_NAMES):
-    raise unknown('format', arguments.format, _NAMES)
+  if arguments.format not in (None, *NAMES):
+    raise unknown('format', arguments.format, NAMES)
   pictures = picture_rule.choice(arguments)
   workdir = Workdir(arguments.workdir)
   refuse_existing(workdir.path)
