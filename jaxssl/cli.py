@@ -13,6 +13,7 @@ import difflib
 import importlib
 import logging
 import os
+import shutil
 import signal
 import sys
 from typing import Any, NoReturn
@@ -61,6 +62,24 @@ examples:
   jaxssl train --config quickstart --workdir runs/b --config.train.steps=200
   jaxssl eval knn linear --workdir runs/a
 """
+# What an argument takes, where its name in capitals would say it twice.
+_WORDS = {
+  'config': 'FILE',
+  'coordinator': 'HOST:PORT',
+  'data_dir': 'DIR',
+  'encoder': 'NAME',
+  'file': 'FILE',
+  'json': 'FILE',
+  'layer': 'NAME',
+  'method': 'NAME',
+  'out': 'PATH',
+  'split': 'NAME',
+  'test_split': 'NAME',
+  'text_encoder': 'NAME',
+  'tokenizer': 'PATH',
+  'train_split': 'NAME',
+  'workdir': 'DIR',
+}
 OPTIONS = ('-h', '--help', '--version')
 _MODULES = {
   'eval': 'evaluate',
@@ -109,7 +128,6 @@ def parsers() -> tuple['_Parser', dict[str, '_Parser']]:
     prog='jaxssl',
     usage='jaxssl COMMAND ...',
     epilog=_EPILOG,
-    formatter_class=argparse.RawDescriptionHelpFormatter,
   )
   parser.add_argument(
     '--version', action='version', version=f'jaxssl {jaxssl.__version__}'
@@ -166,11 +184,23 @@ def _ended_as_by_ctrl_c() -> Generator[None]:
       signal.signal(number, handler)
 
 
+class _Help(argparse.RawDescriptionHelpFormatter):
+  """Help of at most 80 columns, with short words for what arguments take."""
+
+  def __init__(self, prog: str):
+    columns = shutil.get_terminal_size().columns
+    super().__init__(prog, max_help_position=28, width=min(columns, 80) - 2)
+
+  def _get_default_metavar_for_optional(self, action: argparse.Action) -> str:
+    of_type = {int: 'N', float: 'X'}.get(action.type)  # pyright: ignore[reportArgumentType, reportCallIssue]
+    return of_type or _WORDS.get(action.dest) or action.dest.upper()
+
+
 class _Parser(argparse.ArgumentParser):
   """Tells a wrong argument as the rest of the program does."""
 
   def __init__(self, **kwargs: Any) -> None:
-    super().__init__(allow_abbrev=False, **kwargs)
+    super().__init__(allow_abbrev=False, formatter_class=_Help, **kwargs)
 
   def error(self, message: str) -> NoReturn:
     raise UserError(f'{message} (see {self.prog} --help)')

@@ -8,7 +8,7 @@ import jax
 
 from jaxssl import config as config_lib
 from jaxssl import defaults, fields, scale
-from jaxssl.arguments import data_choice
+from jaxssl.arguments import data_choice, listed
 from jaxssl.config import schema
 from jaxssl.errors import UserError
 from jaxssl.runs.sources import absolute
@@ -18,26 +18,37 @@ _WARMUPS = (
   'optim.learning_rate.warmup_epochs',
   'optim.learning_rate.warmup_steps',
 )
+_USAGE = '(--config FILE | --method NAME --data DATA)'
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-  """Adds `--config`, or `--method`, `--encoder`, `--data` in its place."""
+def add_arguments(
+  parser: argparse.ArgumentParser, *, examples: Sequence[str]
+) -> None:
+  """Adds `--config`, or `--method`, `--encoder`, `--data` in its place.
+
+  Args:
+    parser: of the command.
+    examples: commands that stand below its help.
+  """
+  parser.usage = f'{parser.prog} {_USAGE}'
+  parser.epilog = listed.below_configs(examples)
   parser.add_argument(
     '--config',
     help='a Python file with get_config(), or a name of `jaxssl config --list`',
   )
-  parser.add_argument('--method', help='for example simclr (no config file)')
+  parser.add_argument(
+    '--method', help='one of those below, instead of --config'
+  )
   parser.add_argument(
     '--encoder',
     default=None,
-    help='for example resnet18, vit_s16; default: that of the method',
+    help='one of those below; default: that of the method',
   )
   parser.add_argument(
     '--data',
     nargs='+',
     action=data_choice.Names,
-    help='photos, digits, a TFDS name, folders, or a .txt list, a pattern or '
-    'files of pictures',
+    help='folders, files, photos, digits or a TFDS name, see below',
   )
   data_choice.add_places(parser)
   parser.add_argument('--train_split', help='split to train on; default: train')
@@ -45,7 +56,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     '--test_split', help='split that is looked at meanwhile; default: test'
   )
   parser.add_argument('--epochs', type=float, help='passes over the data')
-  parser.add_argument('--steps', type=int, help='optimizer steps; win')
+  parser.add_argument(
+    '--steps', type=int, help='optimizer steps, which win over --epochs'
+  )
   parser.add_argument('--batch_size', type=int, help='pictures per step')
   parser.add_argument('--image_size', type=int, help='side of the views')
   parser.add_argument(

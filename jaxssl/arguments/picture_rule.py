@@ -31,7 +31,9 @@ def add(parser: argparse.ArgumentParser) -> None:
   parser.add_argument(
     '--interpolation',
     choices=get_args(Interpolation),
-    help='filter that resizes; default: as the files say',
+    metavar='FILTER',
+    help=f'filter that resizes: {", ".join(get_args(Interpolation))}; default: '
+    'as the files say',
   )
   for name in ('mean', 'std'):
     parser.add_argument(

@@ -33,7 +33,14 @@ WHAT = ('input', 'step', 'both')
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   """Adds the arguments of the command."""
   parser.add_argument('what', choices=WHAT, help='what to measure')
-  configs.add_arguments(parser)
+  configs.add_arguments(
+    parser,
+    examples=(
+      'jaxssl bench both --config quickstart',
+      'jaxssl bench input --method simclr --data FOLDER --batch_size 512',
+    ),
+  )
+  parser.usage = f'{parser.usage} WHAT'
   parser.add_argument(
     '--seconds',
     type=float,

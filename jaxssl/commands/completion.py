@@ -47,7 +47,6 @@ _FOLDERS = ('data_dir', 'workdir')
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   """Adds the arguments of the command."""
-  parser.formatter_class = argparse.RawDescriptionHelpFormatter
   parser.epilog = _HOW
   parser.add_argument('shell', help=', '.join(SHELLS))
 

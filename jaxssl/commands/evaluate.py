@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Mapping, Sequence
 import logging
+import textwrap
 from typing import Any
 
 from jaxssl.arguments import data_choice, protocol_settings
@@ -22,7 +23,6 @@ _log = logging.getLogger(__name__)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   """Adds the arguments of the command, and a list of the protocols."""
-  parser.formatter_class = argparse.RawDescriptionHelpFormatter
   parser.usage = f'{parser.prog} PROTOCOL ... --workdir DIR [--OPTION VALUE]'
   parser.epilog = _protocols()
   parser.add_argument(
@@ -87,8 +87,12 @@ def _protocols() -> str:
   """Returns the list of protocols for the help."""
   lines = ['protocols:']
   for command, name, needs, what, _ in protocols.table_rows():
-    lines.append(f'  {command:<14} {what}')
-    lines.append(f'  {"":<14} ({name}; needs {needs})')
+    lines += textwrap.wrap(
+      f'{what} ({name}; needs {needs})',
+      width=78,
+      initial_indent=f'  {command:<14} ',
+      subsequent_indent=f'  {"":<14} ',
+    )
   return '\n'.join(lines)
 
 

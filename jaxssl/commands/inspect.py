@@ -28,7 +28,14 @@ _log = logging.getLogger(__name__)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   """Adds the arguments of the command."""
-  configs.add_arguments(parser)
+  configs.add_arguments(
+    parser,
+    examples=(
+      'jaxssl inspect --config quickstart --out views.png',
+      'jaxssl inspect --method mae --data FOLDER',
+      'jaxssl inspect --workdir runs/a',
+    ),
+  )
   parser.add_argument('--workdir', help='the run of this workdir instead')
   parser.add_argument('--out', help='PNG file for the grid of augmented views')
   parser.add_argument(

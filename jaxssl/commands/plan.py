@@ -37,7 +37,13 @@ _HEAVIEST = 'heaviest kernels'
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   """Adds the arguments of the command."""
-  configs.add_arguments(parser)
+  configs.add_arguments(
+    parser,
+    examples=(
+      'jaxssl plan --config simclr_resnet50_imagenet --topology v5e:4x4',
+      'jaxssl plan --method dino --encoder vit_s16 --data FOLDER --gpu h100',
+    ),
+  )
   parser.add_argument(
     '--topology', help='compile for this TPU slice, for example v5e:4x4'
   )

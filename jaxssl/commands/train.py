@@ -27,10 +27,23 @@ from jaxssl.weights.exported import ExportedEncoder, save_encoder
 _log = logging.getLogger(__name__)
 
 
+_EXAMPLES = (
+  'jaxssl train --method simclr --encoder vit_s16 --data FOLDER --workdir a',
+  'jaxssl train --method dino --data photos --workdir b --epochs 20',
+  'jaxssl train --config quickstart --workdir c --config.train.steps=200',
+  'jaxssl train --workdir c --steps 400          (goes on for longer)',
+)
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   """Adds the arguments of the command."""
-  configs.add_arguments(parser)
-  parser.add_argument('--workdir', required=True, help='folder of the run')
+  configs.add_arguments(parser, examples=_EXAMPLES)
+  parser.usage = f'{parser.usage} --workdir DIR'
+  parser.add_argument(
+    '--workdir',
+    required=True,
+    help='folder of the run; given alone, the run in it goes on',
+  )
   parser.add_argument(
     '--coordinator', help='HOST:PORT of process 0, outside of known clusters'
   )
