@@ -1,5 +1,6 @@
 """Eight CPU devices, strict shapes, and the reference libraries if present."""
 
+import gc
 import os
 import pathlib
 
@@ -48,15 +49,19 @@ def pytest_configure(config):
   cpu_report.register(config)
   if (kept := kept_programs.folder()) is not None:
     kept_programs.prepare(kept)
-  if importlib.util.find_spec('torch') and importlib.util.find_spec(
-    'torchvision'
-  ):
+  if not _leaves_it_to_workers(config) and _has('torch', 'torchvision'):
     import torch
 
     from benchmarks.peers import torch_simclr
 
     torch.set_num_threads(1)
     torch_simclr.libraries()
+
+
+def pytest_collection_finish():
+  # The libraries stay. Without them, a look for garbage is done soon.
+  gc.collect()
+  gc.freeze()
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -84,6 +89,15 @@ def pytest_runtest_makereport():
     for name, text in report.sections
   ]
   return report
+
+
+def _leaves_it_to_workers(config):
+  """Whether this process imports no test: that of xdist which gives orders."""
+  return config.getoption('numprocesses', 0) and not config.option.collectonly
+
+
+def _has(*packages):
+  return all(importlib.util.find_spec(name) for name in packages)
 
 
 def _skip(items, mark, reason):

@@ -6,6 +6,7 @@ import pytest
 
 from jaxssl import data
 from jaxssl.augment.crop_spec import CropSpec
+from tests.data import pairs
 
 ROWS, LENGTH = 4, 6
 CROPS = (CropSpec(size=8), CropSpec(size=5))
@@ -25,9 +26,9 @@ def _encode(texts):
 
 @pytest.mark.parametrize('with_text', [False, True])
 @pytest.mark.parametrize('pictures', KINDS.values(), ids=KINDS)
-def test_a_batch_has_the_shapes_that_were_told(pictures, with_text):
+def test_a_batch_has_the_shapes_that_were_told(pictures, with_text, tmp_path):
   batches = data.train_batches(
-    data.make_source('photos'),
+    data.make_source(**pairs.section('folder', tmp_path)),
     batch_size=ROWS,
     seed=0,
     encode_text=_encode if with_text else None,
