@@ -23,6 +23,7 @@ from jaxssl.train.loop import on_device_part
 from jaxssl.train.state import num_parameters
 from jaxssl.train.treatments import treatments
 
+_LETTERS = 18  # of a name, below a picture
 _log = logging.getLogger(__name__)
 
 
@@ -56,7 +57,8 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   print(config_lib.to_json(config))
   _print_parameters(run_)
   if path:
-    view_grid(*_views(run_, arguments.rows), path)
+    images, views, names = _views(run_, arguments.rows)
+    view_grid(images, views, path, names=names)
     _log.info('wrote %s', path)
   return 0
 
@@ -93,9 +95,11 @@ def _step_flops(run_: Run, state: object) -> float:
   return counted.get('flops', math.nan)
 
 
-def _views(run_: Run, rows: int) -> tuple[np.ndarray, list[np.ndarray]]:
-  """Returns uint8 originals [n, H, W, 3] and, for each view, [n, S, S, 3]."""
-  batch = _first_rows(run_, rows)
+def _views(
+  run_: Run, rows: int
+) -> tuple[np.ndarray, list[np.ndarray], list[str]]:
+  """Returns originals, uint8 [n, H, W, 3], views [n, S, S, 3], and names."""
+  batch, index = _first_rows(run_, rows)
   key = jax.random.key(run_.seed)
   augment = run_.augment
   views = jax.jit(lambda b: augment(key, b)['views'])(batch)
@@ -103,14 +107,17 @@ def _views(run_: Run, rows: int) -> tuple[np.ndarray, list[np.ndarray]]:
   if 'image' not in batch:
     # The host keeps whole pictures to itself; the same ones, not cropped.
     whole = dataclasses.replace(run_.input, crop='device')
-    batch = _first_rows(dataclasses.replace(run_, input=whole), rows)
-  return np.asarray(batch['image']), pictures
+    batch, _ = _first_rows(dataclasses.replace(run_, input=whole), rows)
+  # Of a path, its end: the first letters are those of all.
+  names = [run_.source.describe(i)[-_LETTERS:] for i in index.tolist()]
+  return np.asarray(batch['image']), pictures, names
 
 
-def _first_rows(run_: Run, rows: int) -> Batch:
+def _first_rows(run_: Run, rows: int) -> tuple[Batch, np.ndarray]:
+  """Returns rows of the first batch, and which records they are."""
   batches = make_job(run_, dry=True).make_batches(0)
   try:
-    batch = on_device_part(next(batches))
+    batch = jax.tree.map(lambda x: x[:rows], next(batches))
   finally:
     batches.close()
-  return jax.tree.map(lambda x: x[:rows], batch)
+  return on_device_part(batch), np.asarray(batch['index'])

@@ -5,12 +5,14 @@ from collections.abc import Sequence
 import dataclasses
 import logging
 import pathlib
+import textwrap
 
 import numpy as np
 
 from jaxssl import finite
 from jaxssl.arguments import data_choice, targets
 from jaxssl.data.source import Source
+from jaxssl.data.thumbnails import thumbnails
 from jaxssl.errors import UserError
 from jaxssl.pictures import grid
 from jaxssl.printable import printable
@@ -18,6 +20,8 @@ from jaxssl.runs import sources, towers
 from jaxssl.runs.towers import Towers
 from jaxssl.train.workdir import Workdir
 
+_COLUMNS, _SIDE = 4, 224  # of the picture of those that are found
+_LETTERS = 64
 _log = logging.getLogger(__name__)
 
 
@@ -28,12 +32,10 @@ class Match:
   Attributes:
     score: cosine of picture and sentence.
     index: record of the source.
-    image: uint8 [S, S, 3], as the encoder saw it.
   """
 
   score: float
   index: int
-  image: np.ndarray
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -76,7 +78,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     print(f'{match.score:.3f}  {name}')
   if out:
     out.parent.mkdir(parents=True, exist_ok=True)
-    grid.write_png(_row(found), out)
+    grid.write_png(_drawn(arguments.sentence, found, source), out)
     _log.info('wrote %s', out)
   return 0
 
@@ -112,7 +114,6 @@ def search(
           Match(
             score=float(scores[row]),
             index=int(batch['index'][row]),
-            image=batch['image'][row].copy(),
           )
         )
     # Stable: of equal scores the earlier picture stays before.
@@ -120,9 +121,32 @@ def search(
   return best
 
 
-def _row(found: Sequence[Match]) -> np.ndarray:
-  """Returns the pictures side by side, with their scores."""
+def _drawn(sentence: str, found: Sequence[Match], source: Source) -> np.ndarray:
+  """Returns the whole pictures under the sentence, best first, row by row."""
+  columns = min(_COLUMNS, len(found))
+  indices = [match.index for match in found]
+  images = [_square(x) for x in thumbnails(source, indices, side=_SIDE)]
+  captions = [_caption(match, source) for match in found]
+  missing = -len(found) % columns
+  images += [np.full((_SIDE, _SIDE, 3), 255, np.uint8)] * missing
+  captions += [()] * missing
   return grid.grid(
-    [match.image[None] for match in found],
-    captions=[[f'{match.score:.3f}'] for match in found],
+    [images[i::columns] for i in range(columns)],
+    captions=[captions[i::columns] for i in range(columns)],
+    heading=f'"{sentence}"',
   )
+
+
+def _square(image: np.ndarray) -> np.ndarray:
+  """Lays a picture on a white square, so that all have one scale."""
+  height, width = image.shape[:2]
+  square = np.full((_SIDE, _SIDE, 3), 255, np.uint8)
+  top, left = (_SIDE - height) // 2, (_SIDE - width) // 2
+  square[top : top + height, left : left + width] = image
+  return square
+
+
+def _caption(match: Match, source: Source) -> tuple[str, ...]:
+  own = source.captions[match.index] if source.captions else ()
+  lines = textwrap.wrap(printable(own[0][:_LETTERS]), 32)[:2] if own else []
+  return (f'{match.score:.3f}', *lines)

@@ -1,9 +1,10 @@
-"""A map of features: every image a point, every class a colour and shape.
+"""A map of features: every image a point, every class a colour and a name.
 
 t-SNE and not UMAP: `import umap` of umap-learn 0.5 also imports TensorFlow and
 PyTorch wherever they are installed.
 """
 
+from collections.abc import Mapping
 import os
 from typing import Any, Literal
 
@@ -14,6 +15,8 @@ from jaxssl.evals.features import Features
 from jaxssl.pictures import canvas, palette
 
 Method = Literal['pca', 'tsne']
+_MOST_NAMES = 40  # classes; more names would hide the points
+_LETTER = (0.014, 0.032)  # of the width and height of a map
 
 
 def pca(
@@ -157,6 +160,7 @@ def _scatter(
   ax: Any, points: np.ndarray, labels: np.ndarray, data: Features
 ) -> None:
   """Draws each class in its style; unknown labels lie beneath in gray."""
+  places: dict[str, np.ndarray] = {}
   unknown = labels < 0
   if unknown.any():
     ax.scatter(*points[unknown].T, s=8, color='0.8', lw=0, label='no label')
@@ -167,3 +171,47 @@ def _scatter(
       name = data.class_names[label] if named else f'class {label}'
       name = canvas.name(name)
       ax.scatter(*points[rows].T, s=14, lw=0, alpha=0.8, label=name, **style)
+      places[name] = _middle(points[rows])
+  if data.num_classes <= _MOST_NAMES:
+    _write_names(ax, places, np.ptp(points, axis=0))
+
+
+def _middle(points: np.ndarray) -> np.ndarray:
+  """Returns the point with the least sum of distances to the others.
+
+  Unlike their mean it does not lie between two clusters.
+  """
+  distance = np.linalg.norm(points[:, None] - points[None], axis=2)
+  return points[distance.sum(axis=1).argmin()]
+
+
+def _write_names(
+  ax: Any, places: Mapping[str, np.ndarray], span: np.ndarray
+) -> None:
+  """Writes names at their places; below those that are in the way."""
+  from matplotlib import patheffects
+
+  halo = patheffects.withStroke(linewidth=2.5, foreground='white')
+  width, height = span * _LETTER
+  taken: list[tuple[float, float, float]] = []
+  for name, middle in sorted(places.items(), key=lambda item: -item[1][1]):
+    (x, y), half = middle, len(name) * width / 2
+    while any(
+      abs(x - other) < half + its and abs(y - at) < height
+      for other, at, its in taken
+    ):
+      y -= height / 4
+    taken.append((x, y, half))
+    is_moved = y < middle[1]
+    line = {'arrowstyle': '-', 'lw': 0.6, 'color': '0.3'} if is_moved else None
+    ax.annotate(
+      name,
+      middle,
+      xytext=(x, y),
+      ha='center',
+      va='center',
+      fontsize='x-small',
+      path_effects=[halo],
+      arrowprops=line,
+      zorder=4,
+    )

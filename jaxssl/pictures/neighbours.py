@@ -103,7 +103,7 @@ def neighbours_panel(
   ]
   for place in range(neighbours.images.shape[1]):
     captions = [
-      f'{similarity:.2f} {_name(label, data.class_names)}'
+      (f'{similarity:.2f}', _name(label, data.class_names))
       for similarity, label in zip(
         neighbours.similarity[:, place],
         neighbours.labels[:, place],
@@ -116,6 +116,12 @@ def neighbours_panel(
         images=neighbours.images[:, place],
         captions=captions,
         names=[row[place] for row in found_names],
+        is_right=[
+          bool(theirs == own) if min(theirs, own) >= 0 else None
+          for theirs, own in zip(
+            neighbours.labels[:, place], data.labels, strict=True
+          )
+        ],
       )
     )
   return Panel(
@@ -123,7 +129,8 @@ def neighbours_panel(
     title='Nearest neighbours among the training images',
     text='Left, images that are looked up; beside each the training images '
     'whose features are most similar, with their cosine similarity and, where '
-    'it is known, their label.',
+    'it is known, their label: a green frame where it is that of the image, an '
+    'orange one where it is another.',
     columns=columns,
   )
 

@@ -16,15 +16,18 @@ class Column:
   Attributes:
     title: what they are.
     images: uint8 [n, H, W, 3].
-    captions: a text below each image, or none at all.
+    captions: a line or lines below each image, or none at all.
     names: where each image is from, for example its file, or none at all; a
       page shows them, a PNG has no room.
+    is_right: whether each image is what was looked for, None where nobody
+      knows; or none at all. The frame says it.
   """
 
   title: str
   images: np.ndarray
-  captions: Sequence[str] = ()
+  captions: Sequence[grid.Caption] = ()
   names: Sequence[str] = ()
+  is_right: Sequence[bool | None] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -61,5 +64,6 @@ def save(panel: Panel, path: pathlib.Path) -> None:
     [column.images for column in panel.columns],
     titles=[column.title for column in panel.columns],
     captions=[column.captions for column in panel.columns],
+    is_right=[column.is_right for column in panel.columns],
   )
   grid.write_png(pixels, path)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from jaxssl import errors
+from jaxssl.pictures import grid
 from jaxssl.pictures.page import text
 from jaxssl.pictures.panel import Column, Panel
 
@@ -39,6 +40,8 @@ progress { width: 100%; height: .6rem; margin-bottom: 1rem;
 .panel div { width: 7rem; }
 .panel b { font-weight: 500; color: var(--weak); font-size: .85rem; }
 .panel img { width: 7rem; height: 7rem; object-fit: contain; }
+.right img { border: 3px solid #009E73; }
+.wrong img { border: 3px solid #D55E00; }
 .small img, img.small { image-rendering: pixelated; }
 .panel p { margin: .1rem 0 0; font-size: .8rem; line-height: 1.3;
   overflow-wrap: anywhere; }
@@ -118,8 +121,12 @@ def _cell(column: Column, row: int) -> str:
   words = ''
   for kind, found in (('', column.captions), ('from', column.names)):
     if len(found) and found[row]:
-      words += f'<p class="{kind}">{text(found[row])}</p>'
-  return f'<div>{picture(column.images[row], column.title)}{words}</div>'
+      lines = map(text, grid.lines_of(found[row]))
+      words += f'<p class="{kind}">{"<br>".join(lines)}</p>'
+  is_right = column.is_right[row] if column.is_right else None
+  kind = {None: '', True: ' class="right"', False: ' class="wrong"'}[is_right]
+  shown = picture(column.images[row], column.title)
+  return f'<div{kind}>{shown}{words}</div>'
 
 
 def results(found: Mapping[str, Mapping[str, Any]]) -> str:

@@ -14,10 +14,13 @@ def view_grid(
   views: Sequence[np.ndarray],
   path: str | os.PathLike[str],
   *,
+  names: Sequence[str] = (),
   mean: Sequence[float] = (0.0, 0.0, 0.0),
   std: Sequence[float] = (1.0, 1.0, 1.0),
 ) -> pathlib.Path:
   """Writes a PNG: each row an original at the left and its views beside it.
+
+  A line above the columns says which is which, and how large it is.
 
   Small images are enlarged by whole factors, pixel by pixel, so that nothing is
   smoothed over.
@@ -27,6 +30,7 @@ def view_grid(
     views: one float [b, H_v, W_v, 3] a view, normalised by `mean` and `std`
       (`batch['views']` of an `Augment`), or uint8.
     path: file to write; its folder is made.
+    names: of the originals, for example of their files; or none.
     mean: mean of the normalisation, a number per channel.
     std: deviation of the normalisation, a number per channel.
 
@@ -39,7 +43,10 @@ def view_grid(
   """
   columns = [np.asarray(images)]
   columns += [_to_pixels(np.asarray(view), mean, std) for view in views]
-  pixels = grid.grid(columns)
+  shapes = [f'{c.shape[2]} x {c.shape[1]}' for c in columns]
+  titles = [f'picture, {shapes[0]}']
+  titles += [f'view {i}, {shapes[i]}' for i in range(1, len(columns))]
+  pixels = grid.grid(columns, titles=titles, captions=[list(names)])
   path = pathlib.Path(path)
   path.parent.mkdir(parents=True, exist_ok=True)
   grid.write_png(pixels, path)

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 from PIL import Image
 import pytest
@@ -5,7 +7,7 @@ from sklearn.decomposition import PCA
 
 from jaxssl import errors
 from jaxssl.evals.features import Features
-from jaxssl.pictures import feature_map, palette
+from jaxssl.pictures import canvas, feature_map, palette
 
 
 def make_data(rows=60, dim=6):
@@ -79,7 +81,27 @@ def test_what_cannot_be_drawn_is_a_user_error(tmp_path, data, methods, message):
     feature_map.feature_map(data, tmp_path / 'map.png', methods=methods)
 
 
-def test_styles_of_49_classes_differ():
-  styles = [tuple(s.items()) for s in palette.class_styles(49)]
-  assert len(set(styles)) == 49
-  assert len(palette.class_styles(60)) == 60
+@pytest.mark.parametrize('num_classes', [7, 19, 140])
+def test_styles_of_classes_differ(num_classes):
+  styles = palette.class_styles(num_classes)
+  assert len({tuple(style.items()) for style in styles}) == num_classes
+  # Of those that stand side by side in the legend, both colour and shape.
+  if num_classes > 7:
+    for one, other in itertools.pairwise(styles):
+      assert one['color'] != other['color']
+      assert one['marker'] != other['marker']
+  assert len(palette.class_styles(150)) == 150
+
+
+def test_names_stand_at_their_clusters(tmp_path, monkeypatch):
+  drawn = []
+  monkeypatch.setattr(canvas, 'save', lambda figure, _: drawn.append(figure))
+  data = make_data()
+  feature_map.feature_map(data, tmp_path / 'map.png', methods=('pca',))
+  (axes,) = drawn[0].axes
+  places = {text.get_text(): text.xy for text in axes.texts}
+  assert places.keys() == {'a', 'b', 'c'}
+  points, _ = feature_map.pca(data.features)
+  for label, name in enumerate('abc'):
+    nearest = np.linalg.norm(points - places[name], axis=1).argmin()
+    assert data.labels[nearest] == label

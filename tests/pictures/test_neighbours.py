@@ -78,7 +78,9 @@ def test_panel_names_labels_where_they_are_known(bank):
   data = Features(bank[:2], np.array([-1, 2], np.int32), ('cat', 'dog'))
   panel = neighbours.neighbours_panel(images, data, found)
   assert panel.columns[0].captions == ['', 'class 2']
-  assert panel.columns[1].captions == ['1.00 cat', '1.00 dog']
+  assert panel.columns[1].captions == [('1.00', 'cat'), ('1.00', 'dog')]
+  assert panel.columns[1].is_right == [None, False]
+  assert panel.columns[0].is_right == ()
   assert len(panel.columns) == 3
 
 

@@ -11,14 +11,25 @@ def test_originals_stand_at_the_left_and_views_are_denormalised(tmp_path):
   mean, std = (0.4, 0.5, 0.6), (0.2, 0.3, 0.1)
   normalised = (images / 255 - np.array(mean)) / np.array(std)
   path = views.view_grid(
-    images, (normalised,), tmp_path / 'new' / 'grid.png', mean=mean, std=std
+    images,
+    (normalised,),
+    tmp_path / 'new' / 'grid.png',
+    names=('one', 'two'),
+    mean=mean,
+    std=std,
   )
   grid = np.asarray(Image.open(path))
-  # Tiles of 96 pixels with a gap of 2 on each side.
-  assert grid.shape == (200, 200, 3)
-  np.testing.assert_array_equal(grid[2:98:12, 2:98:12], images[0])
-  np.testing.assert_array_equal(grid[102:198:12, 102:198:12], images[1])
-  np.testing.assert_array_equal(grid[:, :100], grid[:, 100:])
+  # Tiles of 128 pixels with a gap of 3 on each side, 18 for words.
+  assert grid.shape == (18 + 2 * (134 + 24), 268, 3)
+  assert grid[:18, :134].min() < 100  # headings
+  assert grid[:18, 134:].min() < 100
+  for row, top in enumerate((18, 176)):
+    tiles = grid[top : top + 134]
+    np.testing.assert_array_equal(tiles[3:131:16, 3:131:16], images[row])
+    np.testing.assert_array_equal(tiles[:, :134], tiles[:, 134:])
+    below = grid[top + 134 : top + 152]
+    assert below[:, :134].min() < 100  # the name
+    assert (below[:, 134:] == 255).all()
 
 
 def test_different_numbers_of_rows_are_the_users_error(tmp_path):
