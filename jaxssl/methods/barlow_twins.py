@@ -11,7 +11,6 @@ from jaxssl.fields import NonNegative, check_fields
 from jaxssl.methods import contrast, variables
 from jaxssl.methods.base import Aux, Batch, PyTree
 from jaxssl.models import MoCoV3Head, Net
-from jaxssl.models.drop_path import fold_keys
 from jaxssl.ops import decorrelation
 
 # The authors' projector; its last BatchNorm, without scale and bias, makes the
@@ -54,6 +53,7 @@ class BarlowTwins:
   off_diagonal: NonNegative = 0.0051
 
   loss = contrast.loss
+  embed = contrast.embed_each
 
   def __post_init__(self):
     """Raises `UserError` for a head whose columns are not normalised."""
@@ -72,29 +72,6 @@ class BarlowTwins:
   def init(self, key: jax.Array, batch: Batch) -> tuple[PyTree, PyTree]:
     """See `Method.init`."""
     return variables.split(self.net.init(key, batch['views'][0], train=False))
-
-  def embed(
-    self,
-    params: PyTree,
-    state: PyTree,
-    batch: Batch,
-    *,
-    keys: jax.Array,
-    step: jax.Array,
-    axis_name: str | None = None,
-  ) -> tuple[PyTree, PyTree]:
-    """See `Contrastive.embed`."""
-    del step
-    results, stats = variables.apply_each(
-      'encoder',
-      self.encoder,
-      params,
-      state,
-      batch['views'],
-      axis_name=axis_name,
-      keys=[fold_keys(keys, v) for v in range(2)],
-    )
-    return [features for features, _ in results], stats
 
   def compare(
     self,

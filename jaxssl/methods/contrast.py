@@ -1,10 +1,24 @@
-"""The loss of methods that compare all rows of a batch."""
+"""What methods have in common that compare all rows of a batch."""
 
+from typing import Protocol
+
+from flax import linen as nn
 import jax
 
 from jaxssl.errors import UserError
+from jaxssl.methods import variables
 from jaxssl.methods.base import Aux, Batch, Contrastive, PyTree
+from jaxssl.models.drop_path import fold_keys
 from jaxssl.parallel import collectives
+
+
+class Encodes(Protocol):
+  """A method with one encoder for all views."""
+
+  @property
+  def encoder(self) -> nn.Module:
+    """Images to features."""
+    ...
 
 
 def loss(
@@ -35,6 +49,43 @@ def loss(
   return method.compare(
     params, state, embeddings, stats, step=step, axis_name=axis_name
   )
+
+
+def embed_each(
+  method: Encodes,
+  params: PyTree,
+  state: PyTree,
+  batch: Batch,
+  *,
+  keys: jax.Array,
+  step: jax.Array,
+  axis_name: str | None = None,
+) -> tuple[PyTree, PyTree]:
+  """Returns `Contrastive.embed` with statistics of its own for every view.
+
+  The views go through the encoder one after the other, so each has its own
+  BatchNorm. The embeddings are a list of features [b, D].
+
+  Args:
+    method: has the encoder.
+    params: see `Contrastive.embed`.
+    state: see `Contrastive.embed`.
+    batch: see `Contrastive.embed`.
+    keys: see `Contrastive.embed`.
+    step: not used.
+    axis_name: see `Contrastive.embed`.
+  """
+  del step
+  results, stats = variables.apply_each(
+    'encoder',
+    method.encoder,
+    params,
+    state,
+    batch['views'],
+    axis_name=axis_name,
+    keys=[fold_keys(keys, v) for v in range(len(batch['views']))],
+  )
+  return [features for features, _ in results], stats
 
 
 def check_rows(method: Contrastive, rows: int) -> None:

@@ -1,6 +1,5 @@
 """`jaxssl report` and `jaxssl watch`: a run on one page."""
 
-from html import parser
 import http.client
 import re
 import shutil
@@ -13,26 +12,13 @@ import pytest
 from jaxssl.commands import watch
 from jaxssl.errors import UserError
 from tests.commands import runs
+from tests.pictures.html_reader import read_html
 
 SMALL = ('--num_images=2', '--limit=30')
 
 
-class _Reader(parser.HTMLParser):
-  def __init__(self):
-    super().__init__()
-    self.tags, self.text = [], ''
-
-  def handle_starttag(self, tag, attrs):
-    self.tags.append((tag, dict(attrs)))
-
-  def handle_data(self, data):
-    self.text += data
-
-
 def _read(path):
-  reader = _Reader()
-  reader.feed(path.read_text(encoding='utf-8'))
-  return reader
+  return read_html(path.read_text(encoding='utf-8'))
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """A vision transformer of two blocks at random weights, as an export."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
@@ -17,14 +19,19 @@ SECTION = {
 }
 
 
-def exported_vit() -> ExportedEncoder:
-  """Returns the encoder, for images of `SIZE` pixels."""
-  encoder = models.make_encoder(**SECTION)
+def exported_vit(**changes: Any) -> ExportedEncoder:
+  """Returns the encoder, for images of `SIZE` pixels.
+
+  Args:
+    **changes: keys of section `encoder` that differ.
+  """
+  section = SECTION | changes
+  encoder = models.make_encoder(**section)
   variables = jax.jit(encoder.init)(
     jax.random.key(0), jnp.zeros((1, SIZE, SIZE, 3))
   )
   return ExportedEncoder(
-    section=SECTION,
+    section=section,
     variables=jax.device_get(variables),
     preprocessing=usual(SIZE, mean=(0.5,) * 3, std=(0.5,) * 3),
     step=7,

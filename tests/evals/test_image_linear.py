@@ -1,17 +1,13 @@
 import dataclasses
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxssl import data, errors, models
-from jaxssl.augment.preprocessing import usual
+from jaxssl import data, errors
 from jaxssl.evals import image_linear, images, probe
-from jaxssl.weights.exported import ExportedEncoder
+from tests.evals.exported_vit import SIZE, exported_vit
 
-SIZE = 8
-SECTION = {'name': 'vit_ti4', 'dim': 16, 'depth': 1, 'num_heads': 2}
 TINY = image_linear.ImageLinear(
   learning_rates=(0.1, 3.0), batch_size=16, epochs=6.0
 )
@@ -19,17 +15,7 @@ TINY = image_linear.ImageLinear(
 
 @pytest.fixture(scope='module')
 def exported():
-  encoder = models.make_encoder(**SECTION)
-  variables = jax.jit(encoder.init)(
-    jax.random.key(0), jnp.zeros((1, SIZE, SIZE, 3))
-  )
-  return ExportedEncoder(
-    section=SECTION,
-    variables=jax.device_get(variables),
-    preprocessing=usual(SIZE, mean=(0.5,) * 3, std=(0.5,) * 3),
-    step=7,
-    config_hash='abc',
-  )
+  return exported_vit(depth=1, use_mask_token=False)
 
 
 def make_source(seed, count=64, unknown=0):

@@ -1,5 +1,4 @@
 import base64
-from html import parser
 import io
 
 import numpy as np
@@ -7,22 +6,9 @@ from PIL import Image
 import pytest
 
 from jaxssl.pictures import grid, page
+from tests.pictures.html_reader import read_html
 
 TITLE = '<dino> & "friends"'
-
-
-class _Reader(parser.HTMLParser):
-  """Collects tags with their attributes, and the text."""
-
-  def __init__(self):
-    super().__init__()
-    self.tags, self.text = [], ''
-
-  def handle_starttag(self, tag, attrs):
-    self.tags.append((tag, dict(attrs)))
-
-  def handle_data(self, data):
-    self.text += data
 
 
 @pytest.fixture(scope='module')
@@ -44,9 +30,7 @@ def written(tmp_path_factory):
     config='{"name": "<script>"}',
   )
   text = (folder / 'index.html').read_text(encoding='utf-8')
-  reader = _Reader()
-  reader.feed(text)
-  return text, reader, pixels
+  return text, read_html(text), pixels
 
 
 def test_picture_is_in_the_page_and_described(written):
