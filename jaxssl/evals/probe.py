@@ -155,8 +155,8 @@ def fit(
   learner = Learner(method=method, augment=augment, tx=tx)
   batches = iter(batches)
   first = next(batches)
-
-  state = mode.init(learner.init, jax.random.key(seed), first, variables)
+  towers = None if variables is None else {'encoder': variables}
+  state = mode.init(learner.init, jax.random.key(seed), first, towers)
   step = mode.compile(learner.step)
   for batch in itertools.islice(itertools.chain([first], batches), num_steps):
     state, _ = step(state, mode.put_batch(batch))
