@@ -9,7 +9,6 @@ goes on.
 import argparse
 from collections.abc import Generator, Sequence
 import contextlib
-import difflib
 import importlib
 import logging
 import os
@@ -19,7 +18,7 @@ import sys
 from typing import Any, NoReturn
 
 import jaxssl
-from jaxssl import config, printable
+from jaxssl import config, nearest, printable
 from jaxssl.errors import EXIT_USAGE, UserError, unknown
 from jaxssl.failures import tell
 from jaxssl.train import preemption
@@ -34,7 +33,7 @@ COMMANDS = {
   'visualize': 'what a run has learned: its pictures on one HTML page',
   'report': 'one page: what a run is, where it stands, what it learned',
   'watch': 'the report of a run on this machine, renewed while it trains',
-  'doctor': 'classes, splits and copies of a data set, and what is left out',
+  'doctor': 'classes, splits and copies of data, and what is left out',
   'config': 'every key of a config: what it takes, its value, its meaning',
   'completion': 'a script that completes all this: bash, zsh, fish',
   'methods': 'what --method takes, a line each',
@@ -133,7 +132,7 @@ def parsers() -> tuple['_Parser', dict[str, '_Parser']]:
     '--version', action='version', version=f'jaxssl {jaxssl.__version__}'
   )
   commands = parser.add_subparsers(
-    title='commands', metavar='COMMAND ...', prog='jaxssl', required=True
+    title='commands', metavar='COMMAND [...]', prog='jaxssl', required=True
   )
   return parser, {
     name: commands.add_parser(name, help=text, description=text)
@@ -208,8 +207,8 @@ class _Parser(argparse.ArgumentParser):
   def unknown(self, argument: str) -> UserError:
     """Returns the error for an argument that is none; offers the closest."""
     name, _, _ = argument.partition('=')
-    close = difflib.get_close_matches(name, self._option_string_actions, n=1)
-    hint = f'; did you mean {close[0]!r}?' if close else ''
+    hint = nearest.hint(name, self._option_string_actions, most=1)
+    hint = f'; {hint}' if hint else ''
     return UserError(
       f'unexpected argument {argument!r}{hint} (see {self.prog} --help)'
     )

@@ -1,9 +1,9 @@
 """Errors that are the user's to mend, told in one line."""
 
 from collections.abc import Iterable
-import difflib
 import re
 
+from jaxssl import nearest
 from jaxssl.printable import printable
 
 # Exit codes of the command line beside 0. After 1 and 42 the same command goes
@@ -52,11 +52,9 @@ def unknown(kind: str, name: object, options: Iterable[str]) -> UserError:
   Returns:
     An error that offers the closest names, or a list if none is close.
   """
-  options = sorted(options)
-  close = difflib.get_close_matches(str(name), options, n=3, cutoff=0.5)
-  if close:
-    hint = 'did you mean ' + ' or '.join(repr(c) for c in close) + '?'
-  else:
+  options = list(options)
+  hint = nearest.hint(str(name), options)
+  if not hint:
     more = ', ...' if len(options) > _MOST else ''
-    hint = 'known: ' + ', '.join(options[:_MOST]) + more
+    hint = 'known: ' + ', '.join(sorted(options)[:_MOST]) + more
   return UserError(f'unknown {kind} {str(name)!r}; {hint}')

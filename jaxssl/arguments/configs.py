@@ -22,7 +22,7 @@ _USAGE = '(--config FILE | --method NAME --data DATA)'
 
 
 def add_arguments(
-  parser: argparse.ArgumentParser, *, examples: Sequence[str]
+  parser: argparse.ArgumentParser, *, examples: Sequence[str] = ()
 ) -> None:
   """Adds `--config`, or `--method`, `--encoder`, `--data` in its place.
 

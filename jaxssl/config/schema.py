@@ -22,6 +22,7 @@ from jaxssl.config.sections import Eval, Input, Train
 from jaxssl.config.text import Config, flatten, to_plain, unflatten
 from jaxssl.errors import UserError, unknown
 from jaxssl.methods import METHODS
+from jaxssl.nearest import nearest
 from jaxssl.ops.schedules import SCHEDULES, Schedule
 from jaxssl.text import make_tokenizer
 from jaxssl.train import algorithms, optim
@@ -194,9 +195,10 @@ def apply_overrides(config: Config, overrides: Mapping[str, Any]) -> Config:
     # A schedule may stand where a number is: --config.optim.learning_rate.end.
     if key not in flat:
       if any(known.startswith(key + '.') for known in flat):
+        own = [known for known in flat if known.startswith(key + '.')]
         raise UserError(
           f'config.{key} is a section; set its keys, for example '
-          f'--config.{next(k for k in flat if k.startswith(key + "."))}=...'
+          f'--config.{nearest(key, own, most=1)[0]}=...'
         )
       raise unknown('config key', key, flat)
     if value is None and isinstance(flat[key], str):

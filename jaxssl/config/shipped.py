@@ -4,10 +4,10 @@ They lie in `configs/` of a checkout, and in the package of an installed wheel.
 """
 
 import ast
-import difflib
 import os
 import pathlib
 
+from jaxssl import nearest
 from jaxssl.errors import UserError
 
 _PACKAGE = pathlib.Path(__file__).resolve().parents[1]
@@ -44,8 +44,7 @@ def find(path: str | os.PathLike[str]) -> pathlib.Path:
     hint = f'; give the name {path.stem!r}' if path.stem in shipped else ''
     raise UserError(f'config file {str(path)!r} does not exist{hint}')
   if path.name not in shipped:
-    close = difflib.get_close_matches(path.name, shipped, n=3, cutoff=0.5)
-    hint = f'did you mean {" or ".join(map(repr, close))}?'
-    hint = hint if close else '`jaxssl config --list` has those that come along'
+    hint = nearest.hint(path.name, shipped)
+    hint = hint or '`jaxssl config --list` has those that come along'
     raise UserError(f'config {path.name!r} does not exist; {hint}')
   return shipped[path.name]

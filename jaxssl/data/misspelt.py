@@ -1,9 +1,9 @@
 """What to say of a name that is neither a data source nor a folder."""
 
 from collections.abc import Iterable
-import difflib
 import os
 
+from jaxssl import nearest
 from jaxssl.errors import UserError
 
 # Made from other sections; nobody who misspells a folder means one of them.
@@ -22,8 +22,9 @@ def misspelt(name: str, sources: Iterable[str]) -> UserError:
     where the folder would lie.
   """
   names = [source for source in sources if source not in _FORMS]
-  close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
-  close += folders_like(name)
+  close = folders_like(name)
+  if os.sep not in name:
+    close = [*nearest.nearest(name, names, most=1, cutoff=0.6), *close]
   if close:
     hint = 'did you mean ' + ' or '.join(repr(each) for each in close) + '?'
   else:
@@ -31,7 +32,7 @@ def misspelt(name: str, sources: Iterable[str]) -> UserError:
     hint += ' data set'
   if os.sep in name:
     return UserError(
-      f'{name} is neither a folder nor a known data source; {hint}'
+      f'{name} does not exist: neither a folder nor data; {hint}'
     )
   return UserError(
     f'unknown data source {name!r}, and no folder of this name; {hint}'
@@ -50,5 +51,5 @@ def folders_like(name: str) -> list[str]:
       ]
   except OSError:
     return []
-  close = difflib.get_close_matches(last, folders, n=1, cutoff=0.7)
+  close = nearest.nearest(last, folders, most=2, cutoff=0.6)
   return [os.path.join(parent, folder) for folder in close]
