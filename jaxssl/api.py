@@ -35,7 +35,6 @@ from jaxssl.train.learner import Learner
 from jaxssl.train.loop import Job, train
 from jaxssl.train.workdir import Workdir
 from jaxssl.train.writers import JsonLines
-from jaxssl.weights.exported import INFO, load_encoder
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -89,11 +88,7 @@ def load(path: str | os.PathLike[str]) -> Pretrained:
   Raises:
     UserError: if there is no encoder, or it is damaged.
   """
-  workdir = Workdir(path)
-  if (workdir.path / INFO).exists():
-    exported = load_encoder(path)
-  else:
-    exported = encoders.load(workdir)
+  exported = encoders.load(Workdir(path))
   return Pretrained(
     encoder=exported.encoder,
     variables=exported.variables,

@@ -134,6 +134,7 @@ def build(config: Config, source: Source | None = None) -> Run:
       augment=augment,
       tx=tx,
       micro_batches=train.micro_batches,
+      freeze_steps=config['optim']['freeze_steps'],
     ),
     preprocessing=_build_preprocessing(
       evaluation, inputs, augment, has_text=tokenizer is not None
@@ -216,8 +217,12 @@ def build_text_encoder(
 
 
 def build_augment(config: Config) -> Augment:
-  """Builds the section `augment`."""
-  return _construct(RECIPES, config['augment'])
+  """Builds the section `augment`, with mean and deviation of `input`."""
+  augment = _construct(RECIPES, config['augment'])
+  given = {key: config['input'][key] for key in ('mean', 'std')}
+  return dataclasses.replace(
+    augment, **{key: value for key, value in given.items() if value is not None}
+  )
 
 
 def build_tokenizer(config: Config) -> Tokenizer | None:

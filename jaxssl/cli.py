@@ -1,9 +1,9 @@
 """The command line: `jaxssl COMMAND ...`.
 
 Exit codes: 0 done; 1 another process of the run was lost, or `reproduce` found
-another number; 2 bad usage, config or data; 42 stopped on request after saving.
-All but 0 are told in one line; after a lost process and 42 the same command
-goes on.
+another number; 2 bad usage, config or data; 3 the guard ended the run; 42
+stopped on request after saving. All but 0 are told in one line; after a lost
+process and 42 the same command goes on.
 """
 
 import argparse
@@ -26,6 +26,7 @@ from jaxssl.train import preemption
 # name -> module of jaxssl.commands, loaded when used: --help takes no JAX.
 COMMANDS = {
   'train': 'pre-train an encoder; run it again to go on where it stopped',
+  'adapt': 'go on with a trained encoder on your pictures, under guard',
   'eval': 'kNN, probes, fine-tuning, zero-shot, retrieval',
   'reproduce': 'from a result to the same number, and what differs',
   'embed': 'write the features of a folder or data set to a file',

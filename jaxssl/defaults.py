@@ -195,7 +195,7 @@ def _scaled(sections: Config, row: Entry, facts: Facts) -> Sections:
   """Returns what follows from data and device in sections of their own."""
   size, batch = sections['augment']['size'], sections['train']['batch_size']
   changes = scale.intervals(
-    facts, _num_steps(sections['train'], facts), size=size
+    facts, num_steps(sections['train'], facts), size=size
   )
   name = sections['encoder']['name']
   if facts.on_accelerator and 'dtype' in schema.keys('encoder', name):
@@ -222,7 +222,7 @@ def _followers(sections: Config, row: Entry, facts: Facts) -> Sections:
   known = schema.defaults('method', name)
   values = {**known, **method}
   changes: dict[str, Any] = {}
-  steps = _num_steps(train, facts)
+  steps = num_steps(train, facts)
   if 'momentum' in known:
     slow = values['momentum']
     changes['momentum'] = (
@@ -242,7 +242,8 @@ def _followers(sections: Config, row: Entry, facts: Facts) -> Sections:
   return {'method': changes}
 
 
-def _num_steps(train: Mapping[str, Any], facts: Facts) -> int:
+def num_steps(train: Mapping[str, Any], facts: Facts) -> int:
+  """Returns the optimizer steps of a section `train`."""
   if 'steps' in train:
     return train['steps']
   per_epoch = facts.num_pictures / train['batch_size']

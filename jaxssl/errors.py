@@ -11,6 +11,7 @@ from jaxssl.printable import printable
 EXIT_LOST = 1  # another process of the run was lost
 EXIT_DIFFERS = 1  # a result was not reproduced
 EXIT_USAGE = 2  # bad usage, config or data
+EXIT_GUARDED = 3  # the guard ended the run; its best encoder is kept
 EXIT_PREEMPTED = 42  # stopped on request, after saving
 EXIT_INTERRUPTED = 130  # Ctrl-C where there is nothing to save
 

@@ -12,18 +12,20 @@ from jaxssl.build import Run, build_eval_source
 from jaxssl.config import Config, config_hash
 from jaxssl.data.source import Source
 from jaxssl.errors import UserError
+from jaxssl.evals.guard import Guard
 from jaxssl.evals.online import OnlineEvaluation
 from jaxssl.methods import METHODS
 from jaxssl.methods.base import Batch
 from jaxssl.parallel.modes import to_host
 from jaxssl.train import memory
 from jaxssl.train.loop import Job
-from jaxssl.train.workdir import fixed_part
+from jaxssl.train.workdir import BEST, Workdir, fixed_part
 from jaxssl.weights.exported import (
   ExportedEncoder,
   abstract_variables,
   export_of,
   load_encoder,
+  save_encoder,
 )
 
 # (name of an unreadable record, reason)
@@ -33,7 +35,11 @@ _log = logging.getLogger(__name__)
 
 
 def make_job(
-  run: Run, *, dry: bool = False, begun_with: Config | None = None
+  run: Run,
+  *,
+  dry: bool = False,
+  begun_with: Config | None = None,
+  workdir: Workdir | None = None,
 ) -> Job:
   """Returns the job of a run.
 
@@ -43,11 +49,14 @@ def make_job(
       unreadable records.
     begun_with: config that the run began with, which names it in checkpoints;
       that of `run` by default.
+    workdir: where the guard keeps what it knows; without one there is none.
   """
   on_bad = _say_nothing if dry else _NamedOnce()
-  evaluate = None
+  evaluate, guard = None, None
   if run.eval.steps and not dry:
     evaluate = _online_evaluation(run, on_bad)
+    if run.eval.guard != 'off' and workdir is not None:
+      evaluate = guard = _guard(run, evaluate, workdir)
   return Job(
     learner=run.learner,
     mode=run.mode,
@@ -60,6 +69,7 @@ def make_job(
     checkpoint_steps=run.train.checkpoint_steps,
     eval_steps=run.eval.steps or run.num_steps + 1,
     evaluate=evaluate,
+    guard=guard,
     learning_rate=run.learning_rate,
     load_towers=lambda: None if dry else _trained_towers(run),
     steps_per_epoch=run.steps_per_epoch,
@@ -224,6 +234,20 @@ def _online_evaluation(run: Run, on_bad: OnBad) -> OnlineEvaluation:
     ),
     class_names=tuple(run.source.class_names or ()),
     k=run.eval.k,
+  )
+
+
+def _guard(run: Run, evaluation: OnlineEvaluation, workdir: Workdir) -> Guard:
+  def keep(towers: Mapping[str, Any], step: int) -> None:
+    workdir.check_lock()
+    save_encoder(workdir.export / BEST, exported_encoder(run, towers, step))
+
+  return Guard(
+    evaluation=evaluation,
+    folder=workdir.path / 'guard',
+    stop=run.eval.guard == 'stop',
+    margin=run.eval.guard_margin,
+    keep=keep,
   )
 
 

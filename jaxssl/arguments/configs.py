@@ -11,6 +11,7 @@ from jaxssl import defaults, fields, scale
 from jaxssl.arguments import data_choice, listed
 from jaxssl.config import schema
 from jaxssl.errors import UserError
+from jaxssl.runs import adaptation
 from jaxssl.runs.sources import absolute
 from jaxssl.train.workdir import Workdir
 
@@ -37,13 +38,16 @@ def add_arguments(
     help='a Python file with get_config(), or a name of `jaxssl config --list`',
   )
   parser.add_argument(
-    '--method', help='one of those below, instead of --config'
-  )
-  parser.add_argument(
     '--encoder',
     default=None,
     help='one of those below; default: that of the method',
   )
+  add_plain(parser)
+
+
+def add_plain(parser: argparse.ArgumentParser) -> None:
+  """Adds `--method`, `--data` and what says how long and how large."""
+  parser.add_argument('--method', help='one of those below')
   parser.add_argument(
     '--data',
     nargs='+',
@@ -232,16 +236,18 @@ def _defaults(
     if key.startswith('data.')
   }
   section = {**defaults.data_section(arguments.data), **own}
-  config = defaults.default_config(
-    arguments.method,
-    arguments.encoder,
-    arguments.data,
-    defaults.Asked(
-      **{name: _number(changes.get(key)) for name, key in _ASKED.items()},
-      image_size=_number(arguments.image_size or changes.get('augment.size')),
-    ),
-    scale.look(section) if look else None,
+  asked = defaults.Asked(
+    **{name: _number(changes.get(key)) for name, key in _ASKED.items()},
+    image_size=_number(arguments.image_size or changes.get('augment.size')),
   )
+  facts = scale.look(section) if look else None
+  names = arguments.method, arguments.encoder, arguments.data
+  model = getattr(arguments, 'model', None)
+  if model is None:
+    config = defaults.default_config(*names, asked, facts)
+  else:
+    path = os.path.abspath(arguments.start)
+    config = adaptation.config_of(names, asked, facts, model, path)
   if not changes.keys().isdisjoint(_WARMUPS):
     # `warmup_steps` wins over `warmup_epochs`, so none is there by default.
     rate = config['optim']['learning_rate']

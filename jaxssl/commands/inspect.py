@@ -67,7 +67,9 @@ def _print_parameters(run_: Run) -> None:
   state = run_.learner.abstract(run_.batch_shapes(run_.train.batch_size))
   optim = run_.config['optim']
   assigned = treatments(
-    state.params, exclude=optim['exclude'], layer_decay=optim['layer_decay']
+    state.params,
+    exclude=optim['exclude'],
+    layer_decay=optim['layer_decay'],
   )
   table = Table('parameter', 'shape', 'numbers', 'lr x', 'decay x')
   leaves = jax.tree_util.tree_leaves_with_path(state.params)

@@ -1,23 +1,23 @@
 """`jaxssl train`: pre-trains an encoder, or goes on with it."""
 
 import argparse
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 import contextlib
 import logging
 
 from jaxssl.arguments import configs
 from jaxssl.build import Run, build
-from jaxssl.config import config_hash
+from jaxssl.config import Config, config_hash
 from jaxssl.config.schema import complete
-from jaxssl.errors import EXIT_PREEMPTED, UserError
+from jaxssl.errors import EXIT_GUARDED, EXIT_PREEMPTED, UserError
 from jaxssl.failures import tell
 from jaxssl.job import check_shapes, exported_encoder, make_job
 from jaxssl.parallel import processes
 from jaxssl.paths import absolute
-from jaxssl.runs import longer, outlook
+from jaxssl.runs import before_after, longer, outlook
 from jaxssl.runs.next_commands import next_commands
 from jaxssl.train.checkpoint import Checkpoints
-from jaxssl.train.loop import Preempted, train
+from jaxssl.train.loop import Guarded, Preempted, train
 from jaxssl.train.state import TrainState, num_parameters
 from jaxssl.train.workdir import Workdir
 from jaxssl.train.writers import JsonLines, TensorBoard, Writer
@@ -25,7 +25,6 @@ from jaxssl.weights import timm_model
 from jaxssl.weights.exported import ExportedEncoder, save_encoder
 
 _log = logging.getLogger(__name__)
-
 
 _EXAMPLES = (
   'jaxssl train --method simclr --encoder vit_s16 --data FOLDER --workdir a',
@@ -39,6 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   """Adds the arguments of the command."""
   configs.add_arguments(parser, examples=_EXAMPLES)
   parser.usage = f'{parser.usage} --workdir DIR'
+  add_place(parser)
+
+
+def add_place(parser: argparse.ArgumentParser) -> None:
+  """Adds where a run lies, and the processes that share it."""
   parser.add_argument(
     '--workdir',
     required=True,
@@ -67,8 +71,27 @@ def joined(arguments: argparse.Namespace) -> Generator[None]:
 
 
 def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
-  """Trains; returns 0 when done, 42 when stopped after saving."""
-  config = configs.resolve(arguments, overrides)
+  """Trains; returns 0 when done, 3 or 42 when stopped after saving."""
+  return run_config(configs.resolve(arguments, overrides), arguments)
+
+
+def run_config(
+  config: Config,
+  arguments: argparse.Namespace,
+  *,
+  say: Callable[[Run], object] = lambda run_: None,
+) -> int:
+  """Trains what a config says.
+
+  Args:
+    config: complete.
+    arguments: of a parser with `add_place`.
+    say: says what is special about the run, before it starts.
+
+  Returns:
+    The exit code: 0 when done, 3 when the guard ended it, 42 when stopped
+    after saving.
+  """
   run_ = build(config)
   workdir = Workdir(arguments.workdir)
   processes.check_agreement(
@@ -93,10 +116,14 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
       # Evaluation needs it, wherever the workdir is by then.
       run_.tokenizer.save(workdir.tokenizer)
     outlook.tell(run_, workdir)
+    say(run_)
     if shorter is not None:
       longer.tell(shorter, run_, step)
     train_in_workdir(run_, workdir)
   except Preempted as stopped:
+    return _tell(stopped)
+  except Guarded as stopped:
+    _print_change(workdir)
     return _tell(stopped)
   finally:
     logging.getLogger().removeHandler(handler)
@@ -112,12 +139,17 @@ def _tell(error: BaseException) -> int:
   if isinstance(error, Preempted):
     _log.info('%s; the same command goes on from here', error)
     return EXIT_PREEMPTED
+  if isinstance(error, Guarded):
+    _log.warning('%s; the run has ended', error)
+    return EXIT_GUARDED
   return tell(error, 'train')
 
 
 def train_in_workdir(run_: Run, workdir: Workdir) -> TrainState:
   """Trains a run to its end and writes the encoder to `export/`."""
-  job = make_job(run_, begun_with=workdir.config_at_start(run_.config))
+  job = make_job(
+    run_, begun_with=workdir.config_at_start(run_.config), workdir=workdir
+  )
   checkpoints = Checkpoints(
     workdir.checkpoints,
     keep=run_.train.keep,
@@ -149,8 +181,16 @@ def train_in_workdir(run_: Run, workdir: Workdir) -> TrainState:
     num_parameters(exported.variables['params']) / 1e6,
     workdir.export,
   )
+  if job.guard is not None:
+    _print_change(workdir)
   _say_next(run_, workdir, exported)
   return state
+
+
+def _print_change(workdir: Workdir) -> None:
+  """Prints what became of the encoder that the run began with."""
+  if processes.is_first():
+    print(before_after.table(workdir.path / 'guard'))
 
 
 def _say_next(run_: Run, workdir: Workdir, exported: ExportedEncoder) -> None:

@@ -5,7 +5,7 @@ import dataclasses
 from typing import Any, Literal
 
 from jaxssl.augment.preprocessing import Interpolation, Resize
-from jaxssl.fields import Count, Natural, Positive
+from jaxssl.fields import Count, Fraction, Natural, Positive
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -17,6 +17,9 @@ class Input:
       crops there; `'host'` crops first and sends the crops (big pictures).
     image_size: side of the pictures with `crop='device'`, and of evaluation
       unless section `eval` says another.
+    mean: of each channel of pixels in [0, 1], subtracted from all views; that
+      of the recipe by default.
+    std: of each channel, divided by; that of the recipe by default.
     strict: an unreadable record ends the run instead of being replaced.
     num_threads: number of threads of the host; its number of cores by default.
     prefetch: batches made ahead.
@@ -24,6 +27,8 @@ class Input:
 
   crop: Literal['device', 'host'] = 'device'
   image_size: Count = 32
+  mean: tuple[float, float, float] | None = None
+  std: tuple[float, float, float] | None = None
   strict: bool = False
   num_threads: Count | None = None
   prefetch: Natural = 2
@@ -87,6 +92,11 @@ class Eval:
     data: keys of section `data` that evaluation replaces, for bank and queries
       (for example smaller cut-outs than those that are trained on).
     image_size: side of the pictures; that of section `input` by default.
+    guard: `'keep'` compares each look with the first one, by the kNN (without
+      labels by neighbours and effective rank), says when it is worse by more
+      than `guard_margin`, and keeps the best encoder in `export/best`; `'stop'`
+      also ends the run then, with exit code 3.
+    guard_margin: by so much the kNN may fall, as a share of the pictures.
     split: split of the data that is classified.
     k: neighbours of the online kNN.
     limit: at most so many images of each split.
@@ -101,6 +111,8 @@ class Eval:
   steps: Natural = 1000
   data: Mapping[str, Any] | None = None
   image_size: Count | None = None
+  guard: Literal['off', 'keep', 'stop'] = 'off'
+  guard_margin: Fraction = 0.05
   split: str = 'test'
   k: Count = 20
   limit: Count = 10000

@@ -39,6 +39,7 @@ def photos(
   crop: int = 64,
   size: int = 32,
   crops_per_picture: int | None = None,
+  pictures: tuple[str, ...] = PICTURES,
   seed: int = 0,
 ) -> Arrays:
   """Makes square crops of 19 photographs; the label is the picture.
@@ -54,31 +55,39 @@ def photos(
     crop: side of the crop in pixels of the photograph, at most 134.
     size: side of the image that is made of it; divides `crop`.
     crops_per_picture: default 256 for training and 64 for test.
+    pictures: names of the photographs, in the order of their labels.
     seed: seed of the positions.
 
   Returns:
-    A source of 19 * crops_per_picture images, uint8 [size, size, 3].
+    A source of len(pictures) * crops_per_picture images, uint8 [size, size, 3].
 
   Raises:
-    UserError: for an unknown split, sizes that do not fit, or without
-      scikit-image.
+    UserError: for an unknown split or photograph, sizes that do not fit, or
+      without scikit-image.
   """
   if split not in CROPS_PER_PICTURE:
     raise unknown('split of photos', split, CROPS_PER_PICTURE)
+  pictures = tuple(pictures)
+  for name in pictures:
+    if name not in PICTURES:
+      raise unknown('photograph of photos', name, PICTURES)
   if size <= 0 or crop % size:
     raise UserError(f'photos: size {size} does not divide crop {crop}')
   count = crops_per_picture or CROPS_PER_PICTURE[split]
   crops = []
-  for label, name in enumerate(PICTURES):
+  for name in pictures:
+    # Crops of a photograph are the same, whichever others there are.
+    label = PICTURES.index(name)
     region = _region(_picture(name), split)
-    crops += [_crops(region, crop, count, (seed, label, split == 'test'), name)]
+    key = seed, label, split == 'test'
+    crops += [_crops(region, crop, count, key, name)]
   images = _reduce(np.concatenate(crops), crop // size)
-  labels = np.repeat(np.arange(len(PICTURES)), count)
+  labels = np.repeat(np.arange(len(pictures)), count)
   return Arrays(
     images,
     labels,
-    class_names=PICTURES,
-    captions=[CAPTIONS[PICTURES[label]] for label in labels],
+    class_names=pictures,
+    captions=[CAPTIONS[pictures[label]] for label in labels],
     name=f'photos/{split}',
   )
 

@@ -81,6 +81,27 @@ class Knn:
       'num_test': len(test.labels),
     }
 
+  def hits(self, train: Features, test: Features) -> np.ndarray:
+    """Returns whether `ks[0]` neighbours find each label, bool [m].
+
+    Args:
+      train: see `run`.
+      test: see `run`; m of its rows have a label.
+
+    Raises:
+      jaxssl.errors.UserError: see `run`.
+    """
+    train, test, num_classes = labels.of_both(train, test)
+    predicted = knn_predict(
+      train.features,
+      train.labels,
+      test.features,
+      ks=self.ks[:1],
+      temperature=self.temperature,
+      num_classes=num_classes,
+    )
+    return predicted[self.ks[0]] == test.labels
+
 
 def knn_predict(
   bank: np.ndarray,

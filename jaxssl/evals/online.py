@@ -20,6 +20,23 @@ _log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Look:
+  """What a look at the features finds.
+
+  Attributes:
+    scalars: `knn/top1` (0 to 1, if there are labels) and the indicators of
+      collapse.
+    features: float [m, D] of the queries, or of the bank without queries.
+    right: whether the kNN finds the label of each query that has one, bool;
+      None without labels.
+  """
+
+  scalars: dict[str, float]
+  features: np.ndarray
+  right: np.ndarray | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class OnlineEvaluation:
   """Classifies test images by their neighbours among the training images.
 
@@ -45,7 +62,11 @@ class OnlineEvaluation:
   def __call__(
     self, towers: Mapping[str, PyTree], step: int
   ) -> dict[str, float]:
-    """Returns `knn/top1` (0 to 1, if there are labels) and the indicators.
+    """Returns the scalars of `look`."""
+    return self.look(towers, step).scalars
+
+  def look(self, towers: Mapping[str, PyTree], step: int) -> Look:
+    """Looks at the features of an encoder.
 
     Args:
       towers: what `Method.export` returns; the tower `encoder` is used.
@@ -57,10 +78,12 @@ class OnlineEvaluation:
     test = (
       self._extract(encode, self.test_batches) if self.test_batches else None
     )
-    scalars = self._collapse(train if test is None else test, step)
+    looked_at = train if test is None else test
+    scalars, right = self._collapse(looked_at, step), None
     if test is not None and _labelled(train) and _labelled(test):
-      scalars['knn/top1'] = Knn(ks=(self.k,)).run(train, test)['top1']
-    return scalars
+      right = Knn(ks=(self.k,)).hits(train, test)
+      scalars['knn/top1'] = float(right.mean())
+    return Look(scalars=scalars, features=looked_at.features, right=right)
 
   def _extract(self, encode: Any, batches: Batches) -> Features:
     return extract(encode, batches(), class_names=self.class_names)

@@ -75,6 +75,24 @@ def replace_encoder(tree: PyTree, variables: PyTree) -> PyTree:
   }
 
 
+def keep_encoder(new: PyTree, old: PyTree, variables: PyTree) -> PyTree:
+  """Returns `new` with each encoder as it is in `old`, see `replace_encoder`.
+
+  Args:
+    new: `params` or `state` of a method.
+    old: the same at another step.
+    variables: of the encoder, of which names and shapes matter.
+  """
+  if not isinstance(new, Mapping):
+    return new
+  return {
+    name: old[name]
+    if name in _PLACES and _is_encoder(child, variables)
+    else keep_encoder(child, old[name], variables)
+    for name, child in new.items()
+  }
+
+
 def fit(old: PyTree, new: PyTree) -> PyTree:
   """Returns trained variables with the names and shapes of an encoder's own.
 

@@ -11,6 +11,7 @@ from jaxssl.paths import Path
 from jaxssl.train.checkpoint import Checkpoints, Restored
 from jaxssl.train.workdir import Workdir
 from jaxssl.weights.exported import (
+  INFO,
   ExportedEncoder,
   check_finite,
   load_encoder,
@@ -21,7 +22,8 @@ def load(workdir: Workdir, *, step: int | None = None) -> ExportedEncoder:
   """Returns the newest encoder of a workdir, or that of one checkpoint.
 
   Args:
-    workdir: workdir of `jaxssl train` or `jaxssl import`.
+    workdir: workdir of `jaxssl train` or `jaxssl import`, or a folder of an
+      exported encoder.
     step: number of a checkpoint; the newest weights by default.
 
   Raises:
@@ -34,6 +36,8 @@ def load(workdir: Workdir, *, step: int | None = None) -> ExportedEncoder:
 
 
 def _load(workdir: Workdir, step: int | None) -> ExportedEncoder:
+  if step is None and (workdir.path / INFO).exists():
+    return load_encoder(workdir.path)  # an export itself
   newest = max(_checkpoint_steps(workdir.checkpoints), default=None)
   if step is None and (workdir.export / 'encoder.json').exists():
     exported = load_encoder(workdir.export)

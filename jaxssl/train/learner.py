@@ -24,6 +24,7 @@ class Learner:
     augment: makes the views on the device.
     tx: the optimizer.
     micro_batches: parts that the batch goes through the networks in.
+    freeze_steps: first steps in which the encoder is frozen, as in `tx`.
 
   Raises:
     UserError: when made, if the batch of this method cannot be cut.
@@ -33,6 +34,7 @@ class Learner:
   augment: Augment
   tx: optax.GradientTransformation
   micro_batches: int = 1
+  freeze_steps: int = 0
 
   def __post_init__(self) -> None:
     """Refuses a method whose batch cannot be cut."""
@@ -77,6 +79,7 @@ class Learner:
       augment=self.augment,
       tx=self.tx,
       micro_batches=self.micro_batches,
+      freeze_steps=self.freeze_steps,
       axis_name=axis_name,
     )
 

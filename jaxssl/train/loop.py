@@ -54,6 +54,18 @@ class Batches(Protocol):
     ...
 
 
+class Guard(Protocol):
+  """What an evaluation can say about the run."""
+
+  def begin(self, first_step: int) -> str | None:
+    """Takes up what it knew at a step; returns why the run has ended, if so."""
+    ...
+
+  def verdict(self) -> str | None:
+    """Returns why the run ends after the newest evaluation, if it does."""
+    ...
+
+
 Evaluate = Callable[[Mapping[str, PyTree], int], dict[str, float]]
 
 
@@ -74,6 +86,7 @@ class Job:
     checkpoint_steps: the state is saved every so many steps, and at the end.
     eval_steps: `evaluate` runs every so many steps, and at both ends.
     evaluate: (exported towers, step) -> scalars, or None.
+    guard: has a say after each evaluation, or None.
     learning_rate: to be logged, if known.
     meta: kept with each checkpoint, with the seed. It identifies the run: its
       `data` (and `config`, where there is one) must not change. A change of
@@ -94,6 +107,7 @@ class Job:
   checkpoint_steps: int
   eval_steps: int
   evaluate: Evaluate | None
+  guard: Guard | None = None
   learning_rate: Schedule | None
   meta: Mapping[str, Any]
   load_towers: Callable[[], Mapping[str, PyTree] | None] = lambda: None
@@ -124,6 +138,19 @@ class Preempted(Exception):
     self.step = step
 
 
+class Guarded(Exception):
+  """The guard has ended the run; its state is saved.
+
+  Attributes:
+    step: number of finished steps.
+  """
+
+  def __init__(self, step: int, reason: str):
+    """Names the step and says why."""
+    super().__init__(reason)
+    self.step = step
+
+
 def train(
   job: Job,
   *,
@@ -142,6 +169,7 @@ def train(
 
   Raises:
     Preempted: if SIGTERM or Ctrl-C came; after saving, if there was a step.
+    Guarded: after saving, if the guard ends the run, or has ended it before.
     DivergedError: if the loss is not finite any more; the last checkpoint is
       of a step before that.
     CheckpointError: if a checkpoint cannot be written or read.
@@ -152,6 +180,8 @@ def train(
     except StoppedError as error:
       newest = max(checkpoints.steps(), default=0)
       raise Preempted(newest, stop.requested, began=False) from error
+    if job.guard and (reason := job.guard.begin(first_step)):
+      raise Guarded(first_step, reason)
     batches = job.make_batches(first_step)
     writers = make_writers(first_step)
     progress = Progress(job.num_steps, steps_per_epoch=job.steps_per_epoch)
@@ -237,9 +267,14 @@ class _Runner:
         self._evaluate(step, state)
         clock.restart(self.batches.wait_seconds)
       asked = self._is_asked(step, stop)
-      if last or step % job.checkpoint_steps == 0 or asked:
-        self._say_of_end(last or asked, True, f'saving step {step}')
+      reason = job.guard.verdict() if job.guard else None
+      ends = last or asked or reason is not None
+      if ends or step % job.checkpoint_steps == 0:
+        self._say_of_end(ends, True, f'saving step {step}')
         self._save(step, state, monitor)
+      if reason is not None:
+        self.checkpoints.wait()
+        raise Guarded(step, reason)
       if asked and not last:
         self.checkpoints.wait()
         raise Preempted(step, stop.requested)

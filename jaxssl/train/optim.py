@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxssl.errors import unknown
+from jaxssl.fields import Natural
 from jaxssl.ops.schedules import Schedule
 from jaxssl.train.algorithms import OPTIMIZERS
 from jaxssl.train.skip_steps import skip_steps
@@ -38,6 +39,7 @@ def make_optimizer(
   exclude: Exclude = 'none',
   rules: Sequence[Mapping[str, Any]] = (),
   layer_decay: float | None = None,
+  freeze_steps: Natural = 0,
   clip_norm: float | None = None,
   clip_tensor_norm: float | None = None,
   **kwargs: Any,
@@ -56,10 +58,13 @@ def make_optimizer(
       parameter's name (`encoder/blocks_0/attn/qkv/kernel`), and any of the
       factors `learning_rate` and `weight_decay`, `trust` (bool) and
       `freeze_steps` (int, -1 for always). Later rules win; each must match.
-    layer_decay: d; parameters of block i of L get the learning rate times
-      d^(L - i), those before the first block d^(L + 1), those after the last
-      one 1 (BEiT's and MAE's fine-tuning); encoders without blocks are an
-      error.
+    layer_decay: d; parameters of block i of L of the encoder get the learning
+      rate times d^(L - i), those before the first block d^(L + 1), all others 1
+      (BEiT's and MAE's fine-tuning). The stages of a ResNet count as blocks;
+      encoders without either are an error.
+    freeze_steps: the encoder is frozen for so many first steps, while heads
+      that start fresh learn to use it: parameters, moments and batch statistics
+      stay, in a slow network too. It still runs as in training.
     clip_norm: largest global L2 norm of the gradients.
     clip_tensor_norm: largest L2 norm of each gradient tensor (DINO, iBOT).
     **kwargs: keyword arguments of the algorithm.
@@ -89,7 +94,11 @@ def make_optimizer(
 
   def assign(params: PyTree) -> PyTree:
     return treatments(
-      params, exclude=exclude, rules=rules, layer_decay=layer_decay
+      params,
+      exclude=exclude,
+      rules=rules,
+      layer_decay=layer_decay,
+      freeze_steps=freeze_steps,
     )
 
   clips = []

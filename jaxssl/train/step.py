@@ -1,9 +1,11 @@
 """The one training step: every method, every compile mode."""
 
 import jax
+import jax.numpy as jnp
 import optax
 
-from jaxssl.methods.base import Batch, Method
+from jaxssl.methods import trained_start
+from jaxssl.methods.base import Batch, Method, PyTree
 from jaxssl.parallel import collectives
 from jaxssl.train.micro_batches import value_and_grad
 from jaxssl.train.state import Augment, TrainState
@@ -17,6 +19,7 @@ def train_step(
   augment: Augment,
   tx: optax.GradientTransformation,
   micro_batches: int = 1,
+  freeze_steps: int = 0,
   axis_name: str | None = None,
 ) -> tuple[TrainState, dict[str, jax.Array]]:
   """Augments, differentiates, averages over devices, updates.
@@ -28,6 +31,8 @@ def train_step(
     augment: makes `batch['views']` from per-row keys.
     tx: optimizer.
     micro_batches: parts that the batch goes through the networks in.
+    freeze_steps: what the method remembers of its encoder (batch statistics, a
+      slow network) stays for so many first steps, as its parameters do by `tx`.
     axis_name: mapped device axis, or None in the global view.
 
   Returns:
@@ -55,6 +60,8 @@ def train_step(
   params, method_state = method.update(
     params, state.method_state, aux.carry, step=state.step
   )
+  if freeze_steps:
+    method_state = _held(method, state, method_state, freeze_steps)
 
   state = state.replace(
     step=state.step + 1,
@@ -67,3 +74,13 @@ def train_step(
     'grad_norm': optax.global_norm(grads),
     **metrics,
   }
+
+
+def _held(
+  method: Method, state: TrainState, new: PyTree, freeze_steps: int
+) -> PyTree:
+  """Returns what a method remembers, with the encoder as it was if frozen."""
+  towers = method.export(state.params, state.method_state)
+  held = trained_start.keep_encoder(new, state.method_state, towers['encoder'])
+  is_frozen = state.step < freeze_steps
+  return jax.tree.map(lambda a, b: jnp.where(is_frozen, a, b), held, new)

@@ -52,6 +52,7 @@ def treatments(
   exclude: Exclude = 'none',
   rules: Sequence[Mapping[str, Any]] = (),
   layer_decay: float | None = None,
+  freeze_steps: int = 0,
 ) -> PyTree:
   """Returns the `Treatment` of every parameter, see `make_optimizer`.
 
@@ -75,7 +76,8 @@ def treatments(
   num_blocks = _num_blocks(names)
   if layer_decay is not None and not num_blocks:
     raise UserError(
-      'optim.layer_decay needs an encoder with blocks (a vision transformer)'
+      'optim.layer_decay needs an encoder with blocks (a vision transformer) '
+      'or stages (a ResNet)'
     )
   result = []
   for name, (_, leaf) in zip(names, leaves, strict=True):
@@ -87,6 +89,8 @@ def treatments(
       treatment = dataclasses.replace(
         treatment, learning_rate=layer_decay**depth
       )
+    if freeze_steps and _is_of_encoder(name):
+      treatment = dataclasses.replace(treatment, freeze_steps=freeze_steps)
     for rule in rules:
       if re.search(rule['match'], name):
         changes = {k: v for k, v in rule.items() if k != 'match'}
@@ -121,15 +125,36 @@ def check_rule(rule: Mapping[str, Any]) -> None:
     )
 
 
+# What lies before the blocks or stages of an encoder.
+_FIRST = re.compile(
+  r'/(patch_embed|cls_token|pos_embed|mask_token|reg_token|norm_pre|rel_pos_bias'
+  r'|conv\d|bn\d)(/|$)'
+)
+
+
+def _is_of_encoder(name: str) -> bool:
+  """Whether a parameter is the encoder's; a text tower has one of its own."""
+  return 'encoder' in name.split('/') and not name.startswith('text/')
+
+
 def _num_blocks(names: Sequence[str]) -> int:
-  found = (re.search(r'(?:^|/)blocks_(\d+)/', name) for name in names)
-  return 1 + max((int(match[1]) for match in found if match), default=-1)
+  """Returns the number of blocks of the encoder, or of its stages."""
+  return 1 + max((_block_of(name) for name in names), default=-1)
+
+
+def _block_of(name: str) -> int:
+  """Returns the block or stage of a parameter, from 0; -1: of none."""
+  if not _is_of_encoder(name):
+    return -1
+  if block := re.search(r'/blocks_(\d+)/', name):
+    return int(block[1])
+  stage = re.search(r'/layer(\d+)_\d+/', name)
+  return int(stage[1]) - 1 if stage else -1
 
 
 def _layer_of(name: str, num_blocks: int) -> int:
   """0 before the blocks, i + 1 in block i, L + 1 after them."""
-  block = re.search(r'(?:^|/)blocks_(\d+)/', name)
-  if block:
-    return int(block[1]) + 1
-  embeds = r'(?:^|/)(patch_embed|cls_token|pos_embed|mask_token|reg_token)'
-  return 0 if re.search(embeds, name) else num_blocks + 1
+  if (block := _block_of(name)) >= 0:
+    return block + 1
+  is_first = _is_of_encoder(name) and _FIRST.search(name)
+  return 0 if is_first else num_blocks + 1

@@ -31,6 +31,8 @@ MAY_CHANGE = (
 )
 # How long a run is; may grow, which `claim` is told.
 LENGTH = ('train.epochs', 'train.steps')
+# Folder in `export/` of the best encoder of a run with a guard.
+BEST = 'best'
 _SECTIONS = {'data', 'encoder', 'eval', 'method', 'train'}
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from jaxssl.methods import METHODS
 from jaxssl.parallel import modes
+from jaxssl.train import optim
 from jaxssl.train.checkpoint import Checkpoints
 from jaxssl.train.state import init_state
 from jaxssl.train.step import train_step
@@ -303,6 +304,41 @@ class TestContract:
     assert len(inside) == copies * len(leaves)
     _, drawn = _in_encoders(_initial(case))
     chex.assert_trees_all_equal(outside, drawn)
+
+  def test_a_frozen_encoder_stays_to_the_bit(self, case):
+    if not METHODS[CASES[case].name].starts_trained:
+      pytest.skip('its encoder is no use alone')
+    rate = CASES[case].rate or CASES[case].facts.learning_rate
+    tx = optim.make_optimizer(
+      name='adamw',
+      learning_rate=lambda step: rate,
+      weight_decay=0.1,
+      freeze_steps=2,
+    )
+    step = jax.jit(
+      functools.partial(
+        train_step,
+        method=CASES[case].make(),
+        augment=CASES[case].views,
+        tx=tx,
+        freeze_steps=2,
+      )
+    )
+    start = _started(case, 'jit1').replace(key=jax.random.key(7))
+    start = start.replace(opt_state=tx.init(start.params))
+    first, _ = step(start, smooth_batch())
+    frozen, _ = step(first, smooth_batch())
+    free, _ = step(frozen, smooth_batch())
+    inside, _ = _in_encoders(start)
+    chex.assert_trees_all_equal(_in_encoders(frozen)[0], inside)
+    after, _ = _in_encoders(free)
+    assert any(np.any(after[name] != inside[name]) for name in inside)
+    # What stands behind it learns meanwhile.
+    assert any(
+      np.any(value != _in_encoders(first)[1][name])
+      for name, value in _in_encoders(frozen)[1].items()
+      if name.startswith('params/')
+    )
 
   def test_shapes_and_dtypes_are_stable(self, case):
     _, state = _run(case, 'jit1')
