@@ -246,8 +246,8 @@ def _defaults(
   if model is None:
     config = defaults.default_config(*names, asked, facts)
   else:
-    path = os.path.abspath(arguments.start)
-    config = adaptation.config_of(names, asked, facts, model, path)
+    (start,) = absolute(arguments.start)
+    config = adaptation.config_of(names, asked, facts, model, start)
   if not changes.keys().isdisjoint(_WARMUPS):
     # `warmup_steps` wins over `warmup_epochs`, so none is there by default.
     rate = config['optim']['learning_rate']

@@ -3,7 +3,6 @@
 import argparse
 from collections.abc import Sequence
 import logging
-import os
 
 from jaxssl.arguments import configs, listed
 from jaxssl.build import Run
@@ -12,6 +11,7 @@ from jaxssl.config import Config
 from jaxssl.errors import UserError, unknown
 from jaxssl.methods import METHODS
 from jaxssl.runs import adaptation
+from jaxssl.runs.sources import absolute
 from jaxssl.train.workdir import Workdir
 from jaxssl.weights.exported import ExportedEncoder, export_of, load_encoder
 
@@ -95,8 +95,8 @@ def _go_on(arguments: argparse.Namespace, kept: Config) -> None:
     UserError: if it is the adaptation of another model, or none.
   """
   start = kept.get('train', {}).get('init_encoder')
-  given = arguments.start and os.path.abspath(arguments.start)
-  if start is None or (given and given != start):
+  given = absolute(arguments.start) if arguments.start else [start]
+  if start is None or given != [start]:
     other = f'of {start!r}' if start else 'from random weights'
     raise UserError(
       f'workdir {arguments.workdir!r} holds a run {other}; use a new workdir'

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from jaxssl.build import Run
 from jaxssl.config import Config, schema
+from jaxssl.data import Paths
 from jaxssl.defaults import Asked, default_config, num_steps
 from jaxssl.errors import UserError
 from jaxssl.methods import METHODS
@@ -76,7 +77,7 @@ def method_for(model: ExportedEncoder) -> str:
 
 
 def config_of(
-  names: tuple[str, str | None, str],
+  names: tuple[str, str | None, Paths],
   asked: Asked,
   facts: Facts | None,
   model: ExportedEncoder,

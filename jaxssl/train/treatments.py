@@ -61,6 +61,7 @@ def treatments(
     exclude: which parameters have no weight decay.
     rules: settings by patterns of names.
     layer_decay: factor of the learning rate per layer, or None.
+    freeze_steps: first steps in which the encoder is frozen.
 
   Raises:
     UserError: if a rule matches no parameter, or `layer_decay` has no layers.
