@@ -157,6 +157,75 @@ class MoCoV3:
     return 2 * self.temperature * F.cross_entropy(logits, labels)
 
 
+class BYOL:
+  """BYOL with lightly's cosine; the slow network moves after the optimizer."""
+
+  def __init__(
+    self, net: nn.Sequential, predictor: nn.Module, *, momentum: float
+  ):
+    from lightly.loss import NegativeCosineSimilarity
+
+    self.net, self.encoder, self.predictor = net, net[0], predictor
+    self.slow, self.momentum = copy.deepcopy(net), momentum
+    self._criterion = NegativeCosineSimilarity()
+
+  def parameters(self) -> list[nn.Parameter]:
+    """Returns what the optimizer changes."""
+    return trainable(self.net) + trainable(self.predictor)
+
+  def loss(self, views: Views) -> torch.Tensor:
+    """Returns the loss of views [b, 3, H, W]: 2 - 2 cos, both directions."""
+    first, second = (self.predictor(self.net(view)) for view in views)
+    with torch.no_grad():
+      targets = [self.slow(view) for view in views]
+    cosines = self._criterion(first, targets[1]) + self._criterion(
+      second, targets[0]
+    )
+    return 4 + 2 * cosines
+
+  def after_step(self) -> None:
+    """The slow network follows the new parameters."""
+    move(self.slow, self.net, self.momentum)
+
+
+class SwAV:
+  """SwAV with lightly's loss, and the authors' queue on one GPU."""
+
+  def __init__(
+    self, net: nn.Sequential, prototypes: nn.Linear, *, queue_size: int
+  ):
+    from lightly.loss import SwaVLoss
+
+    self.net, self.encoder, self.prototypes = net, net[0], prototypes
+    width = prototypes.weight.shape[1]
+    self.queue = torch.zeros(2, queue_size, width)
+    self._criterion = SwaVLoss()
+
+  def parameters(self) -> list[nn.Parameter]:
+    """Returns what the optimizer changes."""
+    return trainable(self.net) + trainable(self.prototypes)
+
+  def loss(self, views: Views) -> torch.Tensor:
+    """Returns the loss of two large and some small views [b, 3, H, W]."""
+    rows, small = len(views[0]), views[2:]
+    features = [self.net[0](torch.cat(views[:2]))]
+    if small:
+      features.append(self.net[0](torch.cat(small)))
+    z = F.normalize(self.net[1](torch.cat(features)), dim=1)
+    scores = self.prototypes(z).split(rows)
+    full = bool(self.queue[:, -1].any())
+    queued = [self.prototypes(q) for q in self.queue] if full else None
+    new = torch.stack(z.detach().split(rows)[:2])
+    length = self.queue.shape[1]
+    self.queue = torch.cat([new, self.queue], dim=1)[:, :length]
+    return self._criterion(list(scores[:2]), list(scores[2:]), queued)
+
+  def after_step(self) -> None:
+    """The prototypes are unit vectors, as before each pass of the authors'."""
+    with torch.no_grad():
+      self.prototypes.weight.copy_(F.normalize(self.prototypes.weight, dim=1))
+
+
 class DINO:
   """DINO with lightly's loss, which holds the centre.
 

@@ -11,20 +11,27 @@ from jaxssl.methods.base import Aux as Aux
 from jaxssl.methods.base import Batch as Batch
 from jaxssl.methods.base import Method as Method
 from jaxssl.methods.beit import BEiT as BEiT
+from jaxssl.methods.byol import BYOL as BYOL
+from jaxssl.methods.byol import mlp
 from jaxssl.methods.clip import CLIP as CLIP
 from jaxssl.methods.colorization import Colorization as Colorization
 from jaxssl.methods.dino import DINO as DINO
 from jaxssl.methods.dvae import DVAE as DVAE
 from jaxssl.methods.entry import Entry, Tiny
 from jaxssl.methods.jigsaw import Jigsaw as Jigsaw
+from jaxssl.methods.lejepa import LeJEPA as LeJEPA
+from jaxssl.methods.lejepa import projector as lejepa_projector
 from jaxssl.methods.mae import MAE as MAE
 from jaxssl.methods.moco import MoCo as MoCo
 from jaxssl.methods.moco_v3 import MoCoV3 as MoCoV3
+from jaxssl.methods.nnclr import NNCLR as NNCLR
+from jaxssl.methods.nnclr import projector as nnclr_projector
 from jaxssl.methods.relative_patch import RelativePatch as RelativePatch
 from jaxssl.methods.rotation import Rotation as Rotation
 from jaxssl.methods.siglip import SigLIP as SigLIP
 from jaxssl.methods.simclr import SimCLR as SimCLR
 from jaxssl.methods.supervised import Supervised as Supervised
+from jaxssl.methods.swav import SwAV as SwAV
 from jaxssl.methods.vicreg import VICReg as VICReg
 from jaxssl.methods.vicreg import expander
 
@@ -56,6 +63,7 @@ _DINO_OPTIM = {
   'clip_tensor_norm': 3.0,
   'rules': ({'match': 'head/last_layer', 'freeze_epochs': 1},),
 }
+_LEJEPA_OPTIM = {'learning_rate': {'start': 5e-4, 'end': 5e-7}}
 _MAE_OPTIM = {'learning_rate': {'start': 1.5e-4}, 'b2': 0.95}
 _MOCO_V3_OPTIM = {
   'learning_rate': {'start': 1.5e-4},
@@ -121,6 +129,25 @@ METHODS: dict[str, Entry] = {
       encoder={**_TINY_VIT, 'drop_path': 0.2},
     ),
   ),
+  'byol': Entry(
+    make=BYOL,
+    head=mlp,
+    recipe='byol',
+    config='byol_photos',
+    num_views=2,
+    defaults={'method': {'momentum': {**_TO_ONE, 'start': 0.996}}},
+    small={
+      **_SMALL_SIMCLR,
+      'head': {'name': 'byol', 'hidden_dim': 1024, 'out_dim': 128},
+    },
+    tiny=Tiny(
+      # Predictions that have nothing to do with their targets.
+      initial_loss=4.0,
+      learning_rate=0.1,
+      method={'momentum': 0.9},
+      head={'hidden_dim': 32, 'out_dim': 64},
+    ),
+  ),
   'clip': Entry(
     make=CLIP,
     head=models.Projection,
@@ -150,6 +177,22 @@ METHODS: dict[str, Entry] = {
       tolerance=0.05,
       learning_rate=0.05,
       method={'decoder_dim': 8},
+    ),
+  ),
+  'dcl': Entry(
+    make=functools.partial(SimCLR, decoupled=True),
+    head=models.SimCLRHead,
+    recipe='simclr',
+    config='dcl_photos',
+    num_views=2,
+    small=_SMALL_SIMCLR,
+    guessing=lambda m, rows: guessing.among(2 * rows - 2),
+    vit_optim=_SIMCLR_OPTIM,
+    tiny=Tiny(
+      initial_loss=math.log(30),
+      learning_rate=0.2,
+      method={'temperature': 1.0},
+      head={'num_layers': 2, 'out_dim': 16},
     ),
   ),
   'dino': Entry(
@@ -219,6 +262,27 @@ METHODS: dict[str, Entry] = {
       },
     ),
   ),
+  'lejepa': Entry(
+    make=LeJEPA,
+    head=lejepa_projector,
+    recipe='lejepa',
+    config='lejepa_photos',
+    num_views=2,
+    encoder='vit_s16',
+    optim=_LEJEPA_OPTIM,
+    small={
+      'head': {'name': 'lejepa', 'hidden_dim': 512, 'out_dim': 64},
+      'augment': {'local_size': 16, 'num_local': 4, 'use_blur': False},
+    },
+    tiny=Tiny(
+      # As VICReg's, projections vary by 0.114, and their means by 0.053: SIGReg
+      # of 16 rows is 5.1. Views differ by less than 0.114 besides.
+      initial_loss=0.05 * 5.1 + 0.95 * 0.08,
+      learning_rate=0.05,
+      method={'num_directions': 64},
+      head={'num_layers': 2, 'hidden_dim': 32, 'out_dim': 16},
+    ),
+  ),
   'mae': Entry(
     make=MAE,
     recipe='mae',
@@ -285,6 +349,25 @@ METHODS: dict[str, Entry] = {
       initial_loss=4 * math.log(16),
       learning_rate=0.01,
       method={'temperature': 1.0, 'momentum': 0.9},
+      head={'num_layers': 2, 'hidden_dim': 32, 'out_dim': 16},
+    ),
+  ),
+  'nnclr': Entry(
+    make=NNCLR,
+    head=nnclr_projector,
+    recipe='simclr',
+    config='nnclr_photos',
+    num_views=2,
+    small={
+      **_SMALL_SIMCLR,
+      'method': {'queue_size': 1024, 'predictor_dim': 1024},
+      'head': {'name': 'nnclr', 'hidden_dim': 512, 'out_dim': 128},
+    },
+    few={'method': {'queue_size': 1024}},
+    guessing=lambda m, rows: guessing.among(rows),
+    tiny=Tiny(
+      initial_loss=math.log(16),
+      method={'temperature': 1.0, 'queue_size': 48, 'predictor_dim': 32},
       head={'num_layers': 2, 'hidden_dim': 32, 'out_dim': 16},
     ),
   ),
@@ -364,6 +447,29 @@ METHODS: dict[str, Entry] = {
       tolerance=0.01,
       learning_rate=0.05,
       method={'num_classes': 10},
+    ),
+  ),
+  'swav': Entry(
+    make=SwAV,
+    head=models.MLPHead,
+    recipe='swav',
+    config='swav_photos',
+    num_views=2,
+    defaults={
+      'optim': {'rules': ({'match': 'prototypes', 'freeze_epochs': 1},)},
+    },
+    small={
+      'method': {'num_prototypes': 300},
+      'head': {'name': 'swav', 'hidden_dim': 512},
+      'augment': {'local_size': 16, 'num_local': 4, 'use_blur': False},
+    },
+    few={'method': {'num_prototypes': 300}},
+    guessing=lambda m, rows: guessing.among(m.num_prototypes),
+    tiny=Tiny(
+      initial_loss=math.log(12),
+      method={'num_prototypes': 12, 'queue_size': 24},
+      # Wide, so that cosines of random features are small.
+      head={'hidden_dim': 32, 'out_dim': 256},
     ),
   ),
   'vicreg': Entry(

@@ -2,20 +2,18 @@
 
 from collections.abc import Sequence
 import dataclasses
-import itertools
 
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxssl import errors
 from jaxssl.fields import Count, Fraction, Positive, check_fields
 from jaxssl.methods import momentum as momentum_lib
-from jaxssl.methods import row_sums, variables, view_rows
+from jaxssl.methods import multi_crop, row_sums, variables
 from jaxssl.methods.base import Batch, PyTree, RowSums
 from jaxssl.models import DINOHead, Net
-from jaxssl.models.drop_path import fold_keys
 from jaxssl.ops import schedules
+from jaxssl.ops.distillation import distillation
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -103,7 +101,7 @@ class DINO:
   ) -> tuple[RowSums, PyTree]:
     """See `RowWise.sums`."""
     views = batch['views']
-    _check_views(len(views), self.num_global)
+    multi_crop.check_views('DINO', len(views), self.num_global)
     student, stats = self._logits(
       self.encoder, params, state['stats'], views, keys, axis_name
     )
@@ -174,69 +172,20 @@ class DINO:
     axis_name: str | None,
   ) -> tuple[jax.Array, PyTree]:
     """Returns logits [V, b, K] of the views, and the new statistics."""
-    view_keys = [fold_keys(keys, v) for v in range(len(views))]
-    features = []
-    for group in _same_size(views):
-      (f, _), new = variables.apply_part(
-        'encoder',
-        encoder,
-        params,
-        stats,
-        view_rows.interleave([views[v] for v in group]),
-        axis_name=axis_name,
-        keys=view_rows.interleave([view_keys[v] for v in group]),
-      )
-      stats = variables.replace(stats, new)
-      features.append(view_rows.separate(f, len(group)))
+    features, new = multi_crop.encode(
+      encoder, params, stats, views, keys=keys, axis_name=axis_name
+    )
+    stats = variables.replace(stats, new)
     logits, new = variables.apply_part(
       'head',
       self.head,
       params,
       stats,
-      jnp.concatenate(features),
+      jnp.stack(features),
       axis_name=axis_name,
     )
     return logits, variables.replace(stats, new)
 
 
-def distillation(
-  targets: jax.Array, logits: jax.Array, *, temperature: float
-) -> jax.Array:
-  """Cross entropy of all pairs of a target and another view's logits.
-
-    1 / (G (V - 1)) sum_i sum_{v != i} mean_b
-      -sum_k targets[i, b, k] log softmax(logits[v, b] / T)[k]
-
-  Computed as targets_i . (sum_v log softmax_v - log softmax_i), so that no
-  array has more than V rows per image.
-
-  Args:
-    targets: [G, b, K], probabilities of the first G views.
-    logits: [V, b, K], V >= max(G, 2).
-    temperature: T > 0.
-
-  Returns:
-    A float32 scalar; ln K where the logits are all equal.
-  """
-  log_probs = jax.nn.log_softmax(logits / temperature)
-  others = log_probs.sum(0, keepdims=True) - log_probs[: len(targets)]
-  pairs = len(targets) * (len(logits) - 1)
-  return -jnp.sum(targets * others) / (pairs * logits.shape[1])
-
-
 def _entropy(probabilities: jax.Array) -> jax.Array:
   return jax.scipy.special.entr(probabilities).sum(-1)
-
-
-def _same_size(views: Sequence[jax.Array]) -> list[list[int]]:
-  """Returns runs of neighbouring views of the same size, by index."""
-  runs = itertools.groupby(range(len(views)), key=lambda v: views[v].shape)
-  return [list(run) for _, run in runs]
-
-
-def _check_views(num_views: int, num_global: int) -> None:
-  if num_views < max(num_global, 2):
-    raise errors.UserError(
-      f'DINO with num_global={num_global} needs at least '
-      f'{max(num_global, 2)} views, the augmentation makes {num_views}'
-    )

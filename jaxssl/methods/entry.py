@@ -13,7 +13,7 @@ Keys = Mapping[str, Any]
 Sections = Mapping[str, Keys]
 
 
-def _depends(method: Any, rows: int) -> None:
+def unknown(method: Any, rows: int) -> None:
   """The loss of guessing depends on the pictures."""
   del method, rows
 
@@ -104,4 +104,4 @@ class Entry:
   needs_rgb: bool = False
   needs_pixels: bool = False
   panel: str | None = None
-  guessing: Callable[[Any, int], float | None] = _depends
+  guessing: Callable[[Any, int], float | None] = unknown

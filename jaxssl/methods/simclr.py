@@ -36,6 +36,8 @@ class SimCLR:
     head: module, [b, D] -> [b, K]; `SimCLRHead(num_layers=2)` is version 1 of
       the paper, 3 layers version 2.
     temperature: T; the authors use 0.1 for ImageNet, 0.5 for CIFAR-10.
+    decoupled: leave the positive out of the denominator (`--method dcl`), so
+      that small batches learn as well as large ones.
     chunk: columns of the matrix of logits at a time (`ops.negatives`); None for
       all, which is faster as long as they fit into memory.
 
@@ -44,7 +46,9 @@ class SimCLR:
     Representations, 2020, https://arxiv.org/abs/2002.05709 (algorithm 1);
     Chen et al., Big Self-Supervised Models are Strong Semi-Supervised
     Learners, 2020, https://arxiv.org/abs/2006.10029 (deeper head);
-    https://github.com/google-research/simclr.
+    https://github.com/google-research/simclr;
+    Yeh et al., Decoupled Contrastive Learning, 2021,
+    https://arxiv.org/abs/2110.06848.
 
   Differs from the authors' code: the loss is the paper's (`AUTHORS_FACTOR`);
   there is no linear classifier trained beside it on the stopped features,
@@ -54,6 +58,7 @@ class SimCLR:
   encoder: nn.Module
   head: nn.Module = dataclasses.field(default_factory=SimCLRHead)
   temperature: Positive = 0.1
+  decoupled: bool = False
   chunk: Count | None = None
 
   loss = contrast.loss
@@ -113,6 +118,7 @@ class SimCLR:
     loss, top1 = contrastive.nt_xent(
       *view_rows.separate(z, 2),
       temperature=self.temperature,
+      decoupled=self.decoupled,
       chunk=self.chunk,
       axis_name=axis_name,
     )

@@ -3,6 +3,7 @@
 from jaxssl.models.clip_resnet import CLIPResNet
 from jaxssl.models.heads.dino import DINOHead
 from jaxssl.models.heads.linear import Linear
+from jaxssl.models.heads.mlp import MLPHead
 from jaxssl.models.heads.moco import MoCoHead
 from jaxssl.models.heads.moco_v3 import MoCoV3Head
 from jaxssl.models.heads.projection import Projection, Unprojected
@@ -24,6 +25,7 @@ __all__ = [
   'CLIPResNet',
   'DINOHead',
   'Linear',
+  'MLPHead',
   'MoCoHead',
   'MoCoV3Head',
   'Net',

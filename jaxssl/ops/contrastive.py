@@ -44,6 +44,7 @@ def nt_xent(
   z2: jax.Array,
   *,
   temperature: float,
+  decoupled: bool = False,
   chunk: int | None = None,
   axis_name: str | None = None,
 ) -> tuple[jax.Array, jax.Array]:
@@ -62,6 +63,8 @@ def nt_xent(
     z1: [b, D], embeddings of the first view (any norm).
     z2: [b, D], embeddings of the second view, same rows.
     temperature: T > 0.
+    decoupled: leave k = j(i) out of the denominator, too, as decoupled
+      contrastive learning does; about chance(2B - 2).
     chunk: columns of the matrix at a time, see `ops.negatives`; None: all.
     axis_name: mapped device axis; the negatives are then those of all devices.
 
@@ -74,6 +77,8 @@ def nt_xent(
     Representations, 2020, https://arxiv.org/abs/2002.05709, equation 1. The
     authors' code (google-research/simclr, objective.py) *sums* the two
     directions and so returns `simclr.AUTHORS_FACTOR` = 2 times this value.
+    Yeh et al., Decoupled Contrastive Learning, 2021,
+    https://arxiv.org/abs/2110.06848, equation 6.
   """
   chex.assert_rank([z1, z2], 2)
   chex.assert_equal_shape([z1, z2])
@@ -87,7 +92,7 @@ def nt_xent(
   others = negatives.logsumexp(
     z / temperature, z, rows, chunk=chunk, axis_name=axis_name
   )
-  return _cross_entropy(jnp.repeat(positive, 2), others)
+  return _cross_entropy(jnp.repeat(positive, 2), others, decoupled=decoupled)
 
 
 def info_nce(
@@ -217,10 +222,15 @@ def sigmoid(
 
 
 def _cross_entropy(
-  positive: jax.Array, others: negatives.Negatives
+  positive: jax.Array,
+  others: negatives.Negatives,
+  *,
+  decoupled: bool = False,
 ) -> tuple[jax.Array, jax.Array]:
   """Returns the mean loss and the share of rows nearest to their positive."""
-  losses = jax.nn.softplus(others.total - positive)
+  losses = others.total - positive
+  if not decoupled:
+    losses = jax.nn.softplus(losses)
   return jnp.mean(losses), jnp.mean(positive > others.largest)
 
 

@@ -15,6 +15,8 @@ NAMES_OF_OPS = {
   'moco_v1': ['gray', 'jitter', 'flip'],
   'moco_v2': ['jitter', 'gray', 'blur', 'flip'],
   'dino': ['flip', 'jitter', 'gray', 'blur'],
+  'swav': ['flip', 'jitter', 'gray', 'blur'],
+  'lejepa': ['flip', 'jitter', 'gray', 'blur', 'solarize'],
   'patches': ['gray'],
   'colorization': ['flip'],
   'mae': ['flip'],
@@ -90,6 +92,30 @@ def test_numbers_of_dino():
   ]
   assert _keywords(local[0], 'jitter')['hue'] == 0.1
   assert 'blur' not in _names(recipes.dino(use_blur=False).views[0])
+
+
+@pytest.mark.parametrize(
+  ('name', 'sides', 'scales', 'jitter'),
+  [
+    ('swav', (224, 96), ((0.14, 1.0), (0.05, 0.14)), (0.8, 0.8, 0.8, 0.2)),
+    ('lejepa', (224, 98), ((0.3, 1.0), (0.05, 0.3)), (0.4, 0.4, 0.2, 0.1)),
+  ],
+)
+def test_numbers_of_crops_that_are_alike(name, sides, scales, jitter):
+  augment = recipes.RECIPES[name]()
+  large, small = augment.views[:2], augment.views[2:]
+  assert len(small) == 6
+  for views, side, scale in zip((large, small), sides, scales, strict=True):
+    for view in views:
+      assert (view.crop.size, view.crop.scale) == (side, scale)
+      assert view.crop.interpolation == 'bilinear'
+      assert view.ops == large[0].ops
+  keywords = _keywords(large[0], 'jitter')
+  names = ('brightness', 'contrast', 'saturation', 'hue')
+  assert tuple(keywords[each] for each in names) == jitter
+  assert _keywords(large[0], 'blur')['prob'] == 0.5
+  small_images = recipes.RECIPES[name](use_blur=False).views
+  assert 'blur' not in _names(small_images[0])
 
 
 def test_numbers_of_moco():

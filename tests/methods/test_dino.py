@@ -9,7 +9,7 @@ import pytest
 from jaxssl import models
 from jaxssl.errors import UserError
 from jaxssl.methods import DINO, momentum
-from jaxssl.methods.dino import distillation
+from jaxssl.ops.distillation import distillation
 from jaxssl.train import optim
 from tests.tiny import TinyEncoder
 

@@ -21,12 +21,18 @@ _PAIRS = (*_VIT, *_TEXT, 'method.chunk=2')
 RECIPES = {
   'barlow_twins_resnet50_imagenet': (*_RESNET, *_WIDE_HEAD),
   'beit_vit_b16_imagenet': _VIT,
+  'byol_resnet50_imagenet': (*_RESNET, *_WIDE_HEAD),
   'clip_lit_vit_b16_tar': (*_VIT, *_TEXT, 'head.out_dim=64'),
   'clip_vit_b32_tar': _PAIRS,
   'colorization_resnet50_imagenet': _RESNET,
   'dino_vit_s16_imagenet': (*_VIT, 'head.out_dim=256', 'head.hidden_dim=64'),
   'dvae_imagenet': ('encoder.width=8', 'encoder.vocab_size=128'),
   'jigsaw_resnet50_imagenet': _RESNET,
+  'lejepa_vit_l14_imagenet': (
+    *_VIT,
+    *_WIDE_HEAD,
+    'method.num_directions=64',
+  ),
   'mae_vit_b16_imagenet': (
     *_VIT,
     'method.decoder_depth=1',
@@ -40,6 +46,7 @@ RECIPES = {
   'rotation_resnet50_imagenet': _RESNET,
   'siglip_vit_b16_tar': (*_PAIRS, 'head.out_dim=64'),
   'simclr_resnet50_imagenet': _RESNET,
+  'swav_resnet50_imagenet': (*_RESNET, *_WIDE_HEAD),
   'vicreg_resnet50_imagenet': (*_RESNET, *_WIDE_HEAD),
   'simclr_vit_s16_folder': _VIT,
 }

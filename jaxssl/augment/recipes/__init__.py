@@ -7,7 +7,7 @@ the method would change. `RECIPES` is the table of their names.
 from collections.abc import Callable
 
 from jaxssl.augment.recipes.captioned import clip, siglip
-from jaxssl.augment.recipes.multi_crop import dino
+from jaxssl.augment.recipes.multi_crop import dino, lejepa, swav
 from jaxssl.augment.recipes.plain import crop_flip, none
 from jaxssl.augment.recipes.pretext import colorization, patches
 from jaxssl.augment.recipes.reconstructed import beit, dvae, mae
@@ -27,6 +27,8 @@ RECIPES: dict[str, Callable[..., Augment]] = {
   'moco_v1': moco_v1,
   'moco_v2': moco_v2,
   'dino': dino,
+  'swav': swav,
+  'lejepa': lejepa,
   'mae': mae,
   'beit': beit,
   'dvae': dvae,

@@ -45,23 +45,11 @@ def dino(
   """
 
   def view(side: int, area: Scale, blur_prob: float, *last: Op) -> View:
-    blurred = functools.partial(
-      blur.random_gaussian_blur, radius=6, prob=blur_prob, border='edge'
-    )
     return View(
       crop=CropSpec(size=side, scale=area, interpolation='bicubic'),
       ops=(
-        geometry.random_flip_left_right,
-        functools.partial(
-          jitter.random_color_jitter,
-          brightness=0.4,
-          contrast=0.4,
-          saturation=0.2,
-          hue=0.1,
-          prob=0.8,
-        ),
-        color.random_gray,
-        *((blurred,) if use_blur else ()),
+        *_colors(0.4, 0.4, 0.2, 0.1),
+        *(_blur(blur_prob) if use_blur else ()),
         *last,
       ),
     )
@@ -71,6 +59,124 @@ def dino(
   local = view(local_size, local_scale, 0.5)
   return Augment(
     views=(first, second, *(local,) * num_local),
+    mean=IMAGENET_MEAN,
+    std=IMAGENET_STD,
+  )
+
+
+def swav(
+  *,
+  size: int = 224,
+  local_size: int = 96,
+  num_local: int = 6,
+  scale: Scale = (0.14, 1.0),
+  local_scale: Scale = (0.05, 0.14),
+  use_blur: bool = True,
+) -> Augment:
+  """SwAV's multi-crop: two global views and any number of small local ones.
+
+  All alike but for the crop: bilinear crop, flip, jitter (0.8, 0.8, 0.8, 0.2)
+  0.8, gray 0.2, blur σ ~ U(0.1, 2) 0.5, ImageNet's mean and deviation.
+  torchvision's arithmetic.
+
+  Deviations: the true Gaussian of `moco_v2`; no rounding to 8 bits between
+  operations; red is divided by 0.229, where the authors' script has 0.228.
+
+  Source: Caron et al. 2020 (arXiv 2006.09882); src/multicropdataset.py of
+  facebookresearch/swav.
+
+  Args:
+    size: side of the global views.
+    local_size: side of the local views.
+    num_local: how many local views.
+    scale: share of the image's area in a global crop.
+    local_scale: the same of a local crop.
+    use_blur: False for small images, which the blur would erase.
+
+  Returns:
+    An `Augment` with 2 + `num_local` views, the globals first.
+  """
+  ops = (*_colors(0.8, 0.8, 0.8, 0.2), *(_blur(0.5) if use_blur else ()))
+  return _views(
+    View(crop=CropSpec(size=size, scale=scale), ops=ops),
+    View(crop=CropSpec(size=local_size, scale=local_scale), ops=ops),
+    num_local,
+  )
+
+
+def lejepa(
+  *,
+  size: int = 224,
+  local_size: int = 98,
+  num_local: int = 6,
+  scale: Scale = (0.3, 1.0),
+  local_scale: Scale = (0.05, 0.3),
+  use_blur: bool = True,
+) -> Augment:
+  """LeJEPA's multi-crop: two global views and any number of small local ones.
+
+  All alike but for the crop: bilinear crop, flip, jitter (0.4, 0.4, 0.2, 0.1)
+  0.8, gray 0.2, blur σ ~ U(0.1, 2) 0.5, solarize 0.2, ImageNet's mean and
+  deviation. torchvision's arithmetic. Local views have 98 pixels for patches of
+  14; 96 fit patches of 16.
+
+  Deviations: the true Gaussian of `moco_v2`; no rounding to 8 bits between
+  operations.
+
+  Source: Balestriero and LeCun 2025 (arXiv 2511.08544); README of
+  rbalestr-lab/lejepa.
+
+  Args:
+    size: side of the global views.
+    local_size: side of the local views.
+    num_local: how many local views.
+    scale: share of the image's area in a global crop.
+    local_scale: the same of a local crop.
+    use_blur: False for small images, which the blur would erase.
+
+  Returns:
+    An `Augment` with 2 + `num_local` views, the globals first.
+  """
+  ops = (
+    *_colors(0.4, 0.4, 0.2, 0.1),
+    *(_blur(0.5) if use_blur else ()),
+    color.random_solarize,
+  )
+  return _views(
+    View(crop=CropSpec(size=size, scale=scale), ops=ops),
+    View(crop=CropSpec(size=local_size, scale=local_scale), ops=ops),
+    num_local,
+  )
+
+
+def _colors(
+  brightness: float, contrast: float, saturation: float, hue: float
+) -> tuple[Op, ...]:
+  return (
+    geometry.random_flip_left_right,
+    functools.partial(
+      jitter.random_color_jitter,
+      brightness=brightness,
+      contrast=contrast,
+      saturation=saturation,
+      hue=hue,
+      prob=0.8,
+    ),
+    color.random_gray,
+  )
+
+
+def _blur(prob: float) -> tuple[Op, ...]:
+  return (
+    functools.partial(
+      blur.random_gaussian_blur, radius=6, prob=prob, border='edge'
+    ),
+  )
+
+
+def _views(large: View, small: View, num_local: int) -> Augment:
+  return Augment(
+    views=(large, large, *(small,) * num_local),
     mean=IMAGENET_MEAN,
     std=IMAGENET_STD,
   )

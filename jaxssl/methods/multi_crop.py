@@ -1,0 +1,78 @@
+"""Views of several sizes through one encoder."""
+
+from collections.abc import Sequence
+import itertools
+
+from flax import linen as nn
+import jax
+
+from jaxssl import errors
+from jaxssl.methods import variables, view_rows
+from jaxssl.methods.base import PyTree
+from jaxssl.models.drop_path import fold_keys
+
+
+def encode(
+  encoder: nn.Module,
+  params: PyTree,
+  stats: PyTree,
+  views: Sequence[jax.Array],
+  *,
+  keys: jax.Array,
+  axis_name: str | None,
+) -> tuple[list[jax.Array], PyTree]:
+  """Runs the submodule `encoder` in training mode, one pass a resolution.
+
+  Neighbouring views of the same size go together, and share batch statistics;
+  so the cost is that of the pixels.
+
+  Args:
+    encoder: module, images [b, H, W, 3] -> (features [b, D], out).
+    params: trainable variables of a larger module.
+    stats: its other collections.
+    views: images [b, H_v, W_v, 3].
+    keys: typed PRNG keys [b], for drop path.
+    axis_name: mapped device axis, or None in the global view.
+
+  Returns:
+    Features [b, D] of each view, and the encoder's new statistics, as of
+    `variables.apply_part`.
+  """
+  view_keys = [fold_keys(keys, v) for v in range(len(views))]
+  features, new = [], {}
+  for group in _same_size(views):
+    (f, _), new = variables.apply_part(
+      'encoder',
+      encoder,
+      params,
+      variables.replace(stats, new),
+      view_rows.interleave([views[v] for v in group]),
+      axis_name=axis_name,
+      keys=view_rows.interleave([view_keys[v] for v in group]),
+    )
+    features.extend(view_rows.separate(f, len(group)))
+  return features, new
+
+
+def check_views(name: str, num_views: int, num_global: int) -> None:
+  """Refuses an augmentation that makes too few views.
+
+  Args:
+    name: of the method.
+    num_views: that the augmentation makes.
+    num_global: of them, the first ones, that targets are made of.
+
+  Raises:
+    UserError: if a target has no other view that could be predicted from.
+  """
+  if num_views < max(num_global, 2):
+    raise errors.UserError(
+      f'{name} with num_global={num_global} needs at least '
+      f'{max(num_global, 2)} views, the augmentation makes {num_views}'
+    )
+
+
+def _same_size(views: Sequence[jax.Array]) -> list[list[int]]:
+  """Returns runs of neighbouring views of the same size, by index."""
+  runs = itertools.groupby(range(len(views)), key=lambda v: views[v].shape)
+  return [list(run) for _, run in runs]
