@@ -64,6 +64,7 @@ class LeJEPA:
   num_directions: Count = 1024
 
   loss = contrast.loss
+  embed = multi_crop.embed
 
   def __post_init__(self) -> None:
     """Raises `UserError` for numbers out of range."""
@@ -75,29 +76,6 @@ class LeJEPA:
     initial = net.init(key, batch['views'][0], train=False)
     params, stats = variables.split(initial)
     return params, {'stats': stats}
-
-  def embed(
-    self,
-    params: PyTree,
-    state: PyTree,
-    batch: Batch,
-    *,
-    keys: jax.Array,
-    step: jax.Array,
-    axis_name: str | None = None,
-  ) -> tuple[PyTree, PyTree]:
-    """See `Contrastive.embed`."""
-    del step
-    views = batch['views']
-    multi_crop.check_views('LeJEPA', len(views), self.num_global)
-    return multi_crop.encode(
-      self.encoder,
-      params,
-      state['stats'],
-      views,
-      keys=keys,
-      axis_name=axis_name,
-    )
 
   def compare(
     self,

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 import itertools
+from typing import Protocol
 
 from flax import linen as nn
 import jax
 
 from jaxssl import errors
 from jaxssl.methods import variables, view_rows
-from jaxssl.methods.base import PyTree
+from jaxssl.methods.base import Batch, PyTree
 from jaxssl.models.drop_path import fold_keys
 
 
@@ -52,6 +53,59 @@ def encode(
     )
     features.extend(view_rows.separate(f, len(group)))
   return features, new
+
+
+class Encodes(Protocol):
+  """A method whose targets are made of its first views."""
+
+  @property
+  def encoder(self) -> nn.Module:
+    """Images to features."""
+    ...
+
+  @property
+  def num_global(self) -> int:
+    """How many of the views targets are made of."""
+    ...
+
+
+def embed(
+  method: Encodes,
+  params: PyTree,
+  state: PyTree,
+  batch: Batch,
+  *,
+  keys: jax.Array,
+  step: jax.Array,
+  axis_name: str | None = None,
+) -> tuple[PyTree, PyTree]:
+  """Returns `Contrastive.embed` of a method with `stats` in its state.
+
+  The embeddings are a list of features [b, D], one per view.
+
+  Args:
+    method: has the encoder.
+    params: see `Contrastive.embed`.
+    state: see `Contrastive.embed`.
+    batch: see `Contrastive.embed`.
+    keys: see `Contrastive.embed`.
+    step: not used.
+    axis_name: see `Contrastive.embed`.
+
+  Raises:
+    UserError: see `check_views`.
+  """
+  del step
+  views = batch['views']
+  check_views(type(method).__name__, len(views), method.num_global)
+  return encode(
+    method.encoder,
+    params,
+    state['stats'],
+    views,
+    keys=keys,
+    axis_name=axis_name,
+  )
 
 
 def check_views(name: str, num_views: int, num_global: int) -> None:

@@ -12,7 +12,6 @@ from jaxssl.methods import contrast, variables
 from jaxssl.methods import queue as queue_lib
 from jaxssl.methods.base import Aux, Batch, PyTree
 from jaxssl.models import MoCoV3Head, Net
-from jaxssl.models.drop_path import fold_keys
 from jaxssl.ops import contrastive
 from jaxssl.parallel import collectives
 
@@ -107,17 +106,15 @@ class NNCLR:
     axis_name: str | None = None,
   ) -> tuple[PyTree, PyTree]:
     """See `Contrastive.embed`."""
-    del step
-    results, stats = variables.apply_each(
-      'encoder',
-      self.encoder,
+    return contrast.embed_each(
+      self,
       params,
       state['stats'],
-      batch['views'],
+      batch,
+      keys=keys,
+      step=step,
       axis_name=axis_name,
-      keys=[fold_keys(keys, v) for v in range(2)],
     )
-    return [features for features, _ in results], stats
 
   def compare(
     self,

@@ -75,6 +75,7 @@ class SwAV:
   queue_start: Natural = 0
 
   loss = contrast.loss
+  embed = multi_crop.embed
 
   def __post_init__(self) -> None:
     """Raises `UserError` for numbers out of range."""
@@ -97,29 +98,6 @@ class SwAV:
       'queue': jnp.zeros((self.num_global, self.queue_size, z.shape[-1])),
       'filled': jnp.zeros((), jnp.int32),
     }
-
-  def embed(
-    self,
-    params: PyTree,
-    state: PyTree,
-    batch: Batch,
-    *,
-    keys: jax.Array,
-    step: jax.Array,
-    axis_name: str | None = None,
-  ) -> tuple[PyTree, PyTree]:
-    """See `Contrastive.embed`."""
-    del step
-    views = batch['views']
-    multi_crop.check_views('SwAV', len(views), self.num_global)
-    return multi_crop.encode(
-      self.encoder,
-      params,
-      state['stats'],
-      views,
-      keys=keys,
-      axis_name=axis_name,
-    )
 
   def compare(
     self,

@@ -13,8 +13,8 @@ def has_text(workdir: Workdir) -> bool:
   """Returns whether a workdir is of an image-text method.
 
   Args:
-    workdir: folder of `jaxssl train` or `jaxssl import`; the latter has no config if
-      it holds one encoder alone.
+    workdir: folder of `jaxssl train` or `jaxssl import`; the latter has no
+      config if it holds one encoder alone.
   """
   if not workdir.config_path.exists():
     return False

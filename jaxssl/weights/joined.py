@@ -23,9 +23,9 @@ def joined(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
   What does not fit together is left out, so that it is reported as missing.
 
   Args:
-    tensors: arrays in timm's names, but for parts such as `blocks.0.attn.query.weight`
-      (or `q`), `blocks.0.attn.q_bias` and `blocks.0.mlp.fc1_g.weight` (the
-      gate) beside `fc1_x`.
+    tensors: arrays in timm's names, but for parts such as
+      `blocks.0.attn.query.weight` (or `q`), `blocks.0.attn.q_bias` and
+      `blocks.0.mlp.fc1_g.weight` (the gate) beside `fc1_x`.
   """
   whole: dict[str, np.ndarray] = {}
   qkv: dict[str, dict[str, np.ndarray]] = {}

@@ -98,7 +98,8 @@ def named(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
   Without those of a classifier; what `Eva` stores apart is joined.
 
   Args:
-    tensors: arrays by the names of timm's `VisionTransformer`, `Eva` or `ResNet`.
+    tensors: arrays by the names of timm's `VisionTransformer`, `Eva` or
+      `ResNet`.
   """
   return joined(
     {
