@@ -106,7 +106,7 @@ class DINO:
       self.encoder, params, state['stats'], views, keys, axis_name
     )
     teacher, slow_stats = self._logits(
-      momentum_lib.without_drop_path(self.encoder),
+      momentum_lib.without_noise(self.encoder),
       jax.lax.stop_gradient(state['slow']['params']),
       state['slow']['stats'],
       views[: self.num_global],

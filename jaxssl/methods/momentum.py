@@ -1,9 +1,13 @@
 """The slow network: it follows the trained one as a moving average."""
 
+from typing import Any
+
 from flax import linen as nn
 import jax
 
 from jaxssl.methods.base import PyTree
+
+_ROPE_NOISE = ('rope_shift', 'rope_jitter', 'rope_rescale')
 
 
 def move(slow: PyTree, fast: PyTree, momentum: jax.Array | float) -> PyTree:
@@ -20,8 +24,18 @@ def move(slow: PyTree, fast: PyTree, momentum: jax.Array | float) -> PyTree:
   )
 
 
-def without_drop_path(encoder: nn.Module) -> nn.Module:
-  """Returns the encoder that drops no path, as DINO's teacher in training."""
-  if getattr(encoder, 'drop_path', 0.0) == 0.0:
-    return encoder
-  return encoder.clone(drop_path=0.0)
+def without_noise(encoder: nn.Module) -> nn.Module:
+  """Returns the encoder without noise of its own, as DINO's teacher.
+
+  No path is dropped, and rotary positions are not moved.
+
+  Args:
+    encoder: module of the network that is trained.
+  """
+  quiet: dict[str, Any] = {'drop_path': 0.0, **dict.fromkeys(_ROPE_NOISE)}
+  changes: dict[str, Any] = {
+    name: value
+    for name, value in quiet.items()
+    if getattr(encoder, name, value) != value
+  }
+  return encoder.clone(**changes) if changes else encoder

@@ -7,9 +7,11 @@ from flax import linen as nn
 from flax.typing import Dtype
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxssl.models.layer_norm import LayerNorm
 from jaxssl.models.mlp import MLP, Deviations, dense
+from jaxssl.models.rope import Rotation, rotate
 
 # cuDNN's kernels take whole groups of so many tokens.
 _GROUP = 8
@@ -143,12 +145,14 @@ class SelfAttention(nn.Module):
     dtype: type of the computation.
     causal: no token sees those after it.
     deviations: what the kernels start from.
+    key_bias: keys have a bias, which only rotated keys can make use of.
   """
 
   num_heads: int
   dtype: Dtype = jnp.float32
   causal: bool = False
   deviations: Deviations = Deviations()
+  key_bias: bool = True
 
   @nn.compact
   def __call__(
@@ -156,6 +160,7 @@ class SelfAttention(nn.Module):
     x: jax.Array,
     bias: jax.Array | None = None,
     mask: jax.Array | None = None,
+    turn: Rotation | None = None,
   ) -> jax.Array:
     """Maps tokens [b, N, D] to [b, N, D].
 
@@ -163,14 +168,25 @@ class SelfAttention(nn.Module):
       x: tokens.
       bias: [1, heads, N, N], added to the attention logits, or None.
       mask: bool [b, 1, 1, N], False for tokens that none sees, or None.
+      turn: rotary positions of the last tokens, or None.
     """
     b, n, dim = x.shape
     std = self.deviations
-    qkv = dense(3 * dim, self.dtype, 'qkv', std=std.qkv)(x)
+    qkv = dense(3 * dim, self.dtype, 'qkv', std=std.qkv)(
+      x, self._bias_mask(dim)
+    )
     qkv = qkv.reshape(b, n, 3, self.num_heads, dim // self.num_heads)
     q, k, v = qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]
+    if turn is not None:
+      q, k = rotate(q, turn), rotate(k, turn)
     x = attend(q, k, v, bias, mask=mask, causal=self.causal)
     return dense(dim, self.dtype, 'proj', std=std.proj)(x)
+
+  def _bias_mask(self, dim: int) -> np.ndarray | None:
+    """Returns what keeps the bias of keys at zero, [3 D]."""
+    if self.key_bias:
+      return None
+    return np.repeat(np.array([1, 0, 1], np.float32), dim)
 
 
 class AttentionPool(nn.Module):

@@ -11,6 +11,7 @@ from jaxssl.models.drop_path import drop_path, fold_keys
 from jaxssl.models.layer_norm import LayerNorm
 from jaxssl.models.layer_scale import LayerScale
 from jaxssl.models.mlp import MLP, Deviations
+from jaxssl.models.rope import Rotation
 
 
 class Block(nn.Module):
@@ -30,6 +31,7 @@ class Block(nn.Module):
     causal: no token sees those after it.
     post_norm: normalise sums instead of what the branches see.
     deviations: what the kernels start from.
+    key_bias: keys have a bias.
   """
 
   num_heads: int
@@ -42,6 +44,7 @@ class Block(nn.Module):
   causal: bool = False
   post_norm: bool = False
   deviations: Deviations = Deviations()
+  key_bias: bool = True
 
   @nn.compact
   def __call__(
@@ -50,6 +53,7 @@ class Block(nn.Module):
     keys: jax.Array | None,
     bias: jax.Array | None = None,
     mask: jax.Array | None = None,
+    turn: Rotation | None = None,
   ) -> jax.Array:
     """Maps tokens [b, N, D] to [b, N, D].
 
@@ -58,13 +62,19 @@ class Block(nn.Module):
       keys: typed PRNG keys [b] of this block, or None to drop nothing.
       bias: [1, heads, N, N], added to the attention logits, or None.
       mask: bool [b, 1, 1, N], False for tokens that none sees, or None.
+      turn: rotary positions of the last tokens, or None.
     """
     hidden_dim = int(x.shape[-1] * self.mlp_ratio)
     attention = SelfAttention(
-      self.num_heads, self.dtype, self.causal, self.deviations, name='attn'
+      self.num_heads,
+      self.dtype,
+      self.causal,
+      self.deviations,
+      self.key_bias,
+      name='attn',
     )
     branches = (
-      functools.partial(attention, bias=bias, mask=mask),
+      functools.partial(attention, bias=bias, mask=mask, turn=turn),
       MLP(hidden_dim, self.dtype, self.act, self.deviations, name='mlp'),
     )
     for i, branch in enumerate(branches, start=1):

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxssl import errors
+from jaxssl.models import rope
 from jaxssl.models.vit import ViT
 
 PyTree = Any
@@ -20,7 +21,8 @@ def class_attention(
   """Computes the attention of the class token in the last block.
 
   softmax(q k^T / sqrt(d) + bias) for q of the class token, as the block itself
-  computes it.
+  computes it; keys of patches are rotated where the encoder has rotary
+  positions.
 
   Source: Caron et al. 2021 (arXiv 2104.14294), figure 1.
 
@@ -58,6 +60,10 @@ def class_attention(
   heads = encoder.num_heads
   qkv = qkv.astype(jnp.float32).reshape(b, n, 3, heads, width // (3 * heads))
   q, k = qkv[:, 0, 0], qkv[:, :, 1]
+  if encoder.position == 'rope':
+    places = jnp.asarray(rope.coordinates(encoder.grid_of(images)))
+    turn = rope.rotation(places, head_dim=k.shape[-1], base=encoder.rope_base)
+    k = rope.rotate(k, turn)
   logits = jnp.einsum('bhd,bnhd->bhn', q, k) * q.shape[-1] ** -0.5
   if encoder.position == 'relative':
     (bias,) = _at(captured['intermediates'], _BIAS)['__call__']

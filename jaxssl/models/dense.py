@@ -4,6 +4,7 @@ from flax import linen as nn
 from flax.typing import Dtype
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 
 def add(x: jax.Array, y: jax.Array) -> jax.Array:
@@ -41,12 +42,21 @@ class Dense(nn.Module):
   kernel_init: nn.initializers.Initializer
 
   @nn.compact
-  def __call__(self, x: jax.Array) -> jax.Array:
-    """Maps [..., D] to [..., features]."""
+  def __call__(
+    self, x: jax.Array, bias_mask: np.ndarray | None = None
+  ) -> jax.Array:
+    """Maps [..., D] to [..., features].
+
+    Args:
+      x: activations [..., D].
+      bias_mask: float32 [features] that the bias is multiplied by, or None.
+    """
     shape = (x.shape[-1], self.features)
     kernel = self.param('kernel', self.kernel_init, shape, jnp.float32)
     zeros = nn.initializers.zeros
     bias = self.param('bias', zeros, (self.features,), jnp.float32)
+    if bias_mask is not None:
+      bias = bias * bias_mask
     x = jax.lax.dot_general(
       x.astype(self.dtype),
       kernel.astype(self.dtype),

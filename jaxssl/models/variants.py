@@ -57,9 +57,17 @@ _CLIP_VIT = {
 _SIGLIP_VIT = {'pool': 'map', 'class_token': False, 'act': 'gelu_tanh'}
 # Small numbers to start from, as the authors trained them.
 _DINOV2_VIT = {'layer_scale': 1e-5}
+_DINOV3_VIT = {
+  'layer_scale': 1e-5,
+  'position': 'rope',
+  'num_registers': 4,
+  'key_bias': False,
+  'epsilon': 1e-5,
+}
 _VIT_STYLES: _Options = {
   '': {},
   'dinov2_': _DINOV2_VIT,
+  'dinov3_': _DINOV3_VIT,
   'clip_': _CLIP_VIT,
   'siglip_': _SIGLIP_VIT,
 }
@@ -73,6 +81,11 @@ _SIZES_OF_STYLE: dict[str, _Options] = {
       'mlp_ratio': 8 / 3,
       'act': 'swiglu',
     }
+  },
+  # MLPs of 4 D units, and gated ones of as many in those with a plus.
+  'dinov3_': {
+    'splus': {'dim': 384, 'depth': 12, 'num_heads': 6, 'act': 'swiglu'},
+    'hplus': {'dim': 1280, 'depth': 32, 'num_heads': 20, 'act': 'swiglu'},
   },
 }
 _SIGLIP_TEXT = {
@@ -152,8 +165,11 @@ def encoder_names() -> tuple[str, ...]:
   vits = (f'vit_{size}{patch}' for size in _VITS for patch in _PATCHES)
   clip = (m.encoder for m in CLIP_MODELS.values())
   dinov2 = (f'dinov2_vit_{size}14' for size in 'sblg')
+  dinov3 = (f'dinov3_vit_{s}16' for s in ('s', 'splus', 'b', 'l', 'hplus'))
   siglip = ('siglip_vit_b16', 'siglip_vit_l16', 'siglip_vit_so400m14')
-  return tuple(dict.fromkeys((*_NAMED, *vits, *dinov2, *clip, *siglip)))
+  return tuple(
+    dict.fromkeys((*_NAMED, *vits, *dinov2, *dinov3, *clip, *siglip))
+  )
 
 
 def text_encoder_names() -> tuple[str, ...]:
@@ -167,7 +183,7 @@ def make_encoder(name: str, **overrides: Any) -> nn.Module:
   Args:
     name: 'resnet18' to 'resnet152', 'vit_' with size (ti, s, b, l, h, g,
       so400m) and patch size, for example 'vit_s16' or 'vit_ti4', such a name
-      behind 'clip_', 'siglip_' or 'dinov2_' for the details of their
+      behind 'clip_', 'siglip_', 'dinov2_' or 'dinov3_' for the details of their
       transformers (`dinov2_vit_g14` is DINOv2's own giant, with gated MLPs),
       'clip_resnet50' to 'clip_resnet50x64', or 'dvae', the encoder of DALL-E's
       tokenizer.
@@ -185,16 +201,19 @@ def make_encoder(name: str, **overrides: Any) -> nn.Module:
   return module(**{**fields, **_with_dtype(overrides)})
 
 
-def size_of(style: str, dim: int, depth: int) -> str | None:
+def size_of(style: str, dim: int, depth: int, act: str) -> str | None:
   """Returns the size of a vision transformer in names, None without one.
 
   Args:
     style: '' or the prefix of a name, for example 'clip_'.
     dim: width of its tokens.
     depth: its number of blocks.
+    act: activation of its MLPs; of those that are not gated, any will do.
   """
+  is_gated = act == 'swiglu'
   for size, fields in _sizes(style).items():
-    if (fields['dim'], fields['depth']) == (dim, depth):
+    fits = (fields['dim'], fields['depth']) == (dim, depth)
+    if fits and (fields.get('act') == 'swiglu') == is_gated:
       return size
   return None
 

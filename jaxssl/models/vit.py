@@ -1,7 +1,7 @@
 """Vision transformers."""
 
 import math
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from flax import linen as nn
 from flax.typing import Dtype
@@ -10,8 +10,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxssl import errors
-from jaxssl.fields import Count, DropRate, Natural, Positive, check_fields
-from jaxssl.models import dense, positions, remat
+from jaxssl.fields import (
+  Count,
+  DropRate,
+  Natural,
+  NonNegative,
+  Positive,
+  Range,
+  check_fields,
+)
+from jaxssl.models import dense, positions, remat, rope
 from jaxssl.models.attention import AttentionPool
 from jaxssl.models.block import Block
 from jaxssl.models.conv_stem import ConvStem
@@ -21,6 +29,9 @@ from jaxssl.models.patch_embed import PatchEmbed
 from jaxssl.models.relative_position import RelativePositionBias
 from jaxssl.models.remat import Remat
 from jaxssl.ops.tokens import take_tokens
+
+# By how much something may be stretched or shrunk.
+_Factor = Annotated[float, Range(1)]
 
 
 class ViT(nn.Module):
@@ -49,7 +60,8 @@ class ViT(nn.Module):
     num_registers: register tokens (arXiv 2309.16588), between the class token
       and the patches.
     position: 'learned', a fixed table of `models.positions`, 'relative'
-      (BEiT's bias on the attention logits, shared by all blocks), or 'none'.
+      (BEiT's bias on the attention logits, shared by all blocks), 'rope'
+      (DINOv3's rotation of queries and keys, `models.rope`), or 'none'.
     prefix_positions: with 'learned', class token and registers have a position
       too (timm's `no_embed_class=False`).
     grid: (rows, columns) of patches that learned or relative positions are
@@ -59,6 +71,14 @@ class ViT(nn.Module):
     antialias: widen the bicubic filter that makes learned positions of another
       grid smaller, as timm does, and DINOv2 with registers. False: as most
       models of transformers, among them ViT and DINOv2 without registers.
+    rope_base: with 'rope', how fast the periods of the angles grow.
+    rope_shift: with 'rope', largest shift of the coordinates in training; they
+      lie in [-1, 1]. None: no shift.
+    rope_jitter: with 'rope', largest factor by which each axis is stretched or
+      shrunk in training. None: none.
+    rope_rescale: with 'rope', largest factor for both axes together. None:
+      none; DINOv3 has 2.
+    key_bias: let keys have a bias; False keeps it at 0, as DINOv3 does.
     layer_scale: value that LayerScale starts from, or None for no LayerScale.
     drop_path: drop-path rate of the last block; it grows linearly from 0.
     use_mask_token: have the learned token that `mask` puts in.
@@ -88,11 +108,17 @@ class ViT(nn.Module):
     'sincos_moco',
     'sincos_bigvision',
     'relative',
+    'rope',
     'none',
   ] = 'learned'
   prefix_positions: bool = True
   grid: tuple[int, int] | None = None
   antialias: bool = True
+  rope_base: Positive = 100.0
+  rope_shift: NonNegative | None = None
+  rope_jitter: _Factor | None = None
+  rope_rescale: _Factor | None = None
+  key_bias: bool = True
   layer_scale: float | None = None
   drop_path: DropRate = 0.0
   use_mask_token: bool = False
@@ -126,7 +152,8 @@ class ViT(nn.Module):
         for images of `grid`.
       train: drop paths; use batch statistics in the stem 'conv'.
       axis_name: mapped device axis, or None in the global view; for that stem.
-      keys: typed PRNG keys [b], needed for drop path in training only.
+      keys: typed PRNG keys [b], needed for drop path and the noise of rotary
+        positions, in training only.
       keep: int32 [b, K]; encode only these patches, in this order. They keep
         the position of their place in the image.
       mask: bool [b, N]; True puts the mask token in place of the patch's
@@ -146,16 +173,21 @@ class ViT(nn.Module):
         relative positions.
     """
     grid = self.grid_of(images)
-    drops = train and self.drop_path > 0
-    if drops and keys is None:
-      raise errors.UserError('drop_path > 0 in training needs `keys`')
+    noise = rope.Noise(self.rope_shift, self.rope_jitter, self.rope_rescale)
+    drops, moves = self.drop_path > 0, any(r is not None for r in noise)
+    if train and keys is None and (drops or moves):
+      name = 'drop_path > 0' if drops else 'rope_shift, jitter or rescale'
+      raise errors.UserError(f'{name} in training needs `keys`')
+    noise_keys = fold_keys(keys, self.depth) if train and moves else None
     out = {}
     x = out['patch_embed'] = self._embed(images, train, axis_name)
     x = self._put_mask(x, mask)
     x = self._add_positions(x, grid, keep)
     x = self._norm('norm_pre')(x) if self.norm_pre else x
     bias = self._bias(grid, keep)
-    x = self._run_blocks(x, keys if drops else None, bias, out)
+    turn = self._turn(grid, keep, noise, noise_keys)
+    keys = keys if train and drops else None
+    x = self._run_blocks(x, keys, bias, turn, out)
     if not self.uses_fc_norm():
       x = self._norm('norm')(x)
     out['encoded'] = x
@@ -216,7 +248,7 @@ class ViT(nn.Module):
 
   def _positions(self, grid: tuple[int, int]) -> jax.Array | None:
     """Returns positions [N, D], of the prefix too where it has some."""
-    if self.position in ('none', 'relative'):
+    if self.position in ('none', 'relative', 'rope'):
       return None
     if self.position != 'learned':
       return jnp.asarray(positions.SINCOS[self.position](*grid, self.dim))
@@ -253,11 +285,31 @@ class ViT(nn.Module):
       own = _square_of_offsets(stored['relative_position_bias_table'])
     return RelativePositionBias(self.num_heads, own, name=name)(grid)
 
+  def _turn(
+    self,
+    grid: tuple[int, int],
+    keep: jax.Array | None,
+    noise: rope.Noise,
+    keys: jax.Array | None,
+  ) -> rope.Rotation | None:
+    """Returns the rotation of (kept) patches; with keys, a moved one."""
+    if self.position != 'rope':
+      return None
+    places = jnp.asarray(rope.coordinates(grid))
+    if keys is not None:
+      places = rope.moved(places, noise, keys)
+    if keep is not None:
+      shape = (len(keep), *places.shape[1:])
+      places = take_tokens(jnp.broadcast_to(places, shape), keep)
+    head_dim = self.dim // self.num_heads
+    return rope.rotation(places, head_dim=head_dim, base=self.rope_base)
+
   def _run_blocks(
     self,
     x: jax.Array,
     keys: jax.Array | None,
     bias: jax.Array | None,
+    turn: rope.Rotation | None,
     out: dict[str, Any],
   ) -> jax.Array:
     block_class = remat.block(Block, self.remat)
@@ -271,8 +323,9 @@ class ViT(nn.Module):
         dtype=self.dtype,
         act=self.act,
         epsilon=self.epsilon,
+        key_bias=self.key_bias,
         name=f'blocks_{i}',
-      )(x, fold_keys(keys, i), bias)
+      )(x, fold_keys(keys, i), bias, None, turn)
     return x
 
   def _pool(self, out: dict[str, Any]) -> jax.Array:
@@ -350,6 +403,11 @@ def _check(vit: ViT) -> None:
   if vit.dim % vit.num_heads:
     raise errors.UserError(
       f'ViT width {vit.dim} is not divisible by num_heads {vit.num_heads}'
+    )
+  if vit.position == 'rope' and vit.dim // vit.num_heads % 4:
+    raise errors.UserError(
+      f"position='rope' needs heads of a width that 4 divides, not "
+      f'{vit.dim // vit.num_heads}'
     )
   if vit.pool == 'cls' and not vit.class_token:
     raise errors.UserError("pool='cls' needs class_token=True")

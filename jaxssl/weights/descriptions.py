@@ -40,6 +40,14 @@ _DINOV2 = {
   'num_attention_heads': 12,
   'image_size': 224,
 }
+_DINOV3 = {
+  'hidden_act': 'gelu',
+  'layer_norm_eps': 1e-5,
+  'num_attention_heads': 6,
+  'image_size': 224,
+  'rope_theta': 100.0,
+  'key_bias': False,
+}
 _CLIP = {'hidden_act': 'quick_gelu', 'layer_norm_eps': 1e-5}
 _SIGLIP = {
   'hidden_act': 'gelu_pytorch_tanh',
@@ -54,6 +62,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
   'beit': _VIT,
   'ijepa': _VIT,
   'dinov2': _DINOV2,
+  'dinov3_vit': _DINOV3,
   'dinov2_with_registers': _DINOV2,
   'clip_vision_model': _CLIP | {'num_attention_heads': 12, 'image_size': 224},
   'clip_text_model': _CLIP | {'num_attention_heads': 8},
@@ -75,6 +84,7 @@ _FAMILIES = {
   'vit_mae': ('ViTImageProcessor', 'vit_mae'),
   'beit': ('BeitImageProcessor', 'beit'),
   'ijepa': ('ViTImageProcessor', 'vit'),
+  'dinov3_vit': ('DINOv3ViTImageProcessor', 'dinov3'),
   'dinov2': ('BitImageProcessor', 'dinov2'),
   'dinov2_with_registers': ('BitImageProcessor', 'dinov2'),
   'clip': ('CLIPImageProcessor', 'clip'),
@@ -90,6 +100,8 @@ _TANH_TOWER = re.compile(
   r'vit_(base_patch32|so400m_patch16|giantopt_patch16)_siglip_.*'
   r'|vit_large_patch16_siglip_(gap_)?512'
 )
+# What timm makes of the tokens.
+_POOLS = {'token': 'cls', 'avg': 'avg', 'map': 'map'}
 _CLIP_TOWER = re.compile(r'vit_\w+_clip_(quickgelu_)?\d+')
 
 
@@ -200,7 +212,22 @@ def _of_tower(config: Json) -> dict[str, Any]:
     num_heads=config.get('num_attention_heads'),
     act=act,
     antialias=False if config.get('model_type') in _ALIASED else None,
+    **_rope(config),
   )
+
+
+def _rope(config: Json) -> dict[str, Any]:
+  """Returns what DINOv3's configurations say of positions and biases."""
+  if 'rope_theta' not in config or 'key_bias' not in config:
+    return {}
+  return {
+    'position': 'rope',
+    'rope_base': float(config['rope_theta']),
+    'rope_shift': config.get('pos_embed_shift'),
+    'rope_jitter': config.get('pos_embed_jitter'),
+    'rope_rescale': config.get('pos_embed_rescale'),
+    'key_bias': bool(config['key_bias']),
+  }
 
 
 def _read_open_clip(
@@ -276,6 +303,11 @@ def _of_timm(config: Json, cfg: Json) -> dict[str, Any]:
     act=_act('act_layer', arguments.get('act_layer')),
     num_heads=arguments.get('num_heads'),
     epsilon=config.get('layer_norm_eps'),
+    rope_base=arguments.get('rope_temperature'),
+    rope_shift=arguments.get('rope_shift_coords'),
+    rope_jitter=arguments.get('rope_jitter_coords'),
+    rope_rescale=arguments.get('rope_rescale_coords'),
+    pool=_POOLS.get(str(config.get('global_pool'))),
   )
 
 

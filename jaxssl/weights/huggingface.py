@@ -1,4 +1,4 @@
-"""Weights from transformers' vision transformers: ViT, ViTMAE, BEiT, DINOv2.
+"""Weights from transformers' vision transformers: ViT, ViTMAE, BEiT, DINO.
 
 Their tensors get timm's names, and then go in as timm's do: query, key and
 value are one matrix (BEiT has no key bias, which no output depends on; it
@@ -24,7 +24,7 @@ PyTree = Any
 _RENAMES = (
   (r'^(vit|beit|dinov2|dinov2_with_registers)\.', ''),
   (r'^embeddings\.position_embeddings$', 'pos_embed'),
-  (r'^embeddings\.patch_embeddings\.projection\.', 'patch_embed.proj.'),
+  (r'^embeddings\.patch_embeddings\.(projection\.)?', 'patch_embed.proj.'),
   (r'^embeddings\.register_tokens$', 'reg_token'),
   (r'^embeddings\.', ''),
   (
@@ -32,6 +32,7 @@ _RENAMES = (
     'rel_pos_bias.',
   ),
   (r'^pooler\.layernorm\.', 'fc_norm.'),
+  (r'^(model\.)?layer\.', 'blocks.'),
   (r'^(encoder\.layer|layers|decoder_layers)\.', 'blocks.'),
   (r'\.attention\.output\.dense\.', '.attn.proj.'),
   (r'\.attention\.o_proj\.', '.attn.proj.'),
@@ -179,4 +180,11 @@ def to_timm_names(
     if name in found:
       raise errors.UserError(f'two tensors are both {name!r} of the encoder')
     found[name] = tensor
-  return joined(found)
+  return joined(_without_gates(found))
+
+
+def _without_gates(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+  """Names the first layer of DINOv3's MLPs that have no gate beside it."""
+  if any('.mlp.fc1_g.' in name for name in tensors):
+    return dict(tensors)
+  return {n.replace('.mlp.fc1_x.', '.mlp.fc1.'): t for n, t in tensors.items()}

@@ -2,7 +2,8 @@
 
 Which model it is follows from the encoder: LayerScale, registers or gated MLPs
 make it a Dinov2Model (Dinov2WithRegistersModel), no class token an IJepaModel,
-all else a ViTModel. The inverse of `weights.huggingface`.
+rotary positions a DINOv3ViTModel, all else a ViTModel. The inverse of
+`weights.huggingface`.
 """
 
 from collections.abc import Mapping
@@ -47,6 +48,17 @@ _VIT = (
   (r'\.mlp\.fc2\.', '.output.dense.'),
 )
 _SCALE = ((r'\.ls([12])\.gamma$', r'.layer_scale\1.lambda1'),)
+_DINOV3 = (
+  (r'^(cls_token|mask_token)$', r'embeddings.\1'),
+  (r'^reg_token$', 'embeddings.register_tokens'),
+  (r'^patch_embed\.proj\.', 'embeddings.patch_embeddings.'),
+  (r'^blocks\.', 'layer.'),
+  (r'\.attn\.([qkv])(uery|ey|alue)\.', r'.attention.\1_proj.'),
+  (r'\.attn\.proj\.', '.attention.o_proj.'),
+  (r'\.mlp\.fc1\.', '.mlp.up_proj.'),
+  (r'\.mlp\.fc2\.', '.mlp.down_proj.'),
+)
+_GATE = re.compile(r'(.*\.mlp\.)fc1\.(weight|bias)')
 _GATED = (
   (r'\.mlp\.fc1\.', '.mlp.weights_in.'),
   (r'\.mlp\.fc2\.', '.mlp.weights_out.'),
@@ -71,6 +83,8 @@ def convert(
   """
   _check(encoder)
   named = timm.to_timm(variables)
+  if encoder.position == 'rope':
+    return _dinov3(encoder, named, image_size)
   table = _table(encoder, named.pop('pos_embed', None), image_size)
   prefix = int(encoder.class_token) + encoder.num_registers
   if encoder.num_registers:
@@ -95,10 +109,7 @@ def _dinov2(
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
   if not encoder.class_token:
     raise _refusal('its DINOv2 has a class token')
-  ones = np.ones(encoder.dim, np.float32)
-  for i in range(encoder.depth):
-    for j in (1, 2):
-      named.setdefault(f'blocks.{i}.ls{j}.gamma', ones)
+  _scale_by_one(encoder, named)
   named['mask_token'] = np.zeros((1, encoder.dim), np.float32)
   config |= {
     'use_swiglu_ffn': _gated(encoder),
@@ -114,7 +125,57 @@ def _dinov2(
   return config, _renamed(named, (*_COMMON, *_SCALE, *mlp))
 
 
+def _dinov3(
+  encoder: ViT, named: dict[str, np.ndarray], image_size: int
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+  if not encoder.class_token:
+    raise _refusal('its DINOv3 has a class token')
+  _scale_by_one(encoder, named)
+  named['mask_token'] = np.zeros((1, 1, encoder.dim), np.float32)
+  named.setdefault('reg_token', np.zeros((1, 0, encoder.dim), np.float32))
+  config = _shared(encoder) | {
+    **_model('DINOv3ViTModel'),
+    'image_size': image_size,
+    'intermediate_size': _hidden(encoder),
+    'hidden_act': _ACTS[encoder.act],
+    'use_gated_mlp': _gated(encoder),
+    'num_register_tokens': encoder.num_registers,
+    'rope_theta': encoder.rope_base,
+    'pos_embed_shift': encoder.rope_shift,
+    'pos_embed_jitter': encoder.rope_jitter,
+    'pos_embed_rescale': encoder.rope_rescale,
+    'key_bias': encoder.key_bias,
+  }
+  if _gated(encoder):
+    named = _with_gates(named)
+  found = _renamed(named, (*_DINOV3, *_SCALE))
+  if not encoder.key_bias:
+    found = {n: t for n, t in found.items() if not n.endswith('k_proj.bias')}
+  return config, found
+
+
+def _scale_by_one(encoder: ViT, named: dict[str, np.ndarray]) -> None:
+  """Puts in the LayerScale that an encoder does not have."""
+  ones = np.ones(encoder.dim, np.float32)
+  for i in range(encoder.depth):
+    for j in (1, 2):
+      named.setdefault(f'blocks.{i}.ls{j}.gamma', ones)
+
+
+def _with_gates(named: Tensors) -> dict[str, np.ndarray]:
+  found: dict[str, np.ndarray] = {}
+  for name, tensor in named.items():
+    if match := _GATE.fullmatch(name):
+      gate, value = np.split(tensor, 2)
+      found[f'{match[1]}gate_proj.{match[2]}'] = gate
+      found[f'{match[1]}up_proj.{match[2]}'] = value
+    else:
+      found[name] = tensor
+  return found
+
+
 _KINDS = {
+  'DINOv3ViTModel': 'dinov3_vit',
   'ViTModel': 'vit',
   'IJepaModel': 'ijepa',
   'Dinov2Model': 'dinov2',

@@ -51,6 +51,10 @@ RELEASED: dict[str, Preprocessing] = {
   # `make_classification_eval_transform` of dinov2/data/transforms.py,
   # facebookresearch/dinov2.
   'dinov2': _IMAGENET,
+  # `make_transform` of the README, facebookresearch/dinov3, at 224 pixels.
+  'dinov3': dataclasses.replace(
+    _SQUASHED, interpolation='bilinear', mean=IMAGENET_MEAN, std=IMAGENET_STD
+  ),
   # The validation of main_lincls.py, facebookresearch/moco-v3, which leaves
   # the filter to torchvision.
   'moco_v3': dataclasses.replace(_IMAGENET, interpolation='bilinear'),
@@ -97,6 +101,7 @@ _PROCESSORS: dict[str, dict[str, Any]] = {
   'Bit': _CLIP_PROCESSOR,
   'Siglip': _VIT | {'default_to_square': False, 'resample': 3},
   'Beit': _VIT | {'resample': 3},
+  'DINOv3ViT': _VIT | {'image_mean': IMAGENET_MEAN, 'image_std': IMAGENET_STD},
   'DeiT': _VIT
   | {
     'size': {'height': 256, 'width': 256},

@@ -112,7 +112,7 @@ def _vit(
   found |= told
   found |= _mlp(named, dim, found)
   style = _style(found)
-  size = variants.size_of(style, dim, depth)
+  size = variants.size_of(style, dim, depth, found['act'])
   found.setdefault('num_heads', variants.heads_of(style, dim))
   if found['num_heads'] is None:
     raise _open('the number of attention heads', 'num_heads=12')
@@ -124,6 +124,8 @@ def _style(found: Mapping[str, Any]) -> str:
     return 'clip_'
   if found['pool'] == 'map':
     return 'siglip_'
+  if found['position'] == 'rope':
+    return 'dinov3_'
   return 'dinov2_' if found['layer_scale'] is not None else ''
 
 
@@ -145,7 +147,10 @@ def _position(
   if 'rel_pos_bias.relative_position_bias_table' in named:
     return {'position': 'relative', 'use_mask_token': 'mask_token' in named}
   if 'pos_embed' not in named:
-    return {'position': 'none'}
+    # Of released models without a table only DINOv3's have LayerScale.
+    if 'blocks.0.ls1.gamma' not in named:
+      return {'position': 'none'}
+    return {'position': 'rope', 'key_bias': False, 'epsilon': 1e-5}
   count = _length(named, 'pos_embed')
   prefix = _length(named, 'cls_token') + _length(named, 'reg_token')
   if not prefix or 'prefix_positions' in told:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import json
 import math
 import pathlib
+import re
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ from jaxssl.weights.exported import ExportedEncoder
 
 # timm ties LayerNorm's epsilon to the architecture; arguments do the rest.
 _VITS = {1e-6: 'vit_base_patch16_224', 1e-5: 'vit_base_patch16_clip_224'}
+# DINOv3, with rotary positions, and a bias of queries and values.
+_ROPE = 'vit_small_patch16_dinov3_qkvb'
 # Gated MLPs are of an architecture too.
 _GATED = 'vit_giant_patch14_dinov2'
 _POOLS = {'cls': 'token', 'avg': 'avg', 'map': 'map'}
@@ -42,7 +45,9 @@ def save(out: pathlib.Path, exported: ExportedEncoder) -> bool:
   """
   told = architecture(exported)
   tensors = timm.to_timm(exported.variables)
-  if told and isinstance(exported.encoder, ViT):
+  if told.get('architecture') == _ROPE:
+    tensors = _of_eva(tensors)
+  elif told and isinstance(exported.encoder, ViT):
     tensors |= _positions(exported, tensors)
   info = {
     **told,
@@ -81,6 +86,8 @@ def architecture(exported: ExportedEncoder) -> dict[str, Any]:
       return {}
     name = f'resnet{encoder.depth}'
     return {'architecture': name, 'model_args': {}, 'global_pool': 'avg'}
+  if isinstance(encoder, ViT) and encoder.position == 'rope':
+    return _eva(encoder, exported.image_size)
   if not isinstance(encoder, ViT) or not _is_of_timm(encoder, exported):
     return {}
   return {
@@ -88,6 +95,57 @@ def architecture(exported: ExportedEncoder) -> dict[str, Any]:
     'model_args': _arguments(encoder, exported.image_size),
     'global_pool': _POOLS[encoder.pool],
   }
+
+
+def _eva(encoder: ViT, image_size: int) -> dict[str, Any]:
+  """Returns what `architecture` does, for rotary positions; {} without one."""
+  fits = (
+    encoder.epsilon == 1e-5
+    and encoder.stem == 'patch'
+    and encoder.pool in ('cls', 'avg')
+    and encoder.act in ('gelu', 'swiglu')
+    and encoder.patch_bias != encoder.norm_pre
+    and not encoder.key_bias
+    and image_size % encoder.patch_size == 0
+  )
+  if not fits:
+    return {}
+  return {
+    'architecture': _ROPE,
+    'model_args': {
+      'img_size': image_size,
+      'patch_size': encoder.patch_size,
+      'embed_dim': encoder.dim,
+      'depth': encoder.depth,
+      'num_heads': encoder.num_heads,
+      'mlp_ratio': encoder.mlp_ratio,
+      'swiglu_mlp': _gated(encoder),
+      'class_token': encoder.class_token,
+      'num_reg_tokens': encoder.num_registers,
+      'init_values': encoder.layer_scale,
+      'rope_temperature': encoder.rope_base,
+      'rope_shift_coords': encoder.rope_shift,
+      'rope_jitter_coords': encoder.rope_jitter,
+      'rope_rescale_coords': encoder.rope_rescale,
+      'use_pre_transformer_norm': encoder.norm_pre,
+      'use_fc_norm': encoder.uses_fc_norm(),
+      'global_pool': _POOLS[encoder.pool],
+    },
+    'global_pool': _POOLS[encoder.pool],
+  }
+
+
+def _of_eva(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+  """Returns tensors by the names of timm's `Eva`; its keys have no bias."""
+  found: dict[str, np.ndarray] = {}
+  for name, tensor in tensors.items():
+    if name.endswith('.attn.qkv.bias'):
+      block = name.removesuffix('qkv.bias')
+      q, _, v = np.split(tensor, 3)
+      found |= {f'{block}q_bias': q, f'{block}v_bias': v}
+    else:
+      found[re.sub(r'\.ls([12])\.gamma$', r'.gamma_\1', name)] = tensor
+  return found
 
 
 def _is_of_timm(encoder: ViT, exported: ExportedEncoder) -> bool:

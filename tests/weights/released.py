@@ -116,19 +116,20 @@ def images(size, batch=1):
   return rng.standard_normal((batch, size, size, 3), np.float32)
 
 
-def assert_same_pixels(exported, theirs):
-  """Compares how both libraries prepare a picture.
+def assert_same_pixels(exported, theirs, *, atol=2e-6):
+  """Compares how both libraries prepare a picture; returns theirs.
 
   Args:
     exported: our encoder.
     theirs: function from a Pillow image to normalised pixels [3, S, S].
+    atol: largest difference.
   """
   pixels = picture(233, 311)
   own = crop.prepare(pixels, exported.preprocessing)
   own = np.asarray(exported.normalize(own[None])[0])
   other = np.asarray(theirs(Image.fromarray(pixels))).transpose(1, 2, 0)
-  np.testing.assert_allclose(own, other, atol=2e-6)
-  return own[None]
+  np.testing.assert_allclose(own, other, rtol=0, atol=atol)
+  return np.float32(other)[None]
 
 
 def random_export(section, size):
