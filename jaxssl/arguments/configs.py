@@ -29,7 +29,7 @@ def add_arguments(
 
   Args:
     parser: of the command.
-    examples: commands that stand below its help.
+    examples: commands that stand below its help; none by default.
   """
   parser.usage = f'{parser.prog} {_USAGE}'
   parser.epilog = listed.below_configs(examples)

@@ -10,7 +10,7 @@ import pytest
 
 from jaxssl import data
 from jaxssl.augment.preprocessing import usual
-from jaxssl.data import remote, table
+from jaxssl.data import remote, sources, table
 from jaxssl.errors import UserError
 from jaxssl.text import make_tokenizer
 from tests import object_store
@@ -75,6 +75,13 @@ IN_A_STORE = [
   for kind in SOURCES
   if kind not in ('photos', 'digits', 'arrays', 'tfds_array_record')
 ]
+
+
+def test_no_source_is_missing_here():
+  tables = {'csv', 'tsv', 'jsonl'}
+  kinds = SOURCES.keys() - tables | {'table'}
+  assert tables <= SOURCES.keys()
+  assert sources.SOURCES.keys() <= kinds
 
 
 @pytest.fixture(scope='module', autouse=True)
