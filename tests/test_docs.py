@@ -274,7 +274,9 @@ def test_commands(page, place):
 def _run(words):
   assert words[0] == 'jaxssl', f'{words} cannot be run here'
   words = words[: words.index('>')] if '>' in words else words
-  more = SHORT if words[1] == 'train' else ()
+  more = SHORT if words[1] in ('train', 'adapt') else ()
+  if words[1] == 'adapt':
+    more += ('--config.eval.steps=1', '--config.eval.limit=32')
   for name, small in SMALL.items():
     if more and name in ' '.join(words):
       more += small

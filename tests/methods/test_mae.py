@@ -122,7 +122,8 @@ def _torch_adamw(model, learning_rate):
 
 
 @pytest.mark.reference
-def test_ten_steps_equal_a_pytorch_loop():
+@pytest.mark.parametrize('freeze_steps', [0, 3])
+def test_ten_steps_equal_a_pytorch_loop(freeze_steps):
   import torch
 
   model, method = transformers_reference.vit_mae(), make_method()
@@ -140,6 +141,7 @@ def test_ten_steps_equal_a_pytorch_loop():
     weight_decay=0.05,
     exclude='ndim<=1',
     b2=0.95,
+    freeze_steps=freeze_steps,
   )
   zero = jnp.zeros((), jnp.int32)
   state = TrainState(zero, params, {}, tx.init(params), jax.random.key(0))
@@ -153,6 +155,7 @@ def test_ten_steps_equal_a_pytorch_loop():
         method=method,
         augment=lambda key, batch, axis_name: {'views': (batch['image'],)},
         tx=tx,
+        freeze_steps=freeze_steps,
       )
 
   for i, images in enumerate(batches):
@@ -163,6 +166,9 @@ def test_ten_steps_equal_a_pytorch_loop():
       timm_reference.to_torch(images), noise=torch.from_numpy(noise)
     ).loss
     loss.backward()
+    if i < freeze_steps:
+      for parameter in model.vit.parameters():
+        parameter.grad = None  # what PyTorch's optimizers pass over
     optimizer.step()
     state, metrics = step(state, images)
     assert float(metrics['loss']) == pytest.approx(loss.item(), rel=1e-4), i

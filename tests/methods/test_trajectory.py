@@ -12,7 +12,16 @@ import pytest
 
 from benchmarks.peers.workloads import Workload
 from jaxssl import models
-from jaxssl.methods import BYOL, DINO, MoCo, MoCoV3, SwAV, VICReg, variables
+from jaxssl.methods import (
+  BYOL,
+  DINO,
+  MoCo,
+  MoCoV3,
+  SwAV,
+  VICReg,
+  trained_start,
+  variables,
+)
 from jaxssl.ops import schedules
 from jaxssl.train import optim
 from jaxssl.train.state import TrainState
@@ -76,8 +85,13 @@ def _start(method, batches):
   return jax.jit(method.init)(jax.random.key(0), {'views': batches[0]})
 
 
-def _ours(method, params, state, batches, rate):
-  tx = optim.make_optimizer(name='sgd', learning_rate=rate, weight_decay=1e-3)
+def _ours(method, params, state, batches, rate, freeze_steps=0):
+  tx = optim.make_optimizer(
+    name='sgd',
+    learning_rate=rate,
+    weight_decay=1e-3,
+    freeze_steps=freeze_steps,
+  )
   zero = jnp.zeros((), jnp.int32)
   train = TrainState(zero, params, state, tx.init(params), jax.random.key(0))
 
@@ -89,6 +103,7 @@ def _ours(method, params, state, batches, rate):
       method=method,
       augment=lambda key, batch, axis_name: batch,
       tx=tx,
+      freeze_steps=freeze_steps,
     )
 
   losses = []
@@ -98,7 +113,7 @@ def _ours(method, params, state, batches, rate):
   return train, losses
 
 
-def _theirs(peer, batches, rate):
+def _theirs(peer, batches, rate, freeze_steps=0):
   import torch
 
   from benchmarks.peers.torch_simclr import to_torch
@@ -109,13 +124,27 @@ def _theirs(peer, batches, rate):
   losses = []
   for i, views in enumerate(batches):
     optimizer.param_groups[0]['lr'] = float(rate(i))
+    frozen = _copies(peer) if i < freeze_steps else []
     loss = peer.loss([to_torch(view) for view in views])
     optimizer.zero_grad()
     loss.backward()
+    if frozen:
+      for parameter in peer.net[0].parameters():
+        parameter.grad = None  # what PyTorch's optimizers pass over
     optimizer.step()
     peer.after_step()
+    for encoder, tensors in frozen:
+      encoder.load_state_dict(tensors)
     losses.append(loss.item())
   return losses
+
+
+def _copies(peer):
+  """Encoders of a method with a slow network, and what they are now."""
+  return [
+    (net[0], {name: t.clone() for name, t in net[0].state_dict().items()})
+    for net in (peer.net, peer.slow)
+  ]
 
 
 def _rate():
@@ -324,7 +353,8 @@ def test_vicreg():
     (VIT, 32, (SIZE, SIZE, SIZE, SIZE), True),
   ],
 )
-def test_dino(work, width, sizes, use_bn):
+@pytest.mark.parametrize('freeze_steps', [0, 3])
+def test_dino(work, width, sizes, use_bn, freeze_steps):
   from benchmarks.peers import torch_methods
 
   out_dim = 32
@@ -337,6 +367,8 @@ def test_dino(work, width, sizes, use_bn):
   )
   batches = _batches(sizes)
   params, state = _start(method, batches)
+  if freeze_steps:  # an adaptation: from trained weights, heads first
+    params, state = _with_trained(method, params, state)
   net, slow = (
     _torch_net(
       work,
@@ -349,8 +381,8 @@ def test_dino(work, width, sizes, use_bn):
   peer = torch_methods.DINO(
     net, slow, out_dim=out_dim, teacher_temperature=0.04, momentum=MOMENTUM
   )
-  theirs = _theirs(peer, batches, _rate())
-  train, ours = _ours(method, params, state, batches, _rate())
+  theirs = _theirs(peer, batches, _rate(), freeze_steps)
+  train, ours = _ours(method, params, state, batches, _rate(), freeze_steps)
   np.testing.assert_allclose(ours, theirs, rtol=2e-4)
   end = train.method_state
   _assert_equal_nets(train.params, end['stats'], peer.net)
@@ -365,3 +397,15 @@ def test_dino(work, width, sizes, use_bn):
     _assert_equal_statistics(stats['batch_stats'].get('head', {}), head)
   center = peer.criterion.center.numpy().reshape(end['center'].shape)
   np.testing.assert_allclose(end['center'], center, atol=2e-4)
+
+
+def _with_trained(method, params, state):
+  """Puts other weights of the size of the drawn ones into the encoders."""
+  draws = np.random.default_rng(1)
+  encoder = jax.tree.map(
+    lambda x: np.asarray(
+      x + 0.1 * np.std(x) * draws.normal(size=x.shape), np.float32
+    ),
+    method.export(params, state)['encoder'],
+  )
+  return trained_start.with_towers(method, params, state, {'encoder': encoder})
