@@ -118,15 +118,14 @@ def default_config(
 def data_section(data: Paths) -> dict[str, Any]:
   """Returns the section `data` for a name, or paths of folders or files.
 
-  Of a folder without subfolders for the splits, a share is held out.
+  Of files without splits of their own, a share is held out.
   """
   names = several(data)
   kind = file_kind(names)
   if kind is None:
     return {'name': names[0]}
   path = names[0] if len(names) == 1 else names
-  share = {'test_fraction': hold_out.SHARE} if kind == 'folder' else {}
-  return {'name': kind, 'path': path, **share}
+  return {'name': kind, 'path': path, 'test_fraction': hold_out.SHARE}
 
 
 def _merge(sections: Config, changes: Sections) -> None:

@@ -47,7 +47,7 @@ def add_places(parser: argparse.ArgumentParser) -> None:
     '--test_fraction',
     type=float,
     help='share that is held out for test, of data without splits; default: '
-    f'that of the run, or {hold_out.SHARE} of a folder',
+    f'that of the run, or {hold_out.SHARE} of folders and files',
   )
 
 

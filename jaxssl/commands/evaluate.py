@@ -7,11 +7,13 @@ import textwrap
 from typing import Any
 
 from jaxssl.arguments import data_choice, protocol_settings
+from jaxssl.data.copies import Copies
 from jaxssl.errors import EXIT_PREEMPTED
 from jaxssl.evals import chance, collapse, protocols
 from jaxssl.evals.features import Features
 from jaxssl.evals.table import Metrics, format_table
 from jaxssl.pictures.result_plots import RESULT_PLOTS
+from jaxssl.printable import printable
 from jaxssl.runs import recipe, results
 from jaxssl.runs.inputs import Subject, check_together, open_inputs
 from jaxssl.runs.opened import OpenedRun
@@ -162,6 +164,8 @@ class _Report:
             name, **records[name]
           )
         )
+    if (found := records.get('copies')) and (line := str(Copies(**found))):
+      print(printable(line))
 
 
 def _fill(

@@ -15,10 +15,12 @@ from rich.table import Table
 from jaxssl import config as config_lib
 from jaxssl.arguments import configs, targets
 from jaxssl.build import Run, build
+from jaxssl.data import copies
 from jaxssl.errors import UserError
 from jaxssl.job import make_job
 from jaxssl.methods.base import Batch
 from jaxssl.pictures.views import view_grid
+from jaxssl.printable import printable
 from jaxssl.train.loop import on_device_part
 from jaxssl.train.state import num_parameters
 from jaxssl.train.treatments import treatments
@@ -56,6 +58,8 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   run_ = build(config)
   print(config_lib.to_json(config))
   _print_parameters(run_)
+  if line := str(copies.of(run_.source) or ''):
+    print(printable(line))
   if path:
     images, views, names = _views(run_, arguments.rows)
     view_grid(images, views, path, names=names)

@@ -90,11 +90,10 @@ class Folder:
         [meaning[os.path.dirname(name)].label for name in files],
         split,
         test_fraction=test_fraction,
-        read=self._root.read,
+        read=self._root.reader(files),
         source=self.name,
       )
-      if split == 'train':
-        self.num_held_out = len(files) - len(kept)
+      self.num_held_out = hold_out.num_held_out(len(files), kept, split)
       files = [files[i] for i in kept.tolist()]
     self.captions = (
       Captions.from_texts(texts[name] for name in files) if texts else None

@@ -1,7 +1,7 @@
 """A test split of records that have none of their own."""
 
 import collections
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 import hashlib
 import os
 from typing import Protocol
@@ -21,12 +21,12 @@ _AT_ONCE = 256
 
 
 class Read(Protocol):
-  """Reads files, of each at most so many bytes."""
+  """Reads pictures by their numbers."""
 
   def __call__(
-    self, names: Sequence[str], *, most: int | None = None
+    self, rows: Sequence[int], *, most: int | None = None
   ) -> list[bytes]:
-    """Returns their content, empty where one cannot be read."""
+    """Returns so many first bytes of each; none where it cannot be read."""
     ...
 
 
@@ -36,35 +36,6 @@ def check_split(split: str, test_fraction: float) -> None:
     raise unknown('split', split, SPLITS)
   if not 0 <= test_fraction < 1:
     raise UserError(f'test_fraction must be in [0, 1), not {test_fraction}')
-
-
-def chosen(
-  names: Iterable[str], split: str, *, test_fraction: float, source: str
-) -> np.ndarray:
-  """Returns which records belong to a split.
-
-  A record is held out by a hash of its name, so that more records move none
-  from one split to the other. Records of one name, which would all go the same
-  way, are counted: the second one has another hash.
-
-  Args:
-    names: names of all records, unique at best.
-    split: `'train'`, `'test'` or `'all'`.
-    test_fraction: share of the records that is held out.
-    source: what messages call the source.
-
-  Returns:
-    int64, the numbers of the records, in order.
-
-  Raises:
-    UserError: if there are none.
-  """
-  names = list(names)
-  if split == 'all' or (split == 'train' and test_fraction == 0):
-    return np.arange(len(names))
-  shares = map(_hash_share, _distinct(names))
-  held = np.array([share < test_fraction for share in shares], bool)
-  return _of_split(held, split, source)
 
 
 def of_each_class(
@@ -89,7 +60,7 @@ def of_each_class(
     labels: class of each; None for none, which is a class here.
     split: `'train'`, `'test'` or `'all'`.
     test_fraction: share of the pictures of each class that is held out.
-    read: names to the content of each file, or so many of its first bytes.
+    read: gives their content.
     source: what messages call the source.
 
   Returns:
@@ -112,6 +83,11 @@ def of_each_class(
   return _of_split(np.array([key in held for key in keys]), split, source)
 
 
+def num_held_out(count: int, kept: np.ndarray, split: str) -> int:
+  """Returns how many of so many records the training split leaves for test."""
+  return count - len(kept) if split == 'train' else 0
+
+
 def _of_split(held: np.ndarray, split: str, source: str) -> np.ndarray:
   found = np.flatnonzero(held == (split == 'test'))
   if not found.size:
@@ -128,25 +104,24 @@ def _keys(names: Sequence[str], read: Read) -> list[str]:
   if len(names) > _MOST_READ:
     return keys
   rows = list(range(len(names)))
-  for row, digest in _digests(names, rows, read, _HEAD_BYTES):
+  for row, digest in _digests(rows, read, _HEAD_BYTES):
     keys[row] = digest
   # Pictures that are not compressed may begin with the same black rows.
   counts = collections.Counter(keys)
   rows = [row for row in rows if counts[keys[row]] > 1]
-  for row, digest in _digests(names, rows, read, None):
+  for row, digest in _digests(rows, read, None):
     keys[row] += digest
   return keys
 
 
 def _digests(
-  names: Sequence[str], rows: Sequence[int], read: Read, most: int | None
+  rows: Sequence[int], read: Read, most: int | None
 ) -> Iterator[tuple[int, str]]:
-  """Yields row and hash of the content of those files that can be read."""
+  """Yields row and hash of the content of those that can be read."""
   step = _AT_ONCE if most else 1
   for first in range(0, len(rows), step):
     some = rows[first : first + step]
-    contents = read([names[row] for row in some], most=most)
-    for row, content in zip(some, contents, strict=True):
+    for row, content in zip(some, read(some, most=most), strict=True):
       if content:
         yield row, hashlib.sha256(content).hexdigest()
 
@@ -161,18 +136,6 @@ def _first(counts: collections.Counter[str], wanted: float) -> set[str]:
     held.add(key)
     number += counts[key]
   return held
-
-
-def _distinct(names: Iterable[str]) -> Iterator[str]:
-  seen: collections.Counter[str] = collections.Counter()
-  for name in names:
-    yield f'{name}\0{seen[name]}' if seen[name] else name
-    seen[name] += 1
-
-
-def _hash_share(name: str) -> float:
-  """Hashes a path to [0, 1), equally on every system."""
-  return int(_digest(name)[:16], 16) / 2**64
 
 
 def _digest(name: str) -> str:

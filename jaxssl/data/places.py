@@ -9,7 +9,7 @@ What is none, or cannot be read, is empty, and an empty record is handled like
 any other that is no picture.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 import os
 import pathlib
 import posixpath
@@ -91,6 +91,14 @@ class Local:
     """Returns the content of files, of each at most so many bytes."""
     return [read_file(self._path / name, most) for name in names]
 
+  def reader(self, names: Sequence[str]) -> Callable[..., list[bytes]]:
+    """Returns what reads files by their numbers, see `hold_out.Read`."""
+
+    def read(rows: Sequence[int], *, most: int | None = None) -> list[bytes]:
+      return self.read([names[row] for row in rows], most=most)
+
+    return read
+
   def records(self, names: Sequence[bytes]) -> np.ndarray:
     """Returns what `Source.fetch` gives of some files, object [b]."""
     root = os.fsencode(self._path)
@@ -165,6 +173,14 @@ class Remote:
     """Returns the content of files, of each at most so many bytes."""
     paths = [self.describe(name) for name in names]
     return remote.read_places(paths, None if most is None else 0, most)
+
+  def reader(self, names: Sequence[str]) -> Callable[..., list[bytes]]:
+    """Returns what reads files by their numbers, see `hold_out.Read`."""
+
+    def read(rows: Sequence[int], *, most: int | None = None) -> list[bytes]:
+      return self.read([names[row] for row in rows], most=most)
+
+    return read
 
   def records(self, names: Sequence[bytes]) -> np.ndarray:
     """Returns what `Source.fetch` gives of some files, object [b]."""

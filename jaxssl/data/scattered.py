@@ -1,6 +1,6 @@
 """Files of a table that lie beside it and in other stores as well."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 import os
 from typing import Literal
 
@@ -60,6 +60,14 @@ class Scattered:
       for row, each in zip(rows, found, strict=True):
         content[row] = each
     return content
+
+  def reader(self, names: Sequence[str]) -> Callable[..., list[bytes]]:
+    """Returns what reads files by their numbers, see `hold_out.Read`."""
+
+    def read(rows: Sequence[int], *, most: int | None = None) -> list[bytes]:
+      return self.read([names[row] for row in rows], most=most)
+
+    return read
 
   def records(self, names: Sequence[bytes]) -> np.ndarray:
     """Returns what `Source.fetch` gives of some files, object [b]."""

@@ -87,15 +87,16 @@ class Shards:
   Args:
     paths: the files, in order.
     scan: makes the index of a file.
-    picture: encoded picture of a record's bytes.
+    picture: encoded picture of a record's bytes; None: they are the picture.
     settings: all that `scan` depends on besides the file.
     has_labels: whether records have labels.
     split: `'train'`, `'test'` or `'all'`.
-    test_fraction: share of the records that is held out by a hash of their
-      names and those of their files.
+    test_fraction: share of the records of each class that is held out by a
+      hash of their pictures, see `hold_out.of_each_class`.
 
   Attributes:
     skipped: what is wrong -> how many records are left out for it.
+    num_held_out: how many records `test_fraction` leaves for test.
 
   Raises:
     UserError: if a file cannot be read, or the split is empty.
@@ -108,7 +109,7 @@ class Shards:
     paths: Sequence[str],
     *,
     scan: Callable[[str], ShardIndex],
-    picture: Callable[[bytes], bytes],
+    picture: Callable[[bytes], bytes] | None = None,
     settings: str,
     has_labels: bool,
     split: str,
@@ -130,18 +131,22 @@ class Shards:
       why = f' ({"; ".join(counts)})' if counts else ''
       raise UserError(f'{self.name}: no picture with a caption in it{why}')
     labels, self.class_names = self._numbered(shards, has_labels)
-    kept = hold_out.chosen(
-      _whole_names(paths, shards),
+    sizes = [len(shard.names) for shard in shards]
+    self._file = np.repeat(np.arange(len(paths)), sizes)
+    self._places = np.concatenate([shard.places for shard in shards])
+    kept = hold_out.of_each_class(
+      list(_whole_names(paths, shards)),
+      [label for shard in shards for label in shard.labels],
       split,
       test_fraction=test_fraction,
+      read=self._pictures,
       source=self.name,
     )
+    self.num_held_out = hold_out.num_held_out(len(names), kept, split)
     self.num_examples = len(kept)
     self._names = [names[i] for i in kept.tolist()]
     self._labels = labels[kept]
-    sizes = [len(shard.names) for shard in shards]
-    self._file = np.repeat(np.arange(len(paths)), sizes)[kept]
-    self._places = np.concatenate([shard.places for shard in shards])[kept]
+    self._file, self._places = self._file[kept], self._places[kept]
     self.captions = Captions.joined([s.captions for s in shards]).take(kept)
 
   def _numbered(
@@ -181,14 +186,26 @@ class Shards:
     """Hash that also changes when a file is written again."""
     return fingerprint(self.identity, *self._states)
 
-  def _read(self, indices: np.ndarray) -> list[bytes]:
+  def _read(self, indices: np.ndarray, most: int | None = None) -> list[bytes]:
     paths = [self._paths[number] for number in self._file[indices].tolist()]
-    return _read(paths, self._places[indices])
+    places = self._places[indices]
+    if most is not None:
+      places = np.minimum(places, [np.iinfo(np.int64).max, most])
+    return _read(paths, places)
+
+  def _pictures(
+    self, rows: Sequence[int], *, most: int | None = None
+  ) -> list[bytes]:
+    """Returns encoded pictures, of each so many first bytes."""
+    indices = np.array(rows, np.int64)
+    if self._picture is None:
+      return self._read(indices, most)
+    return [self._picture(record)[:most] for record in self._read(indices)]
 
   def fetch(self, indices: np.ndarray) -> Records:
     """Returns records; see `source.Source`."""
     content = np.empty(len(indices), object)
-    content[:] = [self._picture(record) for record in self._read(indices)]
+    content[:] = self._pictures(indices.tolist())
     return Records(content=content, label=self._labels[indices])
 
   def locate(

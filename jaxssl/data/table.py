@@ -44,13 +44,15 @@ class Table:
     label: column with the name or number of the class, see `labels`; None for
       no labels.
     split: `'train'`, `'test'` or `'all'`.
-    test_fraction: share of the pictures that is held out by a hash of the path.
+    test_fraction: share of the pictures of each class that is held out by a
+      hash of their content, see `hold_out.of_each_class`.
     remote: whether pictures in other stores (`https://...`, `gs://...`) are
       read as well. Without it a table cannot choose which hosts are contacted:
       such pictures are left out, counted and named.
 
   Attributes:
     skipped: what is wrong -> how many lines or pictures are left out for it.
+    num_held_out: how many pictures `test_fraction` leaves for test.
 
   Raises:
     UserError: if the file cannot be read, a column is missing, or no pair is
@@ -79,9 +81,15 @@ class Table:
     pairs = self._whole(pairs, store_of(file), remote)
     self.content = self._root.content
     names = list(pairs)
-    kept = hold_out.chosen(
-      names, split, test_fraction=test_fraction, source=self.name
+    kept = hold_out.of_each_class(
+      names,
+      [labels.get(name) for name in names],
+      split,
+      test_fraction=test_fraction,
+      read=self._root.reader(names),
+      source=self.name,
     )
+    self.num_held_out = hold_out.num_held_out(len(names), kept, split)
     self._labels = np.full(len(names), labels_lib.UNKNOWN, np.int32)
     self.class_names = None
     if label:

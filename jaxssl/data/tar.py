@@ -84,7 +84,6 @@ def tar(
   return shards.Shards(
     shards.expand(path),
     scan=lambda file: _scan(file, wanted),
-    picture=lambda content: content,
     settings=f'tar {wanted.settings} without {formats.missing()}',
     has_labels=label is not None,
     split=split,

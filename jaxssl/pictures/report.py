@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from jaxssl import config as config_lib
+from jaxssl.data.copies import Copies
 from jaxssl.data.source import Source
 from jaxssl.evals import collapse
 from jaxssl.evals.features import encode_fn
@@ -27,6 +28,7 @@ from jaxssl.pictures.of_run import (
   open_trained,
 )
 from jaxssl.pictures.svg_curve import curve
+from jaxssl.printable import printable
 from jaxssl.runs import results, sources
 from jaxssl.train.progress import duration
 from jaxssl.train.workdir import Workdir
@@ -172,6 +174,8 @@ def _facts(
   if config.get('train'):
     facts['data'] = sources.data_name(config['data'])
   facts |= found.facts if found else {}
+  if line := _said_of_copies(workdir):
+    facts['copies'] = printable(line)
   if config.get('train'):
     facts['batch'] = f'{config["train"]["batch_size"]} pictures'
     facts['begun'] = _time(workdir.config_path)
@@ -185,6 +189,16 @@ def _facts(
   if workdir.metrics_path.exists():
     facts['last line'] = _time(workdir.metrics_path)
   return facts
+
+
+def _said_of_copies(workdir: Workdir) -> str:
+  """Returns what the results say of pictures that are there twice."""
+  kept = (
+    result.get('records', {}).get('copies')
+    for result in results.read_results(workdir.path).values()
+  )
+  lines = (str(Copies(**each)) for each in kept if each)
+  return next(filter(None, lines), '')
 
 
 def _time(file: epath.PathLike) -> str:

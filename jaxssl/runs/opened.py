@@ -102,9 +102,13 @@ class OpenedRun:
 
     Keys `train` and `test` (`source`, `split`, `images`); `shared` and
     `trained_on`, how many test images are training images of the evaluation, or
-    of the encoder; None where that cannot be told.
+    of the encoder, None where that cannot be told; `compared_by`, `content` or
+    `names`; `copies` (`count`, `examples`), which images are there more than
+    once, None where contents were not read.
     """
     found: dict[str, Any] = {}
+    compared = overlap.Overlap()
+    opened: list[Source] = []
     test, shared = None, 0
     # What an evaluation has not opened, it has not read.
     if 'splits' in vars(self):
@@ -112,18 +116,27 @@ class OpenedRun:
       test = splits.test_source
       found['train'] = self._counted(splits.train_source, splits.train)
       found['test'] = self._counted(test, splits.test)
-      shared = overlap.num_shared(splits.train_source, test)
+      shared = compared.num_shared(splits.train_source, test)
+      opened = [splits.train_source, test]
     elif 'source' in vars(self):
       test = self.source
+      opened = [test]
       found['test'] = self._counted(test, self._split)
     if test is None:
       return found
     section = self.choice.section(self.workdir)
-    trained_on = overlap.num_trained_on(self.workdir, section, test)
+    trained_on = compared.num_trained_on(self.workdir, section, test)
+    copies = compared.twice(*opened)
     overlap.warn(
       shared=shared, trained_on=trained_on, num_test=test.num_examples
     )
-    return {**found, 'shared': shared, 'trained_on': trained_on}
+    return {
+      **found,
+      'shared': shared,
+      'trained_on': trained_on,
+      'compared_by': 'content' if compared.by_content else 'names',
+      'copies': copies and dataclasses.asdict(copies),
+    }
 
   def _counted(self, source: Source, split: str) -> dict[str, Any]:
     count = source.num_examples

@@ -91,8 +91,10 @@ class DataChoice:
     return workdir.read_config()['eval']['split']
 
   def one_split(self, workdir: Workdir) -> str:
-    """Returns the split to look at: as `test_split`, or all of a file."""
-    if self.data and data.pair_source(self.data) is not None:
+    """Returns the split to look at: as `test_split`, or all of another file."""
+    is_file = self.data and data.pair_source(self.data) is not None
+    held_out = self.section(workdir).get('test_fraction')
+    if is_file and (self._is_other(workdir) or not held_out):
       return 'all'
     return self.test_split(workdir)
 
@@ -176,7 +178,7 @@ def open_set(
     name, split = text, 'all' if is_file else 'test'
   section = {**defaults.data_section(name), 'split': split}
   if data.pair_source(name) and section['name'] == like['name']:
-    section = {**like, **section}
+    section = {**section, **like, 'path': section['path'], 'split': split}
   if data_dir and section['name'] not in data.SOURCES:
     section['data_dir'] = data_dir
   source = data.make_source(**section)

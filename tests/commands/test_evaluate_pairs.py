@@ -314,3 +314,33 @@ def test_a_text_file_is_a_data_set_of_captions(in_tmp):
   vocabulary = json.loads((in_tmp / 't.json').read_text())['model']['vocab']
   assert 'Ġcat' in vocabulary
   assert runs.jaxssl('tokenizer', 'train', *arguments) == 2
+
+
+@pytest.mark.parametrize('kind', ['tar', 'tfrecord', 'csv'])
+def test_a_run_on_pairs_is_evaluated_on_what_it_held_out(
+  kind, tokenizer, tmp_path
+):
+  section = pairs.section(kind, tmp_path)
+  path = section.get('path') or section['name']
+  workdir, given = tmp_path / 'run', MODEL[:-2]
+  arguments = (f'--data={path}', f'--config.text.tokenizer={tokenizer}')
+  if kind == 'tar':
+    arguments += ('--config.data.label=json.group',)
+  train = ('train', f'--workdir={workdir}', *given, *runs.LENGTH, *arguments)
+  assert runs.jaxssl(*train, '--test_fraction=0.3') == 0
+  first = (workdir / 'train.log').read_text().splitlines()[0]
+  held = 3  # of the tar file 2 of 5 and 1 of 4
+  assert f'{9 - held} images and {held} held out for test' in first
+  where = f'--workdir={workdir}'
+  for more in ((), (f'--data={path}',)):
+    assert runs.jaxssl('eval', 'retrieval', where, *more) == 0
+    (result,) = (workdir / 'results').glob('retrieval*.json')
+    records = json.loads(result.read_text())['records']
+    assert (records['test']['split'], records['test']['images']) == (
+      'test',
+      held,
+    )
+    assert records['trained_on'] == 0
+  if kind == 'tar':
+    for protocol in ('zeroshot', 'knn'):
+      assert runs.jaxssl('eval', protocol, where) == 0

@@ -146,3 +146,29 @@ def test_several_folders_a_pattern_and_a_list_go_the_whole_way(
     classes = ('cat', 'dog') if form == 'folders' else ('more', 'some')
     assert tuple(found['class_names'].tolist()) == classes
     assert sorted(found['names'].tolist()) == sorted(map(str, names))
+
+
+def test_copies_under_other_names_are_known(
+  labelled, copied_run, flat_run, picture_folder, tmp_path, capsys
+):
+  other = tmp_path / 'other'
+  for kind, numbers in (('one', range(12)), ('two', range(12, 24))):
+    (other / kind).mkdir(parents=True)
+    pictures = sorted(picture_folder.rglob('*.png'))
+    for number in numbers:
+      shutil.copy(pictures[number], other / kind / f'copy{number}.png')
+  twin = shutil.copy(other / 'one' / 'copy3.png', other / 'one' / 'twin.png')
+  evaluate = ('eval', 'knn', f'--workdir={copied_run}', f'--data={other}')
+  assert runs.jaxssl(*evaluate, '--test_fraction=0.3') == 0
+  told = capsys.readouterr()
+  records = _result(copied_run)['records']
+  assert records['compared_by'] == 'content'
+  assert records['shared'] == 0
+  # 36 of the 40 pictures were trained on, so at least 3 of these 7.
+  assert records['trained_on'] >= records['test']['images'] - 4 > 0
+  assert 'the encoder was trained on' in told.err
+  assert records['copies']['count'] == 1
+  assert str(twin) in records['copies']['examples'][0]
+  assert '1 picture appears more than once, e.g. ' in told.out
+  assert runs.jaxssl('report', copied_run) == 0
+  assert 'appears more than once' in (copied_run / 'report.html').read_text()

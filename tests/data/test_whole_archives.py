@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jaxssl import data
-from jaxssl.data import shards, tar, tfrecord, tfrecord_pairs
+from jaxssl.data import hold_out, shards, tar, tfrecord, tfrecord_pairs
 from jaxssl.errors import UserError
 from tests.data import pairs, tiny_tfds
 
@@ -217,16 +217,17 @@ def test_a_prepared_set_that_lacks_records_is_refused(tmp_path):
 
 
 def _shards(folder, kind):
-  """Twenty files whose records are all called 0 to 9."""
+  """Twenty files whose records are all called 0 to 9; no two are alike."""
   for shard in range(20):
+    contents = [pairs.picture(10 * shard + key) for key in range(10)]
     if kind == 'tar':
-      members = [(f'{key}.png', pairs.picture(key)) for key in range(10)]
+      members = [(f'{key}.png', each) for key, each in enumerate(contents)]
       members += [(f'{key}.txt', b'x') for key in range(10)]
       pairs.write_tar(folder / f'{shard:02}.tar', members)
     else:
       records = [
-        {'png': pairs.picture(key), 'caption': b'x', 'key': b'%d' % key}
-        for key in range(10)
+        {'png': each, 'caption': b'x', 'key': b'%d' % key}
+        for key, each in enumerate(contents)
       ]
       pairs.write_tfrecord(folder / f'{shard:02}.tfrecord', records)
   return dict(name=kind, path=str(folder / f'*.{kind}'))
@@ -237,45 +238,48 @@ def _keys(source):
 
 
 @pytest.mark.parametrize('kind', ['tar', 'tfrecord'])
-def test_the_hold_out_is_a_sample_where_files_count_alike(kind, tmp_path):
+@pytest.mark.parametrize('most_read', [20_000, 100])
+def test_the_hold_out_is_a_sample_where_files_count_alike(
+  kind, most_read, tmp_path, monkeypatch
+):
+  monkeypatch.setattr(hold_out, '_MOST_READ', most_read)
   section = _shards(tmp_path, kind)
   test = data.make_source(**section, split='test', test_fraction=0.2)
-  # 40 of 200 expected, standard deviation 5.7.
-  assert 23 <= test.num_examples <= 57
+  assert test.num_examples == 40
+  # Of each of the ten names 4 are expected, with a standard deviation of 1.8.
   counts = np.unique(_keys(test), return_counts=True)[1]
-  assert len(counts) == 10
+  assert len(counts) >= 8
   assert counts.max() < 12
   train = data.make_source(**section, split='train', test_fraction=0.2)
-  assert train.num_examples + test.num_examples == 200
+  assert train.num_examples == 160
+  assert train.num_held_out == 40
 
 
 @pytest.mark.parametrize('kind', ['tar', 'tfrecord'])
-def test_moved_and_added_files_keep_their_splits(kind, tmp_path):
+def test_moved_and_renamed_files_keep_their_splits(kind, tmp_path):
   (tmp_path / 'a').mkdir()
   section = _shards(tmp_path / 'a', kind)
 
   def held(section):
     source = data.make_source(**section, split='test', test_fraction=0.3)
-    names = (source.describe(i) for i in range(source.num_examples))
-    return {os.path.basename(name) for name in names}
+    return sorted(source.fetch(np.arange(source.num_examples)).content)
 
   before = held(section)
   os.rename(tmp_path / 'a', tmp_path / 'b')
   os.rename(tmp_path / f'b/00.{kind}', tmp_path / f'b/new.{kind}')
-  after = held(dict(name=kind, path=str(tmp_path / f'b/*.{kind}')))
-  of_first, of_new = (
-    {name for name in names if name.startswith(start)}
-    for names, start in ((before, '00.'), (after, 'new.'))
-  )
-  assert before - of_first == after - of_new
-  assert of_new
+  assert held(dict(name=kind, path=str(tmp_path / f'b/*.{kind}'))) == before
 
 
-def test_files_of_one_name_in_many_folders_have_a_sample(tmp_path):
-  for number in range(40):
-    folder = tmp_path / f'{number:02}'
-    folder.mkdir()
-    pairs.write_tar(folder / 'a.tar', pairs.record(3))
-  path = str(tmp_path / '*/a.tar')
-  test = data.make_source('tar', path=path, split='test', test_fraction=0.5)
-  assert 8 <= test.num_examples <= 32  # 20 expected, standard deviation 3.2
+def test_copies_in_many_files_stay_together(tmp_path):
+  for number in range(10):
+    members = [m for each in (3, 20 + number) for m in pairs.record(each)]
+    pairs.write_tar(tmp_path / f'{number}.tar', members)
+  path = str(tmp_path / '*.tar')
+  keys = {
+    split: _keys(
+      data.make_source('tar', path=path, split=split, test_fraction=0.5)
+    )
+    for split in ('train', 'test')
+  }
+  assert sorted(keys['train'] + keys['test']).count('part/003') == 10
+  assert ('part/003' in keys['train']) != ('part/003' in keys['test'])
