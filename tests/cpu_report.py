@@ -1,7 +1,8 @@
 """CPU seconds of every test, the processes that it started included.
 
   pytest --cpu-report FILE   writes a line per test, the longest first
-  pytest --cpu-limit 20      fails if one without the mark `slow` had more
+  pytest --cpu-limit 20      fails if one without the mark `slow` had more, all
+                             cases of its table together
 
 Seconds of a clock depend on what else the machine does; these hardly do. What
 a fixture of a module or session costs is counted as setup of the test that
@@ -30,7 +31,7 @@ def add_options(parser: pytest.Parser) -> None:
     '--cpu-limit',
     metavar='SECONDS',
     type=float,
-    help='fail if a test without the mark `slow` takes more',
+    help='fail if a test without the mark `slow` takes more, all its cases',
   )
 
 
@@ -47,7 +48,8 @@ class CpuReport:
 
   Attributes:
     path: file to write, or None.
-    limit: seconds that a test without the mark `slow` may take, or None.
+    limit: seconds that a test without the mark `slow` may take in all its
+      cases, or None.
     seconds: test -> phase ('setup', 'call', 'teardown') -> CPU seconds.
     slow: tests with the mark.
   """
@@ -76,12 +78,14 @@ class CpuReport:
 
   def too_long(self) -> list[str]:
     """Returns the tests above the limit that are not marked."""
+    total: collections.Counter[str] = collections.Counter()
+    for name, phases in self.seconds.items():
+      if name not in self.slow:
+        total[name.split('[')[0]] += phases.get('call', 0)
     return [
-      f'{name}: {phases["call"]:.1f} CPU seconds'
-      for name, phases in self.seconds.items()
-      if self.limit is not None
-      and phases.get('call', 0) > self.limit
-      and name not in self.slow
+      f'{name}: {seconds:.1f} CPU seconds'
+      for name, seconds in total.items()
+      if self.limit is not None and seconds > self.limit
     ]
 
   def lines(self) -> list[str]:

@@ -96,6 +96,7 @@ def test_it_takes_four_files(tree):
   assert tree[1] == FILES
 
 
+@pytest.mark.slow
 def test_it_trains(tree, tmp_path):
   workdir = tmp_path / 'run'
   config = '--config=configs/simsiam_photos.py'
@@ -105,6 +106,7 @@ def test_it_trains(tree, tmp_path):
   assert (workdir / 'export').is_dir()
 
 
+@pytest.mark.slow
 def test_the_tests_of_all_methods_are_of_it_and_pass(tree):
   tests = (
     'tests/methods/test_simsiam.py',

@@ -67,6 +67,15 @@ def test_only_unmarked_tests_above_the_limit_fail(call, keywords, fails):
   assert bool(plugin.too_long()) == fails
 
 
+def test_cases_of_one_test_count_together():
+  plugin = cpu_report.CpuReport(None, 0.8)
+  plugin.seconds['test_x[a]']['call'] = 0.5
+  plugin.seconds['test_y[a]']['call'] = 0.5
+  assert plugin.too_long() == []
+  plugin.seconds['test_x[b]']['call'] = 0.5
+  assert plugin.too_long() == ['test_x: 1.0 CPU seconds']
+
+
 def test_the_longest_comes_first():
   plugin = cpu_report.CpuReport(None, None)
   plugin.seconds['short']['call'] = 0.5

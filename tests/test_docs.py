@@ -36,6 +36,17 @@ SHORTER = {
   "'batch_size': 128": "'batch_size': 16",
   "'photos', split=s": "'photos', split=s, crops_per_picture=4",
 }
+# Of the notebooks.
+SHORTER_CELLS = {
+  "train.steps=20'": "train.steps=2'",
+  "batch_size=32'": "batch_size=8'",
+  "warmup_steps=2'": "warmup_steps=1'",
+  "'256'": "'32'",
+  'num_steps=40': 'num_steps=2',
+  'batch_size=64': 'batch_size=16',
+  'crops_per_picture=32': 'crops_per_picture=12',
+  'crops_per_picture=16': 'crops_per_picture=4',
+}
 # A run of the pages, of two steps.
 SHORT = (
   '--config.train.steps=2',
@@ -47,6 +58,7 @@ SHORT = (
   '--config.eval.steps=0',
 )
 SMALL = {
+  '--data FOLDER': ('--config.encoder.width=0.0625',),
   'quickstart': ('--config.encoder.width=0.0625',),
   'vit_s16': (
     '--config.encoder.dim=16',
@@ -164,6 +176,12 @@ def _evaluation_names():
   }
 
 
+def _shorter(code, changes):
+  for ours, shorter in changes.items():
+    code = code.replace(ours, shorter)
+  return code
+
+
 def _augmentation_names():
   images = np.zeros((2, 96, 96, 3), np.uint8)
   return {'images': images, 'test_images': images}
@@ -189,10 +207,7 @@ def test_python(page, tmp_path, monkeypatch, capsys):
   monkeypatch.chdir(tmp_path)
   names = NAMES.get(page, dict)()
   for block in _run_blocks('python', page):
-    code = block.text
-    for ours, shorter in SHORTER.items():
-      code = code.replace(ours, shorter)
-    exec(compile(code, page, 'exec'), names)
+    exec(compile(_shorter(block.text, SHORTER), page, 'exec'), names)
   if page == 'docs/augmentation.md':
     assert names['first'].shape == (2, 96, 96, 3)
     views = names['augment'](
@@ -212,7 +227,7 @@ def test_notebook(page, tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)  # and back, wherever a cell goes
   names = {}
   for block in _run_blocks('python', page):
-    exec(compile(block.text, page, 'exec'), names)
+    exec(compile(_shorter(block.text, SHORTER_CELLS), page, 'exec'), names)
   if page == 'docs/notebooks/command_line.md':
     assert names['code'] == 0
 
@@ -235,6 +250,15 @@ def test_quickstart_has_at_most_fifteen_lines():
   (block,) = _run_blocks('python', 'docs/quickstart.md')
   assert len([line for line in block.text.splitlines() if line]) <= 15
   assert all(ours in block.text for ours in SHORTER)
+
+
+def test_notebooks_have_what_is_shortened():
+  code = ''.join(
+    block.text
+    for page in filter(_is_long, _pages('python'))
+    for block in _run_blocks('python', page)
+  )
+  assert all(ours in code for ours in SHORTER_CELLS)
 
 
 # What a page takes for granted.

@@ -22,6 +22,12 @@ def _result(run, name):
   return json.loads((run / 'results' / f'{name}.json').read_text())
 
 
+def _knn(run, *more):
+  """The exit code of the shortest evaluation."""
+  short = ('--limit=64', '--no_baselines')
+  return runs.jaxssl('eval', 'knn', f'--workdir={run}', *short, *more)
+
+
 def test_result_says_how_it_came_about(run):
   assert runs.jaxssl('eval', 'knn', f'--workdir={run}', '--limit=64') == 0
   result = _result(run, 'knn-v1-digits')
@@ -35,13 +41,12 @@ def test_result_says_how_it_came_about(run):
 
 
 def test_older_checkpoint(run):
-  assert runs.jaxssl('eval', 'knn', f'--workdir={run}', '--step=2') == 0
+  assert _knn(run, '--step=2') == 0
   assert _result(run, 'knn-v1-digits')['step'] == 2
 
 
 def test_setting_is_recorded(run):
-  arguments = ('--ks', '3', '--temperature=1', '--limit=64')
-  assert runs.jaxssl('eval', 'knn', f'--workdir={run}', *arguments) == 0
+  assert _knn(run, '--ks', '3', '--temperature=1') == 0
   settings = _result(run, 'knn-v1-digits')['settings']
   assert settings['ks'] == [3]
   assert settings['temperature'] == 1.0
@@ -62,15 +67,15 @@ def test_chance_and_baselines_stand_in_the_table_and_in_the_result(run, capsys):
 
 
 def test_the_trained_encoder_alone(run, capsys):
-  arguments = ('knn', f'--workdir={run}', '--limit=64', '--no_baselines')
-  assert runs.jaxssl('eval', *arguments) == 0
+  assert _knn(run) == 0
   assert 'raw pixels' not in capsys.readouterr().out
   assert _result(run, 'knn-v1-digits')['baselines'] == {}
 
 
 @pytest.mark.slow
 def test_several_protocols_in_one_table(run, capsys):
-  arguments = ('knn', 'logistic', f'--workdir={run}', '--limit=64')
+  short = ('--limit=64', '--no_baselines')
+  arguments = ('knn', 'logistic', f'--workdir={run}', *short)
   assert runs.jaxssl('eval', *arguments) == 0
   table = capsys.readouterr().out
   for column in ('knn-v1', 'logistic-v2'):
@@ -82,7 +87,7 @@ def test_other_data_gets_a_file_of_its_own(run, picture_folder, tmp_path):
   for split in ('train', 'test'):
     for name in ('cats', 'dogs'):
       shutil.copytree(picture_folder, folder / split / name)
-  assert runs.jaxssl('eval', 'knn', f'--workdir={run}', f'--data={folder}') == 0
+  assert _knn(run, f'--data={folder}') == 0
   assert _result(run, 'knn-v1-two_classes')['data'] == 'two_classes'
 
 
@@ -97,8 +102,7 @@ def test_features_of_other_pictures_are_not_reused(run, tmp_path):
         pixels = generator.integers(0, 256, (32, 32, 3), np.uint8)
         Image.fromarray(pixels).save(path)
         os.utime(path, (1, 1))
-    arguments = (f'--workdir={run}', f'--data={tmp_path / "data"}')
-    assert runs.jaxssl('eval', 'knn', *arguments) == 0
+    assert _knn(run, f'--data={tmp_path / "data"}') == 0
     path = run / 'features' / 'data-test-trained_encoder.npz'
     with np.load(path) as file:
       kept.append(file['features'])
@@ -108,8 +112,7 @@ def test_features_of_other_pictures_are_not_reused(run, tmp_path):
 def test_features_of_another_step_are_not_reused(run):
   kept = []
   for step in (2, 4):
-    arguments = (f'--workdir={run}', f'--step={step}', '--limit=64')
-    assert runs.jaxssl('eval', 'logistic', *arguments) == 0
+    assert _knn(run, f'--step={step}') == 0
     path = run / 'features' / 'digits-test-trained_encoder.npz'
     with np.load(path) as file:
       kept.append(file['features'])

@@ -22,6 +22,7 @@ def test_search_stays_on_the_grid_and_takes_the_first_of_equals():
   assert max(scores) == clip_logistic.best_of(scores) == clip_logistic.STEPS
 
 
+@pytest.mark.slow
 def test_probe_equals_scikit_learn_with_the_c_it_chose(digits):
   train, test = digits
   found = clip_logistic.ClipLogistic().run(train, test)

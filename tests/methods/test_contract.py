@@ -211,6 +211,7 @@ def _mark(case, *mode, full):
   return pytest.param(case, *mode, marks=marks)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ('case', 'mode'),
   [

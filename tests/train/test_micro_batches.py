@@ -91,6 +91,7 @@ CASES += [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(('case', 'mode', 'devices', 'parts'), CASES)
 def test_steps_equal_those_of_the_whole_batch(case, mode, devices, parts):
   # Sums of float32 in another order.
