@@ -1,15 +1,18 @@
 """Pre-training, loading and embedding from Python, without config files.
 
-`docs/quickstart.md` shows both in fifteen lines. Everything here is also there
+`docs/quickstart.md` shows them in fifteen lines. Everything here is also there
 in parts: `train.loop.train` is the loop, `train.step.train_step` the step.
 """
 
-from collections.abc import Callable, Generator, Sequence
+import argparse
+from collections.abc import Callable, Generator, Mapping, Sequence
 import contextlib
 import dataclasses
 import functools
+import logging
 import os
-from typing import Any
+import sys
+from typing import Any, cast
 
 from flax import linen as nn
 import jax
@@ -17,14 +20,17 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxssl import data
+from jaxssl import data, printable
+from jaxssl.arguments import configs
 from jaxssl.augment.preprocessing import Preprocessing, usual
 from jaxssl.augment.view import Augment
+from jaxssl.commands import train as train_command
 from jaxssl.data import crop, decode
+from jaxssl.data.chosen import Paths
 from jaxssl.data.decode import UnreadableError
 from jaxssl.data.places import read_file
 from jaxssl.data.source import Source
-from jaxssl.errors import UserError
+from jaxssl.errors import UserError, unknown
 from jaxssl.evals.features import Features, encode_fn, extract
 from jaxssl.methods.base import Method, PyTree
 from jaxssl.parallel import processes
@@ -35,6 +41,12 @@ from jaxssl.train.learner import Learner
 from jaxssl.train.loop import Job, train
 from jaxssl.train.workdir import Workdir
 from jaxssl.train.writers import JsonLines
+
+# Arguments of `jaxssl train` that `pretrain_by_name` takes as they are.
+_PLAIN = {
+  *('steps', 'epochs', 'batch_size', 'image_size', 'test_fraction'),
+  *('train_split', 'test_split', 'data_dir'),
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -98,6 +110,76 @@ def load(path: str | os.PathLike[str]) -> Pretrained:
 
 
 def pretrain(
+  method: Method | str, source: Source | Paths, **options: Any
+) -> Pretrained:
+  """Trains a method on data; called again, goes on where it stopped.
+
+  By names it is `jaxssl train`: the same defaults, config, files and bits, so
+  that every command works on the workdir afterwards; see `pretrain_by_name`.
+  With objects nothing is taken for granted; see `pretrain_by_parts`.
+
+  Args:
+    method: a name of `jaxssl methods`, or for example `SimCLR(encoder=...)`.
+    source: what `--data` takes, or a source.
+    **options: of `pretrain_by_name` or `pretrain_by_parts`.
+
+  Returns:
+    The encoder after the last step.
+
+  Raises:
+    UserError: if something that is given is wrong, or training diverges.
+    Preempted: after saving, if SIGTERM or Ctrl-C came.
+  """
+  if isinstance(method, str):
+    return pretrain_by_name(method, cast(Paths, source), **options)
+  return pretrain_by_parts(method, cast(Source, source), **options)
+
+
+def pretrain_by_name(
+  method: str,
+  data: Paths,
+  *,
+  workdir: str | os.PathLike[str],
+  encoder: str | None = None,
+  overrides: Mapping[str, object] | None = None,
+  **plain: float | str,
+) -> Pretrained:
+  """Does what `jaxssl train --method --encoder --data --workdir` does.
+
+  Lines of progress go to the log; where no log is set up, to the screen.
+
+  Args:
+    method: a name of `jaxssl methods`.
+    data: a folder, several, files, `'photos'`, `'digits'` or a TFDS name.
+    workdir: folder of the run.
+    encoder: a name of `jaxssl encoders`; None for that of the method.
+    overrides: key of the config -> value: `{'optim.weight_decay': 0.1}`.
+    **plain: `steps`, `epochs`, `batch_size`, `image_size`, `test_fraction`,
+      `train_split`, `test_split`, `data_dir`, as on the command line.
+
+  Returns:
+    The encoder after the last step.
+
+  Raises:
+    UserError: if something that is given is wrong, or training diverges.
+    Preempted: after saving, if SIGTERM or Ctrl-C came.
+  """
+  parser = argparse.ArgumentParser()
+  configs.add_arguments(parser)
+  arguments = parser.parse_args([])
+  if wrong := sorted(plain.keys() - _PLAIN):
+    raise unknown('argument of pretrain', wrong[0], _PLAIN)
+  given = {'method': method, 'encoder': encoder, 'data': data, **plain}
+  for name, value in {**given, 'workdir': workdir}.items():
+    setattr(arguments, name, value)
+  changes = [f'--config.{k}={v!r}' for k, v in (overrides or {}).items()]
+  with _shown():
+    config = configs.resolve(arguments, changes)
+    train_command.train_config(config, Workdir(workdir))
+  return load(workdir)
+
+
+def pretrain_by_parts(
   method: Method,
   source: Source,
   *,
@@ -208,6 +290,28 @@ def _read_picture(
     return crop.prepare(decode.exact(read_file(path)), rule)
   except UnreadableError as error:
     raise UserError(f'{os.fspath(path)!r} cannot be read: {error}') from error
+
+
+@contextlib.contextmanager
+def _shown() -> Generator[None]:
+  """Has the lines of a run in its log, and on the screen.
+
+  Not on the screen where the program has a log of its own, which gets them.
+  """
+  package = logging.getLogger('jaxssl')
+  handler, level = logging.StreamHandler(sys.stdout), package.level
+  handler.setFormatter(printable.Formatter('%(message)s'))
+  # A terminal shows these as a line of progress.
+  handler.addFilter(lambda record: not getattr(record, 'shown', False))
+  if not package.hasHandlers():
+    package.addHandler(handler)
+  if level == logging.NOTSET:
+    package.setLevel(logging.INFO)
+  try:
+    yield
+  finally:
+    package.removeHandler(handler)
+    package.setLevel(level)
 
 
 @contextlib.contextmanager

@@ -1,10 +1,12 @@
+import logging
+
 import jax
 import numpy as np
 from PIL import Image
 import pytest
 
 import jaxssl
-from jaxssl import data, models
+from jaxssl import api, cli, data, models
 from jaxssl.augment.preprocessing import usual
 from jaxssl.errors import UserError
 from jaxssl.weights.exported import ExportedEncoder, save_encoder
@@ -73,3 +75,86 @@ def test_preprocess_names_what_is_no_picture(exported, pictures, tmp_path):
 def test_unknown_names_of_the_package():
   with pytest.raises(AttributeError, match='nonsense'):
     _ = jaxssl.nonsense
+
+
+SMALL = {
+  'encoder.dim': 16,
+  'encoder.depth': 1,
+  'encoder.num_heads': 2,
+  'encoder.pool': 'avg',
+  'head.num_layers': 2,
+  'head.out_dim': 8,
+  'train.num_devices': 1,
+  'train.log_steps': 1,
+  'train.tensorboard': False,
+  'eval.limit': 64,
+}
+PLAIN = {'steps': 4, 'batch_size': 16}
+
+
+@pytest.fixture
+def _log_as_before():
+  # A command points the log at the standard error of its time.
+  root, package = logging.getLogger(), logging.getLogger('jaxssl')
+  handlers, level = root.handlers[:], package.level
+  raises = logging.raiseExceptions
+  yield
+  root.handlers[:] = handlers
+  package.setLevel(level)
+  logging.raiseExceptions = raises
+
+
+@pytest.mark.usefixtures('_log_as_before')
+def test_pretrain_by_name_is_the_command(tmp_path):
+  """The same config, metrics and weights; and other commands go on with it."""
+  options = {'encoder': 'vit_ti8', 'overrides': SMALL, **PLAIN}
+  trained = jaxssl.pretrain(
+    'simclr', 'digits', workdir=tmp_path / 'python', **options
+  )
+  command = [
+    *('train', '--method', 'simclr', '--data', 'digits'),
+    *('--encoder', 'vit_ti8', '--workdir', str(tmp_path / 'command')),
+    *(f'--{name}={value}' for name, value in PLAIN.items()),
+    *(f'--config.{key}={value}' for key, value in SMALL.items()),
+  ]
+  assert cli.main(command) == 0
+  python, other = tmp_path / 'python', tmp_path / 'command'
+  # `lock` and times apart.
+  names = {path.name for path in python.iterdir()}
+  assert names == {path.name for path in other.iterdir()}
+  assert {'config.json', 'train.log', 'metrics.jsonl', 'export'} <= names
+  assert (python / 'config.json').read_text() == (
+    other / 'config.json'
+  ).read_text()
+  expected = jaxssl.load(other)
+  jax.tree.map(
+    np.testing.assert_array_equal, trained.variables, expected.variables
+  )
+  log = (python / 'train.log').read_text()
+  assert 'step 4/4' in log
+  assert 'done: 4 steps' in log
+  out = tmp_path / 'features.npz'
+  assert cli.main(['embed', '--workdir', str(python), '--out', str(out)]) == 0
+
+
+def test_pretrain_by_name_refuses_what_the_command_refuses(tmp_path):
+  for changes, message in (
+    ({'method': 'simclr2'}, "did you mean 'simclr'"),
+    ({'stepps': 3}, "did you mean 'steps'"),
+    ({'overrides': {'train.step': 3}}, "did you mean 'train.steps'"),
+  ):
+    options = {'method': 'simclr', 'source': 'digits', **changes}
+    with pytest.raises(UserError, match=message):
+      jaxssl.pretrain(workdir=tmp_path / 'new', **options)
+  assert not (tmp_path / 'new').exists()
+
+
+def test_lines_are_shown_where_no_log_is_set_up(capsys):
+  root = logging.getLogger()
+  handlers, root.handlers[:] = root.handlers[:], []
+  try:
+    with api._shown():
+      logging.getLogger('jaxssl.train').info('step 1')
+  finally:
+    root.handlers[:] = handlers
+  assert capsys.readouterr().out == 'step 1\n'

@@ -92,8 +92,35 @@ def run_config(
     The exit code: 0 when done, 3 when the guard ended it, 42 when stopped
     after saving.
   """
-  run_ = build(config)
   workdir = Workdir(arguments.workdir)
+  try:
+    train_config(config, workdir, say=say)
+  except Preempted:  # told, also in the log of the run
+    return EXIT_PREEMPTED
+  except Guarded:
+    return EXIT_GUARDED
+  return 0
+
+
+def train_config(
+  config: Config,
+  workdir: Workdir,
+  *,
+  say: Callable[[Run], object] = lambda run_: None,
+) -> None:
+  """Trains a run in its workdir, from its newest checkpoint, to the end.
+
+  Args:
+    config: complete.
+    workdir: a new folder, or that of the same run.
+    say: says what is special about the run, before it starts.
+
+  Raises:
+    UserError: if the data, the config, the workdir or a picture is wrong.
+    Preempted: after saving, if SIGTERM or Ctrl-C came.
+    Guarded: after saving, if the guard ended it.
+  """
+  run_ = build(config)
   processes.check_agreement(
     {
       'the code': processes.code_version(),
@@ -121,17 +148,18 @@ def run_config(
       longer.tell(shorter, run_, step)
     train_in_workdir(run_, workdir)
   except Preempted as stopped:
-    return _tell(stopped)
+    _tell(stopped)
+    raise
   except Guarded as stopped:
     _print_change(workdir)
-    return _tell(stopped)
+    _tell(stopped)
+    raise
   finally:
     logging.getLogger().removeHandler(handler)
     # On a full disk this fails too, and must not hide why the run ended.
     with contextlib.suppress(OSError, UserError):
       handler.close()
     workdir.release()
-  return 0
 
 
 def _tell(error: BaseException) -> int:
