@@ -225,12 +225,12 @@ def heads_of(style: str, dim: int) -> int | None:
     style: '' or the prefix of a name, for example 'clip_'.
     dim: width of the tokens.
   """
-  heads = {
-    fields['num_heads']
-    for fields in _sizes(style).values()
-    if fields['dim'] == dim
-  }
-  return heads.pop() if len(heads) == 1 else None
+  # What a style has of its own is meant before what it shares.
+  for sizes in (_SIZES_OF_STYLE.get(style, {}), _VITS):
+    heads = {x['num_heads'] for x in sizes.values() if x['dim'] == dim}
+    if heads:
+      return heads.pop() if len(heads) == 1 else None
+  return None
 
 
 def _sizes(style: str) -> _Options:

@@ -36,6 +36,7 @@ TINY = {'dim': 32, 'depth': 2, 'num_heads': 4}
     ('vit_s8', {'depth': 1, 'act': 'swiglu', 'num_registers': 4}, {}),
     ('siglip_vit_b8', {'depth': 1}, {'act': 'gelu_tanh'}),
     ('clip_vit_b8', {'depth': 1}, {'act': 'quick_gelu'}),
+    ('dinov3_vit_hplus16', {'depth': 1, 'act': 'gelu'}, {}),
     ('resnet18', {}, {}),
   ],
 )
