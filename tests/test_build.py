@@ -72,6 +72,7 @@ def _batch(run):
   }
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures('without_data')
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
 def test_every_config_file_is_complete_and_builds(path):

@@ -200,6 +200,7 @@ NAMES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   'page', [p for p in _pages('python') if not _is_long(p)]
 )
