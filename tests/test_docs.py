@@ -139,7 +139,7 @@ def test_arguments_of_every_command(page, monkeypatch):
 
 def _check_arguments(words):
   """Fails where the command line would; nothing is run."""
-  parser, parsers = cli._parsers()
+  parser, parsers = cli.parsers()
   command = cli.importlib.import_module(
     f'jaxssl.commands.{cli._MODULES.get(words[0], words[0])}'
   )
