@@ -2,13 +2,11 @@
 
 import argparse
 from collections.abc import Sequence
-import dataclasses
 import logging
 import math
 import pathlib
 
 import jax
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -17,15 +15,12 @@ from jaxssl.arguments import configs, targets
 from jaxssl.build import Run, build
 from jaxssl.data import copies
 from jaxssl.errors import UserError
-from jaxssl.job import make_job
-from jaxssl.methods.base import Batch
-from jaxssl.pictures.views import view_grid
+from jaxssl.pictures.first_views import first_views
+from jaxssl.pictures.grid import write_png
 from jaxssl.printable import printable
-from jaxssl.train.loop import on_device_part
 from jaxssl.train.state import num_parameters
 from jaxssl.train.treatments import treatments
 
-_LETTERS = 18  # of a name, below a picture
 _log = logging.getLogger(__name__)
 
 
@@ -61,8 +56,8 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   if line := str(copies.of(run_.source) or ''):
     print(printable(line))
   if path:
-    images, views, names = _views(run_, arguments.rows)
-    view_grid(images, views, path, names=names)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_png(first_views(run_, arguments.rows), path)
     _log.info('wrote %s', path)
   return 0
 
@@ -99,31 +94,3 @@ def _step_flops(run_: Run, state: object) -> float:
   lowered = jax.jit(run_.learner.step).lower(state, batch)
   counted = lowered.cost_analysis() or {}
   return counted.get('flops', math.nan)
-
-
-def _views(
-  run_: Run, rows: int
-) -> tuple[np.ndarray, list[np.ndarray], list[str]]:
-  """Returns originals, uint8 [n, H, W, 3], views [n, S, S, 3], and names."""
-  batch, index = _first_rows(run_, rows)
-  key = jax.random.key(run_.seed)
-  augment = run_.augment
-  views = jax.jit(lambda b: augment(key, b)['views'])(batch)
-  pictures = [np.asarray(augment.denormalize(view)) for view in views]
-  if 'image' not in batch:
-    # The host keeps whole pictures to itself; the same ones, not cropped.
-    whole = dataclasses.replace(run_.input, crop='device')
-    batch, _ = _first_rows(dataclasses.replace(run_, input=whole), rows)
-  # Of a path, its end: the first letters are those of all.
-  names = [run_.source.describe(i)[-_LETTERS:] for i in index.tolist()]
-  return np.asarray(batch['image']), pictures, names
-
-
-def _first_rows(run_: Run, rows: int) -> tuple[Batch, np.ndarray]:
-  """Returns rows of the first batch, and which records they are."""
-  batches = make_job(run_, dry=True).make_batches(0)
-  try:
-    batch = jax.tree.map(lambda x: x[:rows], next(batches))
-  finally:
-    batches.close()
-  return on_device_part(batch), np.asarray(batch['index'])

@@ -5,6 +5,8 @@ from collections.abc import Callable, Generator, Sequence
 import contextlib
 import logging
 
+import jax
+
 from jaxssl.arguments import configs
 from jaxssl.build import Run, build
 from jaxssl.config import Config, config_hash
@@ -13,18 +15,21 @@ from jaxssl.errors import EXIT_GUARDED, EXIT_PREEMPTED, UserError
 from jaxssl.failures import tell
 from jaxssl.job import check_shapes, exported_encoder, make_job
 from jaxssl.parallel import processes
-from jaxssl.paths import absolute
+from jaxssl.paths import absolute, is_remote
+from jaxssl.pictures.first_views import first_views
 from jaxssl.runs import before_after, longer, outlook
 from jaxssl.runs.next_commands import next_commands
 from jaxssl.train.checkpoint import Checkpoints
 from jaxssl.train.loop import Guarded, Preempted, train
 from jaxssl.train.state import TrainState, num_parameters
+from jaxssl.train.trackers import open_tracker
 from jaxssl.train.workdir import Workdir
-from jaxssl.train.writers import JsonLines, TensorBoard, Writer
+from jaxssl.train.writers import About, JsonLines, TensorBoard, Writer
 from jaxssl.weights import timm_model
 from jaxssl.weights.exported import ExportedEncoder, save_encoder
 
 _log = logging.getLogger(__name__)
+_ROWS = 8  # pictures that programs which show runs are given
 
 _EXAMPLES = (
   'jaxssl train --method simclr --encoder vit_s16 --data FOLDER --workdir a',
@@ -193,8 +198,7 @@ def train_in_workdir(run_: Run, workdir: Workdir) -> TrainState:
         workdir.metrics_path, first_step=first_step, check=workdir.check_lock
       )
     ]
-    if run_.train.tensorboard:
-      writers.append(TensorBoard(workdir.path / 'tensorboard'))
+    writers += _readers(run_, workdir, first_step)
     return writers
 
   # Closing waits for the others, so whether they live is found out before.
@@ -219,6 +223,31 @@ def _print_change(workdir: Workdir) -> None:
   """Prints what became of the encoder that the run began with."""
   if processes.is_first():
     print(before_after.table(workdir.path / 'guard'))
+
+
+def _readers(run_: Run, workdir: Workdir, first_step: int) -> list[Writer]:
+  """Returns writers for programs that show runs."""
+  settings, writers = run_.train, []
+  if not (settings.tensorboard or settings.log_to):
+    return writers
+  pictures = {}
+  # Of several processes each has a part of the pictures.
+  if first_step == 0 and jax.process_count() == 1:
+    pictures = {'views': first_views(run_, _ROWS)}
+  about = About(
+    name=workdir.path.name,
+    config=run_.config,
+    pictures=pictures,
+    directory=None if is_remote(workdir.path) else str(workdir.path),
+  )
+  if settings.tensorboard:
+    writers.append(TensorBoard(workdir.path / 'tensorboard', about))
+  if settings.log_to:
+    id_path = workdir.path / f'{settings.log_to}.id'
+    writers.append(
+      open_tracker(settings.log_to, about, id_path, is_new=first_step == 0)
+    )
+  return writers
 
 
 def _say_next(run_: Run, workdir: Workdir, exported: ExportedEncoder) -> None:

@@ -64,6 +64,8 @@ class Train:
     keep: how many of the newest checkpoints are kept.
     keep_every: besides, keep steps that this divides.
     tensorboard: whether to write TensorBoard events.
+    log_to: a tracker that gets the metrics as well: `'mlflow'`, `'trackio'` or
+      `'wandb'`, each of which is a package to install.
   """
 
   steps: Count | None = None
@@ -81,6 +83,7 @@ class Train:
   keep: Count = 3
   keep_every: Count | None = None
   tensorboard: bool = True
+  log_to: Literal['mlflow', 'trackio', 'wandb'] | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -1,8 +1,6 @@
 """A picture of what an augmentation does to some images."""
 
 from collections.abc import Sequence
-import os
-import pathlib
 
 import numpy as np
 
@@ -12,13 +10,12 @@ from jaxssl.pictures import grid
 def view_grid(
   images: np.ndarray,
   views: Sequence[np.ndarray],
-  path: str | os.PathLike[str],
   *,
   names: Sequence[str] = (),
   mean: Sequence[float] = (0.0, 0.0, 0.0),
   std: Sequence[float] = (1.0, 1.0, 1.0),
-) -> pathlib.Path:
-  """Writes a PNG: each row an original at the left and its views beside it.
+) -> np.ndarray:
+  """Draws a grid: each row an original at the left and its views beside it.
 
   A line above the columns says which is which, and how large it is.
 
@@ -29,13 +26,12 @@ def view_grid(
     images: originals, uint8 [b, H, W, 3].
     views: one float [b, H_v, W_v, 3] a view, normalised by `mean` and `std`
       (`batch['views']` of an `Augment`), or uint8.
-    path: file to write; its folder is made.
     names: of the originals, for example of their files; or none.
     mean: mean of the normalisation, a number per channel.
     std: deviation of the normalisation, a number per channel.
 
   Returns:
-    The path.
+    uint8 [height, width, 3].
 
   Raises:
     jaxssl.errors.UserError: originals and views differ in number, or Pillow is
@@ -46,11 +42,7 @@ def view_grid(
   shapes = [f'{c.shape[2]} x {c.shape[1]}' for c in columns]
   titles = [f'picture, {shapes[0]}']
   titles += [f'view {i}, {shapes[i]}' for i in range(1, len(columns))]
-  pixels = grid.grid(columns, titles=titles, captions=[list(names)])
-  path = pathlib.Path(path)
-  path.parent.mkdir(parents=True, exist_ok=True)
-  grid.write_png(pixels, path)
-  return path
+  return grid.grid(columns, titles=titles, captions=[list(names)])
 
 
 def _to_pixels(

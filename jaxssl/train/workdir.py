@@ -25,6 +25,7 @@ MAY_CHANGE = (
   'train.fsdp',
   'train.keep',
   'train.keep_every',
+  'train.log_to',
   'train.mode',
   'train.num_devices',
   'train.tensorboard',

@@ -1,15 +1,19 @@
 """Where metrics go: a file of JSON lines, always, and TensorBoard."""
 
 from collections.abc import Callable, Mapping, Sequence
+import dataclasses
 import functools
 import json
 import os
 import pathlib
 import tempfile
 import time
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
+
+import numpy as np
 
 from jaxssl import atomic_file
+from jaxssl import config as config_lib
 from jaxssl.paths import is_remote, make_path
 from jaxssl.train.growing_text import open_text
 
@@ -25,6 +29,45 @@ class Writer(Protocol):
 
   def close(self) -> None:
     """Makes sure that all is on disk."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class About:
+  """What a reader of metrics wants to know of a run besides.
+
+  Attributes:
+    name: of the run.
+    config: its sections.
+    pictures: uint8 [H, W, 3] each, by name; none where the run goes on.
+    directory: folder of this machine for files of a writer, if there is one.
+  """
+
+  name: str
+  config: dict[str, Any]
+  pictures: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+  directory: str | None = None
+
+
+_GROUPS = {
+  'bad_records': 'input',
+  'effective_rank': 'features',
+  'feature_std': 'features',
+  'images_per_second': 'speed',
+  'input_wait': 'speed',
+  'seconds_left': 'speed',
+}
+
+
+def tagged(scalars: Mapping[str, float]) -> dict[str, float]:
+  """Returns scalars with the group of each in its name, as `train/loss`.
+
+  A name that has one (`knn/top1`) keeps it; what is in no other group is of the
+  training.
+  """
+  return {
+    name if '/' in name else f'{_GROUPS.get(name, "train")}/{name}': value
+    for name, value in scalars.items()
+  }
 
 
 class JsonLines:
@@ -113,23 +156,40 @@ def _worked(records: Sequence[Mapping[str, object]]) -> float:
 class TensorBoard:
   """Writes TensorBoard events (through tensorboardX, without TensorFlow).
 
+  Tags are in groups (`tagged`). The config is there as a text and as
+  hyperparameters.
+
   For a folder of a store they are written here first, and copied at `sync`.
   """
 
-  def __init__(self, directory: str | os.PathLike[str]):
+  def __init__(self, directory: str | os.PathLike[str], about: About):
     """Opens an event file in `directory`."""
     # Imports PyTorch where it is installed, which takes seconds.
     import tensorboardX
+    from tensorboardX.summary import hparams
 
     self._directory, self._here = make_path(directory), None
     if is_remote(self._directory):
       self._here = tempfile.TemporaryDirectory()
     place = self._here.name if self._here else self._directory
     self._writer = tensorboardX.SummaryWriter(str(place))
+    text = config_lib.to_json(about.config)
+    self._writer.add_text('config', f'```json\n{text}\n```')
+    flat = {
+      key: value if isinstance(value, (bool, int, float, str)) else str(value)
+      for key, value in config_lib.flatten(about.config).items()
+    }
+    # Not `add_hparams`, which puts them into a run of their own.
+    events = self._writer.file_writer
+    assert events is not None  # the text has opened it
+    for summary in hparams(flat, {'train/loss': 0, 'knn/top1': 0}):
+      events.add_summary(summary)
+    for name, pixels in about.pictures.items():
+      self._writer.add_image(name, pixels, 0, dataformats='HWC')
 
   def write(self, step: int, scalars: Mapping[str, float]) -> None:
     """See `Writer.write`."""
-    for name, value in scalars.items():
+    for name, value in tagged(scalars).items():
       self._writer.add_scalar(name, value, step)
 
   def sync(self) -> None:

@@ -1,6 +1,9 @@
+import io
 import json
 import struct
 
+import numpy as np
+from PIL import Image
 from tensorboardX.proto.event_pb2 import Event
 
 from jaxssl.train import writers
@@ -85,13 +88,37 @@ def _events(directory):
     data = data[16 + length :]
 
 
-def test_tensorboard_events_hold_all_scalars(tmp_path):
-  writer = writers.TensorBoard(tmp_path)
+def test_tensorboard_has_groups_config_and_pictures(tmp_path):
+  about = writers.About(
+    name='mine',
+    config={'method': {'name': 'simclr'}, 'train': {'epochs': None}},
+    pictures={'views': np.full((4, 6, 3), 9, np.uint8)},
+  )
+  writer = writers.TensorBoard(tmp_path, about)
   writer.write(1, {'loss': 0.5, 'knn/top1': 0.25})
-  writer.write(2, {'loss': 0.125})
+  writer.write(2, {'loss': 0.125, 'images_per_second': 2.0})
   writer.close()
-  assert [
-    (event.step, value.tag, value.simple_value)
+  values = [
+    (event.step, value)
     for event in _events(tmp_path)
     for value in event.summary.value
-  ] == [(1, 'loss', 0.5), (1, 'knn/top1', 0.25), (2, 'loss', 0.125)]
+  ]
+  assert [
+    (step, value.tag, value.simple_value)
+    for step, value in values
+    if value.HasField('simple_value')
+  ] == [
+    (1, 'train/loss', 0.5),
+    (1, 'knn/top1', 0.25),
+    (2, 'train/loss', 0.125),
+    (2, 'speed/images_per_second', 2.0),
+  ]
+  found = {value.tag: value for _, value in values}
+  (text,) = found['config/text_summary'].tensor.string_val
+  assert '"simclr"' in text.decode()
+  picture = Image.open(io.BytesIO(found['views'].image.encoded_image_string))
+  assert picture.size == (6, 4)
+  assert picture.getpixel((0, 0)) == (9, 9, 9)
+  hparams = found['_hparams_/session_start_info'].metadata.plugin_data.content
+  assert b'method.name' in hparams
+  assert b'simclr' in hparams
