@@ -105,11 +105,12 @@ def test_version_stands_in_one_place(wheel):
   assert {k.arg for k in setup.keywords} == {'packages', 'package_dir'}
 
 
-def test_all_has_every_extra_that_no_accelerator_or_store_needs():
+def test_all_has_every_extra_that_no_accelerator_store_or_tracker_needs():
   (everything,) = EXTRAS['all']
   named = set(re.fullmatch(r'jaxssl\[(.*)\]', everything)[1].split(','))
   assert named == EXTRAS.keys() - {
-    *('all', 'cuda', 'docs', 'gcs', 'test', 'tpu')
+    *('all', 'cuda', 'docs', 'gcs', 'test', 'tpu'),
+    *('mlflow', 'trackio', 'wandb'),
   }
 
 
