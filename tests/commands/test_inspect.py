@@ -13,7 +13,7 @@ def _config(text):
 
 
 def test_config_parameters_and_flops(finished_run, capsys):
-  assert runs.jaxssl('inspect', f'--workdir={finished_run}') == 0
+  assert runs.jaxssl('inspect', f'--workdir={finished_run}', '--all') == 0
   text = capsys.readouterr().out
   config = json.loads((finished_run / 'config.json').read_text())
   assert _config(text) == config
@@ -21,6 +21,21 @@ def test_config_parameters_and_flops(finished_run, capsys):
   assert 'parameters: ' in text
   assert 'steps: 4' in text
   assert 'FLOPs a step' in text
+
+
+def test_what_is_not_usual_fits_a_screen(finished_run, capsys):
+  assert runs.jaxssl('inspect', f'--workdir={finished_run}') == 0
+  lines = capsys.readouterr().out.splitlines()
+  assert len(lines) <= 24
+  assert max(map(len, lines)) <= 80
+  config = json.loads((finished_run / 'config.json').read_text())
+  by_section = {line.split()[0]: line for line in lines}
+  assert f'steps={config["train"]["steps"]}' in by_section['train']
+  assert by_section['method'].split()[1].rstrip(',') == config['method']['name']
+  # A default is not shown.
+  assert config['train']['mode'] == 'jit'
+  assert 'mode=' not in by_section['train']
+  assert any(line.startswith('parameters: ') for line in lines)
 
 
 def test_picture_of_the_views(finished_run, tmp_path):
@@ -61,6 +76,6 @@ def test_other_schedule_by_its_name_alone(in_tmp, capsys):
   arguments = [
     a for a in arguments if 'warmup' not in a and '--workdir' not in a
   ]
-  assert runs.jaxssl('inspect', *arguments[1:]) == 0
+  assert runs.jaxssl('inspect', '--all', *arguments[1:]) == 0
   rate = _config(capsys.readouterr().out)['optim']['learning_rate']
   assert rate == {'name': 'constant', 'start': 5e-4}
