@@ -108,6 +108,8 @@ def test_a_list_of_classes_goes_by_name(of_data, listed, wanted, tmp_path):
   ('of_data', 'listed', 'message'),
   [
     (('cat', 'dog', 'ant'), ('dog', 'cat'), "lacks 'ant'"),
+    (('cat', 'dog', 'ant'), ('dog', 'cat'), 'labels: cat, dog, ant$'),
+    (tuple(f'n{i}' for i in range(23)), ('a', 'b'), 'n19 and 3 more$'),
     (('n01', 'n02'), ('tench', 'goldfish', 'shark'), "lacks 'n01'"),
     # One is named at another place, so the order is not that of the labels.
     (('cat', 'n02'), ('goldfish', 'cat'), "lacks 'n02'"),
