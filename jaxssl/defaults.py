@@ -82,6 +82,7 @@ def default_config(
   length = asked.length or _length(facts, size)
   is_resnet = encoder.startswith('resnet')
   is_vit = encoder.startswith('vit')
+  is_convnext = encoder.startswith('convnext')
   sections = {
     'method': {'name': method},
     'encoder': {'name': encoder},
@@ -102,6 +103,7 @@ def default_config(
   few = facts is not None and facts.num_pictures < scale.FEW
   for changes in (
     {'encoder': {'stem': 'cifar'} if is_resnet and is_small else {}},
+    {'encoder': {'stem_size': 1} if is_convnext and is_small else {}},
     {'encoder': row.resnet if is_resnet else {}},
     {'encoder': row.vit if is_vit else {}},
     row.defaults,

@@ -10,7 +10,7 @@ from jaxssl.scale import Facts
 from jaxssl.weights.exported import abstract_variables
 
 
-@pytest.mark.parametrize('encoder', ['resnet18', 'vit_s16'])
+@pytest.mark.parametrize('encoder', ['resnet18', 'vit_s16', 'convnext_t'])
 @pytest.mark.parametrize(
   'data', ['photos', 'digits', 'cifar10', 'imagenet2012']
 )
@@ -50,6 +50,8 @@ def test_small_pictures_stay_small():
   assert config['encoder']['stem'] == 'cifar'
   assert config['augment'] == {'name': 'simclr_cifar', 'size': 32}
   assert config['input'] == {'crop': 'device', 'image_size': 32}
+  config = defaults.default_config('simclr', 'convnextv2_atto', 'cifar10')
+  assert config['encoder'] == {'name': 'convnextv2_atto', 'stem_size': 1}
 
 
 def test_folder_is_cropped_on_the_host(tmp_path):
@@ -64,7 +66,7 @@ def test_folder_is_cropped_on_the_host(tmp_path):
 
 
 @pytest.mark.parametrize('data', ['photos', 'imagenet2012'])
-@pytest.mark.parametrize('encoder', ['resnet18', 'vit_ti4'])
+@pytest.mark.parametrize('encoder', ['resnet18', 'vit_ti4', 'convnext_t'])
 @pytest.mark.parametrize(
   'method', ['rotation', 'relative_patch', 'jigsaw', 'colorization']
 )

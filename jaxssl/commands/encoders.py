@@ -12,8 +12,11 @@ from jaxssl.models.variants import encoder_names, text_encoder_names
 # The beginning of a name -> what such encoders are; the first that fits.
 _KINDS = {
   'resnet': 'ResNets of torchvision and timm; width, stem are keys',
+  'convnext': 'ConvNeXt, versions 1 and 2, of timm; stem_size is a key',
   'vit_': 'vision transformers: size and patch; any other patch works too',
   'clip_': 'the image towers of CLIP',
+  'dinov2_': "DINOv2's: LayerScale, registers by num_registers",
+  'dinov3_': "DINOv3's: LayerScale, rotary positions, registers",
   'siglip_': 'the image towers of SigLIP',
   'dvae': "the encoder of DALL-E's tokenizer",
 }

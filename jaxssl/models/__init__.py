@@ -1,6 +1,7 @@
 """Encoders and heads as Flax Linen modules."""
 
 from jaxssl.models.clip_resnet import CLIPResNet
+from jaxssl.models.convnext import ConvNeXt
 from jaxssl.models.heads.dino import DINOHead
 from jaxssl.models.heads.linear import Linear
 from jaxssl.models.heads.mlp import MLPHead
@@ -23,6 +24,7 @@ from jaxssl.models.vit import ViT
 __all__ = [
   'BatchNorm',
   'CLIPResNet',
+  'ConvNeXt',
   'DINOHead',
   'Linear',
   'MLPHead',

@@ -101,7 +101,7 @@ def spatial_map(out: dict[str, Any], image_shape: tuple[int, int]) -> jax.Array:
   if not stages:
     raise errors.UserError(
       "the encoder gives no spatial map ('patches' or 'stage1', ...); take a "
-      'ResNet or a ViT'
+      'ResNet, a ConvNeXt or a ViT'
     )
   return out[stages[-1]]
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from jaxssl import errors
 from jaxssl.models.clip_resnet import CLIPResNet
+from jaxssl.models.convnext import ConvNeXt
 from jaxssl.models.dvae import DVAEEncoder
 from jaxssl.models.resnet import ResNet
 from jaxssl.models.text_encoder import TextEncoder
@@ -28,6 +29,21 @@ _VITS: _Options = {
   # SigLIP's, optimal in shape; its MLPs have 4304 units.
   'so400m': {'dim': 1152, 'depth': 27, 'num_heads': 16, 'mlp_ratio': 3.7362},
 }
+_CONVNEXTS: _Options = {
+  't': {},
+  's': {'blocks': (3, 3, 27, 3)},
+  'b': {'blocks': (3, 3, 27, 3), 'width': 128},
+  'l': {'blocks': (3, 3, 27, 3), 'width': 192},
+}
+# Sizes that the second version has beside those, by their names there.
+_SMALL_CONVNEXTS: _Options = {
+  'atto': {'blocks': (2, 2, 6, 2), 'width': 40},
+  'femto': {'blocks': (2, 2, 6, 2), 'width': 48},
+  'pico': {'blocks': (2, 2, 6, 2), 'width': 64},
+  'nano': {'blocks': (2, 2, 8, 2), 'width': 80},
+}
+_SIZE_OF_CONVNEXT = ('blocks', 'width', 'grn')
+_CONVNEXT_V2 = {'grn': True, 'layer_scale': None}
 # Names of encoders but for vision transformers, which combine size and patch.
 _NAMED: dict[str, tuple[type[Any], dict[str, Any]]] = {
   **{f'resnet{d}': (ResNet, {'depth': d}) for d in (18, 34, 50, 101, 152)},
@@ -45,6 +61,11 @@ _NAMED: dict[str, tuple[type[Any], dict[str, Any]]] = {
     CLIPResNet,
     {'blocks': (3, 15, 36, 10), 'width': 128},
   ),
+  **{f'convnext_{s}': (ConvNeXt, fields) for s, fields in _CONVNEXTS.items()},
+  **{
+    f'convnextv2_{size}': (ConvNeXt, _CONVNEXT_V2 | fields)
+    for size, fields in (_SMALL_CONVNEXTS | _CONVNEXTS).items()
+  },
   'dvae': (DVAEEncoder, {}),
 }
 # What CLIP's vision transformers do differently.
@@ -185,8 +206,9 @@ def make_encoder(name: str, **overrides: Any) -> nn.Module:
       so400m) and patch size, for example 'vit_s16' or 'vit_ti4', such a name
       behind 'clip_', 'siglip_', 'dinov2_' or 'dinov3_' for the details of their
       transformers (`dinov2_vit_g14` is DINOv2's own giant, with gated MLPs),
-      'clip_resnet50' to 'clip_resnet50x64', or 'dvae', the encoder of DALL-E's
-      tokenizer.
+      'clip_resnet50' to 'clip_resnet50x64', 'convnext_' with a size (t, s, b,
+      l), 'convnextv2_' with one (atto, femto, pico, nano, t, s, b, l), or
+      'dvae', the encoder of DALL-E's tokenizer.
     **overrides: attributes of the module, for example `width=0.25` or
       `pool='avg'`; `dtype` may be a name such as 'bfloat16'.
 
@@ -216,6 +238,21 @@ def size_of(style: str, dim: int, depth: int, act: str) -> str | None:
     if fits and (fields.get('act') == 'swiglu') == is_gated:
       return size
   return None
+
+
+def convnext_name(fields: Mapping[str, Any]) -> str:
+  """Returns the name of a ConvNeXt, the smallest common one if no size fits.
+
+  Args:
+    fields: attributes of `ConvNeXt`, at least `blocks`, `width` and `grn`.
+  """
+  wanted = [fields[key] for key in _SIZE_OF_CONVNEXT]
+  for name, (module, own) in _NAMED.items():
+    if module is ConvNeXt:
+      made = ConvNeXt(**own)
+      if [getattr(made, key) for key in _SIZE_OF_CONVNEXT] == wanted:
+        return name
+  return 'convnextv2_t' if fields['grn'] else 'convnext_t'
 
 
 def heads_of(style: str, dim: int) -> int | None:

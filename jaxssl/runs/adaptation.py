@@ -71,7 +71,7 @@ def method_for(model: ExportedEncoder) -> str:
   if name == 'dvae':
     raise UserError(
       'the encoder of a discrete VAE is no use without its decoder; give a '
-      'vision transformer or a ResNet'
+      'vision transformer, a ResNet or a ConvNeXt'
     )
   return 'dino' if 'vit' in name else 'simclr'
 
@@ -185,6 +185,6 @@ def _optim(
     fresh = {'match': _FRESH, 'learning_rate': round(1 / size.rate, 6)}
     rules = (fresh, *rules)
   name = model.section['name']
-  has_layers = 'vit' in name or 'resnet' in name
+  has_layers = any(kind in name for kind in ('vit', 'resnet', 'convnext'))
   decay = {'layer_decay': size.layer_decay if has_layers else None}
   return {**section, **decay, 'learning_rate': rate, 'rules': rules}

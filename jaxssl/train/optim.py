@@ -60,8 +60,8 @@ def make_optimizer(
       `freeze_steps` (int, -1 for always). Later rules win; each must match.
     layer_decay: d; parameters of block i of L of the encoder get the learning
       rate times d^(L - i), those before the first block d^(L + 1), all others 1
-      (BEiT's and MAE's fine-tuning). The stages of a ResNet count as blocks;
-      encoders without either are an error.
+      (BEiT's and MAE's fine-tuning). The stages of a ResNet or ConvNeXt count
+      as blocks; encoders without either are an error.
     freeze_steps: the encoder is frozen for so many first steps, while heads
       that start fresh learn to use it: parameters, moments and batch statistics
       stay, in a slow network too. It still runs as in training.

@@ -78,7 +78,7 @@ def treatments(
   if layer_decay is not None and not num_blocks:
     raise UserError(
       'optim.layer_decay needs an encoder with blocks (a vision transformer) '
-      'or stages (a ResNet)'
+      'or stages (a ResNet or ConvNeXt)'
     )
   result = []
   for name, (_, leaf) in zip(names, leaves, strict=True):
@@ -129,7 +129,7 @@ def check_rule(rule: Mapping[str, Any]) -> None:
 # What lies before the blocks or stages of an encoder.
 _FIRST = re.compile(
   r'/(patch_embed|cls_token|pos_embed|mask_token|reg_token|norm_pre|rel_pos_bias'
-  r'|conv\d|bn\d)(/|$)'
+  r'|conv\d|bn\d|stem_\d)(/|$)'
 )
 
 
@@ -147,7 +147,8 @@ def _block_of(name: str) -> int:
   """Returns the block or stage of a parameter, from 0; -1: of none."""
   if not _is_of_encoder(name):
     return -1
-  if block := re.search(r'/blocks_(\d+)/', name):
+  # The blocks of a ConvNeXt lie in its stages, which count for it.
+  if block := re.search(r'/(?:blocks|stages)_(\d+)/', name):
     return int(block[1])
   stage = re.search(r'/layer(\d+)_\d+/', name)
   return int(stage[1]) - 1 if stage else -1

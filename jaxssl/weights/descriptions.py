@@ -298,11 +298,14 @@ def _of_timm(config: Json, cfg: Json) -> dict[str, Any]:
   elif 'siglip' in name:
     is_tanh = _TANH_TOWER.fullmatch(name)
     found = {'act': 'gelu_tanh' if is_tanh else 'gelu'}
+  elif name.startswith('convnext_xxlarge'):
+    found = {'epsilon': 1e-5}
   arguments = config.get('model_args', {})
   return found | _given(
     act=_act('act_layer', arguments.get('act_layer')),
     num_heads=arguments.get('num_heads'),
-    epsilon=config.get('layer_norm_eps'),
+    # ConvNeXt's, and that which `export timm` writes of a transformer.
+    epsilon=arguments.get('norm_eps', config.get('layer_norm_eps')),
     rope_base=arguments.get('rope_temperature'),
     rope_shift=arguments.get('rope_shift_coords'),
     rope_jitter=arguments.get('rope_jitter_coords'),

@@ -19,13 +19,18 @@ from jaxssl.weights import huggingface, huggingface_pairs, timm
 
 Tensors = Mapping[str, np.ndarray]
 _BLOCK = re.compile(r'blocks\.(\d+)\..*')
+_STAGE_BLOCK = re.compile(r'stages\.(\d+)\.blocks\.(\d+)\.conv_dw\.weight')
+_WIDEST_CONVNEXT = 384
 # Names that only one layout has, in this order.
 _LAYOUTS = (
   ('dalle', r'blocks\.input\.w'),
   ('moco_v3', r'module\.base_encoder\..*'),
   ('dino', r'(teacher|student|module|backbone)\..*'),
   ('open_clip', r'(visual|text)\..*|.*resblocks\..*'),
-  ('timm', r'patch_embed\..*|layer1\.0\.conv1\.weight'),
+  (
+    'timm',
+    r'patch_embed\..*|layer1\.0\.conv1\.weight|stages\.0\.blocks\.0\..*',
+  ),
   ('huggingface', r'(\w+\.)?(\w+\.)?embeddings\..*'),
 )
 
@@ -68,6 +73,8 @@ def section_of(
   named = _named(tensors, layout)
   if 'layer1.0.conv1.weight' in named:
     return {'name': f'resnet{_resnet_depth(named)}'}
+  if np.ndim(named.get('stem.0.weight', ())) == 4:
+    return _convnext(named, told)
   if np.ndim(named.get('patch_embed.proj.weight', ())) != 4:
     raise UserError(
       'these weights are of no encoder that is known by its tensors; name it '
@@ -206,6 +213,31 @@ def _length(named: Tensors, name: str) -> int:
 
 def _is_square(count: int) -> bool:
   return count > 0 and math.isqrt(count) ** 2 == count
+
+
+def _convnext(named: Tensors, told: Mapping[str, Any]) -> dict[str, Any]:
+  width, _, stem, _ = np.shape(named['stem.0.weight'])
+  grn = 'stages.0.blocks.0.mlp.grn.weight' in named
+  has_scale = 'stages.0.blocks.0.gamma' in named
+  fields = {
+    'blocks': _count_convnext(named),
+    'width': width,
+    'grn': grn,
+    'layer_scale': 1e-6 if has_scale else None,
+    'stem_size': stem,
+    # Of released models only the widest (xxlarge) has another.
+    'epsilon': 1e-5 if width == _WIDEST_CONVNEXT else 1e-6,
+  }
+  fields |= {key: told[key] for key in told.keys() & fields.keys()}
+  return {'name': variants.convnext_name(fields), **fields}
+
+
+def _count_convnext(named: Tensors) -> tuple[int, ...]:
+  """Returns the number of blocks of each stage."""
+  matches = (_STAGE_BLOCK.fullmatch(name) for name in named)
+  found = {(int(m[1]), int(m[2])) for m in matches if m}
+  stages = 1 + max((stage for stage, _ in found), default=-1)
+  return tuple(sum(stage == i for stage, _ in found) for i in range(stages))
 
 
 def _resnet_depth(named: Tensors) -> int:

@@ -1,4 +1,4 @@
-"""Weights from and to timm's ResNets and vision transformers, by one rule.
+"""Weights from and to timm's encoders, by one rule.
 
 Names: the path of a variable joined by dots, where a last `_<number>` of a part
 is a part of its own: `blocks_3/attn/qkv/kernel` is `blocks.3.attn.qkv.weight`,
@@ -33,7 +33,12 @@ _LEAVES = {
   'var': 'running_var',
 }
 # A classifier is not the encoder's; PyTorch's BatchNorm counts its batches.
-_IGNORED = re.compile(r'(fc|head)\..*|.*\.num_batches_tracked')
+# What a ConvNeXt has before it is.
+_IGNORED = re.compile(
+  r'(fc|head)\.(?!norm\.|pre_logits\.).*|.*\.num_batches_tracked'
+)
+# MLPs that the small sizes of ConvNeXt store as 1x1 convolutions.
+_CONV_MLP = re.compile(r'stages\.\d+\.blocks\.\d+\.mlp\.fc[12]\.weight')
 # LayerScale of timm's `Eva`, which DINOv3 is there.
 _GAMMA = re.compile(r'(blocks\.\d+)\.gamma_([12])')
 _SHOWN = 3
@@ -47,12 +52,12 @@ def from_timm(
 ) -> PyTree:
   """Puts timm's tensors into the variables of an encoder.
 
-  Tensors of the classifier (`fc.*`, `head.*`) and `num_batches_tracked` are
-  ignored. Position embeddings of another grid are interpolated
-  (`positions.interpolate`), both grids being square. A mask token that the
-  file lacks keeps its value of `variables`. A sin-cos table is left out where
-  the encoder has no learned positions. What `Eva` stores apart is joined
-  (`weights.joined`).
+  Tensors of the classifier (`fc.*`, `head.*`, but not ConvNeXt's `head.norm`)
+  and `num_batches_tracked` are ignored. Position embeddings of another grid are
+  interpolated (`positions.interpolate`), both grids being square. A mask token
+  that the file lacks keeps its value of `variables`. A sin-cos table is left
+  out where the encoder has no learned positions. What `Eva` stores apart is
+  joined (`weights.joined`).
 
   Args:
     tensors: arrays by timm's names, for example of `safetensors_file.read`.
@@ -98,12 +103,12 @@ def named(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
   Without those of a classifier; what `Eva` stores apart is joined.
 
   Args:
-    tensors: arrays by the names of timm's `VisionTransformer`, `Eva` or
-      `ResNet`.
+    tensors: arrays by the names of timm's `VisionTransformer`, `Eva`,
+      `ConvNeXt` or `ResNet`.
   """
   return joined(
     {
-      _GAMMA.sub(r'\1.ls\2.gamma', name): tensor
+      _GAMMA.sub(r'\1.ls\2.gamma', name): _as_matrix(name, tensor)
       for name, tensor in tensors.items()
       if not _IGNORED.fullmatch(name)
     }
@@ -146,6 +151,11 @@ def _to_torch(value: ArrayLike, name: str) -> np.ndarray:
   if array.ndim == 4:
     return np.ascontiguousarray(array.transpose(3, 2, 0, 1))
   return np.ascontiguousarray(array.T) if _is_kernel(array, name) else array
+
+
+def _as_matrix(name: str, tensor: np.ndarray) -> np.ndarray:
+  is_conv = _CONV_MLP.fullmatch(name) and np.shape(tensor)[2:] == (1, 1)
+  return tensor[:, :, 0, 0] if is_conv else tensor
 
 
 def _is_kernel(array: np.ndarray, name: str) -> bool:

@@ -15,6 +15,7 @@ import numpy as np
 
 from jaxssl.errors import UserError
 from jaxssl.models import positions
+from jaxssl.models.convnext import ConvNeXt
 from jaxssl.models.resnet import ResNet
 from jaxssl.models.vit import ViT
 from jaxssl.weights import preprocessors, safetensors_file, timm
@@ -26,6 +27,8 @@ _VITS = {1e-6: 'vit_base_patch16_224', 1e-5: 'vit_base_patch16_clip_224'}
 _ROPE = 'vit_small_patch16_dinov3_qkvb'
 # Gated MLPs are of an architecture too.
 _GATED = 'vit_giant_patch14_dinov2'
+# Patches of ConvNeXt's stem; of 2 pixels timm halves the map once more.
+_STEM = 4
 _POOLS = {'cls': 'token', 'avg': 'avg', 'map': 'map'}
 
 
@@ -73,9 +76,9 @@ def save(out: pathlib.Path, exported: ExportedEncoder) -> bool:
 def architecture(exported: ExportedEncoder) -> dict[str, Any]:
   """Returns `architecture`, `model_args` and `global_pool`; {} without one.
 
-  timm has no ResNet of another width or with CIFAR's stem, and no vision
-  transformer with a convolutional stem or with one table of relative
-  positions for all blocks.
+  timm has no ResNet of another width or with CIFAR's stem, no ConvNeXt with
+  another stem, and no vision transformer with a convolutional stem or with one
+  table of relative positions for all blocks.
 
   Args:
     exported: the encoder.
@@ -86,6 +89,8 @@ def architecture(exported: ExportedEncoder) -> dict[str, Any]:
       return {}
     name = f'resnet{encoder.depth}'
     return {'architecture': name, 'model_args': {}, 'global_pool': 'avg'}
+  if isinstance(encoder, ConvNeXt):
+    return _convnext(encoder)
   if isinstance(encoder, ViT) and encoder.position == 'rope':
     return _eva(encoder, exported.image_size)
   if not isinstance(encoder, ViT) or not _is_of_timm(encoder, exported):
@@ -94,6 +99,23 @@ def architecture(exported: ExportedEncoder) -> dict[str, Any]:
     'architecture': _GATED if _gated(encoder) else _VITS[encoder.epsilon],
     'model_args': _arguments(encoder, exported.image_size),
     'global_pool': _POOLS[encoder.pool],
+  }
+
+
+def _convnext(encoder: ConvNeXt) -> dict[str, Any]:
+  """Returns what `architecture` does; {} for a stem of other patches."""
+  if encoder.stem_size != _STEM:
+    return {}
+  return {
+    'architecture': 'convnextv2_tiny' if encoder.grn else 'convnext_tiny',
+    'model_args': {
+      'depths': list(encoder.blocks),
+      'dims': [encoder.width * 2**i for i in range(len(encoder.blocks))],
+      'use_grn': encoder.grn,
+      'ls_init_value': encoder.layer_scale,
+      'norm_eps': encoder.epsilon,
+    },
+    'global_pool': 'avg',
   }
 
 

@@ -190,3 +190,28 @@ def test_pictures_of_many_kinds(tmp_path):
   assert runs.train(run, data, *arguments, '--config.train.steps=1') == 0
   counts = [r['bad_records'] for r in runs.metrics(run) if 'loss' in r]
   assert counts == [0]
+
+
+@pytest.mark.parametrize('name', ['convnext_t', 'convnextv2_atto'])
+def test_convnext_trains_by_simclr(name, tmp_path):
+  workdir = tmp_path / 'run'
+  arguments = [
+    'train',
+    f'--workdir={workdir}',
+    '--method=simclr',
+    f'--encoder={name}',
+    '--data=digits',
+    *runs.LENGTH,
+    '--config.encoder.blocks=(1,1,1,1)',
+    '--config.encoder.width=8',
+    '--config.encoder.drop_path=0.2',
+    '--config.train.steps=2',
+  ]
+  assert runs.jaxssl(*arguments) == 0
+  records = runs.metrics(workdir)
+  for key in ('loss', 'grad_norm'):
+    values = [record[key] for record in records]
+    assert len(values) == 2
+    assert np.isfinite(values).all()
+    assert min(values) > 0
+  assert exported.load_encoder(workdir / 'export').encoder.stem_size == 1

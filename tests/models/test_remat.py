@@ -24,6 +24,12 @@ def _resnet(remat):
   return models.make_encoder('resnet18', width=0.125, remat=remat)
 
 
+def _convnext(remat):
+  return models.make_encoder(
+    'convnext_t', blocks=(1, 1, 1, 1), width=8, stem_size=2, remat=remat
+  )
+
+
 def _text(remat):
   return models.make_text_encoder(
     'clip_512',
@@ -36,7 +42,12 @@ def _text(remat):
   )
 
 
-CASES = {'vit': _vit, 'resnet': _resnet, 'text': _text}
+CASES = {
+  'vit': _vit,
+  'resnet': _resnet,
+  'convnext': _convnext,
+  'text': _text,
+}
 
 
 def _loss(make, remat):
@@ -93,7 +104,8 @@ def test_true_is_full():
 
 
 @pytest.mark.parametrize(
-  'make', [_vit, _resnet, _text, lambda r: models.make_encoder('dvae', remat=r)]
+  'make',
+  [*CASES.values(), lambda r: models.make_encoder('dvae', remat=r)],
 )
 def test_unknown_policy_is_a_user_error(make):
   with pytest.raises(UserError, match='dots'):

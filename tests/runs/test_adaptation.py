@@ -107,7 +107,12 @@ def test_the_pixels_are_those_of_the_model(name):
 
 @pytest.mark.parametrize(
   ('encoder', 'method'),
-  [('vit_s16', 'dino'), ('clip_vit_b16', 'dino'), ('resnet50', 'simclr')],
+  [
+    ('vit_s16', 'dino'),
+    ('clip_vit_b16', 'dino'),
+    ('resnet50', 'simclr'),
+    ('convnext_t', 'simclr'),
+  ],
 )
 def test_method_follows_the_kind_of_the_encoder(encoder, method):
   assert adaptation.method_for(_model(encoder, size=64)) == method
@@ -119,9 +124,9 @@ def test_a_tokenizer_is_refused():
 
 
 @pytest.mark.parametrize('method', ['dino', 'mae', 'moco_v2', 'simclr'])
-@pytest.mark.parametrize('encoder', ['vit_ti8', 'resnet18'])
+@pytest.mark.parametrize('encoder', ['vit_ti8', 'resnet18', 'convnext_t'])
 def test_config_is_complete_and_the_fresh_learn_faster(method, encoder):
-  if (method, encoder) == ('mae', 'resnet18'):
+  if method == 'mae' and encoder != 'vit_ti8':
     pytest.skip('MAE hides patches')
   sections = _config(method, _model(encoder), steps=20)
   run = build.build(schema.complete(sections))

@@ -79,6 +79,22 @@ class TestLayerDecay:
       'kernel',
     }
 
+  def test_factors_of_a_convnext_are_of_its_stages(self):
+    encoder = models.make_encoder('convnext_t', blocks=(1, 1, 2, 1), width=8)
+    shapes = jax.eval_shape(
+      encoder.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3))
+    )['params']
+    leaves = jax.tree_util.tree_flatten_with_path(
+      treatments({'encoder': shapes}, layer_decay=0.75)
+    )[0]
+    layers = {'stem_0': 0, 'stem_1': 0, 'head': 5}
+    layers |= {f'stages_{i}': i + 1 for i in range(4)}
+    for path, treatment in leaves:
+      name = parameter_name(path)
+      layer = layers[name.split('/')[1]]
+      assert treatment.learning_rate == 0.75 ** (5 - layer), name
+    assert {parameter_name(p).split('/')[1] for p, _ in leaves} == {*layers}
+
 
 @pytest.mark.parametrize('name', METHODS)
 def test_no_bias_and_no_scale_of_a_norm_decays(name):

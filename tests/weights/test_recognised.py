@@ -1,5 +1,6 @@
 """What is recognised from shapes, and what is left open."""
 
+import jax
 import numpy as np
 import pytest
 
@@ -38,6 +39,9 @@ TINY = {'dim': 32, 'depth': 2, 'num_heads': 4}
     ('clip_vit_b8', {'depth': 1}, {'act': 'quick_gelu'}),
     ('dinov3_vit_hplus16', {'depth': 1, 'act': 'gelu'}, {}),
     ('resnet18', {}, {}),
+    ('convnext_t', {'blocks': (1, 2, 1, 1), 'stem_size': 2}, {}),
+    ('convnextv2_atto', {}, {}),
+    ('convnext_t', {'blocks': (1, 1, 1, 1), 'epsilon': 0.1}, {'epsilon': 0.1}),
   ],
 )
 def test_the_section_makes_the_same_encoder(name, changes, told):
@@ -47,8 +51,23 @@ def test_the_section_makes_the_same_encoder(name, changes, told):
   variables = timm.from_timm(tensors, shapes)
   x = timm_reference.images(SIZE)
   np.testing.assert_allclose(
-    found.apply(variables, x)[0], encoder.apply(variables, x)[0], atol=1e-5
+    jax.jit(found.apply)(variables, x)[0],
+    jax.jit(encoder.apply)(variables, x)[0],
+    atol=1e-5,
   )
+
+
+@pytest.mark.parametrize('name', ['convnext_s', 'convnextv2_pico'])
+def test_sizes_of_convnext_have_their_names(name):
+  encoder = models.make_encoder(name)
+  shapes = jax.eval_shape(
+    encoder.init, jax.random.key(0), timm_reference.images(SIZE)
+  )
+  # Zeros without memory of their own.
+  zeros = jax.tree.map(
+    lambda x: np.broadcast_to(np.float32(0), x.shape), shapes
+  )
+  assert _found(timm.to_timm(zeros))['name'] == name
 
 
 @pytest.mark.parametrize(
@@ -83,6 +102,7 @@ def test_positions_that_fit_two_grids_are_asked_for():
     ('visual.conv1.weight', 'open_clip'),
     ('patch_embed.proj.weight', 'timm'),
     ('layer1.0.conv1.weight', 'timm'),
+    ('stages.0.blocks.0.conv_dw.weight', 'timm'),
     ('embeddings.cls_token', 'huggingface'),
     ('vision_model.embeddings.class_embedding', 'huggingface'),
   ],

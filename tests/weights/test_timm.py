@@ -13,6 +13,10 @@ from tests.models import timm_reference
 TINY = {'dim': 32, 'depth': 2, 'num_heads': 2}
 ENCODERS = {
   'resnet': models.make_encoder('resnet50', width=0.0625),
+  'convnext': models.make_encoder('convnext_t', blocks=(1, 2, 1, 1), width=8),
+  'convnext v2': models.make_encoder(
+    'convnextv2_atto', blocks=(1, 2, 1, 1), width=8
+  ),
   'cls and registers': models.make_encoder(
     'vit_ti8', num_registers=2, layer_scale=0.1, **TINY
   ),
@@ -44,6 +48,8 @@ def test_round_trip_is_exact_through_a_file(name, tmp_path):
   [
     ('resnet50', {}, models.make_encoder('resnet50')),
     ('resnet34', {}, models.make_encoder('resnet34')),
+    ('convnext_tiny', {}, models.make_encoder('convnext_t')),
+    ('convnextv2_tiny', {}, models.make_encoder('convnextv2_t')),
     (
       'vit_tiny_patch16_224',
       {'reg_tokens': 4, 'init_values': 1e-5},

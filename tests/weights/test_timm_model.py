@@ -15,6 +15,7 @@ from tests.models import timm_reference
 
 SIZE = 32
 _TINY = {'dim': 32, 'depth': 2, 'num_heads': 4}
+_TINY_CONVNEXT = {'blocks': (1, 2, 1, 1), 'width': 16}
 
 
 def _exported(name, **section):
@@ -36,6 +37,9 @@ def _exported(name, **section):
   ('name', 'section'),
   [
     ('resnet18', {}),
+    ('convnext_t', _TINY_CONVNEXT),
+    ('convnextv2_t', _TINY_CONVNEXT),
+    ('convnext_t', {**_TINY_CONVNEXT, 'epsilon': 0.1}),
     ('vit_s8', _TINY),
     ('vit_s8', {**_TINY, 'pool': 'avg', 'layer_scale': 0.1}),
     ('vit_s8', {**_TINY, 'pool': 'avg', 'fc_norm': False}),
@@ -82,6 +86,7 @@ def test_positions_of_another_grid_are_interpolated_as_here(tmp_path):
   [
     ('resnet18', {'stem': 'cifar'}),
     ('resnet18', {'width': 0.125}),
+    ('convnext_t', {**_TINY_CONVNEXT, 'stem_size': 2}),
     ('vit_s8', {**_TINY, 'position': 'relative'}),
     ('vit_s8', {**_TINY, 'stem': 'conv'}),
     ('vit_s8', {**_TINY, 'epsilon': 1e-12}),
