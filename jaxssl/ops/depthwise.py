@@ -14,7 +14,8 @@ def depthwise_conv2d(x: jax.Array, kernel: jax.Array) -> jax.Array:
       y[n, i, j, c] = Σ_uv x[n, i + u − p, j + v − p, c]·w[u, v, 0, c]
 
   Accelerators run XLA's convolution and its gradients, which are slow on a
-  CPU; there it is a sum of shifted images.
+  CPU; there it is a sum of shifted images (benchmarks/results/step.md: 2.8 to
+  13 times as fast in the maps of a ConvNeXt-T).
 
   Only reverse-mode differentiation is defined.
 
