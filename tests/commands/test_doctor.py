@@ -4,22 +4,25 @@ import io
 import json
 import re
 
-from PIL import Image
 import numpy as np
+from PIL import Image
 import pytest
 
 from jaxssl import cli, data
-from jaxssl.config import schema
 from jaxssl.data import survey as survey_lib
 from jaxssl.pictures.samples import samples
 from tests.data import pairs
 from tests.data.test_every_source import SOURCES
 
-# Kind -> records of the training split, classes (None without labels).
+# Kind -> records that training has, but for a hold-out; classes (None without
+# labels).
 HELD = {
   'photos': (2 * 19, 19),
   'digits': (1438, 10),
   'folder': (pairs.COUNT, None),
+  'folders': (pairs.COUNT, 2),
+  'list': (pairs.COUNT, None),
+  'pattern': (pairs.COUNT, None),
   'tfds_tfrecord': (7, 2),
   'tfds_array_record': (7, 2),
   'tar': (pairs.COUNT, None),
@@ -30,6 +33,8 @@ HELD = {
   'sidecar': (pairs.COUNT, None),
   'mixture': (2 * pairs.COUNT, None),
 }
+# Their test split is not a part of it.
+OWN_TEST = {'photos', 'digits', 'tfds_tfrecord', 'tfds_array_record'}
 
 
 @pytest.fixture(autouse=True)
@@ -50,15 +55,16 @@ def test_every_source_is_read_whole(kind, tmp_path):
   folder = tmp_path / 'data'
   folder.mkdir()
   section = SOURCES[kind](folder)
-  name = section.pop('name')
-  if 'test_fraction' in schema.keys('data', name):
-    section['test_fraction'] = 0
   out = tmp_path / 'samples.png'
-  code, figures = _doctor(tmp_path, name, '--out', str(out), **section)
+  code, figures = _doctor(
+    tmp_path, section.pop('name'), '--out', str(out), **section
+  )
   assert code == 0
   records, classes = HELD[kind]
   train = figures['train']
-  assert train['records'] == train['read'] == records
+  assert train['records'] == train['read']
+  held_out = 0 if kind in OWN_TEST else figures.get('test', {}).get('read', 0)
+  assert train['read'] + held_out == records
   assert not train['unreadable']
   assert len(train.get('classes', ())) == (classes or 0)
   if classes:
