@@ -77,10 +77,18 @@ def test_zsh(folder):
   (folder / 'zsh').mkdir()
   shutil.copy(folder / '_zsh', folder / 'zsh' / '_jaxssl')
   single = {k: words for k, words in LINES.items() if len(words) == 1}
-  pid, terminal = pty.fork()
-  if pid == 0:  # pragma: no cover
-    os.chdir(folder)
-    os.execvpe('zsh', ['zsh', '-f', '-i'], os.environ | {'TERM': 'dumb'})
+  terminal, inside = pty.openpty()
+  # Not `pty.fork`: JAX warns of forks, as its threads stay behind.
+  shell = subprocess.Popen(
+    ['zsh', '-f', '-i'],
+    cwd=folder,
+    env=os.environ | {'TERM': 'dumb'},
+    stdin=inside,
+    stdout=inside,
+    stderr=inside,
+    start_new_session=True,
+  )
+  os.close(inside)
   try:
     os.write(terminal, f'{begin} -d $PWD/dump; echo rea""dy\n'.encode())
     _read(terminal, 'ready')
@@ -89,8 +97,9 @@ def test_zsh(folder):
       _read(terminal, line[: line.rindex(' ') + 1] + word)
       os.write(terminal, b'\x15')  # the line is thrown away
   finally:
+    shell.kill()
+    shell.wait()
     os.close(terminal)
-    os.waitpid(pid, 0)
 
 
 def test_another_shell_is_refused(capsys):
