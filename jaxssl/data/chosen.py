@@ -143,7 +143,8 @@ def _laid_over(tops: dict[str, set[str]]) -> dict[str, layout.Meaning]:
     tops: folder -> files in it, as paths below a common one.
   """
   inner = {
-    folder: os.path.relpath(folder, top)
+    # Of one folder alone, both may be empty.
+    folder: os.path.relpath(folder or '.', top or '.')
     for top, files in tops.items()
     for folder in map(os.path.dirname, files)
   }

@@ -75,6 +75,8 @@ _CLIP_OPTIM = {
   'b2': 0.98,
   'epsilon': 1e-6,
   'weight_decay': 0.2,
+}
+_CLIP_VIT_OPTIM = {
   'rules': ({'match': 'cls_token$', 'weight_decay': 0.0},),
 }
 _SIGLIP_OPTIM = {
@@ -158,6 +160,7 @@ METHODS: dict[str, Entry] = {
     guessing=lambda m, rows: guessing.among(rows),
     few={'text_encoder': {'name': 'clip_512', **_SMALL_TEXT}},
     optim=_CLIP_OPTIM,
+    vit_optim=_CLIP_VIT_OPTIM,
     tiny=Tiny(
       # Warm, so that the logits of random features are small.
       initial_loss=math.log(16),

@@ -3,8 +3,10 @@
 import json
 
 from PIL import Image
+import pytest
 
 from tests.commands import runs
+from tests.data import pairs
 
 
 def _config(text):
@@ -36,6 +38,15 @@ def test_what_is_not_usual_fits_a_screen(finished_run, capsys):
   assert config['train']['mode'] == 'jit'
   assert 'mode=' not in by_section['train']
   assert any(line.startswith('parameters: ') for line in lines)
+
+
+@pytest.mark.parametrize('encoder', [None, 'resnet18', 'vit_ti16'])
+def test_defaults_of_pairs_go_with_every_encoder(encoder, tmp_path, capsys):
+  section = pairs.section('tar', tmp_path)
+  more = [] if encoder is None else [f'--encoder={encoder}']
+  arguments = ('--method=clip', f'--data={section["path"]}', '--steps=2')
+  assert runs.jaxssl('inspect', *arguments, '--batch_size=4', *more) == 0
+  assert 'optim' in capsys.readouterr().out
 
 
 def test_picture_of_the_views(finished_run, tmp_path):

@@ -98,6 +98,12 @@ def test_copies_in_two_folders_stay_in_one_split(here):
   assert sum(s.num_examples for s in splits.values()) == 12
 
 
+@pytest.mark.parametrize('again', ['one', 'one/', './one'])
+def test_a_folder_that_is_given_twice_counts_once(here, again):
+  source = data.make_source(['one', again], split='all')
+  assert source.num_examples == len(set(_names(source))) == 4
+
+
 def test_train_and_test_as_two_paths_are_the_splits(here):
   (here / 'a').rename(here / 'train')
   (here / 'b').rename(here / 'test')

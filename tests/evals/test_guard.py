@@ -62,6 +62,17 @@ class TestWithLabels:
       guard_lib.fall_of(start, {'knn/top1': 0.39}, 0.1)
     )
 
+  @pytest.mark.parametrize(
+    ('before', 'after', 'fell'),
+    [(14.8, 1.6, True), (14.8, 2.5, False), (1.5, 1.5, False)],
+  )
+  def test_a_collapse_that_the_knn_does_not_see_is_a_fall(
+    self, before, after, fell
+  ):
+    start = {'knn/top1': 0.45, 'effective_rank': before}
+    now = {'knn/top1': 0.4, 'effective_rank': after}
+    assert (guard_lib.fall_of(start, now, 0.1) is not None) == fell
+
   def test_it_ends_the_run_where_it_is_asked_to(self, tmp_path):
     guard = _guard(tmp_path, stop=True, top1=self.TOP1)
     guard.begin(0)
@@ -120,6 +131,15 @@ class TestWithoutLabels:
     assert found['knn/agreement'] < 0.05
     assert 'of their neighbours, fewer than 10%' in caplog.text
     assert guard.best['step'] == 0
+
+  def test_lost_neighbours_of_few_pictures_are_seen(self, tmp_path):
+    random = np.random.default_rng(1)
+    features = {s: random.normal(size=(20, 8)) for s in (0, 10)}
+    guard = _guard(tmp_path, features=features)
+    guard.begin(0)
+    guard({}, 0)
+    # Two neighbours each: by chance, two of 19.
+    assert guard({}, 10)['knn/agreement'] < 0.4
 
   @pytest.mark.parametrize(('rank', 'fell'), [(2.1, False), (1.9, True)])
   def test_a_lost_rank_is_a_fall(self, rank, fell):
