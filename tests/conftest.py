@@ -4,7 +4,12 @@ import gc
 import os
 import pathlib
 
-from tests import cpu_report, kept_programs, quick_compiler
+from tests import (
+  cpu_report,
+  kept_programs,
+  quick_compiler,
+  returned_memory,
+)
 
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
@@ -77,6 +82,11 @@ def pytest_collection_modifyitems(config, items):
   if missing:
     reason = f'reference libraries are not installed: {", ".join(missing)}'
     _skip(items, 'reference', reason)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown():
+  returned_memory.give_back()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -72,7 +72,9 @@ class CpuReport:
     return report
 
   def pytest_runtest_logreport(self, report):
-    self.seconds[report.nodeid][report.when] = report.cpu_seconds
+    # A test that ended its worker has no report of its own.
+    seconds = getattr(report, 'cpu_seconds', 0.0)
+    self.seconds[report.nodeid][report.when] = seconds
     if 'slow' in report.keywords:
       self.slow.add(report.nodeid)
 
