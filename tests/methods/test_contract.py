@@ -233,6 +233,7 @@ def _is_usual(case, mode):
   return mode in USUAL and mode == ONE_MODE.get(case, mode)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ('case', 'mode'),
   [
@@ -306,6 +307,7 @@ class TestContract:
     _, drawn = _in_encoders(_initial(case))
     chex.assert_trees_all_equal(outside, drawn)
 
+  @pytest.mark.slow
   def test_a_frozen_encoder_stays_to_the_bit(self, case):
     if not METHODS[CASES[case].name].starts_trained:
       pytest.skip('its encoder is no use alone')
