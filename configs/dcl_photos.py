@@ -4,7 +4,7 @@
 
 Paper: Yeh et al. 2021, https://arxiv.org/abs/2110.06848.
 Settings of the quickstart.
-Measured: see docs/methods.md.
+Measured: not run to its end yet.
 """
 
 from ml_collections import ConfigDict

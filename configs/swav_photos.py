@@ -4,7 +4,7 @@
 
 Paper: Caron et al. 2020, https://arxiv.org/abs/2006.09882.
 Two and two crops, few prototypes.
-Measured: see docs/methods.md.
+Measured: not run to its end yet.
 """
 
 from ml_collections import ConfigDict
