@@ -1,8 +1,8 @@
 """Gives memory back that the allocator keeps after many compilations.
 
 glibc keeps what XLA's compiler has freed: after the contract of the methods a
-process held 2.5 GiB, of which it used 1 GiB. Over all tests two workers would
-need more than a machine of 24 GiB has.
+process held 2.5 GiB, of which it used 1 GiB. Over all tests each of two workers
+came to hold more than 7 GiB.
 """
 
 import ctypes
