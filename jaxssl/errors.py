@@ -1,6 +1,6 @@
 """Errors that are the user's to mend, told in one line."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 import re
 
 from jaxssl import nearest
@@ -40,6 +40,19 @@ class LostProcessError(UserError):
   Nothing that was given need be wrong: the command line exits with code 1, not
   2, and the same commands go on.
   """
+
+
+def first_of(items: Sequence[str], most: int, *, separator: str = '; ') -> str:
+  """Returns the first of some texts, and how many there are besides.
+
+  Args:
+    items: the texts.
+    most: how many are named.
+    separator: what stands between them.
+  """
+  shown = separator.join(items[:most])
+  rest = len(items) - most
+  return f'{shown} and {rest} more' if rest > 0 else shown
 
 
 def unknown(kind: str, name: object, options: Iterable[str]) -> UserError:

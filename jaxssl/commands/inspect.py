@@ -102,7 +102,7 @@ def chosen(config: Config) -> list[str]:
 
 
 def _print_parts(state: TrainState) -> None:
-  """Prints how many numbers each network has, by its blocks."""
+  """Prints how many numbers each part of the parameters has."""
   sizes = collections.Counter()
   for path, leaf in jax.tree_util.tree_leaves_with_path(state.params):
     sizes[path[0].key] += leaf.size

@@ -117,7 +117,7 @@ def _joined(names: Sequence[str]) -> Chosen:
   store = _one_store(names)
   found = _Found()
   for name in names:
-    found.add(_absolute(name))
+    found.add(places.absolute(name))
   parents = [*found.folders, *map(os.path.dirname, found.files)]
   home = _common(parents, store)
   root = places.place(home)
@@ -237,12 +237,6 @@ def _lines(path: str) -> list[str]:
       return [line for line in map(str.strip, file) if line]
   except (OSError, UnicodeDecodeError) as error:
     raise UserError(f'{path} cannot be read: {error}') from error
-
-
-def _absolute(path: str) -> str:
-  if is_remote(path):
-    return path
-  return os.path.abspath(os.path.expanduser(path))
 
 
 def _beside(home: str, path: str) -> str:

@@ -23,6 +23,13 @@ from jaxssl.errors import UserError
 from jaxssl.paths import is_remote
 
 
+def absolute(path: str | os.PathLike[str]) -> str:
+  """Returns where a path lies, whatever the folder at hand; `~` is a home."""
+  if is_remote(path):
+    return os.fspath(path)
+  return os.path.abspath(os.path.expanduser(path))
+
+
 def place(path: str | os.PathLike[str]) -> 'Place':
   """Returns the folder of a path, which need not exist."""
   if is_remote(path):

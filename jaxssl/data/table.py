@@ -74,7 +74,7 @@ class Table:
   ):
     hold_out.check_split(split, test_fraction)
     columns = (captions,) if isinstance(captions, str) else tuple(captions)
-    file, self.name = _absolute(path), str(path)
+    file, self.name = places.absolute(path), str(path)
     self._home = places.place(os.path.dirname(file))
     self._root: places.Place | Scattered = self._home
     pairs, labels = self._read(file, image, columns, label)
@@ -184,12 +184,6 @@ class Table:
   def describe(self, index: int) -> str:
     """Returns the name of a file."""
     return self._files.describe(index)
-
-
-def _absolute(path: str | os.PathLike[str]) -> str:
-  if is_remote(path):
-    return os.fspath(path)
-  return os.path.abspath(os.path.expanduser(path))
 
 
 def _rows(file: str, columns: tuple[str, ...]) -> Iterator[dict[str, Any]]:

@@ -133,7 +133,7 @@ def _by_name(
       f'{file} names {len(names)} classes and the data has {len(of_data)}, of '
       f'which it lacks {missing[0]!r} ({len(missing)} in all); name every '
       'class of the data, or give as many names in the order of its labels: '
-      f'{_listed(of_data)}'
+      f'{errors.first_of(of_data, _SHOWN, separator=", ")}'
     )
   for name, key in zip(of_data, wanted, strict=True):
     if listed.count(key) > 1 or wanted.count(key) > 1:
@@ -144,13 +144,6 @@ def _by_name(
   first = [listed.index(key) for key in wanted]
   rest = sorted(set(range(len(names))) - set(first))
   return tuple(names[place] for place in (*first, *rest))
-
-
-def _listed(names: Sequence[str]) -> str:
-  """Returns the names, of more than twenty the first ones and their number."""
-  shown = ', '.join(names[:_SHOWN])
-  rest = len(names) - _SHOWN
-  return f'{shown} and {rest} more' if rest > 0 else shown
 
 
 def _keys(names: Sequence[str]) -> list[str]:

@@ -8,7 +8,7 @@ from flax import traverse_util
 import jax
 import jax.numpy as jnp
 
-from jaxssl.errors import UserError
+from jaxssl.errors import UserError, first_of
 from jaxssl.methods.base import Method, PyTree, TakesTowers
 from jaxssl.models import positions
 
@@ -119,10 +119,9 @@ def fit(old: PyTree, new: PyTree) -> PyTree:
     else:
       wrong.append(f'{".".join(path)}: {_shape(theirs)} for {_shape(mine)}')
   if wrong:
-    more = f' and {len(wrong) - 2} more' if len(wrong) > 2 else ''
     raise UserError(
-      f'the weights are of another encoder: {"; ".join(wrong[:2])}{more}; give '
-      'the encoder section of the run that made them'
+      f'the weights are of another encoder: {first_of(wrong, 2)}; give the '
+      'encoder section of the run that made them'
     )
   return traverse_util.unflatten_dict(result)
 

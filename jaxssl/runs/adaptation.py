@@ -99,7 +99,7 @@ def config_of(
     epochs = usual['train']['epochs'] / _SHORTER
     asked = dataclasses.replace(asked, epochs=max(round(epochs, 2), 0.01))
   config = default_config(*names, asked, facts)
-  rule, size = model.preprocessing, _size_of(facts)
+  rule, size = model.preprocessing, _size_of(facts.num_pictures if facts else 0)
   inputs: dict[str, Any] = {'mean': rule.mean, 'std': rule.std}
   if METHODS[names[0]].needs_rgb:
     inputs = {}
@@ -131,7 +131,7 @@ def reason(run: Run, model: ExportedEncoder) -> str:
     model: what it starts from.
   """
   count, optim = run.source.num_examples, run.config['optim']
-  size = next(s for s in _SIZES if count < s.below)
+  size = _size_of(count)
   millions = num_parameters(model.variables['params']) / 1e6
   decay = optim['layer_decay']
   falls = f', falling by {decay:g} a layer towards the pixels' if decay else ''
@@ -145,8 +145,7 @@ def reason(run: Run, model: ExportedEncoder) -> str:
   )
 
 
-def _size_of(facts: Facts | None) -> _Size:
-  count = facts.num_pictures if facts else 0
+def _size_of(count: int) -> _Size:
   return next(size for size in _SIZES if count < size.below)
 
 

@@ -12,7 +12,7 @@ from typing import IO
 
 from jaxssl import atomic_file
 from jaxssl import config as config_lib
-from jaxssl.errors import UserError
+from jaxssl.errors import UserError, first_of
 from jaxssl.paths import Path, check_name, is_remote, make_path
 from jaxssl.printable import Formatter
 from jaxssl.train.growing_text import GrowingText, open_text
@@ -275,10 +275,9 @@ class Workdir:
       if line.partition(':')[0] not in (*MAY_CHANGE, *may_change)
     ]
     if changed:
-      more = f' and {len(changed) - 3} more' if len(changed) > 3 else ''
       raise UserError(
         f'workdir {str(self.path)!r} holds a run with another config: '
-        f'{"; ".join(changed[:3])}{more}; use a new workdir, or the old config'
+        f'{first_of(changed, 3)}; use a new workdir, or the old config'
       )
 
 

@@ -26,7 +26,7 @@ from jaxssl import atomic_file, checksums, finite, models
 from jaxssl.augment.preprocessing import Channels, Preprocessing, usual
 from jaxssl.augment.view import Augment
 from jaxssl.config import to_plain
-from jaxssl.errors import UserError
+from jaxssl.errors import UserError, first_of
 from jaxssl.paths import Path, local_copy, make_path
 from jaxssl.weights import safetensors_file
 
@@ -234,8 +234,7 @@ def _check_fits(
   if wrong:
     raise UserError(
       f'the weights in {str(source)!r} are not of encoder '
-      f'{exported.section["name"]!r}: {"; ".join(wrong[:3])}'
-      + (f' and {len(wrong) - 3} more' if len(wrong) > 3 else '')
+      f'{exported.section["name"]!r}: {first_of(wrong, 3)}'
     )
 
 
