@@ -42,6 +42,7 @@ _SMALL_TEXT = {'dim': 128, 'depth': 4, 'num_heads': 4}
 _SMALL_SIMCLR = {'augment': {'name': 'simclr_cifar'}}
 # A queue for few pictures.
 _SMALL_QUEUE = {'method': {'queue_size': 1024, 'momentum': 0.99}}
+# Three batches of the tests.
 _TINY_QUEUE = {'temperature': 1.0, 'momentum': 0.9, 'queue_size': 48}
 _TINY_VIT = {'name': 'vit_ti4', 'dim': 16, 'depth': 2, 'num_heads': 2}
 
@@ -49,6 +50,7 @@ _TINY_VIT = {'name': 'vit_ti4', 'dim': 16, 'depth': 2, 'num_heads': 2}
 _BEIT_OPTIM = {
   # 1.5e-3 at the published batch of 2048.
   'learning_rate': {'start': 1.5e-3 / 8, 'end': 1e-5},
+  # The authors' exception; their mask token is decayed.
   'rules': ({'match': 'cls_token', 'weight_decay': 0.0},),
   'clip_norm': 3.0,
 }
@@ -60,6 +62,7 @@ _DINO_OPTIM = {
     'end': 0.4,
     'convention': 'linspace',
   },
+  # Each array by itself, as the authors' `clip_gradients`.
   'clip_tensor_norm': 3.0,
   'rules': ({'match': 'head/last_layer', 'freeze_epochs': 1},),
 }
@@ -68,6 +71,7 @@ _MAE_OPTIM = {'learning_rate': {'start': 1.5e-4}, 'b2': 0.95}
 _MOCO_V3_OPTIM = {
   'learning_rate': {'start': 1.5e-4},
   'weight_decay': 0.1,
+  # Never trained: the paper's remedy for unstable ViTs.
   'rules': ({'match': 'patch_embed', 'freeze_steps': -1},),
 }
 _CLIP_OPTIM = {
@@ -77,6 +81,7 @@ _CLIP_OPTIM = {
   'weight_decay': 0.2,
 }
 _CLIP_VIT_OPTIM = {
+  # A vector in CLIP's code, so not decayed; here it is [1, 1, D].
   'rules': ({'match': 'cls_token$', 'weight_decay': 0.0},),
 }
 _SIGLIP_OPTIM = {
@@ -84,6 +89,7 @@ _SIGLIP_OPTIM = {
   'b2': 0.95,
   'weight_decay': 1e-4,
 }
+# SimCLR has no recipe for ViTs: the numbers of DINO and MoCo v3.
 _SIMCLR_OPTIM = {
   'learning_rate': {'start': 5e-4, 'end': 1e-6},
   'weight_decay': 0.1,

@@ -71,6 +71,8 @@ class BarlowTwins:
 
   def init(self, key: jax.Array, batch: Batch) -> tuple[PyTree, PyTree]:
     """See `Method.init`."""
+    # Only shapes matter, and both views have the same. In evaluation mode
+    # nothing is drawn, so no keys of rows are needed.
     return variables.split(self.net.init(key, batch['views'][0], train=False))
 
   def compare(
@@ -88,10 +90,14 @@ class BarlowTwins:
     (z1, z2), head_stats = variables.apply_each(
       'head', self.head, params, state, embeddings, axis_name=axis_name
     )
+    # The gradient goes through the sum over devices. The authors' does not: on
+    # W devices theirs is 1/W of this one. LARS hides that from kernels, not
+    # from biases and scales, which it does not adapt.
     correlation = decorrelation.cross_correlation(z1, z2, axis_name=axis_name)
     loss = decorrelation.barlow_twins(
       correlation, off_diagonal=self.off_diagonal
     )
+    # 1 where the views agree in every dimension; 0 where they share nothing.
     metrics = {'mean_correlation': decorrelation.diagonal(correlation).mean()}
     return loss, Aux(metrics, variables.replace(state, stats, head_stats))
 

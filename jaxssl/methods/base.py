@@ -7,6 +7,8 @@ from flax import linen as nn
 import jax
 
 PyTree = Any
+# By name, rows first: what `Method.loss` lists, and `pixels` where a recipe
+# keeps them (`Entry.needs_pixels`).
 Batch = dict[str, Any]
 
 

@@ -90,7 +90,10 @@ class BEiT:
       'encoder': encoder['params'],
       'head': head.init(head_key, out['patches'])['params'],
     }
+    # Modules start as timm's do, the authors' start otherwise.
     params = reinitialize.truncated_normal(redraw_key, params)
+    # Part of the state, though it never changes: as constants of the compiled
+    # step its weights would be in no checkpoint.
     tokenizer = jax.tree.map(jnp.asarray, self.tokenizer.variables)
     return params, {'tokenizer': tokenizer}
 
@@ -107,12 +110,13 @@ class BEiT:
     """See `RowWise.sums`."""
     del step, axis_name
     images = batch['views'][0]
+    # Masks and dropped paths are drawn from keys of their own.
     mask = self.draw_mask(fold_keys(keys, 0), images)
-    codes = self.codes(state['tokenizer'], _pixels(batch))
+    codes = self.codes(state['tokenizer'], _pixels(batch))  # [b, N]
     logits, places = self.predict(
       params, images, mask, train=True, keys=fold_keys(keys, 1)
     )
-    target = jnp.take_along_axis(codes, places, axis=1)
+    target = jnp.take_along_axis(codes, places, axis=1)  # [b, num_masked]
     # Rows hide different numbers of patches.
     hidden = jnp.take_along_axis(mask, places, axis=1).astype(jnp.float32)
     entropy = label_entropy(logits, target)
@@ -127,6 +131,7 @@ class BEiT:
   ) -> tuple[dict[str, jax.Array], PyTree]:
     """See `RowWise.summarize`."""
     del stats
+    # A search that finds no block leaves its mask empty (`ops.masking`).
     hidden = jnp.where(sums.weight > 0, sums.weight, 1.0)
     metrics = {
       'masked_top1': sums.seen['right'] / hidden,
@@ -187,6 +192,8 @@ class BEiT:
       {'params': params['encoder']}, images, train, keys=keys, mask=mask
     )
     # Only hidden patches are classified, which saves most of a wide layer.
+    # Always `num_masked` places, since shapes are static, while the mask hides
+    # that many or fewer; `sums` gives the others the weight 0.
     _, places = jax.lax.top_k(mask.astype(jnp.float32), self.num_masked)
     tokens = take_tokens(out['patches'], places)
     head = self._head(params['head']['bias'].shape[0])
@@ -209,12 +216,15 @@ class BEiT:
     _, out = variables.apply(
       self.tokenizer.encoder,
       tokenizer,
+      # Lanczos' filter overshoots at edges.
       (jnp.clip(small, 0.0, 1.0) - mean) / std,
     )
     codes = out['logits'].argmax(-1)
     return codes.reshape(len(pixels), -1).astype(jnp.int32)
 
   def _head(self, vocab_size: int) -> nn.Dense:
+    # float32 whatever the encoder's type: a softmax over thousands of codes
+    # follows.
     return nn.Dense(vocab_size, dtype=jnp.float32)
 
 

@@ -116,6 +116,7 @@ class BYOL:
         *network,
         batch['views'],
         axis_name=axis_name,
+        # Four passes, each with keys of its own.
         keys=[fold_keys(keys, 2 * v + n) for v in range(2)],
       )
       features[name] = [f for f, _ in views]
@@ -138,6 +139,8 @@ class BYOL:
       z[name], heads[name] = variables.apply_each(
         'head', self.head, *network, embeddings[name], axis_name=axis_name
       )
+    # Only the trained network has a predictor: without that difference both
+    # networks could agree on one vector for all pictures.
     predictions, predictor_stats = [], state['stats']['predictor']
     for projection in z['fast']:
       q, predictor_stats = variables.apply_train(
@@ -149,6 +152,8 @@ class BYOL:
       )
       predictions.append(q)
     targets = jax.lax.stop_gradient(z['slow'])
+    # The sum of both directions, as the authors'. Their mean would halve the
+    # rates of biases and scales, which LARS does not adapt.
     loss = squared_distance(predictions[0], targets[1])
     loss += squared_distance(predictions[1], targets[0])
     new = {
@@ -162,6 +167,8 @@ class BYOL:
   ) -> tuple[PyTree, PyTree]:
     """See `Method.update`."""
     momentum = schedules.value_at(self.momentum, step)
+    # With the parameters after this step, as the authors' code; MoCo's slow
+    # network moves before the keys are computed.
     slow = momentum_lib.move(state['slow']['params'], params['net'], momentum)
     return params, {
       'stats': {'net': carry['fast'], 'predictor': carry['predictor']},

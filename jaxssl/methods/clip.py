@@ -15,6 +15,7 @@ from jaxssl.methods.two_towers import TwoTowers
 from jaxssl.models import Projection, TextEncoder
 from jaxssl.ops import contrastive
 
+# The paper's limit of the factor, against instability.
 _MAX_SCALE = 100.0
 
 
@@ -72,6 +73,7 @@ class CLIP:
   def init(self, key: jax.Array, batch: Batch) -> tuple[PyTree, PyTree]:
     """See `Method.init`."""
     params, stats = self.towers.init(key, batch)
+    # The logarithm is what is learned, so the factor stays positive.
     t = jnp.asarray(math.log(1 / self.temperature), jnp.float32)
     return {**params, 'logit_scale': t}, {'stats': stats}
 
@@ -119,6 +121,8 @@ class CLIP:
   ) -> tuple[PyTree, PyTree]:
     """See `Method.update`; clamps the temperature."""
     del state, step
+    # Here and not in the loss: beyond the limit a clipped factor would have no
+    # gradient that could bring it back.
     t = jnp.clip(params['logit_scale'], 0.0, math.log(_MAX_SCALE))
     return {**params, 'logit_scale': t}, {'stats': carry}
 

@@ -87,6 +87,8 @@ class Colorization:
     bins = len(ab_bins.bin_centers())
     return params, {
       'stats': stats,
+      # As if one image of all colours alike had been seen: without it the prior
+      # of the first step would be 0 / 0.
       'color_sum': jnp.full((bins,), 1.0 / bins),
       'color_count': jnp.ones(()),
     }
@@ -112,11 +114,17 @@ class Colorization:
       axis_name=axis_name,
       keys=keys,
     )
+    # Pixels are left out, as in the authors' code. The mean of several would be
+    # grayer than each of them.
     coarse = image[:, :: self.output_stride, :: self.output_stride]
     bins, soft = ab_bins.soft_encode(coarse[..., 1:])
+    # Of the batches before: the weights are then the same on all devices and in
+    # all parts of a batch.
     prior = state['color_sum'] / state['color_count']
+    # The nearest bin comes first.
     weight = ab_bins.class_weights(prior, uniform=self.uniform)[bins[..., 0]]
     entropy = soft_cross_entropy(logits, bins, soft)
+    # Of an image as a whole, of which one vivid pixel is enough.
     colored = jnp.abs(image[..., 1:]).max((1, 2, 3)) > self.min_color
     colored = colored.astype(jnp.float32)
     right = logits.argmax(-1) == bins[..., 0]
@@ -183,6 +191,7 @@ class Colorization:
       train=False,
     )
     ab = ab_bins.annealed_mean(logits, temperature=temperature)
+    # Colours, not logits, are enlarged: 2 channels instead of 313.
     ab = jax.image.resize(ab, (*image.shape[:3], 2), 'bilinear')
     return lab.lab_to_rgb(jnp.concatenate([image[..., :1], ab], axis=-1))
 
@@ -206,6 +215,7 @@ def soft_cross_entropy(
     float32 [...].
   """
   log_probs = jax.nn.log_softmax(logits.astype(jnp.float32), axis=-1)
+  # Ten of 313 classes; the gradient is a scatter, whose places never meet.
   chosen = jnp.take_along_axis(log_probs, bins, axis=-1)
   return -jnp.sum(chosen * weights, axis=-1)
 
@@ -215,5 +225,7 @@ def _color_sum(
 ) -> jax.Array:
   """Returns the sum of z over coloured images, of each the mean, [313]."""
   share = colored[:, None, None, None] / (bins.shape[1] * bins.shape[2])
+  # A scatter, but nothing is differentiated here, and one-hot rows would be 313
+  # numbers for each of ten bins of each place.
   zeros = jnp.zeros((len(ab_bins.bin_centers()),))
   return zeros.at[bins].add(soft * share)

@@ -36,12 +36,15 @@ def loss(
   Raises:
     UserError: if the global batch has less than two rows.
   """
+  # Whatever a batch holds, each of its arrays has the rows first.
   rows = len(jax.tree.leaves(batch)[0])
   check_rows(method, rows * collectives.axis_size(axis_name))
   embeddings, stats = method.embed(
     params,
     state,
     batch,
+    # By the place in the global batch, so that a row draws the same on any
+    # device, and in any part of the batch.
     keys=collectives.row_keys(key, rows, axis_name),
     step=step,
     axis_name=axis_name,
@@ -83,6 +86,7 @@ def embed_each(
     state,
     batch['views'],
     axis_name=axis_name,
+    # The views of an image drop other paths.
     keys=[fold_keys(keys, v) for v in range(len(batch['views']))],
   )
   return [features for features, _ in results], stats

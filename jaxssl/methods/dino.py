@@ -106,6 +106,7 @@ class DINO:
       self.encoder, params, state['stats'], views, keys, axis_name
     )
     teacher, slow_stats = self._logits(
+      # The authors' teacher drops no paths.
       momentum_lib.without_noise(self.encoder),
       jax.lax.stop_gradient(state['slow']['params']),
       state['slow']['stats'],
@@ -120,9 +121,11 @@ class DINO:
     means = {
       'entropy': _entropy(targets).mean(),
       'target': targets.mean((0, 1)),
+      # Raw: the centre is a mean of logits that none was taken from.
       'logits': teacher.mean((0, 1)),
     }
     rows = jnp.asarray(len(views[0]), jnp.float32)
+    # Means times rows are sums, which parts and devices can add up.
     seen = jax.tree.map(lambda mean: rows * mean, means)
     stats = {'stats': stats, 'slow_stats': slow_stats}
     return RowSums(rows * loss, rows, seen), stats
@@ -145,6 +148,7 @@ class DINO:
     """See `Method.update`."""
     momentum = schedules.value_at(self.momentum, step)
     slow = momentum_lib.move(state['slow']['params'], params, momentum)
+    # The centre of the next step: targets of this one are made with the old.
     center = momentum_lib.move(
       state['center'], carry['mean_logits'][None], self.center_momentum
     )

@@ -110,6 +110,7 @@ class DVAE:
     del state, axis_name
     images = batch['views'][0]
     logits = self._logits(params, images)
+    # One key per row: an image meets the same noise on any device.
     noise = jax.vmap(lambda k: jax.random.gumbel(k, logits.shape[1:]))(keys)
     temperature = schedules.value_at(self.temperature, step)
     codes = jax.nn.softmax((logits + noise) / temperature)
@@ -126,6 +127,7 @@ class DVAE:
       'codes': code_frequencies(logits.argmax(-1), logits.shape[-1]),
     }
     rows = jnp.asarray(len(images), jnp.float32)
+    # Weight 1 becomes the number of rows, as means become sums.
     means = RowSums(nll + weight * kl, jnp.ones(()), seen)
     return jax.tree.map(lambda x: rows * x, means), {}
 
@@ -173,6 +175,7 @@ class DVAE:
       float32 [b, 8 h, 8 w, 3] in [0, 1].
     """
     one_hot = jax.nn.one_hot(codes, self.encoder.vocab_size)
+    # The scale says how sure the decoder is; the picture is the median.
     location, _ = self._decode(params, one_hot)
     return unmap_pixels(jax.nn.sigmoid(location))
 
@@ -219,6 +222,7 @@ def kl_from_uniform(logits: jax.Array) -> jax.Array:
     [...], between 0 and ln K.
   """
   log_q = jax.nn.log_softmax(logits)
+  # From logarithms: q ln q would be 0 times -inf where q underflows.
   return (jnp.exp(log_q) * log_q).sum(-1) + math.log(logits.shape[-1])
 
 
@@ -239,6 +243,7 @@ def code_usage(frequencies: jax.Array) -> dict[str, jax.Array]:
     of the entropy of their frequencies, in [1, K].
   """
   p = frequencies
+  # A code that does not occur adds 0 ln 1 instead of 0 ln 0.
   entropy = -(p * jnp.log(jnp.where(p > 0, p, 1.0))).sum()
   return {
     'codes_used': (p > 0).astype(jnp.float32).mean(),

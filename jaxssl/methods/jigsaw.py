@@ -99,6 +99,7 @@ class Jigsaw:
     """See `Method.init`."""
     keys = collectives.row_keys(key, len(batch['views'][0]), None)
     tiles = self._tiles(keys, batch['views'][0])
+    # Only the shape matters.
     orders = jnp.zeros((len(tiles), 1, NUM_TILES), jnp.int32)
     params, stats = variables.split(
       self.net.init(key, tiles, orders, train=False)
@@ -108,6 +109,8 @@ class Jigsaw:
     )
     return params, {'stats': stats, 'permutations': jnp.asarray(chosen)}
 
+  # Neither `RowWise` nor `Contrastive`: the head's BatchNorm must see all rows
+  # of the batch at once, so it cannot be taken in parts.
   def loss(
     self,
     params: PyTree,
@@ -121,18 +124,21 @@ class Jigsaw:
     """See `Method.loss`."""
     del step
     images = batch['views'][0]
+    # Every row has keys of its own for each purpose, by its place in the global
+    # batch.
     tile_keys, order_keys, drop_keys = (
       collectives.row_keys(k, len(images), axis_name)
       for k in jax.random.split(key, 3)
     )
-    labels = jax.vmap(self._draw)(order_keys)
+    labels = jax.vmap(self._draw)(order_keys)  # [b, m]
     logits, stats = variables.apply_train(
       self.net,
       params,
       state['stats'],
       self._tiles(tile_keys, images),
-      state['permutations'][labels],
+      state['permutations'][labels],  # [b, m, 9]
       axis_name=axis_name,
+      # To the encoder a tile is a row, which drops paths of its own.
       keys=jax.vmap(lambda k: jax.random.split(k, NUM_TILES))(drop_keys),
     )
     entropy = label_entropy(logits, labels)
@@ -178,6 +184,7 @@ class Jigsaw:
 
   def _draw(self, key: jax.Array) -> jax.Array:
     """Returns the permutations of one image, int32 [m], all different."""
+    # The beginning of a shuffled list: drawn without replacement.
     shuffled = jax.random.permutation(key, self.num_permutations)
     return shuffled[: self.permutations_per_image]
 
@@ -220,10 +227,12 @@ def random_corners(
   index = jnp.arange(NUM_TILES)
   first = jnp.stack([index // GRID, index % GRID], axis=1) * cell[None]
   slack = cell - needed
+  # A margin of `channel_shift` on each side, within which channels move; the
+  # end of `randint` is exclusive.
   place = channel_shift + jax.random.randint(
     place_key, (NUM_TILES, 2), 0, slack[None] + 1
   )
   shift = jax.random.randint(
     shift_key, (NUM_TILES, channels, 2), -channel_shift, channel_shift + 1
   )
-  return (first + place)[:, None] + shift
+  return (first + place)[:, None] + shift  # [9, 1, 2] + [9, C, 2]

@@ -45,7 +45,7 @@ class LeJEPA:
     head: projector [b, D] -> [b, K].
     num_global: the first views, whose mean is the target.
     regularization: lambda; the paper looks at 0.01 to 0.1.
-    num_directions: of each step.
+    num_directions: directions that SIGReg looks along in a step.
 
   Raises:
     UserError: for numbers out of range.
@@ -93,14 +93,18 @@ class LeJEPA:
       self.head,
       params,
       state['stats'],
+      # All views together, so BatchNorm in the head sees V b rows.
       jnp.stack(embeddings),
       axis_name=axis_name,
     )
     directions = random_directions(
+      # Of the step alone: parts of a batch and devices must look along the same
+      # directions, and the authors' do not depend on a seed either.
       jax.random.fold_in(jax.random.key(0), step),
       z.shape[-1],
       self.num_directions,
     )
+    # With its gradient: views move towards the mean, and it towards them.
     center = z[: self.num_global].mean(axis=0, keepdims=True)
     # Of the rows at hand: the train step averages over devices.
     prediction = jnp.mean((z - center) ** 2)

@@ -16,6 +16,7 @@ from jaxssl.models.normed_tokens import require_normed_tokens
 from jaxssl.models.vit import ViT
 from jaxssl.ops import masking, patches
 
+# The authors'. A patch of one colour has variance 0.
 _EPSILON = 1e-6
 
 
@@ -101,11 +102,14 @@ class MAE:
     decoder = self.decoder.init(
       decoder_key,
       out['encoded'],
+      # Every patch at its place, and all of them visible: how many are does not
+      # change a parameter's shape.
       jnp.broadcast_to(jnp.arange(num_patches)[None], (b, num_patches)),
       grid=self.encoder.grid_of(images),
       num_visible=num_patches,
     )
     params = {'encoder': encoder['params'], 'decoder': decoder['params']}
+    # Modules start as timm's do, the authors' start otherwise.
     return reinitialize.xavier(redraw_key, params), {}
 
   def sums(
@@ -122,6 +126,7 @@ class MAE:
     del state, step, axis_name
     images = batch['views'][0]
     rows, columns = self.encoder.grid_of(images)
+    # Masks and dropped paths are drawn from keys of their own.
     noise = masking.row_noise(fold_keys(keys, 0), rows * columns)
     prediction, hidden = self.reconstruct(
       params, images, noise, train=True, keys=fold_keys(keys, 1)
@@ -173,6 +178,7 @@ class MAE:
     Raises:
       jaxssl.errors.UserError: no patch would be visible.
     """
+    # Rounded down, as the authors': 49 of 196.
     num_visible = int(noise.shape[1] * (1 - self.mask_ratio))
     if not num_visible:
       raise errors.UserError(
@@ -181,6 +187,9 @@ class MAE:
         'or a smaller ratio'
       )
     mask = masking.mask_by_noise(noise, num_visible)
+    # Hidden patches do not enter, not even as mask tokens. So the encoder costs
+    # what it sees; and with them the paper's linear probe of a ViT-L falls from
+    # 73.5 to 59.6 %.
     _, out = self.encoder.apply(
       {'params': params['encoder']}, images, train, keys=keys, keep=mask.keep
     )
@@ -220,5 +229,7 @@ class MAE:
   ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Returns patches [b, N, p p 3], their mean and deviation [b, N, 1]."""
     x = patches.patchify(images.astype(jnp.float32), self.encoder.patch_size)
+    # Unbiased, as PyTorch's `var` by default. The epsilon stands inside of the
+    # root, as the authors'.
     var = x.var(axis=-1, ddof=1, keepdims=True)
     return x, x.mean(axis=-1, keepdims=True), jnp.sqrt(var + _EPSILON)

@@ -74,6 +74,8 @@ class MoCo:
     _check_divides(self.queue_size, len(images))
     z, initial = self.net.init_with_output(net_key, images, train=False)
     params, stats = variables.split(initial)
+    # Random directions are the negatives until keys have replaced them, as in
+    # the authors' code.
     queue = jax.random.normal(queue_key, (self.queue_size, z.shape[-1]))
     return params, {
       'stats': stats,
@@ -82,6 +84,8 @@ class MoCo:
       'pointer': jnp.zeros((), jnp.int32),
     }
 
+  # Not cut into `embed` and `compare`: keys are shuffled over the whole batch,
+  # between groups of BatchNorm.
   def loss(
     self,
     params: PyTree,
@@ -114,6 +118,7 @@ class MoCo:
     carry = {
       'stats': stats,
       'slow': {'params': slow, 'stats': slow_stats},
+      # Of all devices, since each has a copy of the queue.
       'new': contrastive.l2_normalize(collectives.gather(k, axis_name)),
     }
     return loss, Aux({'contrastive_top1': top1}, carry)
@@ -125,6 +130,8 @@ class MoCo:
     del step
     new, pointer = carry['new'], state['pointer']
     _check_divides(self.queue_size, len(new))
+    # A batch never wraps around, as the queue is a multiple of it. If it did,
+    # this function would move the start instead of failing.
     queue = jax.lax.dynamic_update_slice_in_dim(
       state['queue'], new, pointer, axis=0
     )
@@ -157,8 +164,12 @@ class MoCo:
       stats,
       collectives.permute(images, order, axis_name),
       axis_name=axis_name,
+      # By the place after the permutation; draws of rows are independent, so it
+      # does not matter which image has which.
       keys=collectives.row_keys(path_key, len(images), axis_name),
     )
+    # The argsort of a permutation is its inverse: keys stand beside their
+    # queries again.
     k = collectives.permute(k, jnp.argsort(order), axis_name)
     return jax.lax.stop_gradient(k), stats
 

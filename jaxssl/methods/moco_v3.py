@@ -87,6 +87,7 @@ class MoCoV3:
       net_key, batch['views'][0], train=False
     )
     params, stats = variables.split(initial)
+    # The authors prescribe values for ViTs; ResNets stay as they start.
     if isinstance(self.encoder, ViT):
       encoder = reinitialize.moco_v3(redraw_key, params['encoder'])
       params = {**params, 'encoder': encoder}
@@ -117,6 +118,7 @@ class MoCoV3:
         *self._network(name, params, state, step),
         batch['views'],
         axis_name=axis_name,
+        # Four passes, each with keys of its own.
         keys=[fold_keys(keys, 2 * v + n) for v in range(2)],
       )
     features = {name: [f for f, _ in views] for name, views in features.items()}
@@ -155,12 +157,15 @@ class MoCoV3:
       'slow': networks['slow'],
     }
     metrics = {'contrastive_top1': (top1 + top2) / 2}
+    # The authors' factor: a small temperature makes logits, and with them the
+    # gradient, larger by 1 / T. Their learning rates count on it.
     return 2 * self.temperature * (loss1 + loss2), Aux(metrics, carry)
 
   def update(
     self, params: PyTree, state: PyTree, carry: PyTree, *, step: jax.Array
   ) -> tuple[PyTree, PyTree]:
     """See `Method.update`."""
+    # The slow network has moved already, in `loss`.
     del state, step
     return params, carry
 
@@ -178,6 +183,7 @@ class MoCoV3:
     """Returns parameters and statistics of encoder and projector."""
     if name == 'fast':
       return params['net'], state['stats']['net']
+    # Made anew wherever it is asked for, as it follows from these alone.
     momentum = schedules.value_at(self.momentum, step)
     slow = momentum_lib.move(state['slow']['params'], params['net'], momentum)
     return slow, state['slow']['stats']

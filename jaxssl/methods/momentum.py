@@ -18,6 +18,7 @@ def move(slow: PyTree, fast: PyTree, momentum: jax.Array | float) -> PyTree:
     fast: parameters of the trained network, the same tree.
     momentum: m in [0, 1].
   """
+  # MoCo's slow network moves inside of the loss.
   fast = jax.lax.stop_gradient(fast)
   return jax.tree.map(
     lambda s, f: momentum * s + (1.0 - momentum) * f, slow, fast
@@ -36,6 +37,7 @@ def without_noise(encoder: nn.Module) -> nn.Module:
   changes: dict[str, Any] = {
     name: value
     for name, value in quiet.items()
+    # An encoder without the attribute has no such noise.
     if getattr(encoder, name, value) != value
   }
   return encoder.clone(**changes) if changes else encoder

@@ -39,6 +39,8 @@ def encode(
     Features [b, D] of each view, and the encoder's new statistics, as of
     `variables.apply_part`.
   """
+  # By the number of the view, so that a view drops the same paths however the
+  # views are grouped.
   view_keys = [fold_keys(keys, v) for v in range(len(views))]
   features, new = [], {}
   for group in _same_size(views):
@@ -46,6 +48,7 @@ def encode(
       'encoder',
       encoder,
       params,
+      # The running statistics go on from where the last group left them.
       variables.replace(stats, new),
       view_rows.interleave([views[v] for v in group]),
       axis_name=axis_name,
@@ -112,9 +115,9 @@ def check_views(name: str, num_views: int, num_global: int) -> None:
   """Refuses an augmentation that makes too few views.
 
   Args:
-    name: of the method.
-    num_views: that the augmentation makes.
-    num_global: of them, the first ones, that targets are made of.
+    name: name of the method, for the message.
+    num_views: how many views the augmentation makes.
+    num_global: how many of them, the first ones, targets are made of.
 
   Raises:
     UserError: if a target has no other view that could be predicted from.
@@ -128,5 +131,6 @@ def check_views(name: str, num_views: int, num_global: int) -> None:
 
 def _same_size(views: Sequence[jax.Array]) -> list[list[int]]:
   """Returns runs of neighbouring views of the same size, by index."""
+  # Neighbours only, as in the authors' code: views stay in their order.
   runs = itertools.groupby(range(len(views)), key=lambda v: views[v].shape)
   return [list(run) for _, run in runs]

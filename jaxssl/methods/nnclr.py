@@ -144,14 +144,19 @@ class NNCLR:
       z,
       axis_name=axis_name,
     )
+    # Which row is nearest has no gradient; encoder and head learn through the
+    # predictions alone.
     z = [contrastive.l2_normalize(jax.lax.stop_gradient(v)) for v in z]
     (n1, near1), (n2, near2) = (nearest(v, state['queue']) for v in z)
+    # Each neighbour looks for the prediction of the other view among those of
+    # the global batch, through all of which the gradient flows.
     loss1, top1 = self._contrast(n1, p[1], axis_name)
     loss2, top2 = self._contrast(n2, p[0], axis_name)
     carry = {
       'stats': variables.replace(
         state['stats'], stats, head_stats, predictor_stats
       ),
+      # Of all devices, since each has a copy of the queue.
       'new': collectives.gather(z[0], axis_name),
     }
     metrics = {

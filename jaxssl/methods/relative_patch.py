@@ -103,6 +103,8 @@ class RelativePatch:
       self.net.init(key, patches, both_orders(len(images)), train=False)
     )
 
+  # Neither `RowWise` nor `Contrastive`: the head's BatchNorm must see all rows
+  # of the batch at once, so it cannot be taken in parts.
   def loss(
     self,
     params: PyTree,
@@ -127,7 +129,7 @@ class RelativePatch:
       axis_name=axis_name,
       keys=_split_rows(collectives.row_keys(drop_key, rows, axis_name)),
     )
-    labels = jnp.stack([place, NUM_PLACES - 1 - place], axis=1)
+    labels = jnp.stack([place, NUM_PLACES - 1 - place], axis=1)  # [b, 2]
     entropy = label_entropy(logits, labels)
     top1 = jnp.mean(logits.argmax(-1) == labels)
     return entropy.mean(), Aux({'place_top1': top1}, stats)
@@ -163,8 +165,12 @@ class RelativePatch:
         gap=self.gap,
         jitter=self.jitter,
       )
+      # [2, C, 2]: all channels of a patch from the same place. Jigsaw moves
+      # them against chromatic aberration; here two of three are dropped.
       channels = jnp.repeat(corners[:, None], image.shape[-1], axis=1)
       patches = tiles.cut_tiles(image, channels, self.patch_size)
+      # Both patches may keep different channels, so that colour does not tell
+      # how they lie.
       keys = jax.random.split(color_key, 2)
       return Pairs(jax.vmap(drop_colors)(keys, patches), place, corners)
 
@@ -205,8 +211,11 @@ def random_corners(
     )
   place_key, first_key, move_key = jax.random.split(key, 3)
   place = jax.random.randint(place_key, (), 0, NUM_PLACES)
+  # In the 3x3 grid around the first patch, whose own cell, 4, is left out.
   cell = place + (place >= NUM_PLACES // 2)
   offset = jnp.stack([cell // 3 - 1, cell % 3 - 1]) * (patch_size + gap)
+  # Where the first may begin, so that both lie in the image after they have
+  # moved.
   low = jitter - jnp.minimum(offset, 0)
   high = jnp.array(shape) - patch_size - jitter - jnp.maximum(offset, 0)
   first = jax.random.randint(first_key, (2,), low, high + 1)

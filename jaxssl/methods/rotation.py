@@ -66,6 +66,7 @@ class Rotation:
     """See `RowWise.sums`."""
     del step
     images = batch['views'][0]
+    # The turns of an image are neighbouring rows: 0 1 2 3, 0 1 2 3, ...
     labels = jnp.tile(jnp.arange(NUM_ROTATIONS), len(images))
     turn_keys = [fold_keys(keys, k) for k in range(NUM_ROTATIONS)]
     logits, stats = variables.apply_train(

@@ -46,6 +46,8 @@ def finish(
   """
   seen = jax.tree.map(jax.lax.stop_gradient, sums)
   metrics, carry = method.summarize(collectives.psum(seen, axis_name), stats)
+  # With W the sum of the weights w_d of D devices: mean_d loss_d / (W / D) =
+  # sum_d loss_d / W.
   loss = sums.loss / mean_weight(sums, axis_name)
   return loss, Aux(metrics, carry)
 

@@ -76,6 +76,7 @@ class SigLIP:
   def init(self, key: jax.Array, batch: Batch) -> tuple[PyTree, PyTree]:
     """See `Method.init`."""
     params, stats = self.towers.init(key, batch)
+    # The logarithm is what is learned, so the factor stays positive.
     t = jnp.asarray(math.log(self.scale), jnp.float32)
     bias = jnp.asarray(self.bias, jnp.float32)
     params = {**params, 'logit_scale': t, 'logit_bias': bias}

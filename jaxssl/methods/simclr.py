@@ -107,6 +107,8 @@ class SimCLR:
   ) -> tuple[jax.Array, Aux]:
     """See `Contrastive.compare`."""
     del step
+    # Interleaved again, so that BatchNorm in the head sees all 2B rows too, and
+    # rows stay on their device.
     z, head_stats = variables.apply_part(
       'head',
       self.head,

@@ -116,11 +116,13 @@ class Supervised:
       towers: `classifier`, `kernel` [D, C] and `bias` [C].
     """
     head = jax.tree.map(
+      # [D, C] -> [S, D, C]: every classifier of the sweep starts alike.
       lambda old, new: jnp.broadcast_to(new, old.shape),
       params['head'],
       towers['classifier'],
     )
     params = {**params, 'head': head}
+    # The average begins at what training begins at.
     return params, {**state, 'slow': params} if self.average else state
 
   def sums(
@@ -137,6 +139,7 @@ class Supervised:
     del step
     features, stats = self._encode(params, state, batch, keys, axis_name)
     if self.normalize:
+      # Of all rows, also those without a label.
       features, stats['norm'] = self.norm.apply(
         state['norm'],
         features,
@@ -145,9 +148,11 @@ class Supervised:
         mutable=['batch_stats'],
       )
     label = batch['label']
+    # The one-hot row of label -1 is zero, but smoothing adds to it.
     known = (label >= 0).astype(jnp.float32)
-    logits = sweep_logits(params['head'], features)
+    logits = sweep_logits(params['head'], features)  # [S, b, C]
     entropy = optax.softmax_cross_entropy(logits, self.targets(batch)[None])
+    # Of a mixed picture the first label counts.
     right = ((logits.argmax(-1) == label[None]) * known[None]).sum(axis=1)
     return RowSums((entropy * known[None]).sum(), known.sum(), right), stats
 
@@ -195,6 +200,8 @@ class Supervised:
     if not self.normalize:
       return head
     stats = state['norm']['batch_stats']
+    # ((f - m) / s) W + b = f (W / s) + b - m (W / s), s with the epsilon of the
+    # BatchNorm.
     kernel = head['kernel'] * jax.lax.rsqrt(
       stats['var'][None, :, None] + _NORM_EPSILON
     )
@@ -266,6 +273,8 @@ def sweep_logits(head: PyTree, features: jax.Array) -> jax.Array:
     float32 [S, b, C].
   """
   features = features.astype(jnp.float32)
+  # Accelerators would round the operands of a product to fewer digits. The
+  # classifier is small, and its accuracy is what is reported.
   logits = jnp.einsum(
     'bd,sdc->sbc', features, head['kernel'], precision='highest'
   )

@@ -46,8 +46,9 @@ class SwAV:
       optimizer: `{'match': 'prototypes', 'freeze_epochs': 1}`.
     num_global: G, the first views, of which targets are made.
     temperature: T.
-    epsilon: of `sinkhorn`; smaller if the loss stays at ln(num_prototypes).
-    iterations: of `sinkhorn`.
+    epsilon: weight of the entropy in `sinkhorn`; take a smaller one if the loss
+      stays at ln(num_prototypes).
+    iterations: how often `sinkhorn` divides columns and rows.
     queue_size: Q, images; 0 for none. The authors have 3840 for batches of 256.
     queue_start: step from which on it is filled; about 15 epochs there.
 
@@ -88,6 +89,8 @@ class SwAV:
       net_key, batch['views'][0], train=False
     )
     params, stats = variables.split(initial)
+    # Beside encoder and head: `update` keeps them at length 1, and a rule of
+    # the optimizer freezes them by name.
     shape = (z.shape[-1], self.num_prototypes)
     kernel = initializers.torch_kernel(prototype_key, shape, jnp.float32)
     params = {**params, 'prototypes': {'kernel': _unit_columns(kernel)}}
@@ -121,9 +124,10 @@ class SwAV:
     )
     z = l2_normalize(z)
     prototypes = params['prototypes']['kernel']
-    scores = z @ prototypes
+    scores = z @ prototypes  # [V, b, P]
     targets = jnp.stack(
       [
+        # A problem for each view: its rows spread over all prototypes.
         sinkhorn(
           scores[i],
           epsilon=self.epsilon,
@@ -137,8 +141,10 @@ class SwAV:
     loss = distillation(targets, scores, temperature=self.temperature)
     carry = {'stats': variables.replace(state['stats'], stats, head_stats)}
     if self.queue_size:
+      # Rows first for a moment: `gather` joins the first axis.
       new = jax.lax.stop_gradient(z[: self.num_global]).swapaxes(0, 1)
       carry['new'] = collectives.gather(new, axis_name).swapaxes(0, 1)
+    # Perplexity: as many prototypes, used alike, would have this entropy.
     used = collectives.pmean(targets.mean((0, 1)), axis_name)
     entropy = jax.scipy.special.entr(used).sum()
     return loss, Aux({'prototypes_used': jnp.exp(entropy)}, carry)
@@ -147,6 +153,8 @@ class SwAV:
     self, params: PyTree, state: PyTree, carry: PyTree, *, step: jax.Array
   ) -> tuple[PyTree, PyTree]:
     """See `Method.update`."""
+    # The authors do this before a forward pass; here `loss` changes no
+    # parameters, and every loss sees unit vectors all the same.
     kernel = _unit_columns(params['prototypes']['kernel'])
     params = {**params, 'prototypes': {'kernel': kernel}}
     if not self.queue_size:
@@ -171,11 +179,14 @@ class SwAV:
     if not self.queue_size:
       return {}
     return {
+      # Older embeddings, but the prototypes of now.
       'others': state['queue'][i] @ prototypes,
+      # A factor and no branch: only the running step knows.
       'weight': (state['filled'] == self.queue_size).astype(jnp.float32),
     }
 
 
 def _unit_columns(kernel: jax.Array) -> jax.Array:
+  # As PyTorch's `normalize`: a lower bound on the norm.
   length = jnp.linalg.norm(kernel, axis=0, keepdims=True)
   return kernel / jnp.maximum(length, 1e-12)

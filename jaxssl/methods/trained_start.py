@@ -81,7 +81,7 @@ def keep_encoder(new: PyTree, old: PyTree, variables: PyTree) -> PyTree:
   Args:
     new: `params` or `state` of a method.
     old: the same at another step.
-    variables: of the encoder, of which names and shapes matter.
+    variables: variables of the encoder; only names and shapes matter.
   """
   if not isinstance(new, Mapping):
     return new
@@ -106,8 +106,10 @@ def fit(old: PyTree, new: PyTree) -> PyTree:
   own: dict[tuple[str, ...], Any] = traverse_util.flatten_dict(old)
   trained: dict[tuple[str, ...], Any] = traverse_util.flatten_dict(new)
   result, wrong = {}, []
+  # Sorted, so that the error names the same arrays every time.
   for path in sorted(own.keys() | trained.keys()):
     mine, theirs = own.get(path), trained.get(path)
+    # A mask token that only the trained weights have is dropped.
     if path[-1] in _OF_METHOD and (mine is None or theirs is None):
       result |= {} if mine is None else {path: mine}
     elif mine is None or theirs is None:
@@ -130,8 +132,10 @@ def _is_encoder(tree: PyTree, variables: PyTree) -> bool:
   """Whether it is one collection of the encoder, or some by their names."""
   if not isinstance(tree, Mapping) or not tree:
     return False
+  # Named by collection: 'params', 'batch_stats' or both.
   if tree.keys() <= variables.keys():
     return all(_alike(tree[kind], variables[kind]) for kind in tree)
+  # The arrays of one collection, without its name.
   return any(_alike(tree, own) for own in variables.values())
 
 

@@ -67,7 +67,9 @@ class TwoTowers:
       )
     return variables_lib.split(
       variables_lib.join(
-        image={'params': {}, **image}, text={'params': {}, **text}
+        # A tower without parameters has its name in the tree all the same.
+        image={'params': {}, **image},
+        text={'params': {}, **text},
       )
     )
 
@@ -102,6 +104,7 @@ class TwoTowers:
         stats,
         inputs[name],
         axis_name=axis_name,
+        # The towers drop paths of their own.
         keys=fold_keys(keys, number),
       )
       stats = variables_lib.replace(stats, new)

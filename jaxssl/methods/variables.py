@@ -56,6 +56,8 @@ def apply_train(
     {'params': params, **stats},
     *inputs,
     train=True,
+    # A list, even an empty one: with it Flax returns a pair, so that callers
+    # need not ask whether the module has statistics.
     mutable=list(stats),
     **options,
   )
@@ -116,11 +118,13 @@ def apply_each(
   """
   outputs, new = [], {}
   for v, view in enumerate(views):
+    # Heads take no keys.
     options = {} if keys is None else {'keys': keys[v]}
     output, new = apply_part(
       name,
       module,
       params,
+      # The running statistics go on from where the last view left them.
       replace(stats, new),
       view,
       axis_name=axis_name,
@@ -133,6 +137,7 @@ def apply_each(
 def replace(stats: PyTree, *changes: PyTree) -> PyTree:
   """Returns `stats` with the new ones of some submodules."""
   for new in changes:
+    # A submodule may have no statistics of a kind, or none at all.
     stats = {k: {**tree, **new.get(k, {})} for k, tree in stats.items()}
   return stats
 
@@ -154,5 +159,7 @@ def tower(name: str, params: PyTree, stats: PyTree) -> PyTree:
     params: parameters of the larger module, by submodule.
     stats: its other collections, by kind and submodule.
   """
+  # A kind may exist for another submodule only: the head of a ViT has batch
+  # statistics, the ViT has none.
   rest = {kind: tree[name] for kind, tree in stats.items() if name in tree}
   return {'params': params[name], **rest}

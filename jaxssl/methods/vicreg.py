@@ -91,6 +91,7 @@ class VICReg:
     )
     # Of the rows at hand: the train step averages over devices.
     invariance = jnp.mean((z1 - z2) ** 2)
+    # Halved, where the covariance is a sum: the authors' code.
     variance = (first.variance + second.variance) / 2
     covariance = first.covariance + second.covariance
     loss = (

@@ -13,11 +13,11 @@ import jax.numpy as jnp
 
 def interleave(views: Sequence[jax.Array] | jax.Array) -> jax.Array:
   """Returns [b * V, ...]: row i V + v is row i of view v, each [b, ...]."""
-  rows = jnp.stack(views, axis=1)
+  rows = jnp.stack(views, axis=1)  # [b, V, ...]
   return rows.reshape(-1, *rows.shape[2:])
 
 
 def separate(rows: jax.Array, num_views: int) -> jax.Array:
   """Returns [V, b, ...] of what was computed from `interleave`d rows."""
-  views = rows.reshape(-1, num_views, *rows.shape[1:])
+  views = rows.reshape(-1, num_views, *rows.shape[1:])  # [b, V, ...]
   return views.swapaxes(0, 1)
