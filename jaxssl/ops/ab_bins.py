@@ -72,8 +72,11 @@ def soft_encode(ab: jax.Array) -> tuple[jax.Array, jax.Array]:
   a, b = (jnp.asarray(centers[:, i]) for i in range(2))
   shape = (1,) * (ab.ndim - 1) + (-1,)
   ab = ab.astype(jnp.float32)
+  # Squares of differences: |x|² - 2 x c + |c|² needs a matrix product
+  # and cancels where the distance is small.
   distance = (ab[..., 0, None] - a.reshape(shape)) ** 2
   distance += (ab[..., 1, None] - b.reshape(shape)) ** 2
+  # The largest of the negative distances are the nearest.
   near, bins = jax.lax.top_k(-distance, NUM_NEIGHBORS)
   # Softmax, because far from all bins every exponential would be 0.
   return bins, jax.nn.softmax(near / (2 * SIGMA**2), axis=-1)

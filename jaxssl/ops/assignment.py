@@ -26,7 +26,7 @@ def sinkhorn(
   Args:
     scores: float32 [b, P], cosines: at most 1.
     epsilon: weight of the entropy; the smaller, the harder the assignment.
-    iterations: of both divisions.
+    iterations: how often both divisions are done.
     others: scores float32 [Q, P] of more rows that take part, equal on all
       devices; None for no more.
     weight: 1 if they count, 0 if not.
@@ -46,8 +46,11 @@ def sinkhorn(
   for _ in range(iterations):
     total = collectives.psum(q.sum(axis=0, keepdims=True), axis_name)
     if more is not None:
+      # Behind the sum over devices, as all devices have the same rows.
       total += more.sum(axis=0, keepdims=True)
       more = _rows_to_one(more / _positive(total))
+    # Rows come last, so that each is a distribution; columns are then even only
+    # nearly.
     q = _rows_to_one(q / _positive(total))
   return q
 

@@ -170,6 +170,8 @@ def clip(
     is that of the global batch's loss (open_clip's `--local-loss
     --gather-with-grad`; its default divides it by the number of devices).
   """
+  # Two matrices, though one is the transpose of the other: a device has its
+  # rows of a matrix and not its columns.
   directions = [
     info_nce(a, b, temperature=1 / scale, chunk=chunk, axis_name=axis_name)
     for a, b in ((images, texts), (texts, images))
@@ -218,6 +220,7 @@ def sigmoid(
     x, y, bias, rows, chunk=chunk, axis_name=axis_name
   )
   losses = jax.nn.softplus(-positive) + others.total
+  # Strictly: a text that is as near as the image's own makes it a miss.
   return jnp.mean(losses), jnp.mean(positive > others.largest)
 
 
@@ -228,8 +231,10 @@ def _cross_entropy(
   decoupled: bool = False,
 ) -> tuple[jax.Array, jax.Array]:
   """Returns the mean loss and the share of rows nearest to their positive."""
+  # -log(e^p / e^N): the positive is not in the denominator.
   losses = others.total - positive
   if not decoupled:
+    # -log(e^p / (e^p + e^N)) without a power of e that could overflow.
     losses = jax.nn.softplus(losses)
   return jnp.mean(losses), jnp.mean(positive > others.largest)
 
@@ -263,6 +268,8 @@ def queue_nce(
   chex.assert_equal_shape([queries, keys])
   q, k = l2_normalize(queries), l2_normalize(keys)
   positive = jnp.sum(q * k, axis=1, keepdims=True)
+  # One matrix, without blocks: its columns, the queue, do not grow with the
+  # batch.
   logits = jnp.concatenate([positive, q @ queue.T], axis=1) / temperature
   # -log softmax of column 0.
   losses = jax.nn.logsumexp(logits, axis=1) - logits[:, 0]

@@ -123,6 +123,8 @@ def _patches(x: jax.Array, k: int, stride: int) -> jax.Array:
   pad = k // 2
   rows, columns = (-(-side // stride) for side in x.shape[1:3])
   x = jnp.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
+  # Offset by offset, channels inside: the order of the rows of
+  # `kernel.reshape(-1, F)`.
   return jnp.concatenate(
     [
       x[
@@ -161,6 +163,8 @@ def _blocked_grad_kernel(
     patches = _patches(x, k, stride).reshape(-1, k * k * channels)
     return total + grad.reshape(-1, features).T @ patches, None
 
+  # A loop, so that the patches of one block exist at a time: all of them are up
+  # to k² times as large as the images.
   blocks = tuple(a.reshape(-1, block, *a.shape[1:]) for a in (x, grad))
   zero = jnp.zeros((features, k * k * channels), grad.dtype)
   return lax.scan(add, zero, blocks)[0].T.reshape(kernel.shape)
@@ -168,5 +172,6 @@ def _blocked_grad_kernel(
 
 def _block_size(images: int, numbers_per_image: int) -> int:
   """Returns the largest divisor of `images` whose patches fit the cache."""
+  # A divisor, because a scan takes blocks of one size.
   limit = max(1, _BLOCK // numbers_per_image)
   return next(n for n in range(min(limit, images), 0, -1) if images % n == 0)

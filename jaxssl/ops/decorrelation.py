@@ -25,6 +25,9 @@ def cross_correlation(
     z2: the other view of the same rows.
     axis_name: mapped device axis, or None in the global view.
   """
+  # The transpose of a mean over devices is that mean: each device passes the
+  # gradient of C, which all have alike, to its own rows, and the train step
+  # averages. That is the gradient of the global batch.
   return collectives.pmean(_product(z1, z2) / len(z1), axis_name)
 
 
@@ -71,6 +74,7 @@ def spread(
     main_vicreg.py of facebookresearch/vicreg, where the hinge is at 1.
   """
   rows = len(z) * collectives.axis_size(axis_name)
+  # Centred first: E[z zᵀ] - E[z] E[z]ᵀ would cancel where means are large.
   centred = z - collectives.pmean(z.mean(axis=0, keepdims=True), axis_name)
   second = collectives.pmean(_product(centred, centred) / len(z), axis_name)
   covariance = second * rows / (rows - 1)

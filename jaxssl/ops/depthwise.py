@@ -68,6 +68,7 @@ def _by_groups(x: jax.Array, kernel: jax.Array) -> jax.Array:
 def _grad_kernel_by_groups(
   x: jax.Array, grad: jax.Array, *, size: int
 ) -> jax.Array:
+  # The convolution is linear in its kernel, whose value does not matter.
   kernel = jax.ShapeDtypeStruct((size, size, 1, x.shape[-1]), x.dtype)
   return jax.linear_transpose(lambda k: _by_groups(x, k), kernel)(grad)[0]
 
@@ -79,6 +80,7 @@ def _by_shifts(x: jax.Array, kernel: jax.Array) -> jax.Array:
     total: jax.Array, row: tuple[jax.Array, jax.Array]
   ) -> tuple[jax.Array, None]:
     start, weights = row
+    # k² terms, added in float32 whatever the type of the images.
     for shifted, weight in zip(
       _shifted(padded, start, x.shape, len(kernel)), weights[:, 0], strict=True
     ):
@@ -98,6 +100,8 @@ def _grad_kernel_by_shifts(
   x: jax.Array, grad: jax.Array, *, size: int
 ) -> jax.Array:
   padded = _pad(x, size)
+  # Sums over all pixels of a batch: in bfloat16 they would lose what is smaller
+  # than 1/256 of them.
   grad = grad.astype(jnp.float32)
 
   def row(_: None, start: jax.Array) -> tuple[None, jax.Array]:

@@ -25,6 +25,7 @@ def distillation(
     A float32 scalar; ln K where the logits are all equal.
   """
   log_probs = jax.nn.log_softmax(logits / temperature)
+  # [G, b, K]: for each target the sum over all other views.
   others = log_probs.sum(0, keepdims=True) - log_probs[: len(targets)]
   pairs = len(targets) * (len(logits) - 1)
   return -jnp.sum(targets * others) / (pairs * logits.shape[1])

@@ -79,6 +79,7 @@ def _mix(matrix: Matrix, values: jax.Array) -> tuple[jax.Array, ...]:
 
 
 def _compress(t: jax.Array) -> jax.Array:
+  # CIE's line for dark colours, where the root would be infinitely steep.
   return jnp.where(t > _KNEE, jnp.cbrt(t), _SLOPE * t + _OFFSET)
 
 

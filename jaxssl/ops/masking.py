@@ -34,6 +34,7 @@ def mask_by_noise(noise: jax.Array, num_keep: int) -> RandomMask:
     num_keep: K.
   """
   shuffle = jnp.argsort(noise, axis=1)
+  # The argsort of a permutation is its inverse: the rank of each patch.
   restore = jnp.argsort(shuffle, axis=1)
   return RandomMask(shuffle[:, :num_keep], restore, restore >= num_keep)
 
@@ -93,6 +94,8 @@ def block_mask(
     return (state.hidden < num_masked) & (state.failures < _ATTEMPTS)
 
   def attempt(state: _Blocks) -> _Blocks:
+    # Mapped over rows the loop runs until the last row is done; rows that are
+    # done keep their state.
     left = num_masked - state.hidden
     block, fits = _draw_block(
       jax.random.fold_in(key, state.tries), grid, left, min_block, min_aspect
@@ -138,6 +141,7 @@ def _draw_block(
 
 
 def _below(key: jax.Array, limit: jax.Array) -> jax.Array:
+  # A block larger than the grid is placed somewhere, too, and not taken.
   return jax.random.randint(key, (), 0, jnp.maximum(limit, 1))
 
 

@@ -36,6 +36,7 @@ def hamming_permutations(
   )
   candidates = np.fromiter(everything, np.uint8).reshape(-1, length)
   # Shuffled, so that the first of equals, which argmax takes, is a random one.
+  # [length, n!], copied, so that what is compared lies together.
   places = np.random.default_rng(seed).permutation(candidates).T.copy()
   nearest = np.full(places.shape[1], length, np.int32)
   total = np.zeros(places.shape[1], np.int32)

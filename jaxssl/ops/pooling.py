@@ -68,6 +68,7 @@ def _remembered_bwd(
 ) -> tuple[jax.Array]:
   place, like = residuals
   height, width = like.shape[:2]
+  # Up to four windows share a pixel; their gradients add up in float32.
   zero = jnp.zeros((), jnp.float32)
   parts = []
   for i in range(9):

@@ -70,14 +70,18 @@ def cosine(
       f'warmup_steps must be in [0, num_steps), got {warmup_steps} of '
       f'{num_steps}'
     )
+  # W values with both ends among them have W - 1 steps between them.
   ramp = warmup_steps - 1 if convention == 'linspace' else warmup_steps
 
   def schedule(step: ArrayLike) -> jax.Array:
     step = jnp.asarray(step, jnp.float32)
     if convention == 'epoch':
+      # A rounded number of steps would drift against the epochs of the data.
       step = jnp.floor(step / steps_per_epoch) * steps_per_epoch
+    # Computed at every step, also where there is no warm-up to divide by.
     warm = warmup_start + (start - warmup_start) * step / max(ramp, 1)
     done = (step - warmup_steps) / (num_steps - warmup_steps)
+    # Past T the value stays at `end` instead of coming back up the cosine.
     angle = math.pi * jnp.clip(done, 0.0, 1.0)
     decay = end + (start - end) * 0.5 * (1.0 + jnp.cos(angle))
     return jnp.where(step < warmup_steps, warm, decay)

@@ -44,10 +44,13 @@ def sigreg(
   rows = z.shape[-2] * collectives.axis_size(axis_name)
   t = np.linspace(0, END, KNOTS, dtype=np.float32)
   normal = np.exp(-(t**2) / 2)
+  # Of the trapezoidal rule, twice, for the half below 0; the ends have half.
   width = np.full(KNOTS, 2 * t[1])
   width[[0, -1]] = t[1]
   # Along a direction values are near 1: bfloat16 or TF32 would blur them.
   x = jnp.matmul(z, directions, precision='highest')
+  # Averaged before they are squared, or the statistic would be one of each
+  # device's rows.
   cosine, sine = collectives.pmean(_moments(x, t), axis_name)
   error = (cosine - jnp.expand_dims(normal, range(cosine.ndim - 1))) ** 2
   return rows * jnp.mean((error + sine**2) @ (width * normal))

@@ -22,6 +22,7 @@ def cut_tiles(image: jax.Array, corners: jax.Array, size: int) -> jax.Array:
   def cut(plane: jax.Array, corner: jax.Array) -> jax.Array:
     return jax.lax.dynamic_slice(plane, corner, (size, size))
 
+  # [C, H, W]: each channel is cut where its own corner is.
   planes = jnp.moveaxis(image, -1, 0)
   tiles = jax.vmap(jax.vmap(cut), in_axes=(None, 0))(planes, corners)
   return jnp.moveaxis(tiles, 1, -1)
