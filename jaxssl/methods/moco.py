@@ -129,6 +129,7 @@ class MoCo:
     """See `Method.update`; the keys of this step enter the queue."""
     del step
     new, pointer = carry['new'], state['pointer']
+    # Once more: `init` may see an example of a few rows only.
     _check_divides(self.queue_size, len(new))
     # A batch never wraps around, as the queue is a multiple of it. If it did,
     # this function would move the start instead of failing.

@@ -34,6 +34,7 @@ def sgd(
   """
   del treatment
   return optax.chain(
+    # Coupled: the decay goes through the momentum, as a part of g.
     _add_decay(weight_decay),
     optax.trace(momentum, nesterov=nesterov),
     optax.scale_by_learning_rate(learning_rate),
@@ -62,6 +63,7 @@ def adamw(
   del treatment
   return optax.chain(
     optax.scale_by_adam(b1, b2, epsilon),
+    # Decoupled: behind the moments, which do not see it.
     _add_decay(weight_decay),
     optax.scale_by_learning_rate(learning_rate),
   )
@@ -208,6 +210,7 @@ def _larc_scale(
 
     def scale(g: jax.Array, p: jax.Array) -> jax.Array:
       p_norm, g_norm = jnp.linalg.norm(p), jnp.linalg.norm(g)
+      # The sum of the norms of g and wd p; `lars` has the norm of their sum.
       ratio = trust_coefficient * p_norm / (g_norm + decay * p_norm + epsilon)
       defined = (p_norm != 0) & (g_norm != 0)
       return jnp.where(defined, ratio * (g + decay * p), g)
@@ -222,4 +225,5 @@ def _trust_ratio(
 ) -> optax.GradientTransformation:
   if not treatment.trust:
     return optax.identity()
+  # 1, not eta, where |p| or |g| is 0, as in the authors' code.
   return optax.scale_by_trust_ratio(trust_coefficient=trust_coefficient)

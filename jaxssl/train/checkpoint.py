@@ -42,7 +42,7 @@ class Restored(NamedTuple):
   """What `Checkpoints.restore` returns.
 
   Attributes:
-    step: its number.
+    step: number of finished steps.
     state: pytree like the abstract one that was asked for.
     meta: the JSON object that was saved with it.
     proved: whether the checkpoint says what it is, and is that. Those of
@@ -106,9 +106,11 @@ class Checkpoints:
       CheckpointError: if this save, or the one before it in the background,
         fails (disk full, folder gone).
     """
+    # A stop may be asked right after a step that was saved anyway.
     if step in self._manager.all_steps():
       return
     arrays = _named(state)
+    # Of the arrays in memory: all that is written later must equal them.
     meta = _with_proof(meta, step, checksums.of_arrays(arrays))
     try:
       # Orbax would try for minutes, in threads that keep the process alive.
@@ -143,7 +145,7 @@ class Checkpoints:
     Args:
       abstract: pytree of `jax.ShapeDtypeStruct` with shardings
         (`Mode.target`).
-      step: which one; the newest by default.
+      step: step of the one to read; the newest by default.
 
     Returns:
       The state, of which each device has read its part.
@@ -191,6 +193,7 @@ class Checkpoints:
     for step in reversed(self.steps()):
       try:
         return self.restore(abstract, step=step)
+      # Nothing is damaged, and older ones are of the same other run.
       except CheckpointMismatchError:
         raise
       except CheckpointError as error:
@@ -298,6 +301,7 @@ class Checkpoints:
       ) from error
 
   def _set_aside(self, step: int) -> None:
+    # Orbax knows the step until its manager is opened anew.
     self._manager.close()
     names = (f'{step}.damaged{number or ""}' for number in itertools.count())
     free = (self.directory / name for name in names)
@@ -323,6 +327,7 @@ def _with_proof(
 ) -> dict[str, Any]:
   """Returns `meta` with what proves it and the arrays that lie beside it."""
   proof = {'step': step, 'arrays': dict(arrays)}
+  # The same text for the same content, however its keys are ordered.
   text = json.dumps([dict(meta), proof], sort_keys=True)
   return {**meta, 'proof': {**proof, 'meta': checksums.of_bytes(text.encode())}}
 
@@ -344,6 +349,7 @@ def _read_through(
     raise FileNotFoundError(f'no arrays in {item}')
   for name in names:
     spec = {'driver': 'zarr', 'kvstore': (store / name).spec().to_json()}
+    # By default a chunk whose file is gone is read as zeros.
     store_of = ts.open(spec | {'fill_missing_data_reads': False}).result()
     array = np.asarray(store_of.read().result())
     if sums is not None and checksums.differ(array, sums[name.rstrip('/')]):

@@ -57,6 +57,7 @@ class _Local:
 
   def sync(self) -> None:
     self._file.flush()
+    # What is flushed and no more lies with the kernel, and goes with the power.
     os.fsync(self._file.fileno())
 
   def close(self) -> None:

@@ -50,7 +50,7 @@ class Learner:
 
     Args:
       key: typed PRNG key of the run.
-      batch: as the input pipeline yields it; only its shapes matter.
+      batch: a batch as the input pipeline yields it; only its shapes matter.
       towers: trained variables to start from, or None.
     """
     return init_state(
@@ -89,7 +89,7 @@ class Learner:
     """Returns shapes and types of the state, without any computation.
 
     Args:
-      batch: as the input pipeline yields it, or its shapes.
+      batch: a batch as the input pipeline yields it, or its shapes.
       towers: see `init`; they change neither shapes nor types, but may not fit.
     """
     return jax.eval_shape(self.init, jax.random.key(0), batch, towers)

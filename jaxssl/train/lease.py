@@ -77,6 +77,7 @@ class Lease:
     self._ended.set()
     if self._thread.is_alive():
       self._thread.join()
+    # Never an object that another process has written by now.
     if self._beats and not self._lost.is_set() and self._is_mine():
       self._path.unlink(missing_ok=True)
 

@@ -77,8 +77,8 @@ class Job:
     learner: what is trained, and how.
     mode: compile mode.
     make_batches: first step -> input pipeline from there on.
-    shapes: those of a batch as the device sees it; the number of rows is of no
-      matter.
+    shapes: shapes of a batch as the device sees it; the number of rows does
+      not matter.
     seed: seed of the run; with the step it fixes every random number.
     num_steps: steps of the whole run.
     batch_size: images in the global batch.
@@ -87,13 +87,13 @@ class Job:
     eval_steps: `evaluate` runs every so many steps, and at both ends.
     evaluate: (exported towers, step) -> scalars, or None.
     guard: has a say after each evaluation, or None.
-    learning_rate: to be logged, if known.
+    learning_rate: schedule whose values are logged, or None.
     meta: kept with each checkpoint, with the seed. It identifies the run: its
       `data` (and `config`, where there is one) must not change. A change of
       `files` is told.
     load_towers: returns trained variables that step 0 starts from
       (`methods.trained_start`), or None; a run that goes on needs them no more.
-    steps_per_epoch: to be shown as epochs, if known.
+    steps_per_epoch: steps of an epoch, by which epochs are shown, or None.
   """
 
   learner: Learner
@@ -256,18 +256,22 @@ class _Runner:
         clock.step()
       monitor.add(step, metrics)
       if step == first_step + _TRIAL_STEPS:
+        # Or the clock would have timed how steps are dispatched.
         jax.block_until_ready(metrics)
         self._tell_outlook(step, clock)
       last = step == job.num_steps
       if last or step % job.log_steps == 0:
         self._log(step, self._flush(monitor), clock)
       if last or step % job.eval_steps == 0:
+        # A run that has diverged ends here, before features are looked at.
         self._flush(monitor)
         self._say_of_end(last, job.evaluate, 'looking at the features')
         self._evaluate(step, state)
+        # An evaluation is no part of the speed.
         clock.restart(self.batches.wait_seconds)
       asked = self._is_asked(step, stop)
       reason = job.guard.verdict() if job.guard else None
+      # Saved first, whatever ends the run.
       ends = last or asked or reason is not None
       if ends or step % job.checkpoint_steps == 0:
         self._say_of_end(ends, True, f'saving step {step}')
@@ -384,12 +388,14 @@ class _Runner:
       **rates,
     }
     if job.learning_rate is not None:
+      # A step sees the number of those that are finished.
       scalars['learning_rate'] = float(job.learning_rate(step - 1))
     self._write(step, scalars)
 
   def _evaluate(self, step: int, state: TrainState) -> None:
     if self.job.evaluate is None:
       return
+    # One copy, whatever the mode, as an export has it.
     state = self.job.mode.get_state(state)
     method = self.job.learner.method
     towers = method.export(state.params, state.method_state)
@@ -404,6 +410,8 @@ class _Runner:
   def _save(self, step: int, state: TrainState, monitor: Monitor) -> None:
     # A checkpoint is only ever of a state whose losses were finite.
     self._flush(monitor)
+    # Metrics before the state: lines that are too many are removed when the run
+    # goes on, lines that are missing are not written again.
     for writer in self.writers:
       writer.sync()
     self.checkpoints.save(

@@ -66,7 +66,7 @@ def check_batch(shapes: Batch, prefetch: int) -> None:
     (prefetch + 2) * bytes of a batch
 
   Args:
-    shapes: of the batch of this process.
+    shapes: shapes of the batch of this process.
     prefetch: how many batches the pipeline holds ready.
 
   Raises:
@@ -87,8 +87,8 @@ def check_step(found: Any, rows: int) -> None:
   """Looks whether a compiled step can run on the host's memory.
 
   Args:
-    found: of `jax.stages.Compiled.memory_analysis`.
-    rows: of the batch.
+    found: what `jax.stages.Compiled.memory_analysis` returned.
+    rows: rows of the batch.
 
   Raises:
     UserError: if it needs more memory than there is.
@@ -97,6 +97,7 @@ def check_step(found: Any, rows: int) -> None:
     return
   inputs = found.argument_size_in_bytes
   more = found.temp_size_in_bytes + found.output_size_in_bytes
+  # Donated arguments become results in place.
   more -= found.alias_size_in_bytes
   whole, free = host_bytes()
   what = f'the step with a batch of {rows}'
@@ -109,7 +110,7 @@ def told(rows: int) -> Generator[None]:
   """Tells in one line that a device has too little memory for a step.
 
   Args:
-    rows: of the batch.
+    rows: rows of the batch.
   """
   try:
     yield
@@ -131,6 +132,7 @@ def _check(what: str, needed: int, rows: int, whole: int, free: int) -> None:
     f'has {{}}; {_LESS}'
   )
   if needed > whole:
+    # The largest power of two that fits, if memory grows with the rows.
     most = 1 << (rows * whole // needed).bit_length() - 1
     hint = f' (--batch_size {most} may fit)' if 0 < most < rows else ''
     raise UserError(text.format(f'{whole / _GIB:.1f} GiB') + hint)

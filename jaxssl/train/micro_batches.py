@@ -56,6 +56,7 @@ def value_and_grad(method: Method, num_parts: int = 1) -> Callable[..., Any]:
   """
   if num_parts == 1:
     return jax.value_and_grad(method.loss, has_aux=True)
+  # A method says its kind by the function that its `loss` is.
   kind = type(method).loss
   if kind is contrast.loss:
     return functools.partial(_compared, cast(Contrastive, method), num_parts)
@@ -89,6 +90,7 @@ def _summed(
     )
     return sums.loss, (sums, stats)
 
+  # Nothing is computed: the scan needs to know what it starts from.
   _, (shapes, stats) = jax.eval_shape(measure, params, _first(parts))
   _refuse_statistics(stats)
 
@@ -101,6 +103,8 @@ def _summed(
   )
   (grads, sums), _ = jax.lax.scan(add, nothing, parts)
   weight = row_sums.mean_weight(sums, axis_name)
+  # Once, at the end: a part knows its own weight, not that of the batch. The
+  # weight does not depend on `params`, so dividing is all there is to it.
   grads = jax.tree.map(lambda g: g / weight, grads)
   return row_sums.finish(method, sums, stats, axis_name), grads
 
@@ -128,13 +132,17 @@ def _compared(
 
   _, stats = jax.eval_shape(embed, params, _first(parts))
   _refuse_statistics(stats)
+  # Not differentiated, so nothing inside of the networks is kept.
   embeddings = jax.lax.map(lambda part: embed(params, part)[0], parts)
+  # `direct` is the gradient of heads and scalars, which `compare` sees itself;
+  # encoders get theirs through the embeddings.
   result, (direct, cotangents) = jax.value_and_grad(
     method.compare, argnums=(0, 2), has_aux=True
   )(params, state, _join(embeddings), stats, step=step, axis_name=axis_name)
 
   def add(grads: PyTree, xs: PyTree) -> tuple[PyTree, None]:
     part, cotangent = xs
+    # The same keys as before, so that the same paths are dropped.
     _, pull_back = jax.vjp(lambda params: embed(params, part)[0], params)
     return jax.tree.map(jnp.add, grads, *pull_back(cotangent)), None
 
@@ -169,6 +177,7 @@ def _first(parts: PyTree) -> PyTree:
 
 def _cut(tree: PyTree, num_parts: int) -> PyTree:
   """[b, ...] -> [parts, b / parts, ...]; part p has the rows p, p + parts..."""
+  # A run of neighbouring rows would lie on one device, or on few.
   return jax.tree.map(
     lambda x: x.reshape(-1, num_parts, *x.shape[1:]).swapaxes(0, 1), tree
   )

@@ -84,6 +84,7 @@ def make_optimizer(
   def make_group(treatment: Treatment) -> optax.GradientTransformation:
     first = treatment.freeze_steps
     if first == FOREVER:
+      # Without moments, which would take memory for nothing.
       return optax.set_to_zero()
     # A group that starts late counts its own steps; schedules are of the run.
     rate = _scaled(learning_rate, treatment.learning_rate, first)
@@ -102,6 +103,8 @@ def make_optimizer(
     )
 
   clips = []
+  # Before the groups, as in the authors' code: gradients of frozen parameters
+  # count in the norm.
   if clip_norm is not None:
     clips.append(optax.clip_by_global_norm(clip_norm))
   if clip_tensor_norm is not None:

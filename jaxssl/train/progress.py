@@ -31,7 +31,7 @@ class Progress:
 
     Args:
       num_steps: number of steps of the whole run.
-      steps_per_epoch: for the epoch in the line, which lacks without it.
+      steps_per_epoch: steps of an epoch; None leaves epochs out of the line.
       console: standard output by default.
     """
     self._num_steps, self._steps_per_epoch = num_steps, steps_per_epoch
@@ -93,7 +93,7 @@ def progress_line(
     scalars: what is known; `loss`, `learning_rate`, `effective_rank`,
       `images_per_second`, `seconds_left`, `input_wait` (0 to 1) and metrics
       with `knn` in their name are shown.
-    steps_per_epoch: for the epoch; None leaves it out.
+    steps_per_epoch: steps of an epoch; None leaves epochs out.
   """
   parts = [f'step {step}/{num_steps}']
   if steps_per_epoch:
@@ -155,7 +155,7 @@ class Throughput:
 
   @property
   def seconds_per_step(self) -> float:
-    """Since the last `read` or `restart`."""
+    """Seconds of a step, the mean since the last `read` or `restart`."""
     return (time.perf_counter() - self._start) / max(self._steps, 1)
 
   def read(self, steps_left: int, wait_seconds: float) -> dict[str, float]:
@@ -171,6 +171,7 @@ class Throughput:
     rate = self._steps / seconds
     if rate:
       old = 1 / rate if self._smooth is None else self._smooth
+      # Of seconds per step, not of rates: those add up to the time left.
       self._smooth = old + _WEIGHT * (1 / rate - old)
     scalars = {
       'images_per_second': rate * self._batch_size,

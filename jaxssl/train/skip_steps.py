@@ -34,6 +34,7 @@ def skip_steps(
   def update(
     updates: PyTree, state: PyTree, params: PyTree | None = None
   ) -> tuple[PyTree, SkipState]:
+    # Computed in each step and taken when it is time: one program for all.
     moved, inner_state = inner.update(updates, state.inner, params)
     active = state.count >= num_steps
 

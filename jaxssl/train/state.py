@@ -58,6 +58,8 @@ def init_state(
     UserError: if the method cannot start from the weights of an encoder.
   """
   init_key, loop_key, augment_key = jax.random.split(key, 3)
+  # In the global view in each mode: initialisation is no part of the mapped
+  # step.
   params, method_state = method.init(
     init_key, augment(augment_key, batch, None)
   )

@@ -39,6 +39,8 @@ def train_step(
     The next state and float32 scalars to log: the method's metrics, `loss` and
     `grad_norm` (global L2 norm before the optimizer's clipping).
   """
+  # Of the run's key and the step alone, so a step that is made again after a
+  # stop draws what it drew before.
   step_key = jax.random.fold_in(state.key, state.step)
   augment_key, loss_key = jax.random.split(step_key)
   batch = augment(augment_key, batch, axis_name)
@@ -51,6 +53,8 @@ def train_step(
     step=state.step,
     axis_name=axis_name,
   )
+  # Devices hold equally many rows, so means of their means are those of the
+  # global batch. The carry is equal on all devices by contract.
   grads, loss, metrics = collectives.pmean(
     (grads, loss, aux.metrics), axis_name
   )
@@ -60,6 +64,7 @@ def train_step(
   params, method_state = method.update(
     params, state.method_state, aux.carry, step=state.step
   )
+  # Known when the step is traced: other runs carry nothing of it.
   if freeze_steps:
     method_state = _held(method, state, method_state, freeze_steps)
 
@@ -71,6 +76,7 @@ def train_step(
   )
   return state, {
     'loss': loss,
+    # Of frozen parameters too.
     'grad_norm': optax.global_norm(grads),
     **metrics,
   }
@@ -83,4 +89,5 @@ def _held(
   towers = method.export(state.params, state.method_state)
   held = trained_start.keep_encoder(new, state.method_state, towers['encoder'])
   is_frozen = state.step < freeze_steps
+  # One program for all steps: where the freezing ends is a number in it.
   return jax.tree.map(lambda a, b: jnp.where(is_frozen, a, b), held, new)

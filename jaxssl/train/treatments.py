@@ -36,6 +36,7 @@ class Treatment:
   def label(self) -> str:
     """A name for the group of parameters with this treatment."""
     return (
+      # Checkpoints name the optimizer's arrays by it, so its form stays.
       f'lr{self.learning_rate:.9g}_wd{self.weight_decay:.9g}'
       f'_trust{int(self.trust)}_freeze{self.freeze_steps}'
     )
@@ -83,6 +84,7 @@ def treatments(
   result = []
   for name, (_, leaf) in zip(names, leaves, strict=True):
     treatment = Treatment()
+    # From the general to the special: the rules come last and win.
     if exclude == 'ndim<=1' and _is_vector(name, leaf):
       treatment = Treatment(weight_decay=0.0, trust=False)
     if layer_decay is not None:
@@ -151,6 +153,7 @@ def _block_of(name: str) -> int:
   if block := re.search(r'/(?:blocks|stages)_(\d+)/', name):
     return int(block[1])
   stage = re.search(r'/layer(\d+)_\d+/', name)
+  # A ResNet's stages count from 1.
   return int(stage[1]) - 1 if stage else -1
 
 

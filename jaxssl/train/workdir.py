@@ -169,6 +169,7 @@ class Workdir:
 
     An earlier version may have written it, with fewer keys.
     """
+    # One for each time that the run was made longer; the oldest is the first.
     earlier = {_until(path): path for path in self.path.glob('*.until-*.json')}
     if earlier:
       return config_lib.from_json(earlier[min(earlier)].read_text())

@@ -36,8 +36,8 @@ class About:
   """What a reader of metrics wants to know of a run besides.
 
   Attributes:
-    name: of the run.
-    config: its sections.
+    name: name of the run.
+    config: sections of its config.
     pictures: uint8 [H, W, 3] each, by name; none where the run goes on.
     directory: folder of this machine for files of a writer, if there is one.
   """
@@ -101,6 +101,7 @@ class JsonLines:
     if path.exists():
       # From step 0 on, everything is written again, step 0 too.
       records = read_json_lines(path) if first_step else []
+      # As if it had begun so much earlier.
       self._began -= _worked(records)
       kept = (r for r in records if r['step'] <= first_step)
       lines = (json.dumps(record) + '\n' for record in kept)
