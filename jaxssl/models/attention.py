@@ -45,6 +45,7 @@ def attend(
   plain = functools.partial(jax.nn.dot_product_attention, is_causal=causal)
   if fits_cudnn(q) and has_cudnn():
     kernel = functools.partial(plain, implementation='cudnn')
+    # Both are traced; the step is lowered with the one of its platform.
     fused = functools.partial(in_groups, kernel)
     out = jax.lax.platform_dependent(
       q, k, v, bias, mask, cuda=fused, default=plain
@@ -68,6 +69,7 @@ def fits_cudnn(q: jax.Array) -> bool:
   return half and length > 1 and width % 8 == 0 and width <= 128
 
 
+# It does not change while a process lives.
 @functools.cache
 def has_cudnn() -> bool:
   """Returns whether JAX can trace cuDNN's attention here.
@@ -82,6 +84,7 @@ def has_cudnn() -> bool:
   )
   try:
     jax.eval_shape(trace, x, x, x)
+  # What JAX raises where cuDNN or its plugin is missing.
   except RuntimeError:
     return False
   return True
@@ -172,6 +175,7 @@ class SelfAttention(nn.Module):
     """
     b, n, dim = x.shape
     std = self.deviations
+    # One product instead of three, and the layout of timm's weights.
     qkv = dense(3 * dim, self.dtype, 'qkv', std=std.qkv)(
       x, self._bias_mask(dim)
     )
@@ -186,6 +190,8 @@ class SelfAttention(nn.Module):
     """Returns what keeps the bias of keys at zero, [3 D]."""
     if self.key_bias:
       return None
+    # A factor and no shorter bias: [3 D] is the shape of the weights. A zero
+    # factor lets no gradient through, so keys stay without.
     return np.repeat(np.array([1, 0, 1], np.float32), dim)
 
 

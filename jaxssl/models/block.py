@@ -78,11 +78,13 @@ class Block(nn.Module):
       MLP(hidden_dim, self.dtype, self.act, self.deviations, name='mlp'),
     )
     for i, branch in enumerate(branches, start=1):
+      # Of the branch's input, or with `post_norm` of the sum: same name.
       norm = LayerNorm(self.epsilon, self.dtype, name=f'norm{i}')
       y = branch(x if self.post_norm else norm(x))
       if self.layer_scale is not None:
         y = LayerScale(self.layer_scale, name=f'ls{i}')(y)
       if keys is not None and self.drop_rate > 0:
+        # Attention and MLP are dropped each for itself, as in timm.
         y = drop_path(fold_keys(keys, i), y, rate=self.drop_rate)
       x = norm(x + y) if self.post_norm else x + y
     return x

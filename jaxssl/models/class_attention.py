@@ -27,7 +27,7 @@ def class_attention(
   Source: Caron et al. 2021 (arXiv 2104.14294), figure 1.
 
   Args:
-    encoder: with a class token.
+    encoder: a transformer with a class token.
     variables: variables from `encoder.init`.
     images: [b, H, W, 3], normalised.
 
@@ -59,6 +59,7 @@ def class_attention(
   b, n, width = qkv.shape
   heads = encoder.num_heads
   qkv = qkv.astype(jnp.float32).reshape(b, n, 3, heads, width // (3 * heads))
+  # Tokens before the patches are not rotated, so neither is q.
   q, k = qkv[:, 0, 0], qkv[:, :, 1]
   if encoder.position == 'rope':
     places = jnp.asarray(rope.coordinates(encoder.grid_of(images)))

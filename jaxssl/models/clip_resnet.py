@@ -51,6 +51,7 @@ class Bottleneck(nn.Module):
     layers = ((self.planes, 1), (self.planes, 3), (out, 1))
     for i, (features, kernel_size) in enumerate(layers, start=1):
       last = i == len(layers)
+      # The stride: a mean, where taking every other pixel would alias.
       x = mean_pool(x, self.stride) if last else x
       x = Conv(features, kernel_size, dtype=self.dtype, name=f'conv{i}')(x)
       x = BatchNorm(
@@ -88,6 +89,7 @@ class AttentionPool2D(nn.Module):
     """
     b, rows, columns, dim = x.shape
     x = x.reshape(b, rows * columns, dim)
+    # A sum over all pixels, so in float32.
     mean = x.astype(jnp.float32).mean(1, keepdims=True).astype(x.dtype)
     x = jnp.concatenate([mean, x], axis=1)
     table = self._positions((rows, columns), dim)
@@ -109,6 +111,7 @@ class AttentionPool2D(nn.Module):
       init = nn.initializers.normal(dim**-0.5)
       shape = (1, 1 + grid[0] * grid[1], dim)
       return self.param('pos_embed', init, shape, jnp.float32)
+    # Not `param`, which would refuse a table of another grid than the map's.
     table = self.get_variable('params', 'pos_embed')[0]
     side = math.isqrt(len(table) - 1)
     pixels = positions.interpolate(table[1:], (side, side), grid)
@@ -225,6 +228,7 @@ class CLIPResNet(nn.Module):
 
   @nn.nowrap
   def _num_heads(self) -> int:
+    # Heads of 64 channels, as the authors'.
     return max(self.width * 32 // 64, 1)
 
 
@@ -238,5 +242,6 @@ def mean_pool(x: jax.Array, window: int) -> jax.Array:
   b, height, width, channels = x.shape
   rows, columns = height // window, width // window
   x = x[:, : rows * window, : columns * window]
+  # Windows do not overlap, so no windowed reduction is needed.
   x = x.reshape(b, rows, window, columns, window, channels)
   return x.astype(jnp.float32).mean((2, 4)).astype(x.dtype)

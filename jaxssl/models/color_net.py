@@ -60,6 +60,7 @@ class ColorNet(nn.Module):
     for i in range(1, 1 + doublings):
       x = jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)
       x = self._convolve(x, i)
+    # float32 whatever the encoder's type: a softmax over 313 colours.
     logits = nn.Dense(
       self.num_colors, kernel_init=nn.initializers.normal(0.01), name='logits'
     )(x.astype(jnp.float32))
@@ -93,6 +94,7 @@ def spatial_map(out: dict[str, Any], image_shape: tuple[int, int]) -> jax.Array:
   if 'patches' in out:
     height, width = image_shape
     patches = out['patches']
+    # Patches are squares: their number tells their side.
     side = math.isqrt(height * width // patches.shape[1])
     return patches.reshape(
       len(patches), height // side, width // side, patches.shape[-1]
@@ -109,6 +111,7 @@ def spatial_map(out: dict[str, Any], image_shape: tuple[int, int]) -> jax.Array:
 def _doublings(rows: int, height: int, stride: int) -> int:
   """Returns how often `rows` must double to become `height / stride`."""
   factor = height / (stride * rows)
+  # Rounded, and checked: a map of another ratio is refused.
   doublings = round(math.log2(factor))
   if doublings < 0 or rows * 2**doublings * stride != height:
     raise errors.UserError(

@@ -45,7 +45,9 @@ class Conv(nn.Module):
     k, stride = self.kernel_size, self.stride
     shape = (k, k, x.shape[-1], self.features)
     kernel = self.param('kernel', self.kernel_init, shape, jnp.float32)
+    # The parameter stays float32; only what is multiplied has `dtype`.
     x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
     if k == 1:
       return x[:, ::stride, ::stride] @ kernel[0, 0]
+    # Named, so that 'dots' of `models.remat` keeps it like a product.
     return checkpoint_name(conv2d(x, kernel, stride), CONVOLUTION)

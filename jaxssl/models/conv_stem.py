@@ -53,6 +53,7 @@ class ConvStem(nn.Module):
     x = images
     for i in range(halvings):
       x = Conv(
+        # Doubles from one to the next, and ends at D.
         self.dim >> (halvings - 1 - i),
         stride=2,
         dtype=self.dtype,

@@ -45,6 +45,7 @@ class PatchConv(nn.Module):
     zeros = nn.initializers.zeros
     bias = self.param('bias', zeros, (self.features,), jnp.float32)
     rows, columns = x.shape[1] // p, x.shape[2] // p
+    # Inside a patch row, column, channel, as the kernel has them.
     x = patchify(x[:, : rows * p, : columns * p].astype(self.dtype), p)
     x = x @ kernel.reshape(-1, self.features).astype(self.dtype)
     return dense.add(x, bias).reshape(-1, rows, columns, self.features)
@@ -169,6 +170,7 @@ class ConvNeXt(nn.Module):
     self._check_size(images)
     if train and keys is None and self.drop_path > 0:
       raise errors.UserError('drop_path > 0 in training needs `keys`')
+    # Without keys nothing is dropped, and nothing is drawn.
     keys = keys if train and self.drop_path > 0 else None
     out = {}
     x = PatchConv(self.width, self.stem_size, self.dtype, name='stem_0')(images)
@@ -186,6 +188,7 @@ class ConvNeXt(nn.Module):
         remat=self.remat,
         name=f'stages_{i}',
       )(x, fold_keys(keys, i))
+    # A sum over all positions, so in float32.
     features = x.astype(jnp.float32).mean((1, 2))
     features = out['pre_logits'] = Head(self.epsilon, name='head')(features)
     return features, out

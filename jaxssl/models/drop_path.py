@@ -18,6 +18,7 @@ def drop_path(keys: jax.Array, x: jax.Array, *, rate: float) -> jax.Array:
     rate: probability to drop, in [0, 1).
   """
   keep = jax.vmap(lambda key: jax.random.bernoulli(key, 1.0 - rate))(keys)
+  # Kept rows grow, so that the mean is that of evaluation.
   factor = (keep / (1.0 - rate)).astype(x.dtype)
   return x * factor.reshape(-1, *[1] * (x.ndim - 1))
 

@@ -165,7 +165,9 @@ class DVAEEncoder(nn.Module):
       x = _run_group(self, x, group, features, (3, 3, 3, 1))
       out[f'group_{group}'] = x
       x = _max_pool(x) if group < _GROUPS else x
+    # A sum over all places, so in float32.
     features = out['pre_logits'] = x.astype(jnp.float32).mean((1, 2))
+    # float32: their argmax is a target, and a softmax over thousands.
     out['logits'] = BiasedConv(self.vocab_size, 1, jnp.float32, name='output')(
       nn.relu(x)
     )
@@ -237,6 +239,7 @@ def _run_group(
 ) -> jax.Array:
   """Runs the residual blocks of a group, named `group_1_block_1` and so on."""
   block_class = remat.block(ResidualBlock, module.remat)
+  # The authors' 1 / n² of n blocks in all.
   gain = (_GROUPS * module.blocks_per_group) ** -2
   for block in range(1, module.blocks_per_group + 1):
     x = block_class(
@@ -251,5 +254,7 @@ def _run_group(
 
 def _max_pool(x: jax.Array) -> jax.Array:
   b, height, width, channels = x.shape
+  # Windows do not overlap, so no windowed reduction is needed, whose gradient
+  # is a scatter on a GPU (`ops.pooling`).
   x = x.reshape(b, height // 2, 2, width // 2, 2, channels)
   return x.max(axis=(2, 4))

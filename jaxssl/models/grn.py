@@ -27,6 +27,7 @@ class GRN(nn.Module):
     wide = x.astype(jnp.float32)
     norm = _norm(wide)
     norm /= norm.mean(-1, keepdims=True) + self.epsilon
+    # In float32 up to the end: gradients of both are sums over all positions.
     scale, bias = (jnp.broadcast_to(p, x.shape) for p in (scale, bias))
     return (wide + wide * norm * scale + bias).astype(x.dtype)
 

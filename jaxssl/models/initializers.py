@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 
 # U(+-1 / sqrt(fan_in)), which is also what the biases start from (`uniform`).
+# Its variance is 1 / (3 fan_in).
 torch_kernel = nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')
 
 

@@ -63,6 +63,8 @@ def _normalize_fwd(
   inverse_std = jax.lax.rsqrt(var + epsilon)
   centered = x.astype(jnp.float32) - mean
   y = centered * inverse_std * _like(scale, x) + _like(bias, x)
+  # x as it came, of which the normalised values are made again: in bfloat16
+  # half the bytes of `centered`.
   return y.astype(dtype), _Residuals(x, mean, inverse_std, scale)
 
 
@@ -113,6 +115,7 @@ def _gradients_by_products(residuals: _Residuals, dy: jax.Array) -> _Gradients:
   """
   x, mean, inverse_std, scale = residuals
   dy = dy.astype(jnp.float32)
+  # Made again from x, as it is not kept.
   normed = (x.astype(jnp.float32) - mean) * inverse_std
   product = dy * normed
   first = _row_sum(dy, scale) / x.shape[-1]

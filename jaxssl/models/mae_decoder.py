@@ -66,6 +66,7 @@ class MAEDecoder(nn.Module):
     x = dense(self.dim, self.dtype, 'embed')(tokens)
     patches = self._unshuffle(x[:, count:], restore)
     table = positions.sincos_mae(*grid, self.dim)
+    # Behind the mask tokens, which know their place from nothing else.
     patches = patches + jnp.asarray(table, self.dtype)[None]
     x = jnp.concatenate([x[:, :count], patches], axis=1)
     block_class = remat.block(Block, self.remat)
@@ -78,6 +79,7 @@ class MAEDecoder(nn.Module):
         dtype=self.dtype,
         name=f'blocks_{i}',
       )(x, None)
+    # The authors predict for the class token too, and drop that.
     x = LayerNorm(dtype=self.dtype, name='norm')(x[:, count:])
     pred = dense(3 * self.patch_size**2, self.dtype, 'pred')
     return pred(x).astype(jnp.float32)

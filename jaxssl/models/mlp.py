@@ -100,6 +100,7 @@ class MLP(nn.Module):
     """Maps [..., D] to [..., D]."""
     dim = x.shape[-1]
     std = self.deviations
+    # Gate and value come from one product.
     units = self.hidden_dim * (2 if self.act in _GATED else 1)
     x = dense(units, self.dtype, 'fc1', std=std.fc1)(x)
     x = ACTIVATIONS[self.act](x)

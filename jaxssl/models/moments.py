@@ -17,13 +17,14 @@ def moments(
 
   Args:
     x: any shape.
-    axes: to reduce.
+    axes: axes that are reduced.
     keepdims: keep them, with one element each.
   """
   wide = x.astype(jnp.float32)
   if x.dtype == jnp.bfloat16:
     mean = wide.mean(axes, keepdims=keepdims)
     square = jnp.square(wide).mean(axes, keepdims=keepdims)
+    # Rounding can leave a difference below zero.
     return mean, jnp.maximum(square - jnp.square(mean), 0.0)
   mean = wide.mean(axes, keepdims=True)
   deviation = wide - jnp.broadcast_to(mean, x.shape)

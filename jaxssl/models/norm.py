@@ -80,6 +80,7 @@ class BatchNorm(nn.Module):
     )
     scale, bias = self._scale_and_bias(channels)
     if not train:
+      # Without communication: devices have the same running statistics.
       factor = jax.lax.rsqrt(running_var.value + self.epsilon) * scale
       y = _transform(x, running_mean.value, factor, bias)
       return y.astype(self.dtype)
@@ -91,8 +92,10 @@ class BatchNorm(nn.Module):
     found: Any = _normalize(x, scale, bias, self.epsilon, view)
     y, mean, var = found
     changes = self.is_mutable_collection('batch_stats')
+    # The example that a network is initialised with is no batch.
     if changes and not self.is_initializing():
       count = view.count(x)
+      # A single value has no unbiased variance; it keeps 0.
       unbiased = var * (count / max(count - 1, 1))
       for old, new in ((running_mean, mean), (running_var, unbiased)):
         old.value = self._blend(
@@ -112,6 +115,7 @@ class BatchNorm(nn.Module):
 
   def _groups_at_hand(self, rows: int, axis_name: str | None) -> int | None:
     """Returns the number of groups among these rows, None without groups."""
+    # An example of two rows has no eight groups.
     if self.num_groups == 1 or self.is_initializing():
       return None
     devices = collectives.axis_size(axis_name)
@@ -125,6 +129,7 @@ class BatchNorm(nn.Module):
     return groups
 
   def _mean_over_groups(self, x: jax.Array, axis_name: str | None) -> jax.Array:
+    # Without groups statistics are of all devices already.
     if x.ndim == 1:
       return x
     return collectives.pmean(x.mean(0), axis_name)
@@ -216,6 +221,9 @@ def _normalize_bwd(
   )
   sum_dy, sum_product = dy.sum(axes), (dy * normed).sum(axes)
   local = view.local_count(x)
+  # Other devices' losses see these rows, through mean and variance: the
+  # gradient needs the sums over `dy` of all. Those of scale and bias are of the
+  # rows at hand, as the train step averages parameters' gradients.
   first = view.over_devices(sum_dy / local)
   second = view.over_devices(sum_product / local)
   slope = _along_channels(normed, jnp.multiply, second)
@@ -233,6 +241,8 @@ def _transform(
   x: jax.Array, mean: jax.Array, factor: jax.Array, bias: jax.Array
 ) -> jax.Array:
   """Returns `(x - mean) * factor + bias` in float32."""
+  # The mean goes first: x a + b of one product would be the difference of two
+  # large numbers where the mean is large.
   y = _along_channels(
     x.astype(jnp.float32), jnp.subtract, mean, jnp.multiply, factor
   )
@@ -260,6 +270,7 @@ def _like(vector: jax.Array, x: jax.Array) -> jax.Array:
 def _statistics(x: jax.Array, view: _View) -> tuple[jax.Array, jax.Array]:
   """Returns mean and biased variance, [C] or [G, C]."""
   local_mean, local_var = moments(x, view.axes(x))
+  # Devices have equally many values, so plain means merge them.
   mean = view.over_devices(local_mean)
   spread = jnp.square(local_mean - mean)
   return mean, view.over_devices(local_var + spread)

@@ -41,6 +41,7 @@ class PatchProjection(nn.Module):
       jnp.float32,
     )
     x = patchify(images.astype(self.dtype), p)
+    # [p p C, D]: `patchify` has the order of the kernel's sides.
     x = x @ kernel.reshape(fan_in, self.dim).astype(self.dtype)
     if not self.use_bias:
       return x

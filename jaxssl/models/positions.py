@@ -152,6 +152,7 @@ def _taps(old: int, new: int) -> np.ndarray:
   for tap in range(4):
     index = np.clip(first + tap, 0, old - 1)
     weight = _keys(np.abs(place - first - tap), a=-0.75)
+    # Not `+=`: taps beyond an edge fall on one pixel, and add up.
     np.add.at(weights, (np.arange(new), index), weight)
   return weights.astype(np.float32)
 
@@ -164,6 +165,8 @@ def _keys(x: np.ndarray, *, a: float) -> np.ndarray:
 
 
 def _quarter(dim: int) -> int:
+  # Four parts, sine and cosine of both axes; big_vision's frequencies are
+  # divided by D / 4 - 1.
   if dim % 4 or dim < 8:
     raise errors.UserError(
       f'sin-cos positions need a width divisible by 4 and at least 8, not {dim}'
@@ -185,6 +188,7 @@ def _sincos(
 ) -> np.ndarray:
   parts = []
   for position in (first, second):
+    # In float64, while tracing: the table is a constant of the step.
     angles = np.outer(position, frequencies)
     parts += [np.sin(angles), np.cos(angles)]
   return np.concatenate(parts, axis=1).astype(np.float32)

@@ -70,13 +70,16 @@ class PuzzleNet(nn.Module):
     """
     b, n, *shape = tiles.shape
     m = orders.shape[1]
+    # To the encoder a tile is a row.
     keys = None if keys is None else keys.reshape(-1)
     features, _ = self.encoder(
       tiles.reshape(b * n, *shape), train, axis_name, keys
     )
+    # Once a tile, before tiles are put in m orders.
     x = nn.Dense(self.embed_dim, name='embed')(features)
-    x = take_tokens(x.reshape(b, n, -1), orders.reshape(b, -1))
+    x = take_tokens(x.reshape(b, n, -1), orders.reshape(b, -1))  # [b, m n, E]
     x = x.reshape(b * m, n * self.embed_dim)
+    # BatchNorm would take a bias out.
     x = nn.Dense(self.hidden_dim, use_bias=False, name='hidden')(x)
     x = BatchNorm(name='bn')(x, train=train, axis_name=axis_name)
     x = nn.Dense(

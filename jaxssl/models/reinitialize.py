@@ -61,6 +61,7 @@ def moco_v3(key: jax.Array, params: PyTree) -> PyTree:
     return _xavier_uniform(key, leaf, fan_out=leaf.shape[-1] // matrices)
 
   drawn = _redraw(key, params, draw, lambda key, leaf: leaf)
+  # A convolutional stem has `proj_0`, `proj_1`, ... instead.
   if 'proj' in params['patch_embed']:
     return drawn
   return {**drawn, 'patch_embed': params['patch_embed']}
@@ -96,6 +97,7 @@ def truncated_normal(key: jax.Array, params: PyTree) -> PyTree:
 def _xavier_uniform(
   key: jax.Array, leaf: jax.Array, *, fan_out: int
 ) -> jax.Array:
+  # All sides but the last are fan-in: [p, p, 3, D] counts as a matrix.
   limit = (6 / (leaf.size // leaf.shape[-1] + fan_out)) ** 0.5
   return jax.random.uniform(key, leaf.shape, minval=-limit, maxval=limit)
 
@@ -107,6 +109,7 @@ def _redraw(
   draw_token: Callable[[jax.Array, jax.Array], jax.Array],
 ) -> PyTree:
   leaves, treedef = jax.tree_util.tree_flatten_with_path(params)
+  # A key for each leaf, by its place in the tree.
   keys = jax.random.split(key, len(leaves))
 
   def redraw(

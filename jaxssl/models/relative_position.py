@@ -43,8 +43,11 @@ class RelativePositionBias(nn.Module):
     table = self.param(
       'relative_position_bias_table', nn.initializers.zeros, shape, jnp.float32
     )
+    # Offsets lie on a grid and are interpolated as positions are; the three
+    # entries of the class token are of no offset.
     patches = positions.interpolate(table[:, :-3].T, old, new).T
     table = jnp.concatenate([patches, table[:, -3:]], axis=1)
+    # Its gradient is a scatter: all pairs of an offset share its entry.
     return table[:, bias_index(grid)][None]
 
 

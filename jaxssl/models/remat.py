@@ -14,6 +14,7 @@ CONVOLUTION = 'convolution'
 _policies = jax.checkpoint_policies
 POLICIES = {
   'full': _policies.nothing_saveable,
+  # To JAX a convolution is no product; it is kept by its name.
   'dots': _policies.save_from_both_policies(
     _policies.dots_with_no_batch_dims_saveable,
     _policies.save_only_these_names(CONVOLUTION),

@@ -151,6 +151,7 @@ class ResNet(nn.Module):
     out = {}
     x = out['stem'] = self._stem(images, train, axis_name)
     branch, blocks = _DEPTHS[self.depth]
+    # `train` and `axis_name`, behind the module and x.
     block_class = remat.block(ResidualBlock, self.remat, static_argnums=(2, 3))
     for stage, count in enumerate(blocks):
       for i in range(count):
@@ -164,6 +165,7 @@ class ResNet(nn.Module):
           name=f'layer{stage + 1}_{i}',
         )(x, train, axis_name)
       out[f'stage{stage + 1}'] = x
+    # A sum over all positions, so in float32.
     features = out['pre_logits'] = x.astype(jnp.float32).mean((1, 2))
     return features, out
 

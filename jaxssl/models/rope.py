@@ -63,6 +63,8 @@ def moved(places: jax.Array, noise: Noise, keys: jax.Array) -> jax.Array:
   """
 
   def move(key: jax.Array) -> jax.Array:
+    # A key for each kind: one that is switched on leaves the others as they
+    # were.
     keys, found = jax.random.split(key, 3), places[0]
     if noise.shift is not None:
       found += noise.shift * jax.random.uniform(keys[0], (1, 2), minval=-1.0)
@@ -92,6 +94,7 @@ def rotation(places: jax.Array, *, head_dim: int, base: float) -> Rotation:
   frequencies = (2.0 * np.pi * base**-steps).astype(np.float32)
   angles = jnp.einsum('bnc,j->bncj', places, frequencies, precision='highest')
   angles = angles.reshape(*places.shape[:2], 1, head_dim // 2)
+  # Channels i and i + d / 2 are a pair, which turns by one angle.
   angles = jnp.concatenate([angles, angles], axis=-1)
   return Rotation(jnp.sin(angles), jnp.cos(angles))
 
@@ -104,6 +107,7 @@ def rotate(x: jax.Array, turn: Rotation) -> jax.Array:
     turn: angles of N patches.
   """
   prefix = x.shape[1] - turn.sin.shape[1]
+  # In float32: rotations should keep lengths, which 8 bits do not.
   patches = x[:, prefix:].astype(jnp.float32)
   first, second = jnp.split(patches, 2, axis=-1)
   turned = jnp.concatenate([-second, first], axis=-1)

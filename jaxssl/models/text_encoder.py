@@ -146,6 +146,8 @@ class TextEncoder(nn.Module):
     )[:, : text.shape[1]]
     # An id outside of the vocabulary becomes NaN, which no run survives.
     tokens = jnp.take(table, text, axis=0, mode='fill')
+    # In float32 until both are added: the gradient of the positions is a sum
+    # over rows.
     tokens = tokens + jnp.broadcast_to(positions, tokens.shape)
     return tokens.astype(self.dtype)
 
@@ -177,10 +179,12 @@ class TextEncoder(nn.Module):
     if self.pool == 'avg':
       weights = jnp.ones_like(text) if mask is None else mask
       weights = weights.astype(jnp.float32)
+      # A text may be nothing but padding.
       total = jnp.maximum(weights.sum(1, keepdims=True), 1.0)
       return jnp.einsum('bl,bld->bd', weights / total, x.astype(jnp.float32))
     if self.pool == 'eot':
       marks = text if self.eot_id is None else text == self.eot_id
+      # Not an index of arrays, whose gradient is a scatter.
       return take_tokens(x, jnp.argmax(marks, axis=1)[:, None])[:, 0]
     return x[:, 0 if self.pool == 'cls' else -1]
 
@@ -191,6 +195,7 @@ class TextEncoder(nn.Module):
   def _deviations(self) -> Deviations:
     if self.post_norm:
       return Deviations()
+    # 2 depth branches add up in the residual stream.
     wide, last = self.dim**-0.5, (2 * self.depth) ** -0.5
     return Deviations(
       qkv=wide, proj=wide * last, fc1=wide * 2**-0.5, fc2=wide * last

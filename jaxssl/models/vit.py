@@ -178,6 +178,7 @@ class ViT(nn.Module):
     if train and keys is None and (drops or moves):
       name = 'drop_path > 0' if drops else 'rope_shift, jitter or rescale'
       raise errors.UserError(f'{name} in training needs `keys`')
+    # The blocks take 0 to depth - 1.
     noise_keys = fold_keys(keys, self.depth) if train and moves else None
     out = {}
     x = out['patch_embed'] = self._embed(images, train, axis_name)
@@ -202,6 +203,7 @@ class ViT(nn.Module):
   ) -> jax.Array:
     """Returns one token [b, N, D] a patch."""
     rows, columns = self.grid_of(images)
+    # Pixels left over, which `grid_of` allows for images of `grid` alone.
     images = images[:, : rows * self.patch_size, : columns * self.patch_size]
     shared = (self.patch_size, self.dim, self.dtype)
     if self.stem == 'conv':
@@ -228,6 +230,7 @@ class ViT(nn.Module):
     prefix, table = self._prefix(), self._positions(grid)
     if table is not None:
       count = table.shape[0] - x.shape[1]
+      # Before any patch is left out, so that each has that of its place.
       x = dense.add(x, table[None, count:])
       prefix = [prefix[0] + table[None, :count]] if count else prefix
     if keep is not None:
@@ -238,6 +241,7 @@ class ViT(nn.Module):
 
   def _prefix(self) -> list[jax.Array]:
     """Returns [class token and registers, [1, P, D]], or [] without any."""
+    # timm's, and the authors' of MoCo v3: nearly zero.
     init = nn.initializers.normal(1e-6)
     tokens = []
     if self.class_token:
@@ -261,6 +265,8 @@ class ViT(nn.Module):
       size = count + own[0] * own[1]
       table = self.param('pos_embed', init, (1, size, self.dim))[0]
     else:
+      # Not `param`, which would refuse a table of another grid than that of
+      # these images; without `grid` the stored one is a square.
       table = self.get_variable('params', 'pos_embed')[0]
       side = math.isqrt(len(table) - count)
       own = side, side
@@ -300,6 +306,7 @@ class ViT(nn.Module):
       places = rope.moved(places, noise, keys)
     if keep is not None:
       shape = (len(keep), *places.shape[1:])
+      # Each row keeps patches of its own.
       places = take_tokens(jnp.broadcast_to(places, shape), keep)
     head_dim = self.dim // self.num_heads
     return rope.rotation(places, head_dim=head_dim, base=self.rope_base)
@@ -313,8 +320,10 @@ class ViT(nn.Module):
     out: dict[str, Any],
   ) -> jax.Array:
     block_class = remat.block(Block, self.remat)
+    # Later blocks are dropped more often (arXiv 1603.09382).
     rates = np.linspace(0.0, self.drop_path, self.depth)
     for i in range(self.depth):
+      # What nobody reads of `out` the compiler leaves out.
       x = out[f'block{i:02d}'] = block_class(
         num_heads=self.num_heads,
         mlp_ratio=self.mlp_ratio,
@@ -340,6 +349,7 @@ class ViT(nn.Module):
         name='attn_pool',
       )(out['patches'])
     elif self.pool == 'avg':
+      # A sum over all patches, so in float32.
       features = out['patches'].astype(jnp.float32).mean(1)
     else:
       features = out['cls']
@@ -394,6 +404,7 @@ def _check_square(grid: tuple[int, int]) -> tuple[int, int]:
 
 
 def _square_of_offsets(table: jax.Array) -> tuple[int, int]:
+  # (2 side - 1)² offsets, and three for the class token.
   side = (math.isqrt(table.shape[1] - 3) + 1) // 2
   return side, side
 
@@ -404,6 +415,7 @@ def _check(vit: ViT) -> None:
     raise errors.UserError(
       f'ViT width {vit.dim} is not divisible by num_heads {vit.num_heads}'
     )
+  # Two axes, and a pair of channels for each angle.
   if vit.position == 'rope' and vit.dim // vit.num_heads % 4:
     raise errors.UserError(
       f"position='rope' needs heads of a width that 4 divides, not "

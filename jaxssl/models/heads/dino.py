@@ -92,6 +92,7 @@ class Prototypes(nn.Module):
       (x.shape[-1], self.out_dim),
       jnp.float32,
     )
+    # Inside of the forward pass: the gradient has no part along v.
     kernel = kernel / jnp.linalg.norm(kernel, axis=0, keepdims=True)
     if not self.unit:
       ones = nn.initializers.ones

@@ -36,7 +36,7 @@ class MLPHead(nn.Module):
     """Maps [..., D] to float32 [..., K].
 
     Args:
-      features: of the encoder.
+      features: features of the encoder.
       train: use the statistics of all rows in BatchNorm.
       axis_name: mapped device axis, or None in the global view.
     """
@@ -51,6 +51,7 @@ class MLPHead(nn.Module):
         name=f'dense_{i}',
       )(x)
       if not last:
+        # All leading axes are rows: views too, where they come stacked.
         norm = BatchNorm(name=f'bn_{i}')
         x = nn.relu(norm(x, train=train, axis_name=axis_name))
     return x.astype(jnp.float32)

@@ -52,6 +52,7 @@ class MoCoHead(nn.Module):
         self.out_dim if last else width,
         dtype=self.dtype,
         kernel_init=initializers.torch_kernel,
+        # Both layers have the width of the features as fan-in.
         bias_init=initializers.uniform(width**-0.5),
         name=f'dense_{i}',
       )(x)

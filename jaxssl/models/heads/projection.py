@@ -54,6 +54,7 @@ class Projection(nn.Module):
         self.out_dim if last else width,
         use_bias=self.use_bias and last,
         dtype=self.dtype,
+        # Deviation fan_in^-0.5, not truncated.
         kernel_init=nn.initializers.variance_scaling(1.0, 'fan_in', 'normal'),
         name=f'dense_{i}',
       )(x)

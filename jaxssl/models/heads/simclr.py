@@ -56,6 +56,7 @@ class SimCLRHead(nn.Module):
     x, width = features, features.shape[-1]
     for i in range(stop_after or self.num_layers):
       last = i == self.num_layers - 1
+      # BatchNorm would take a bias out.
       x = nn.Dense(
         self.out_dim if last else width,
         use_bias=False,
