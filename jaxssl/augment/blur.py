@@ -70,6 +70,8 @@ def _blur_axis(
       padded, radius + offset, radius + offset + size, axis=axis
     )
 
+  # Shifted images: one convolution a row, with its own kernel, would be a
+  # grouped one under `vmap`. Both pixels of a distance share a weight.
   total = kernel[radius] * image
   for offset in range(1, radius + 1):
     total += kernel[radius + offset] * (shifted(offset) + shifted(-offset))
@@ -98,12 +100,14 @@ def random_gaussian_blur(
   Returns:
     [H, W, 3] in the dtype of `image`.
   """
+  # One draw for both numbers: each call of the generator costs.
   u_sigma, u_apply = jax.random.uniform(key, (2,))
   drawn = sigma[0] + u_sigma * (sigma[1] - sigma[0])
   _check_border(border)
 
   def blur(image: jax.Array, sigma: jax.Array) -> jax.Array:
     blurred = gaussian_blur(image, sigma, radius=radius, border=border)
+    # Weights add up to 1 but for rounding.
     return jnp.clip(blurred, 0.0, 1.0)
 
   @rowwise

@@ -167,6 +167,7 @@ def hsv_saturation(planes: Planes, factor: jax.Array) -> Planes:
   max, whose factor stops where S reaches 1, that is min = 0.
   """
   value, chroma = _value_and_chroma(planes)
+  # Gray has no saturation: nothing to scale, nothing to divide by.
   limit = value / jnp.where(chroma > 0.0, chroma, 1.0)
   factor = jnp.where(chroma > 0.0, jnp.minimum(factor, limit), 1.0)
   return planes_lib.blend(planes, (value, value, value), factor)
@@ -176,7 +177,9 @@ def turn_hue(planes: Planes, delta: jax.Array) -> Planes:
   """`adjust_hue` on planes."""
   red, green, blue = planes
   value, chroma = _value_and_chroma(planes)
+  # Gray has no hue: any will do, as chroma 0 leaves it as it is.
   scale = 1.0 / jnp.where(chroma > 0.0, chroma, 1.0)
+  # In sixths of the circle. Comparisons are exact: `value` is one of them.
   sixths = jnp.where(
     value == red,
     (green - blue) * scale,
@@ -187,6 +190,7 @@ def turn_hue(planes: Planes, delta: jax.Array) -> Planes:
     ),
   )
   sixths = sixths + 6.0 * delta
+  # Back into [0, 6).
   sixths = sixths - 6.0 * jnp.floor(sixths / 6.0)
   low = value - chroma
   return (

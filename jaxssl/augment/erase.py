@@ -33,11 +33,13 @@ def random_erase(key: jax.Array, image: jax.Array, *, prob: float) -> jax.Array:
   erase_key, area_key, ratio_key, place_key, noise_key = jax.random.split(
     key, 5
   )
+  # All attempts at once: a loop until one fits has no end that is known.
   area = height * width * _uniform(area_key, *_AREA)
   ratio = jnp.exp(_uniform(ratio_key, *_LOG_RATIO))
   h = jnp.round(jnp.sqrt(area * ratio)).astype(jnp.int32)
   w = jnp.round(jnp.sqrt(area / ratio)).astype(jnp.int32)
   fits = (h < height) & (w < width)
+  # The first that fits; 0 where none does, which `inside` leaves out.
   first = jnp.argmax(fits)
   h, w = h[first], w[first]
   top, left = jax.random.randint(
@@ -47,6 +49,7 @@ def random_erase(key: jax.Array, image: jax.Array, *, prob: float) -> jax.Array:
   inside = (rows >= top) & (rows < top + h)
   inside &= (columns >= left) & (columns < left + w)
   inside &= fits[first] & jax.random.bernoulli(erase_key, prob)
+  # For all pixels, as the rectangle has no static size.
   noise = jax.random.normal(noise_key, image.shape, image.dtype)
   return jnp.where(inside[..., None], noise, image)
 
@@ -84,6 +87,7 @@ class Erase:
     augment_key, erase_key = jax.random.split(key)
     batch = self.augment(augment_key, batch, axis_name)
     first, *others = batch['views']
+    # By the place in the global batch, as the views.
     keys = collectives.row_keys(erase_key, len(first), axis_name)
     erased = jax.vmap(
       lambda key, image: random_erase(key, image, prob=self.prob)

@@ -47,6 +47,7 @@ def random_flip_left_right(
     prob: probability, in [0, 1].
   """
   flip = jax.random.bernoulli(key, prob)
+  # Both are made: a branch of each row is a selection under `vmap`.
   return jnp.where(flip, flip_left_right(image), image)
 
 
@@ -88,6 +89,7 @@ def crop_and_resize(
   multiply = functools.partial(_multiply, axes=axes)
   resized = jax.lax.platform_dependent(
     image.astype(jnp.float32),
+    # A box of integers becomes arrays, which alone may be passed on.
     *map(jnp.float32, box),
     cpu=(
       functools.partial(_add_taps, axes=axes)
@@ -111,6 +113,7 @@ class _Axis(NamedTuple):
   def num_taps(self) -> int:
     """The most pixels that a pixel of the output is made of."""
     shrink = self.in_size / self.out_size if self.antialias else 1.0
+    # An interval of length w holds at most w + 1 middles of pixels.
     return math.ceil(2 * _REACH[self.interpolation] * max(shrink, 1.0)) + 1
 
   @property
@@ -120,6 +123,7 @@ class _Axis(NamedTuple):
 
   def centers(self, start: jax.Array, length: jax.Array) -> jax.Array:
     """Returns where each output pixel lies, float32 [out_size]."""
+    # Pixels are squares: edges of both images meet, not middles.
     return start + (jnp.arange(self.out_size) + 0.5) * (length / self.out_size)
 
   def support(self, length: jax.Array) -> ArrayLike:
@@ -143,6 +147,8 @@ class _Axis(NamedTuple):
     weights = kernel(distance / self.support(length))
     inside = (middle > start) & (middle < start + length)
     weights = jnp.where(inside, weights, 0.0)
+    # At an edge of the box a part of the filter is missing; what is left adds
+    # up to 1 again, as in Pillow.
     return weights / jnp.sum(weights, axis=1, keepdims=True)
 
 
@@ -187,6 +193,8 @@ def _add_taps(
 def _add_taps_along(
   dim: int, image: jax.Array, axis: _Axis, start: jax.Array, length: jax.Array
 ) -> jax.Array:
+  # As many taps for every box, of which a small box needs fewer: shapes are
+  # static, and the weights of the others are 0.
   reach = _REACH[axis.interpolation] * axis.support(length)
   first = jnp.floor(axis.centers(start, length) - reach).astype(jnp.int32)
   pixels = first[:, None] + jnp.arange(axis.num_taps)[None, :]
@@ -243,6 +251,7 @@ def random_resized_crop(
   crop = crop_and_resize(
     image, box, size=spec.size, interpolation=spec.interpolation
   )
+  # Bicubic weights are negative in part, and overshoot at edges.
   return jnp.clip(crop, 0.0, 1.0)
 
 
@@ -278,6 +287,7 @@ def sample_box_torchvision(
   h = jnp.round(jnp.sqrt(area / aspect)).astype(jnp.int32)
   fits = (w > 0) & (w <= width) & (h > 0) & (h <= height)
 
+  # The first True; 0 where there is none, and the fallback is taken.
   first = jnp.argmax(fits)
   box = _place(
     u_place, h[first], w[first], height - h[first] + 1, width - w[first] + 1
@@ -300,6 +310,8 @@ def _uniforms(
   key: jax.Array, attempts: int
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
   """Draws two numbers an attempt and two for the place, in one call."""
+  # All attempts at once: a loop until one fits has no end that is known, and
+  # each call of the generator costs.
   u = jax.random.uniform(key, (2 * attempts + 2,))
   return u[2 : attempts + 2], u[attempts + 2 :], u[:2]
 
@@ -353,11 +365,13 @@ def sample_box_tf(
   h, w, fits = _tf_attempts(u_height, aspect, height, width, scale)
   fits &= h * w >= _TF_MIN_COVERED * height * width
 
+  # The first True; 0 where there is none, and the whole image is taken.
   first = jnp.argmax(fits)
   box = _place(
     u_place,
     h[first],
     w[first],
+    # As many offsets as TF draws: one fewer than there are, at least one.
     jnp.maximum(height - h[first], 1),
     jnp.maximum(width - w[first], 1),
   )

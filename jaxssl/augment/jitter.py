@@ -84,6 +84,8 @@ def _jitter_of(operations: Sequence[_Operation]) -> Callable[..., jax.Array]:
   ) -> jax.Array:
     planes = planes_lib.split(image)
     for position in range(4):
+      # Under `vmap` each place computes all four and selects; row by row
+      # (`rowwise`, on a CPU) only the one that was drawn.
       planes = jax.lax.switch(order[position], branches, planes, amounts)
     return planes_lib.join(planes, image.dtype)
 
@@ -143,6 +145,7 @@ def random_color_jitter(
   _check_strengths(brightness, contrast, saturation, hue)
   if kind not in _KINDS:
     raise errors.unknown('colour jitter', kind, _KINDS)
+  # One draw for all: each call of the generator costs.
   u = jax.random.uniform(key, (6,))
   low, high = _ranges(brightness, contrast, saturation, hue, kind)
   amounts = low + u[:4] * (high - low)
@@ -165,6 +168,7 @@ def _ranges(
 ) -> tuple[np.ndarray, np.ndarray]:
   """Returns lowest and highest amounts, float32 [4] each."""
   factors = np.array([brightness, contrast, saturation])
+  # A factor below 0 would invert the picture.
   low = np.array([*np.maximum(1 - factors, 0), -hue], np.float32)
   high = np.array([*(1 + factors), hue], np.float32)
   if kind == 'tf_additive':

@@ -41,7 +41,7 @@ def cut_rectangle(
   the border is cut off.
 
   Args:
-    share: in [0, 1], of the image that stays, before the cut at the border.
+    share: share of the image that stays, in [0, 1], before the border cuts.
     centre: (row, column) of its middle, int32.
     size: (height, width) of the image.
   """
@@ -49,6 +49,7 @@ def cut_rectangle(
   bounds = []
   for place, length in zip(centre, size, strict=True):
     side = (length * ratio).astype(jnp.int32)
+    # Halves of an odd side differ by one; together they are the side.
     bounds.append(jnp.clip(place - side // 2, 0, length))
     bounds.append(jnp.clip(place + (side + 1) // 2, 0, length))
   return Rectangle(*bounds)
@@ -130,6 +131,7 @@ class Mix:
     batch = self.augment(augment_key, batch, axis_name)
     images, labels = batch['views'][0], batch['label']
     num_rows = len(images) * collectives.axis_size(axis_name)
+    # Partners as in timm. Rows are drawn at random already.
     mirrored = jnp.arange(num_rows)[::-1]
     others = collectives.permute(images, mirrored, axis_name)
     other_labels = collectives.permute(labels, mirrored, axis_name)
@@ -149,6 +151,7 @@ class Mix:
     kind_key, share_key, row_key, column_key = jax.random.split(key, 4)
     cut_prob = 0.5 if self.mixup and self.cutmix else float(self.cutmix > 0)
     is_cut = jax.random.bernoulli(kind_key, cut_prob)
+    # Above 0: what is switched off is never drawn.
     alpha = jnp.where(is_cut, self.cutmix, self.mixup)
     share = jax.random.beta(share_key, alpha, alpha)
     height, width, _ = image.shape
@@ -156,6 +159,7 @@ class Mix:
       jax.random.randint(row_key, (), 0, height),
       jax.random.randint(column_key, (), 0, width),
     )
+    # Both kinds are made and one is selected, as rows differ.
     cut = cut_rectangle(share, centre, (height, width))
     cut_image, cut_share = cutmix(image, other, cut)
     return (

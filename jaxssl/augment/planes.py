@@ -40,4 +40,5 @@ def blend(planes: Planes, other: Planes, factor: jax.Array) -> Planes:
 def luma(planes: Planes) -> jax.Array:
   """Returns ITU-R 601 luma, 0.2989 R + 0.587 G + 0.114 B."""
   red, green, blue = planes
+  # torchvision's factors, which add up to 0.9999.
   return 0.2989 * red + 0.587 * green + 0.114 * blue

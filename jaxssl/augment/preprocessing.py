@@ -102,6 +102,7 @@ class Preprocessing:
       return self.resize_size, self.resize_size
     shorter = min(height, width)
     return (
+      # Whole numbers, so that no float decides about a pixel.
       height * self.resize_size // shorter,
       width * self.resize_size // shorter,
     )
@@ -109,6 +110,7 @@ class Preprocessing:
   def corner(self, side: int) -> int:
     """Returns where the cut begins on a side of a resized picture."""
     margin = side - self.image_size
+    # Python rounds halves to the even number.
     return margin // 2 if self.offset == 'floor' else round(margin / 2)
 
 
@@ -155,6 +157,7 @@ def _check_sides(image_size: Any, resize_size: Any) -> None:
     ('image_size', image_size),
     ('resize_size', resize_size),
   ):
+    # Not `isinstance`, to which True is a number of pixels.
     if type(value) is not int or value < 1:
       raise errors.UserError(f'{name} is {value!r}; give pixels, at least 1')
   if resize_size < image_size:

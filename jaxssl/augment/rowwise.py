@@ -30,6 +30,7 @@ def rowwise(fn: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
   vectorized = jax.vmap(fn)
 
   def loop(*rows: PyTree) -> PyTree:
+    # A loop keeps `cond` a branch: only one side of it runs.
     return jax.lax.map(lambda row: fn(*row), rows)
 
   @jax.custom_batching.custom_vmap
@@ -41,6 +42,7 @@ def rowwise(fn: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
     axis_size: int, in_batched: Sequence[bool], *args: PyTree
   ) -> tuple[PyTree, bool]:
     rows = tuple(
+      # What all rows share becomes a row of each: the loop knows rows only.
       a if b else jnp.broadcast_to(a, (axis_size, *jnp.shape(a)))
       for a, b in zip(args, in_batched, strict=True)
     )
@@ -75,6 +77,7 @@ def _row_parallel(
   parallel.def_partition(
     partition=partition,
     sharding_rule=', '.join(names[:-1]) + ' -> ' + names[-1],
+    # Only rows may be cut over devices.
     need_replication_factors=tuple(
       name for others in factors for name in others
     ),

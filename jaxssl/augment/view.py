@@ -44,6 +44,8 @@ class View:
     return self._apply_ops(self._keys(key), _to_float(crop))
 
   def _keys(self, key: jax.Array) -> jax.Array:
+    # The first is the crop's, also where the host has made it: the operations
+    # draw the same either way.
     return jax.random.split(key, 1 + len(self.ops))
 
   def _apply_ops(self, keys: jax.Array, image: jax.Array) -> jax.Array:
@@ -100,10 +102,13 @@ class Augment:
     views = []
     for index, view in enumerate(self.views):
       rows, make = self._rows(index, view, batch)
+      # By view and by place in the global batch: other views and other numbers
+      # of devices change nothing.
       keys = collectives.row_keys(
         jax.random.fold_in(key, index), len(rows), axis_name
       )
       views.append(jax.vmap(make)(keys, rows))
+    # A tokenizer has a mean and deviation of its own.
     pixels = {'pixels': views[0]} if self.keep_pixels else {}
     return {**batch, **pixels, 'views': tuple(map(self._normalize, views))}
 

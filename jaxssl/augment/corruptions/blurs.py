@@ -26,6 +26,7 @@ def defocus_blur(
   pad = ((reach, reach), (reach, reach), (0, 0))
   planes = jnp.pad(image, pad, mode='reflect').transpose(2, 0, 1)
   blurred = jax.lax.conv_general_dilated(
+    # The channels as a batch of images of one channel.
     planes[:, None],
     jnp.asarray(kernel)[None, None],
     window_strides=(1, 1),
@@ -67,7 +68,7 @@ def glass_blur(
     sigma: deviation of the Gaussian in pixels, cut off at 4 σ; outermost pixels
       are repeated.
     reach: pixels come from -reach to reach - 1 away in both directions.
-    rounds: how often.
+    rounds: how often pixels are taken from nearby.
   """
   radius = int(4 * sigma + 0.5)
   image = gaussian_blur(image, sigma, radius=radius, border='edge')
@@ -102,6 +103,7 @@ def scatter(image: jax.Array, offsets: jax.Array, *, reach: int) -> jax.Array:
   changed_before = (source > place) & moved.ravel()[source]
   last = jnp.where(changed_before, source, place)
   steps = (height * width - 1).bit_length()
+  # Each round follows a chain twice as far; its end points to itself.
   last = jax.lax.fori_loop(0, steps, lambda _, last: last[last], last)
   pixels = image.reshape(height * width, -1)
   return pixels[source[last]].reshape(image.shape)
@@ -150,6 +152,7 @@ def blur_along(
     weight, dy, dx = tap
     rows = jnp.clip(jnp.arange(height) + dy, 0, height - 1)
     columns = jnp.clip(jnp.arange(width) + dx, 0, width - 1)
+    # Whole rows, then whole columns move: a direction is one shift a tap.
     return total + weight * image[rows][:, columns], None
 
   taps = (weights / weights.sum(), down, right)

@@ -61,9 +61,11 @@ def elastic_transform(
   corner_key, field_key = jax.random.split(key)
   moves = jax.random.uniform(corner_key, (3, 2), minval=-1.0)
   image = tilt(image, jitter * side * moves)
+  # The mildest of CIFAR-10-C and Tiny ImageNet-C is the tilt alone.
   if not strength:
     return image
   field = jax.random.uniform(field_key, (height, width, 2), minval=-1.0)
+  # As matrices: the deviation is a constant of the severity.
   smooth = [_smoothing(size, smoothness * side) for size in (height, width)]
   return displace(image, strength * side * resample(field, *smooth))
 

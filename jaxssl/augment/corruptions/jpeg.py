@@ -82,12 +82,13 @@ def jpeg_compression(
   Args:
     key: not used.
     image: [H, W, 3] in [0, 1].
-    quality: from 1 to 100, as libjpeg and Pillow count.
+    quality: quality from 1 to 100, as libjpeg and Pillow count.
   """
   del key
   pixels = jnp.round(255.0 * jnp.clip(image, 0.0, 1.0)).astype(jnp.int32)
   height, width, _ = image.shape
   padded = _padded(pixels)
+  # Whole numbers, which no device rounds otherwise.
   ycc = (padded @ _TO_YCC.T + _OFFSET) >> 16
   y = _quantized(ycc[..., 0], _steps(_LUMINANCE, quality))
   colours = [
@@ -105,6 +106,7 @@ def jpeg_compression(
 def _padded(pixels: jax.Array) -> jax.Array:
   """Repeats the last row and column until blocks of colours are full."""
   sizes = pixels.shape[:2]
+  # Colours have half the resolution, so 16 pixels make their block.
   rows, columns = ((0, -size % (2 * _BLOCK)) for size in sizes)
   return jnp.pad(pixels, (rows, columns, (0, 0)), 'edge')
 
@@ -124,6 +126,7 @@ def _enlarged(plane: jax.Array, height: int, width: int) -> jax.Array:
   """
   plane = plane[: -(-height // 2), : -(-width // 2)].astype(jnp.float32)
   rows, columns = map(_doubling, plane.shape)
+  # A product of floats, but of numbers below 2^24: exact when rounded.
   sixteenths = jnp.round(resample(plane[..., None], rows, columns)[..., 0])
   turns = 8 - np.arange(sixteenths.shape[1])[None] % 2
   wide = (sixteenths.astype(jnp.int32) + turns) >> 4

@@ -63,6 +63,7 @@ def check(kind: str, severity: int) -> None:
     raise errors.UserError(f'{kind} is not computed: {_ABSENT[kind]}')
   if kind not in KINDS:
     raise errors.unknown('corruption', kind, KINDS)
+  # Of any size: only the severity is checked here.
   severities.numbers(kind, severity, size=min(severities.PUBLISHED))
 
 
@@ -95,6 +96,7 @@ def corrupt(
 
   def one(key: jax.Array, image: jax.Array) -> jax.Array:
     changed = KINDS[kind](key, image.astype(jnp.float32) / 255.0, *numbers)
+    # To the nearest: rounded down, all images would lose half a level.
     return jnp.round(255.0 * jnp.clip(changed, 0.0, 1.0)).astype(jnp.uint8)
 
   return jax.vmap(one)(keys, images)

@@ -38,5 +38,6 @@ def impulse_noise(key: jax.Array, image: jax.Array, share: float) -> jax.Array:
     image: float32 [H, W, 3] in [0, 1].
     share: share of the values, in [0, 1].
   """
+  # Whether a value is hit, and by what, are drawn apart.
   hit, salt = jax.random.uniform(key, (2, *image.shape))
   return jnp.where(hit < share, jnp.float32(salt < 0.5), image)

@@ -38,6 +38,7 @@ def zoom_matrix(size: int, factor: float) -> np.ndarray:
   place = place * (kept - 1) / max(enlarged - 1, 1)
   matrix = np.zeros((size, size))
   distance = np.abs(place[:, None] - np.arange(kept)[None])
+  # A triangle of two pixels: linear between neighbours.
   matrix[:, first : first + kept] = np.maximum(0, 1 - distance)
   return matrix.astype(np.float32)
 
@@ -49,6 +50,7 @@ def box_matrix(old: int, new: int) -> np.ndarray:
   """
   scale = old / new
   center = (np.arange(new)[:, None] + 0.5) * scale
+  # A box is never narrower than a pixel, also where the image grows.
   distance = (np.arange(old)[None] - center + 0.5) / max(scale, 1)
   inside = (distance > -0.5) & (distance <= 0.5)
   return (inside / inside.sum(axis=1, keepdims=True)).astype(np.float32)

@@ -71,6 +71,7 @@ def fog(
     decay: decay of `plasma`.
   """
   height, width, _ = image.shape
+  # The algorithm halves a square; the image is a corner of it.
   size = 1 << (max(height, width) - 1).bit_length()
   noise = jax.random.uniform(key, (size, size), minval=-1.0)
   haze = plasma(noise, decay=decay)[:height, :width, None]
@@ -93,6 +94,7 @@ def plasma(noise: jax.Array, *, decay: float) -> jax.Array:
   """
   heights = jnp.zeros_like(noise)
   step, wibble = len(noise), _WIBBLE
+  # Written out while tracing: log₂ n rounds, each of other shapes.
   while step >= 2:
     old, new = slice(None, None, step), slice(step // 2, None, step)
     corners = heights[old, old]
@@ -121,4 +123,5 @@ def brightness(key: jax.Array, image: jax.Array, amount: float) -> jax.Array:
   value = image.max(axis=-1, keepdims=True)
   brighter = jnp.minimum(value + amount, 1.0)
   factor = brighter / jnp.where(value > 0, value, 1.0)
+  # Black has no hue, and becomes gray.
   return jnp.where(value > 0, image * factor, brighter)

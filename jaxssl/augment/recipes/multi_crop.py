@@ -168,6 +168,7 @@ def _colors(
 
 def _blur(prob: float) -> tuple[Op, ...]:
   return (
+    # Three times the largest deviation; Pillow repeats the rim.
     functools.partial(
       blur.random_gaussian_blur, radius=6, prob=prob, border='edge'
     ),

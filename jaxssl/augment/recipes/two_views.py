@@ -171,6 +171,7 @@ def moco_v2(
     An `Augment` with two equal views, ImageNet's mean and deviation.
   """
   blurs = (
+    # Three times the largest deviation; Pillow repeats the rim.
     functools.partial(
       blur.random_gaussian_blur, radius=6, prob=blur_prob, border='edge'
     ),
@@ -196,6 +197,7 @@ def moco_v2(
 
 def _tenth_blur(size: int, prob: float) -> tuple[Op, ...]:
   """Returns the blur of SimCLR and BYOL, or nothing if it never happens."""
+  # A kernel of a tenth of the side, made odd.
   radius = size // 10 // 2
   if prob == 0 or radius == 0:
     return ()
