@@ -103,13 +103,15 @@ class _Report:
 
   def __init__(self, run: OpenedRun):
     self._run = run
-    self._tables: dict[str, dict[str, dict[str, float]]] = {}
+    self._tables: dict[tuple[str, bool], dict[str, dict[str, float]]] = {}
     self._baselines: dict[str, dict[str, Metrics]] = {}
 
   def add(self, subject: Subject, metrics: Metrics) -> None:
     evaluation, data = subject.evaluation, self._run.data_name
-    title, rows = evaluation.table(metrics, encoder=subject.encoder, data=data)
-    table = self._tables.setdefault(title, {})
+    title, rows, in_percent = evaluation.table(
+      metrics, encoder=subject.encoder, data=data
+    )
+    table = self._tables.setdefault((title, in_percent), {})
     baselines = self._baselines.setdefault(evaluation.name, {})
     if not subject.is_trained:
       baselines[subject.encoder] = metrics
@@ -154,8 +156,8 @@ class _Report:
       _log.info('wrote %s', picture)
 
   def print(self) -> None:
-    for title, rows in self._tables.items():
-      print(format_table(rows, title=title))
+    for (title, in_percent), rows in self._tables.items():
+      print(format_table(rows, title=title, in_percent=in_percent))
     records = self._run.records
     for name in ('train', 'test'):
       if name in records:

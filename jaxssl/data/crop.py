@@ -119,6 +119,22 @@ def resize(
   return _resize(image, (size, size), interpolation)
 
 
+def resize_to(
+  image: np.ndarray, size: tuple[int, int], *, interpolation: Interpolation
+) -> np.ndarray:
+  """Resizes a picture to any height and width by Pillow, antialiased.
+
+  Args:
+    image: uint8 [h, w, 3].
+    size: height and width of the output.
+    interpolation: filter.
+
+  Returns:
+    uint8 [*size, 3].
+  """
+  return _resize(image, (size[1], size[0]), interpolation)
+
+
 def prepare(image: np.ndarray, rule: Preprocessing) -> np.ndarray:
   """Resizes a whole picture and cuts out its centre, as evaluation sees it.
 

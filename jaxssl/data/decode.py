@@ -82,6 +82,40 @@ def exact(content: bytes, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     raise UnreadableError(f'{type(error).__name__}: {error}') from error
 
 
+def stored(
+  content: bytes,
+  *,
+  formats: tuple[str, ...],
+  max_pixels: int = MAX_PIXELS,
+) -> np.ndarray:
+  """Decodes the numbers of a picture as they are stored, without any colour.
+
+  Args:
+    content: an encoded picture.
+    formats: names of formats, of those that Pillow reads.
+    max_pixels: largest number of pixels to decode.
+
+  Returns:
+    [H, W], or [H, W, channels]; of a palette the places in it, not its colours;
+    of an animation the first frame.
+
+  Raises:
+    UnreadableError: for anything that cannot be decoded completely.
+  """
+  pil = _pillow()
+  try:
+    with pil.open(io.BytesIO(content), formats=formats) as image:
+      _check_size(image.size, max_pixels)
+      return np.array(image)
+  except UnreadableError:
+    raise
+  except pil.UnidentifiedImageError as error:
+    raise UnreadableError(f'it is none of {", ".join(formats)}') from error
+  # As in `exact`.
+  except Exception as error:
+    raise UnreadableError(f'{type(error).__name__}: {error}') from error
+
+
 def _pillow() -> Any:
   pil = require('PIL.Image', extra='data')
   # Loads the plugins of all formats; does nothing the second time.

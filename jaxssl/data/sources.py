@@ -12,6 +12,7 @@ from jaxssl.data.folder import Folder
 from jaxssl.data.misspelt import misspelt
 from jaxssl.data.mixture import Mixture
 from jaxssl.data.photos import photos
+from jaxssl.data.shapes import Shapes
 from jaxssl.data.source import Source
 from jaxssl.data.table import ENDINGS, Table
 from jaxssl.data.tar import tar
@@ -52,6 +53,7 @@ def _mixture(
 SOURCES: dict[str, Callable[..., Source]] = {
   'photos': photos,
   'digits': digits,
+  'shapes': Shapes,
   'folder': Folder,
   'mixture': _mixture,
   'tar': tar,

@@ -11,6 +11,9 @@ from jaxssl.evals import labels
 from jaxssl.evals.features import Features
 from jaxssl.evals.needs import FrozenFeatures
 
+# Metrics of an answer that is the same for everything, beside those that they
+# are to be compared with.
+_CONSTANT = 'constant_'
 _RECALL = re.compile(r'(image|text)_to_(image|text)_r(\d+)')
 
 
@@ -24,6 +27,9 @@ def of(inputs: Any, metrics: Mapping[str, float]) -> dict[str, float]:
   Returns:
     Some of the names of `metrics`, each with a fraction in [0, 1].
   """
+  constant = {k: v for k, v in metrics.items() if k.startswith(_CONSTANT)}
+  if constant:
+    return {k.removeprefix(_CONSTANT): v for k, v in constant.items()}
   if isinstance(inputs, FrozenFeatures):
     return {'top1': most_frequent(inputs.train, inputs.test)}
   if 'num_classes' in metrics and 'top1' in metrics:

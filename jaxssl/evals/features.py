@@ -18,6 +18,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 import numpy as np
 
 from jaxssl import errors, finite, npz_file
+from jaxssl.models.spatial_map import spatial_map
 from jaxssl.parallel import modes
 from jaxssl.paths import Path, make_path
 
@@ -68,6 +69,8 @@ def encode_fn(
   variables: PyTree,
   normalize: Callable[[jax.Array], jax.Array],
   layer: str | None = None,
+  *,
+  spatial: bool = False,
 ) -> Encode:
   """Returns the encoder in evaluation mode as a function of images.
 
@@ -83,11 +86,13 @@ def encode_fn(
       input of the encoder; runs on the device.
     layer: name of the intermediate in `out` to use instead of the features;
       its axes between the first and the last (space, tokens) are averaged.
+    spatial: nothing is averaged: the spatial map of the encoder, or of the
+      layer (`models.spatial_map`).
 
   Returns:
-    `encode(images [b, H, W, 3]) -> float32 [b, D]`. The rows are spread over
-    the local devices where b divides by their number; otherwise every device
-    computes them all.
+    `encode(images [b, H, W, 3]) -> float32 [b, D]`, or [b, h, w, D]. The rows
+    are spread over the local devices where b divides by their number; otherwise
+    every device computes them all.
 
   Raises:
     jaxssl.errors.UserError: when called, if the encoder has no such layer.
@@ -105,6 +110,7 @@ def encode_fn(
       encoder=encoder,
       normalize=normalize,
       layer=layer,
+      spatial=spatial,
     )
 
   return encode
@@ -137,7 +143,30 @@ def require_layer(
   jax.eval_shape(encode, variables, images)
 
 
-@functools.partial(jax.jit, static_argnames=('encoder', 'normalize', 'layer'))
+def map_side(
+  encoder: Encoder, variables: PyTree, layer: str | None, *, image_size: int
+) -> int:
+  """Returns how many places a map has in a column; computes nothing.
+
+  Args:
+    encoder: see `encode_fn`.
+    variables: see `encode_fn`.
+    layer: see `encode_fn`.
+    image_size: side of square images in pixels.
+
+  Raises:
+    jaxssl.errors.UserError: if the encoder has no such map.
+  """
+  images = jax.ShapeDtypeStruct((1, image_size, image_size, 3), np.float32)
+  encode = functools.partial(
+    _encode, encoder=encoder, normalize=jnp.asarray, layer=layer, spatial=True
+  )
+  return jax.eval_shape(encode, variables, images).shape[1]
+
+
+@functools.partial(
+  jax.jit, static_argnames=('encoder', 'normalize', 'layer', 'spatial')
+)
 def _encode(
   variables: PyTree,
   images: jax.Array,
@@ -145,9 +174,13 @@ def _encode(
   encoder: Encoder,
   normalize: Callable[[jax.Array], jax.Array],
   layer: str | None,
+  spatial: bool = False,
 ) -> jax.Array:
   features, out = encoder.apply(variables, normalize(images), train=False)
 
+  if spatial:
+    found = spatial_map(out, (images.shape[1], images.shape[2]), layer)
+    return found.astype(jnp.float32)
   if layer is not None:
     if layer not in out:
       raise errors.unknown('layer', layer, out)

@@ -9,8 +9,10 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from jaxssl.data.dense import Pictures
 from jaxssl.data.source import Source
 from jaxssl.evals.features import Features
+from jaxssl.evals.patch_features import PatchEncoder
 from jaxssl.evals.settings import summary
 from jaxssl.train.loop import Job
 from jaxssl.train.state import TrainState
@@ -124,6 +126,32 @@ class ShiftedFeatures(NamedTuple):
   judge: Judge
   reference: Features
   shifted: Mapping[str, Features]
+
+
+class DenseFeatures(NamedTuple):
+  """Dense features.
+
+  Attributes:
+    patches: windows of pictures to the features of their patches.
+    train: training pictures, each with its target.
+    test: test pictures, each with its target.
+  """
+
+  patches: PatchEncoder
+  train: Pictures
+  test: Pictures
+
+
+class DenseLook(NamedTuple):
+  """Dense features of one split.
+
+  Attributes:
+    patches: windows of pictures to the features of their patches.
+    pictures: the pictures, with their targets where the evaluation has some.
+  """
+
+  patches: PatchEncoder
+  pictures: Pictures
 
 
 class TunedWeights(NamedTuple):

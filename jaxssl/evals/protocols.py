@@ -9,7 +9,7 @@ import dataclasses
 from typing import Any
 
 from jaxssl import errors
-from jaxssl.evals import finetune, linear
+from jaxssl.evals import finetune, linear, linear_segmentation
 from jaxssl.evals.clip_logistic import ClipLogistic
 from jaxssl.evals.corruptions import Corruptions
 from jaxssl.evals.evaluation import Evaluation
@@ -40,6 +40,8 @@ PROTOCOLS: dict[str, Evaluation] = {
   'corruptions': Corruptions(),
   'shift': Shift(),
   'wise_ft': WiseFT(),
+  'linear_segmentation': linear_segmentation.LinearSegmentation(),
+  'linear_segmentation_dinov2': linear_segmentation.DINOV2,
 }
 
 

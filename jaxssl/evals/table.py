@@ -1,6 +1,6 @@
 """Results as aligned plain text."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from jaxssl.printable import printable
@@ -13,11 +13,13 @@ class Table(NamedTuple):
 
   Attributes:
     title: heading; results with the same one are printed as one table.
-    rows: for each line, name -> fractions in [0, 1] by column.
+    rows: for each line, name -> numbers by column.
+    in_percent: whether they are fractions in [0, 1], printed in per cent.
   """
 
   title: str
   rows: Mapping[str, Metrics]
+  in_percent: bool = True
 
 
 def headline(
@@ -50,18 +52,46 @@ def all_metrics(
   return Table(f'{evaluation.name} on {data}, %', {encoder: shown})
 
 
-def format_table(rows: Mapping[str, Metrics], *, title: str = 'encoder') -> str:
-  """Returns an aligned plain-text table of fractions, in per cent.
+def headlines(*names: str, in_percent: bool = True) -> Callable[..., Table]:
+  """Returns the `table` of an evaluation that prints some of its metrics.
 
   Args:
-    rows: for each line, name -> fractions in [0, 1] by column. Columns stand in
-      the order in which they first occur; what a row lacks is shown as `-`.
-    title: heading of the names.
+    *names: the metrics.
+    in_percent: whether they are fractions.
   """
+
+  def table(
+    evaluation: Any, metrics: Metrics, *, encoder: str, data: str
+  ) -> Table:
+    unit = ', %' if in_percent else ''
+    rows = {encoder: {name: metrics[name] for name in names}}
+    return Table(f'{evaluation.name} on {data}{unit}', rows, in_percent)
+
+  return table
+
+
+def format_table(
+  rows: Mapping[str, Metrics],
+  *,
+  title: str = 'encoder',
+  in_percent: bool = True,
+) -> str:
+  """Returns an aligned plain-text table of numbers.
+
+  Args:
+    rows: for each line, name -> numbers by column. Columns stand in the order
+      in which they first occur; what a row lacks is shown as `-`.
+    title: heading of the names.
+    in_percent: whether they are fractions, shown in per cent.
+  """
+  shown = '{:.1f}' if in_percent else '{:.3f}'
+  scale = 100 if in_percent else 1
   columns = list(dict.fromkeys(name for row in rows.values() for name in row))
   cells = [[title, *columns]]
   for name, row in rows.items():
-    values = [f'{100 * row[c]:.1f}' if c in row else '-' for c in columns]
+    values = [
+      shown.format(scale * row[c]) if c in row else '-' for c in columns
+    ]
     cells.append([name, *values])
   return aligned(cells)
 

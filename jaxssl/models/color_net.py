@@ -1,13 +1,13 @@
 """An encoder with a decoder that names a colour at every place."""
 
 import math
-from typing import Any
 
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
 from jaxssl import errors
+from jaxssl.models.spatial_map import spatial_map
 
 
 class ColorNet(nn.Module):
@@ -75,37 +75,6 @@ class ColorNet(nn.Module):
       name=f'conv_{index}',
     )
     return nn.relu(convolution(x))
-
-
-def spatial_map(out: dict[str, Any], image_shape: tuple[int, int]) -> jax.Array:
-  """Returns the last spatial map of an encoder.
-
-  Args:
-    out: intermediates of a `ViT` ('patches') or of a convolutional encoder
-      ('stage1', 'stage2', ...).
-    image_shape: (H, W) of the images.
-
-  Returns:
-    [b, h, w, C].
-
-  Raises:
-    UserError: the encoder has none of these.
-  """
-  if 'patches' in out:
-    height, width = image_shape
-    patches = out['patches']
-    # Patches are squares: their number tells their side.
-    side = math.isqrt(height * width // patches.shape[1])
-    return patches.reshape(
-      len(patches), height // side, width // side, patches.shape[-1]
-    )
-  stages = sorted(name for name in out if name.startswith('stage'))
-  if not stages:
-    raise errors.UserError(
-      "the encoder gives no spatial map ('patches' or 'stage1', ...); take a "
-      'ResNet, a ConvNeXt or a ViT'
-    )
-  return out[stages[-1]]
 
 
 def _doublings(rows: int, height: int, stride: int) -> int:

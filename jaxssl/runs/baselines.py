@@ -1,14 +1,15 @@
 """The encoders that an evaluation compares: trained, and without training."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 import dataclasses
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from jaxssl.evals import features
+from jaxssl.evals import features, patch_features
 from jaxssl.evals.features import Encode
+from jaxssl.evals.patch_features import PatchEncoder
 from jaxssl.weights.exported import ExportedEncoder
 
 TRAINED = 'trained encoder'
@@ -62,6 +63,64 @@ def encoders(
     ),
     **trained,
   }
+
+
+def patch_encoders(
+  exported: ExportedEncoder,
+  *,
+  layer: str | None,
+  size: int | None,
+  baselines: bool,
+  start: Callable[[], ExportedEncoder | None] = lambda: None,
+) -> Iterator[tuple[str, PatchEncoder]]:
+  """Returns functions of windows by name, the trained encoder last.
+
+  Args:
+    exported: the trained encoder.
+    layer: an intermediate in place of its last map.
+    size: side of the windows in pixels, rounded down to whole patches; None:
+      that of the pictures of the encoder.
+    baselines: also the pixels of each patch, and what training began with.
+    start: opens the weights that training began with; None: random ones.
+
+  Raises:
+    jaxssl.errors.UserError: at once, if the encoder has no such layer, or a
+      window has no whole patch.
+  """
+  stride = patch_features.stride_of(
+    exported.encoder, exported.variables, exported.image_size, layer
+  )
+  window = patch_features.window_of(size or exported.image_size, stride)
+
+  def of(encode: Encode) -> PatchEncoder:
+    rule = exported.preprocessing.interpolation
+    return PatchEncoder(
+      encode=encode, size=window, stride=stride, interpolation=rule
+    )
+
+  def encode(weights: ExportedEncoder) -> Encode:
+    return features.encode_fn(
+      weights.encoder, weights.variables, weights.normalize, layer, spatial=True
+    )
+
+  def found() -> Iterator[tuple[str, PatchEncoder]]:
+    if baselines:
+      began = start()
+      yield 'raw patch colours', of(patch_features.raw_colors(stride))
+      random = dataclasses.replace(
+        exported, variables=_random_variables(exported)
+      )
+      yield (
+        (_START, of(encode(began)))
+        if began
+        else (
+          _UNTRAINED,
+          of(encode(random)),
+        )
+      )
+    yield TRAINED, of(encode(exported))
+
+  return found()
 
 
 def trainable(

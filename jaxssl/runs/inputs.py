@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 import dataclasses
 from typing import Any, NamedTuple
 
+from jaxssl.data.dense import Pictures
 from jaxssl.data.limited import Limited
 from jaxssl.data.source import Source
 from jaxssl.errors import UserError
@@ -11,6 +12,7 @@ from jaxssl.evals import needs, shifted_sets
 from jaxssl.evals.corruptions import Corruptions
 from jaxssl.evals.evaluation import Evaluation
 from jaxssl.evals.finetune import FineTune
+from jaxssl.evals.patch_features import PatchEncoder
 from jaxssl.evals.shift import Shift
 from jaxssl.evals.wise_ft import REFERENCE, WiseFT
 from jaxssl.evals.zeroshot import ZeroShot
@@ -226,6 +228,52 @@ def _shifted(evaluation: Shift, run: OpenedRun) -> Iterator[Subject]:
   return subjects()
 
 
+def _dense(evaluation: Any, run: OpenedRun) -> Iterator[Subject]:
+  exported, splits = run.exported, run.splits
+  evaluation.check(splits.train_source, splits.test_source)
+  train, test = (
+    Pictures(source=source, kind=evaluation.target, limit=run.choice.limit)
+    for source in (splits.train_source, splits.test_source)
+  )
+  return (
+    Subject(
+      encoder=name,
+      evaluation=dataclasses.replace(evaluation, size=patches.size),
+      inputs=needs.DenseFeatures(patches, train, test),
+      exported=exported,
+    )
+    for name, patches in _patch_encoders(evaluation, run)
+  )
+
+
+def _dense_look(evaluation: Any, run: OpenedRun) -> Iterator[Subject]:
+  evaluation.check(run.source)
+  pictures = Pictures(
+    source=run.source, kind=evaluation.target, limit=run.choice.limit
+  )
+  return (
+    Subject(
+      encoder=name,
+      evaluation=dataclasses.replace(evaluation, size=patches.size),
+      inputs=needs.DenseLook(patches, pictures),
+      exported=run.exported,
+    )
+    for name, patches in _patch_encoders(evaluation, run)
+  )
+
+
+def _patch_encoders(
+  evaluation: Any, run: OpenedRun
+) -> Iterator[tuple[str, PatchEncoder]]:
+  return baselines.patch_encoders(
+    run.exported,
+    layer=run.layer,
+    size=evaluation.size,
+    baselines=run.baselines is not False,
+    start=lambda: run.start,
+  )
+
+
 def _tuned(evaluation: WiseFT, run: OpenedRun) -> Iterator[Subject]:
   shifted = _shifted_sources('wise_ft', evaluation.shifted, run)
   folder = fine_tuning.find(run.workdir.path / 'finetune', evaluation.finetuned)
@@ -267,4 +315,8 @@ OPENERS: dict[type, Opener] = {
   needs.ClassifiedImages: Opener(_SPLITS, _classified),
   needs.ShiftedFeatures: Opener(_SPLITS, _shifted),
   needs.TunedWeights: Opener(frozenset({'split'}), _tuned),
+  needs.DenseFeatures: Opener(_TWO | {'layer', 'baselines'}, _dense),
+  needs.DenseLook: Opener(
+    frozenset({'split', 'layer', 'baselines'}), _dense_look
+  ),
 }

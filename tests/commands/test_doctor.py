@@ -19,6 +19,7 @@ from tests.data.test_every_source import SOURCES
 HELD = {
   'photos': (2 * 19, 19),
   'digits': (1438, 10),
+  'shapes': (7, 5),
   'folder': (pairs.COUNT, None),
   'folders': (pairs.COUNT, 2),
   'list': (pairs.COUNT, None),
@@ -34,7 +35,7 @@ HELD = {
   'mixture': (2 * pairs.COUNT, None),
 }
 # Their test split is not a part of it.
-OWN_TEST = {'photos', 'digits', 'tfds_tfrecord', 'tfds_array_record'}
+OWN_TEST = {'photos', 'digits', 'shapes', 'tfds_tfrecord', 'tfds_array_record'}
 
 
 @pytest.fixture(autouse=True)

@@ -55,6 +55,7 @@ def _pattern(folder):
 SOURCES = {
   'photos': lambda _: dict(name='photos', crops_per_picture=2),
   'digits': lambda _: dict(name='digits'),
+  'shapes': lambda _: dict(name='shapes', size=16, count=7),
   'arrays': None,  # not of a section
   'folder': _plain_folder,
   'folders': lambda folder: dict(name='folder', path=_several(folder)),
@@ -73,7 +74,7 @@ SOURCES = {
 IN_A_STORE = [
   kind
   for kind in SOURCES
-  if kind not in ('photos', 'digits', 'arrays', 'tfds_array_record')
+  if kind not in ('photos', 'digits', 'shapes', 'arrays', 'tfds_array_record')
 ]
 
 

@@ -1,11 +1,10 @@
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 
 from jaxssl import models
 from jaxssl.errors import UserError
-from jaxssl.models.color_net import ColorNet, spatial_map
+from jaxssl.models.color_net import ColorNet
 
 
 def _shape(encoder, size, **fields):
@@ -32,23 +31,6 @@ def test_grid_has_the_stride_that_was_asked_for(
 ):
   encoder = models.make_encoder(name, **options)
   assert _shape(encoder, size, output_stride=stride) == (2, side, side, 7)
-
-
-def test_patches_are_laid_out_in_reading_order():
-  patches = jnp.arange(2 * 6 * 5.0).reshape(2, 6, 5)
-  found = spatial_map({'patches': patches}, (16, 24))
-  np.testing.assert_array_equal(found[1, 1, 2], patches[1, 5])
-  assert found.shape == (2, 2, 3, 5)
-
-
-def test_the_last_stage_is_taken():
-  out = {'stem': 0, 'stage1': 1, 'stage4': 4, 'stage2': 2}
-  assert spatial_map(out, (8, 8)) == 4
-
-
-def test_an_encoder_without_a_map_is_an_error():
-  with pytest.raises(UserError, match='no spatial map'):
-    spatial_map({'pre_logits': 0}, (8, 8))
 
 
 @pytest.mark.parametrize('stride', [3, 16])

@@ -1,0 +1,54 @@
+"""`jaxssl eval` on patch features."""
+
+import json
+
+import pytest
+
+from tests.commands import runs
+
+DATA = ('--data=shapes', '--limit=6')
+FEW = ('--steps=2', '--batch_size=2')
+BASELINES = ['raw patch colours', 'untrained encoder']
+
+
+def _evaluate(run, *arguments):
+  return runs.jaxssl('eval', f'--workdir={run}', *DATA, *arguments)
+
+
+def test_results_tables_and_baselines_of_two_splits(finished_run, capsys):
+  assert _evaluate(finished_run, 'linear_segmentation', *FEW) == 0
+  name = 'linear_segmentation-v1'
+  path = finished_run / 'results' / f'{name}-shapes.json'
+  result = json.loads(path.read_text())
+  assert result['protocol'] == name
+  assert result['settings']['size'] == 32
+  assert result['metrics']['num_test'] == 6
+  assert list(result['baselines']) == BASELINES
+  assert result['chance'].keys() == {'miou'}
+  lines = capsys.readouterr().out.splitlines()
+  assert lines[0].startswith(f'{name} on shapes, %')
+  assert {'chance', 'trained encoder', *BASELINES} <= {
+    line.split('  ')[0] for line in lines
+  }
+
+
+@pytest.mark.parametrize(
+  ('arguments', 'message'),
+  [
+    (('--data=digits',), 'digits/train has no mask of its pictures'),
+    (('--size=7',), 'no whole patch of 8'),
+    (('--side=16',), '--side is 16, and a window has 32'),
+    (('--layer=cls',), 'none for its places'),
+    (('--layer=blok00',), "did you mean 'block00'"),
+  ],
+)
+def test_what_does_not_go_together_is_told(
+  arguments, message, finished_run, capsys
+):
+  assert (
+    _evaluate(
+      finished_run, 'linear_segmentation', *FEW, '--no_baselines', *arguments
+    )
+    == 2
+  )
+  assert message in capsys.readouterr().err
