@@ -64,14 +64,13 @@ class Knn:
     Raises:
       jaxssl.errors.UserError: if a split has no label, or names other classes.
     """
-    train, test, num_classes = labels.of_both(train, test)
+    train, test, _ = labels.of_both(train, test)
     predicted = knn_predict(
       train.features,
       train.labels,
       test.features,
       ks=self.ks,
       temperature=self.temperature,
-      num_classes=num_classes,
     )
     top1 = {k: float((p == test.labels).mean()) for k, p in predicted.items()}
     return {
@@ -91,14 +90,13 @@ class Knn:
     Raises:
       jaxssl.errors.UserError: see `run`.
     """
-    train, test, num_classes = labels.of_both(train, test)
+    train, test, _ = labels.of_both(train, test)
     predicted = knn_predict(
       train.features,
       train.labels,
       test.features,
       ks=self.ks[:1],
       temperature=self.temperature,
-      num_classes=num_classes,
     )
     return predicted[self.ks[0]] == test.labels
 
@@ -110,9 +108,8 @@ def knn_predict(
   *,
   ks: Sequence[int] = KS,
   temperature: float = TEMPERATURE,
-  num_classes: int | None = None,
   query_chunk: int = 1024,
-  bank_chunk: int = 16384,
+  bank_chunk: int = 32768,
 ) -> dict[int, np.ndarray]:
   """Classifies every query by the votes of its nearest neighbours.
 
@@ -128,7 +125,6 @@ def knn_predict(
     queries: features to classify, float [m, D].
     ks: numbers of neighbours k.
     temperature: T, above 0.
-    num_classes: number of classes; None takes the largest label plus one.
     query_chunk: rows of queries on the device at a time.
     bank_chunk: rows of the bank on the device at a time.
 
@@ -142,7 +138,6 @@ def knn_predict(
   """
   _check_votes(ks, temperature)
   _check(bank, bank_labels, queries)
-  num_classes = num_classes or int(np.max(bank_labels)) + 1
   nearest = _nearest(
     bank,
     bank_labels,
@@ -156,7 +151,6 @@ def knn_predict(
       *state,
       temperature,
       ks=tuple(sorted(set(ks))),
-      num_classes=num_classes,
     )
     for state in nearest
   ]
@@ -201,24 +195,39 @@ def _nearest(
   bank_chunk: int,
 ) -> list[tuple[jax.Array, jax.Array]]:
   """Returns similarities and labels of the nearest rows, per chunk."""
-  # Small sets are one chunk; the sizes are fixed so that each compiles once.
-  query_chunk = min(query_chunk, len(queries))
-  bank_chunk = min(bank_chunk, len(bank))
+  query_chunk = _even_size(len(queries), query_chunk)
+  bank_chunk = _even_size(len(bank), bank_chunk)
+  parts = [
+    _normalize(_pad(queries[first : first + query_chunk], query_chunk, 0))
+    for first in range(0, len(queries), query_chunk)
+  ]
   nearest = [
     (
       jnp.full((query_chunk, count), -jnp.inf),
       jnp.full((query_chunk, count), -1, jnp.int32),
     )
-    for _ in range(0, len(queries), query_chunk)
+    for _ in parts
   ]
   for first in range(0, len(bank), bank_chunk):
-    part = _pad(bank[first : first + bank_chunk], bank_chunk, 0)
+    # Once for all queries: it costs as much as the products with a few of them.
+    rows = _normalize(_pad(bank[first : first + bank_chunk], bank_chunk, 0))
     votes = _pad(bank_labels[first : first + bank_chunk], bank_chunk, -1)
-    part, votes = jnp.asarray(part), jnp.asarray(votes, jnp.int32)
-    for i, state in enumerate(nearest):
-      rows = queries[i * query_chunk : (i + 1) * query_chunk]
-      nearest[i] = _merge(state, _pad(rows, query_chunk, 0), part, votes)
+    masked = bool(np.any(votes < 0))
+    votes = jnp.asarray(votes, jnp.int32)
+    nearest = [
+      _merge(state, part, rows, votes, masked=masked)
+      for state, part in zip(nearest, parts, strict=True)
+    ]
   return nearest
+
+
+def _even_size(rows: int, largest: int) -> int:
+  """Returns the size of equal chunks, which all but the last one fill.
+
+  One size, so that each program compiles once. Chunks of the largest size
+  would be padded by up to a whole chunk.
+  """
+  return -(-rows // -(-rows // largest))
 
 
 def _pad(rows: np.ndarray, size: int, value: float) -> np.ndarray:
@@ -226,70 +235,82 @@ def _pad(rows: np.ndarray, size: int, value: float) -> np.ndarray:
   return np.pad(rows, widths, constant_values=value)
 
 
+@jax.jit
 def _normalize(x: jax.Array) -> jax.Array:
   x = x.astype(jnp.float32)
   norm = jnp.linalg.norm(x, axis=-1, keepdims=True)
   return x / jnp.maximum(norm, 1e-12)
 
 
-@jax.jit
+@functools.partial(jax.jit, static_argnames='masked')
 def _merge(
   nearest: tuple[jax.Array, jax.Array],
   queries: jax.Array,
   bank: jax.Array,
   labels: jax.Array,
+  *,
+  masked: bool,
 ) -> tuple[jax.Array, jax.Array]:
   """Merges a chunk of the bank into the nearest neighbours so far.
 
   Args:
     nearest: similarities [q, K], falling, and labels [q, K].
-    queries: [q, D].
-    bank: [c, D].
+    queries: [q, D], of length one.
+    bank: [c, D], of length one.
     labels: [c]; -1 for padding and for rows that do not vote.
+    masked: whether there are any of those.
 
   Returns:
     `nearest` over the old neighbours and this chunk.
   """
   # The default precision of TF32 or bfloat16 products would reorder neighbours.
-  similarity = jnp.matmul(
-    _normalize(queries), _normalize(bank).T, precision='highest'
-  )
-  similarity = jnp.where(labels[None] >= 0, similarity, -jnp.inf)
+  similarity = jnp.matmul(queries, bank.T, precision='highest')
+  if masked:  # one more pass over all similarities
+    similarity = jnp.where(labels[None] >= 0, similarity, -jnp.inf)
+  # The chunk's own best first, so that only short lists are joined.
+  count = nearest[0].shape[1]
+  best, at = jax.lax.top_k(similarity, min(count, len(labels)))
   similarity, labels = jax.tree.map(
     lambda old, new: jnp.concatenate([old, new], axis=1),
     nearest,
-    (similarity, jnp.broadcast_to(labels[None], similarity.shape)),
+    (best, labels[at]),
   )
   # top_k prefers the lower index among equals: older chunks, then earlier rows.
-  similarity, at = jax.lax.top_k(similarity, nearest[0].shape[1])
+  similarity, at = jax.lax.top_k(similarity, count)
   return similarity, jnp.take_along_axis(labels, at, axis=1)
 
 
-@functools.partial(jax.jit, static_argnames=('ks', 'num_classes'))
+@functools.partial(jax.jit, static_argnames='ks')
 def _vote(
   similarity: jax.Array,
   labels: jax.Array,
   temperature: jax.Array,
   *,
   ks: tuple[int, ...],
-  num_classes: int,
 ) -> dict[int, jax.Array]:
   """Returns the winning class of each query for every k of the rising `ks`."""
   # Relative to the nearest one, exp cannot overflow at any temperature.
   weights = jnp.exp((similarity - similarity[:, :1]) / temperature)
 
-  # One neighbour at a time: sums in a fixed order, memory of one vote table.
+  # A vote counts for each neighbour of its class, so [q, K] holds all votes: a
+  # table of all classes would be longer. One neighbour at a time: sums in a
+  # fixed order.
   def add(
     votes: jax.Array, neighbour: tuple[jax.Array, jax.Array]
   ) -> tuple[jax.Array, None]:
     weight, label = neighbour
-    one_hot = jax.nn.one_hot(label, num_classes)
-    return votes + weight[:, None] * one_hot, None
+    return votes + weight[:, None] * (labels == label[:, None]), None
 
-  votes = jnp.zeros((len(labels), num_classes))
+  votes = jnp.zeros(labels.shape)
   winners = {}
   for first, last in itertools.pairwise((0, *ks)):
     neighbours = weights.T[first:last], labels.T[first:last]
     votes, _ = jax.lax.scan(add, votes, neighbours)
-    winners[last] = votes.argmax(axis=1).astype(jnp.int32)
+    # The nearest one always has a class and a vote of one.
+    known = jnp.where(labels >= 0, votes, -1)
+    wins = known == known.max(axis=1, keepdims=True)
+    winners[last] = jnp.where(wins, labels, _NO_CLASS).min(axis=1)
   return winners
+
+
+_NO_CLASS = np.iinfo(np.int32).max
