@@ -116,6 +116,8 @@ class DINO:
     )
     teacher = jax.lax.stop_gradient(teacher)
     temperature = schedules.value_at(self.teacher_temperature, step)
+    # Against both collapses: centring keeps one prototype from taking all, the
+    # low temperature keeps targets from being the same everywhere.
     targets = jax.nn.softmax((teacher - state['center'][None]) / temperature)
     loss = distillation(targets, student, temperature=self.student_temperature)
     means = {

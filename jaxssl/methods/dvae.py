@@ -113,6 +113,8 @@ class DVAE:
     # One key per row: an image meets the same noise on any device.
     noise = jax.vmap(lambda k: jax.random.gumbel(k, logits.shape[1:]))(keys)
     temperature = schedules.value_at(self.temperature, step)
+    # Relaxed, because a code that is drawn has no gradient; the lower the
+    # temperature, the nearer it comes to one.
     codes = jax.nn.softmax((logits + noise) / temperature)
     location, log_scale = self._decode(params, codes)
     nll = logit_laplace_nll(map_pixels(images), location, log_scale).mean()

@@ -58,6 +58,8 @@ class SigLIP:
   )
   project_images: bool = True
   scale: float = 10.0
+  # Of B² pairs only B belong together. From a bias of 0 the first steps would
+  # go into learning that.
   bias: float = -10.0
   chunk: Count | None = None
 

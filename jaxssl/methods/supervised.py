@@ -35,9 +35,8 @@ class Supervised:
 
   Where a batch was mixed (`augment.mix`), the target is the mean of the targets
   of both labels, weighted by the row's share. Rows with label −1 carry no
-  loss. The others have equal weight in the global
-  batch, however they are spread over devices; a batch without any label has
-  loss 0.
+  loss. The others have equal weight in the global batch, however they are
+  spread over devices; a batch without any label has loss 0.
 
   With `frozen`, the encoder runs in evaluation mode (running statistics, no
   drop path), gets no gradient, and lives in `state`; this is the linear probe.

@@ -92,6 +92,7 @@ class ConvNeXtBlock(nn.Module):
     y = LayerNorm(self.epsilon, self.dtype, name='norm')(y)
     y = ConvMLP(self.grn, self.dtype, name='mlp')(y)
     if self.layer_scale is not None:
+      # Not a `LayerScale`, whose name would be a level that timm's lacks.
       start = nn.initializers.constant(self.layer_scale)
       gamma = self.param('gamma', start, x.shape[-1:], jnp.float32)
       y = dense.scale(y, gamma)

@@ -27,6 +27,8 @@ def patchify(images: jax.Array, patch_size: int) -> jax.Array:
     raise errors.UserError(
       f'images of {height}x{width} pixels do not divide into patches of {p}'
     )
+  # [b, rows, p, columns, p, C], of which both sides of a patch go behind both
+  # of the grid.
   x = images.reshape(b, height // p, p, width // p, p, channels)
   return x.transpose(0, 1, 3, 2, 4, 5).reshape(b, -1, p * p * channels)
 

@@ -30,11 +30,11 @@ def value_and_grad(method: Method, num_parts: int = 1) -> Callable[..., Any]:
   are their gradients.
 
   Where the loss compares all rows (`methods.base.Contrastive`, whose `loss` is
-  `contrast.loss`), the mean of the
-  parts' losses would be another loss. The batch is embedded part by part
-  without keeping anything for a backward pass; the loss compares the embeddings
-  of all its rows; then each part is embedded once more, and its share of the
-  loss's gradient goes through the encoders: one more forward pass (GradCache).
+  `contrast.loss`), the mean of the parts' losses would be another loss. The
+  batch is embedded part by part without keeping anything for a backward pass;
+  the loss compares the embeddings of all its rows; then each part is embedded
+  once more, and its share of the loss's gradient goes through the encoders: one
+  more forward pass (GradCache).
 
   Parts take every `num_parts`-th row, so each is spread over all devices.
 

@@ -46,9 +46,9 @@ class StopRequest:
   """Context in which SIGTERM, SIGHUP and Ctrl-C ask for a stop.
 
   The loop looks at `requested` between steps, saves, and leaves; what may take
-  minutes before that it does through `hear`. A second
-  signal has its usual effect, for who does not want to wait; but not a second
-  SIGHUP, as shell and kernel may both send one when a terminal closes.
+  minutes before that it does through `hear`. A second signal has its usual
+  effect, for who does not want to wait; but not a second SIGHUP, as shell and
+  kernel may both send one when a terminal closes.
   """
 
   def __init__(self) -> None:

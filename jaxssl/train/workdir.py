@@ -133,6 +133,8 @@ class Workdir:
       UserError: if the folder cannot be written, another process trains in
         it, or it belongs to a run with another config (`MAY_CHANGE` apart).
     """
+    # First of all: between a look at the config and a write to it nobody else
+    # may come.
     self.lock()
     try:
       if self.config_path.exists():
