@@ -45,7 +45,7 @@ COMMANDS = {
   'import': 'published weights into a workdir',
   'search': 'the pictures that fit a sentence best (image-text runs)',
   'tokenizer': 'a tokenizer from the captions of a data set',
-  'export': 'the encoder of a workdir as safetensors, in our or timm names',
+  'export': 'the encoder of a workdir for timm, transformers, StableHLO, ONNX',
 }
 _EPILOG = """\
 jaxssl COMMAND --help lists the arguments of a command.

@@ -6,10 +6,10 @@
 #                                     with other libraries; must come first
 #   ./launch/test.sh tests/models -k vit     arguments go to pytest
 #   REFERENCE=1 ./launch/test.sh      also installs PyTorch, timm, torchvision,
-#                                     lightly, transformers and open_clip, which
-#                                     some tests compare with, and XLA's compiler
-#                                     for GPUs (1.4 GiB, most of it cuDNN; no GPU
-#                                     is needed)
+#                                     lightly, transformers, open_clip and ONNX,
+#                                     which some tests compare with, and XLA's
+#                                     compiler for GPUs (1.4 GiB, most of it
+#                                     cuDNN; no GPU is needed)
 #   ./launch/test.sh --full           also every method on 1, 2 and 8 devices, jit
 #                                     and pmap, and runs of several processes
 set -euo pipefail
@@ -25,11 +25,11 @@ if [ "${REFERENCE:-0}" = 1 ]; then
     torch==2.13.0
   .venv/bin/python -m pip install --quiet --disable-pip-version-check \
     --no-deps torchvision==0.28.0 timm==1.0.31 lightly==1.6.0 \
-    transformers==5.23.0 open_clip_torch==3.3.0
+    transformers==5.23.0 open_clip_torch==3.3.0 jax2onnx==0.17.1
   .venv/bin/python -m pip install --quiet --disable-pip-version-check \
     pyyaml tqdm requests huggingface_hub lightly_utils aenum \
     pytorch_lightning torchmetrics hydra-core einops \
-    regex tokenizers safetensors typer
+    regex tokenizers safetensors typer onnx onnx-ir onnxruntime
   install_gpu_compiler
 fi
 

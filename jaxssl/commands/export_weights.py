@@ -1,7 +1,8 @@
 """`jaxssl export`: the encoder of a workdir, for use elsewhere."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+import functools
 import logging
 import pathlib
 
@@ -10,10 +11,14 @@ from jaxssl.arguments.targets import refuse_existing
 from jaxssl.errors import UserError, unknown
 from jaxssl.runs import encoders, exported_pair
 from jaxssl.train.workdir import Workdir
-from jaxssl.weights import huggingface_folder, timm_model
+from jaxssl.weights import (
+  huggingface_folder,
+  onnx_file,
+  stablehlo,
+  timm_model,
+)
 from jaxssl.weights.exported import save_encoder
 
-FORMATS = ('safetensors', 'timm', 'huggingface')
 _log = logging.getLogger(__name__)
 
 
@@ -34,31 +39,74 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   out = pathlib.Path(arguments.out)
   refuse_existing(out)
   workdir = Workdir(arguments.workdir)
-  known: bool | None = None  # to timm
-  model = 'CLIPModel'  # to transformers
   with atomic_file.folder(out) as partial:
-    if arguments.format == 'huggingface' and exported_pair.has_text(workdir):
-      exported_pair.save(partial, workdir, step=arguments.step)
-    elif arguments.format == 'huggingface':
-      exported = encoders.load(workdir, step=arguments.step)
-      model = huggingface_folder.save(partial, exported)
-    elif arguments.format == 'safetensors':
-      save_encoder(partial, encoders.load(workdir, step=arguments.step))
-    else:
-      exported = encoders.load(workdir, step=arguments.step)
-      known = timm_model.save(partial, exported)
+    say = FORMATS[arguments.format](partial, workdir, arguments.step)
   _log.info('wrote %s (%s)', out, arguments.format)
-  if known is not None:
-    _say_how(out, known)
-  elif arguments.format == 'huggingface':
-    print(f'transformers.{model}.from_pretrained({str(out.absolute())!r})')
+  say(out.absolute())
   return 0
 
 
-def _say_how(out: pathlib.Path, known: bool) -> None:
+# Says how the folder is used, whose path it gets.
+_Say = Callable[[pathlib.Path], None]
+
+
+def _to_safetensors(
+  out: pathlib.Path, workdir: Workdir, step: int | None
+) -> _Say:
+  save_encoder(out, encoders.load(workdir, step=step))
+  return lambda folder: None
+
+
+def _to_timm(out: pathlib.Path, workdir: Workdir, step: int | None) -> _Say:
+  known = timm_model.save(out, encoders.load(workdir, step=step))
+  return functools.partial(_say_how, known=known)
+
+
+def _to_huggingface(
+  out: pathlib.Path, workdir: Workdir, step: int | None
+) -> _Say:
+  model = 'CLIPModel'
+  if exported_pair.has_text(workdir):
+    exported_pair.save(out, workdir, step=step)
+  else:
+    model = huggingface_folder.save(out, encoders.load(workdir, step=step))
+  return lambda folder: print(
+    f'transformers.{model}.from_pretrained({str(folder)!r})'
+  )
+
+
+def _to_stablehlo(
+  out: pathlib.Path, workdir: Workdir, step: int | None
+) -> _Say:
+  error = stablehlo.save(out, encoders.load(workdir, step=step))
+  _log.info('loaded again and compared: features differ by %.1g', error)
+  return lambda folder: print(
+    'jax.export.deserialize(pathlib.Path('
+    f'{str(folder / stablehlo.FILE)!r}).read_bytes())'
+  )
+
+
+def _to_onnx(out: pathlib.Path, workdir: Workdir, step: int | None) -> _Say:
+  error = onnx_file.save(out, encoders.load(workdir, step=step))
+  _log.info('run by ONNX Runtime: features differ by %.1g', error)
+  return lambda folder: print(
+    f'onnxruntime.InferenceSession({str(folder / onnx_file.FILE)!r})'
+  )
+
+
+FORMATS = {
+  'safetensors': _to_safetensors,
+  'timm': _to_timm,
+  'huggingface': _to_huggingface,
+  'stablehlo': _to_stablehlo,
+  'onnx': _to_onnx,
+}
+
+
+def _say_how(folder: pathlib.Path, *, known: bool) -> None:
   """Prints the line that makes the model, ready to paste."""
   if known:
-    name = f'local-dir:{out.absolute()}'
+    name = f'local-dir:{folder}'
     print(f'timm.create_model({name!r}, pretrained=True)')
   else:
     _log.warning(

@@ -72,4 +72,4 @@ class ConvStem(nn.Module):
       bias_init=initializers.uniform(self.dim**-0.5),
       name=f'proj_{3 * halvings}',
     )(x)
-    return x.reshape(len(x), -1, self.dim)
+    return x.reshape(x.shape[0], -1, self.dim)

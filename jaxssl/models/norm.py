@@ -84,7 +84,7 @@ class BatchNorm(nn.Module):
       factor = jax.lax.rsqrt(running_var.value + self.epsilon) * scale
       y = _transform(x, running_mean.value, factor, bias)
       return y.astype(self.dtype)
-    shape, groups = x.shape, self._groups_at_hand(len(x), axis_name)
+    shape, groups = x.shape, self._groups_at_hand(x.shape[0], axis_name)
     if groups is not None:
       x = x.reshape(groups, -1, *shape[1:])
     view = _View(axis_name, grouped=groups is not None, dtype=self.dtype)

@@ -235,7 +235,7 @@ class ViT(nn.Module):
       prefix = [prefix[0] + table[None, :count]] if count else prefix
     if keep is not None:
       x = take_tokens(x, keep)
-    shape = (len(x), self._num_prefix(), self.dim)
+    shape = (x.shape[0], self._num_prefix(), self.dim)
     tokens = [jnp.broadcast_to(p, shape).astype(x.dtype) for p in prefix]
     return jnp.concatenate([*tokens, x], axis=1)
 
@@ -305,7 +305,7 @@ class ViT(nn.Module):
     if keys is not None:
       places = rope.moved(places, noise, keys)
     if keep is not None:
-      shape = (len(keep), *places.shape[1:])
+      shape = (keep.shape[0], *places.shape[1:])
       # Each row keeps patches of its own.
       places = take_tokens(jnp.broadcast_to(places, shape), keep)
     head_dim = self.dim // self.num_heads
