@@ -15,6 +15,8 @@ import sys
 from typing import Any, cast
 
 from flax import linen as nn
+from flax import nnx
+from flax.nnx.bridge import variables as bridge_variables
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,6 +26,7 @@ from jaxssl import data, printable
 from jaxssl.arguments import configs
 from jaxssl.augment.preprocessing import Preprocessing, usual
 from jaxssl.augment.view import Augment
+from jaxssl.commands import import_weights
 from jaxssl.commands import train as train_command
 from jaxssl.data import crop, decode
 from jaxssl.data.chosen import Paths
@@ -41,6 +44,8 @@ from jaxssl.train.learner import Learner
 from jaxssl.train.loop import Job, train
 from jaxssl.train.workdir import Workdir
 from jaxssl.train.writers import JsonLines
+from jaxssl.weights import model_folder
+from jaxssl.weights.exported import ExportedEncoder
 
 # Arguments of `jaxssl train` that `pretrain_by_name` takes as they are.
 _PLAIN = {
@@ -89,24 +94,49 @@ class Pretrained:
     pictures = [_read_picture(path, self.preprocessing) for path in paths]
     return self.normalize(jnp.asarray(np.stack(pictures)))
 
+  def to_nnx(self) -> nnx.Module:
+    """Returns encoder and weights as one module of `flax.nnx`.
+
+    It is called as the encoder is, images -> (features, out). With
+    `nnx.bridge.ToNNX(encoder, rngs).lazy_init` it would have fresh weights.
+    """
+    module = nnx.bridge.ToNNX(self.encoder)
+    found = bridge_variables.linen_vars_to_nnx_attrs(self.variables)
+    for name, value in found.items():
+      setattr(module, name, value)
+    return module
+
 
 def load(path: str | os.PathLike[str]) -> Pretrained:
-  """Returns the newest encoder of a workdir, or that of an export.
+  """Returns an encoder, with its weights and what prepares its pictures.
 
   Args:
-    path: workdir of `jaxssl train` or `jaxssl import`, or a folder that
-      `jaxssl export safetensors` has written.
+    path: one of
+      the workdir of `jaxssl train` or `jaxssl import`, whose newest encoder it
+      is; a folder of `jaxssl export safetensors`; a `.safetensors` file, or the
+      folder of a model as it is downloaded, of timm or transformers, as
+      `jaxssl import` takes them; or the id of any of these at the Hugging Face
+      hub, `owner/name` (needs `huggingface_hub`).
 
   Raises:
-    UserError: if there is no encoder, or it is damaged.
+    UserError: if there is no encoder, it is damaged, or its weights do not say
+      all that must be known; `jaxssl import` then has options.
   """
-  exported = encoders.load(Workdir(path))
+  exported = _load(path)
   return Pretrained(
     encoder=exported.encoder,
     variables=exported.variables,
     normalize=exported.normalize,
     preprocessing=exported.preprocessing,
   )
+
+
+def _load(path: str | os.PathLike[str]) -> ExportedEncoder:
+  if model_folder.is_id(path):
+    path = model_folder.download(os.fspath(path))
+  if model_folder.has_weights(path):
+    return import_weights.read(os.fspath(path))
+  return encoders.load(Workdir(path))
 
 
 def pretrain(

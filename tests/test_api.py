@@ -1,5 +1,7 @@
 import logging
 
+import chex
+from flax import nnx
 import jax
 import numpy as np
 from PIL import Image
@@ -9,6 +11,7 @@ import jaxssl
 from jaxssl import api, cli, data, models
 from jaxssl.augment.preprocessing import usual
 from jaxssl.errors import UserError
+from jaxssl.weights import timm_model
 from jaxssl.weights.exported import ExportedEncoder, save_encoder
 from tests.models import timm_reference
 
@@ -54,6 +57,54 @@ def test_load_gives_the_features_of_the_pipeline(
   source = data.make_source('folder', path=str(pictures), split='all')
   expected = jaxssl.embed(loaded, source, batch_size=4)
   np.testing.assert_allclose(features, expected.features, rtol=1e-4, atol=1e-5)
+
+
+def test_load_takes_the_folder_of_another_library(tmp_path):
+  section = {'name': 'vit_ti8', 'dim': 16, 'depth': 1, 'num_heads': 2}
+  encoder = models.make_encoder(**section)
+  variables = timm_reference.random_variables(
+    encoder, timm_reference.images(SIZE)
+  )
+  exported = ExportedEncoder(
+    section=section,
+    variables=jax.tree.map(np.asarray, variables),
+    preprocessing=usual(SIZE, mean=(0.1, 0.2, 0.3)),
+    step=0,
+    config_hash='x',
+  )
+  timm_model.save(tmp_path, exported)
+  for given in (tmp_path, tmp_path / 'model.safetensors'):
+    loaded = jaxssl.load(given)
+    assert loaded.preprocessing == exported.preprocessing
+    chex.assert_trees_all_equal(loaded.variables, exported.variables)
+
+
+def test_load_takes_an_id_of_the_hub(exported, tmp_path, monkeypatch):
+  constants = pytest.importorskip('huggingface_hub.constants')
+  monkeypatch.setattr(constants, 'HF_HUB_OFFLINE', True)
+  monkeypatch.setattr(constants, 'HF_HUB_CACHE', str(tmp_path))
+  monkeypatch.chdir(tmp_path)
+  entry = tmp_path / 'models--owner--name'
+  save_encoder(entry / 'snapshots' / '0a1b', exported)
+  (entry / 'refs').mkdir()
+  (entry / 'refs' / 'main').write_text('0a1b')
+  loaded = jaxssl.load('owner/name')
+  chex.assert_trees_all_equal(loaded.variables, exported.variables)
+  with pytest.raises(UserError, match='is no file or folder here'):
+    jaxssl.load('runs/misspelt')
+
+
+def test_a_module_of_nnx_has_the_weights_and_a_gradient(exported, tmp_path):
+  loaded = jaxssl.load(save_encoder(tmp_path / 'export', exported))
+  images = timm_reference.images(SIZE)
+  module = loaded.to_nnx()
+  features, out = module(images)
+  expected, _ = loaded.encoder.apply(loaded.variables, images)
+  np.testing.assert_array_equal(features, expected)
+  assert 'stage4' in out
+  gradient = nnx.grad(lambda module: module(images)[0].sum())(module)
+  params = loaded.variables['params']
+  assert len(jax.tree.leaves(gradient)) == len(jax.tree.leaves(params))
 
 
 def test_load_tells_what_is_not_there(tmp_path):

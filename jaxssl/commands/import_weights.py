@@ -143,8 +143,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   workdir = Workdir(arguments.workdir)
   refuse_existing(workdir.path)
   path = model_folder.find(arguments.file, arguments.format)
-  _refuse_pickle(path)
-  tensors = safetensors_file.read(path)
+  tensors = _read(path)
   layout = arguments.format or recognised.layout_of(tensors)
   if arguments.text_encoder:
     if layout not in imported_pair.FORMATS:
@@ -153,6 +152,46 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     imported_pair.write(workdir, pair)
     _log.info('wrote %s', workdir.path)
     return 0
+  description, exported = _one_tower(
+    path, tensors, layout, arguments.encoder, overrides, pictures
+  )
+  save_encoder(workdir.export, exported)
+  _log.info('encoder: %s, read as %s', exported.section['name'], layout)
+  picture_choice.tell(exported.preprocessing)
+  position_grid.tell(exported.section, description.sides)
+  _log.info('wrote %s', workdir.export)
+  return 0
+
+
+def read(given: str) -> ExportedEncoder:
+  """Returns the encoder that `jaxssl import GIVEN` would write.
+
+  Args:
+    given: a file of weights, the folder of a model, or its id at the hub.
+
+  Raises:
+    UserError: if there is none, or something remains open that a flag of
+      `jaxssl import` settles.
+  """
+  path = model_folder.find(given, None)
+  tensors = _read(path)
+  layout = recognised.layout_of(tensors)
+  return _one_tower(path, tensors, layout, None, (), PictureChoice())[1]
+
+
+def _read(path: pathlib.Path) -> _Tensors:
+  _refuse_pickle(path)
+  return safetensors_file.read(path)
+
+
+def _one_tower(
+  path: pathlib.Path,
+  tensors: _Tensors,
+  layout: str,
+  encoder: str | None,
+  overrides: Sequence[str],
+  pictures: PictureChoice,
+) -> tuple[Description, ExportedEncoder]:
   if layout not in FORMATS:
     raise UserError(
       f'{layout} is read with both towers: give --text_encoder, for '
@@ -161,16 +200,9 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   description = descriptions.describe(
     path, layout, image_size=pictures.image_size
   )
-  section = _encoder_section(
-    arguments.encoder, overrides, description, tensors, layout
-  )
+  section = _encoder_section(encoder, overrides, description, tensors, layout)
   exported = _exported(section, layout, tensors, path, description, pictures)
-  save_encoder(workdir.export, exported)
-  _log.info('encoder: %s, read as %s', section['name'], layout)
-  picture_choice.tell(exported.preprocessing)
-  position_grid.tell(exported.section, description.sides)
-  _log.info('wrote %s', workdir.export)
-  return 0
+  return description, exported
 
 
 def _pair(

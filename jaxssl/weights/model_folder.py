@@ -4,12 +4,14 @@ transformers' and timm's folders hold `model.safetensors`, open_clip's
 `open_clip_model.safetensors`; `descriptions` reads the files beside them.
 """
 
+import importlib
+import os
 import pathlib
 import re
 from typing import NamedTuple
 
-from jaxssl.data.optional import require
 from jaxssl.errors import UserError
+from jaxssl.weights.exported import INFO, WEIGHTS
 
 _HUB_ID = re.compile(r'[\w.-]+/[\w.-]+')
 
@@ -31,6 +33,8 @@ LAYOUTS = {
   ),
   'timm': _Layout(('model.safetensors',), ('config.json',)),
 }
+# Of `weights.exported`, which `jaxssl push` brings to the hub.
+_OURS = _Layout((WEIGHTS,), (INFO,))
 # Of a folder of which it is not said whose it is.
 _ANY = _Layout(
   tuple(dict.fromkeys(name for x in LAYOUTS.values() for name in x.weights)),
@@ -46,7 +50,7 @@ def find(given: str, library: str | None) -> pathlib.Path:
   Args:
     given: a file; a folder with one; or the id of a model at the Hugging Face
       hub, `owner/name`, which is downloaded unless it is there already
-      (`huggingface_hub`, of the extra `text`).
+      (`huggingface_hub`, of the extra `hub`).
     library: one of `LAYOUTS`, of which the folder is; None: of any of them;
       others' files have no fixed name.
 
@@ -57,7 +61,7 @@ def find(given: str, library: str | None) -> pathlib.Path:
   if path.is_file():
     return path
   layout = _ANY if library is None else LAYOUTS.get(library)
-  if layout and not path.exists() and _HUB_ID.fullmatch(given):
+  if layout and is_id(given):
     path = _from_hub(given, layout)
   if not path.is_dir():
     raise UserError(f'weights file {given!r} does not exist')
@@ -70,8 +74,42 @@ def find(given: str, library: str | None) -> pathlib.Path:
   return found[0]
 
 
+def has_weights(given: str | os.PathLike[str]) -> bool:
+  """Returns whether `given` is a file, or a folder with another's weights."""
+  path = pathlib.Path(given).expanduser()
+  return path.is_file() or any((path / name).is_file() for name in _ANY.weights)
+
+
+def is_id(given: str | os.PathLike[str]) -> bool:
+  """Returns whether `given` names a model at the hub, and nothing here."""
+  name = os.fspath(given)
+  is_path = pathlib.Path(name).expanduser().exists()
+  return not is_path and _HUB_ID.fullmatch(name) is not None
+
+
+def download(name: str) -> pathlib.Path:
+  """Returns the folder of a model at the hub, of any layout and of ours.
+
+  Args:
+    name: `owner/name`.
+
+  Raises:
+    UserError: if it could not be had.
+  """
+  layout = _Layout(
+    (*_OURS.weights, *_ANY.weights), (*_OURS.descriptions, *_ANY.descriptions)
+  )
+  return _from_hub(name, layout)
+
+
 def _from_hub(name: str, layout: _Layout) -> pathlib.Path:
-  hub = require('huggingface_hub', extra='text')
+  try:
+    hub = importlib.import_module('huggingface_hub')
+  except ModuleNotFoundError as error:
+    raise UserError(
+      f'{name!r} is no file or folder here; to look for it at the Hugging Face '
+      'hub, pip install "jaxssl[hub]"'
+    ) from error
   wanted = [*layout.weights, *layout.descriptions]
   try:
     return pathlib.Path(hub.snapshot_download(name, allow_patterns=wanted))
