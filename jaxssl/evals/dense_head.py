@@ -20,7 +20,7 @@ from jaxssl.evals.sliding import interpolation
 from jaxssl.models.norm import BatchNorm
 
 PyTree = Any
-# Outputs [b, S, S, K] and targets [b, S, S] to a number.
+# Outputs of patches [b, h, w, K] and targets [b, S, S] to a number.
 Loss = Callable[[jax.Array, jax.Array], jax.Array]
 
 
@@ -90,7 +90,7 @@ def fit(
   Args:
     batches: features [b, h, w, D] and targets [b, S, S], endless.
     num_outputs: K.
-    loss: what is made small; a function of a module, so that it compiles once.
+    loss: what is made small.
     training: how long and how fast.
 
   Returns:
@@ -129,8 +129,7 @@ def _step(
       outputs, changed = head.apply(
         {**variables, 'params': params}, x, train=True, mutable=['batch_stats']
       )
-      whole = to_pixels(outputs, targets.shape[1])
-      return loss(whole, targets), changed
+      return loss(outputs, targets), changed
 
     params = variables['params']
     gradient, changed = jax.grad(objective, has_aux=True)(params)

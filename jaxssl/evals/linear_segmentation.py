@@ -148,9 +148,10 @@ def cross_entropy(logits: jax.Array, classes: jax.Array) -> jax.Array:
   """Returns the mean cross entropy of the pixels whose class is known.
 
   Args:
-    logits: [b, S, S, K].
+    logits: of patches, [b, h, w, K]; pixels have what lies between them.
     classes: int [b, S, S], below 0 where unknown.
   """
+  logits = dense_head.to_pixels(logits, classes.shape[1])
   known = classes >= 0
   losses = optax.softmax_cross_entropy_with_integer_labels(
     logits, jnp.where(known, classes, 0)

@@ -11,11 +11,15 @@ from typing import Any
 from jaxssl import errors
 from jaxssl.evals import finetune, linear, linear_segmentation
 from jaxssl.evals.clip_logistic import ClipLogistic
+from jaxssl.evals.correspondence import Correspondence
 from jaxssl.evals.corruptions import Corruptions
+from jaxssl.evals.discovery import Discovery
 from jaxssl.evals.evaluation import Evaluation
 from jaxssl.evals.few_shot import FewShot
 from jaxssl.evals.image_linear import ImageLinear
 from jaxssl.evals.knn import Knn
+from jaxssl.evals.knn_segmentation import KnnSegmentation
+from jaxssl.evals.linear_depth import LinearDepth
 from jaxssl.evals.logistic import Logistic
 from jaxssl.evals.needs import in_words
 from jaxssl.evals.retrieval import Retrieval
@@ -42,6 +46,10 @@ PROTOCOLS: dict[str, Evaluation] = {
   'wise_ft': WiseFT(),
   'linear_segmentation': linear_segmentation.LinearSegmentation(),
   'linear_segmentation_dinov2': linear_segmentation.DINOV2,
+  'knn_segmentation': KnnSegmentation(),
+  'linear_depth': LinearDepth(),
+  'discovery': Discovery(),
+  'correspondence': Correspondence(),
 }
 
 

@@ -126,6 +126,23 @@ def predictions(
   Yields:
     The target [H, W], and float32 [H, W, K].
   """
+  for each, maps in maps_of(
+    predict, pictures, size=size, batch_size=batch_size
+  ):
+    target = each.example.target
+    if target is None:
+      raise ValueError('pictures without targets have nothing to predict')
+    yield target, _whole(each, maps, target.shape, size)
+
+
+def maps_of(
+  predict: Callable[[np.ndarray], Any],
+  pictures: Iterable[Windowed],
+  *,
+  size: int,
+  batch_size: int,
+) -> Iterator[tuple[Windowed, list[np.ndarray]]]:
+  """Yields pictures with the maps of their windows; see `predictions`."""
   waiting: list[Windowed] = []
 
   def windows() -> Iterator[np.ndarray]:
@@ -137,11 +154,7 @@ def predictions(
   maps = in_batches(predict, windows(), batch_size=batch_size)
   for first in maps:
     each = waiting.pop(0)
-    rest = [next(maps) for _ in each.corners[1:]]
-    target = each.example.target
-    if target is None:
-      raise ValueError('pictures without targets have nothing to predict')
-    yield target, _whole(each, [first, *rest], target.shape, size)
+    yield each, [first, *(next(maps) for _ in each.corners[1:])]
 
 
 def _whole(

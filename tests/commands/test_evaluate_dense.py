@@ -32,6 +32,24 @@ def test_results_tables_and_baselines_of_two_splits(finished_run, capsys):
   }
 
 
+def test_results_of_the_others(finished_run, capsys):
+  plain = '--no_baselines'
+  both = ('knn_segmentation', 'linear_depth', *FEW, '--bins=4')
+  assert _evaluate(finished_run, *both, plain) == 0
+  assert _evaluate(finished_run, 'discovery', 'correspondence', plain) == 0
+  for name, metric, chance in (
+    ('knn_segmentation-v1', 'miou', {'miou'}),
+    ('linear_depth-v1', 'rmse', {'rmse', 'abs_rel', 'delta1'}),
+    ('discovery-v1', 'corloc', {'corloc', 'mean_iou'}),
+    ('correspondence-v1', 'pck', {'pck'}),
+  ):
+    path = finished_run / 'results' / f'{name}-shapes.json'
+    result = json.loads(path.read_text())
+    assert metric in result['metrics']
+    assert result['chance'].keys() == chance
+  assert 'rmse' in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
   ('arguments', 'message'),
   [

@@ -18,7 +18,10 @@ class Colored:
 
   def __init__(self, count: int, *, seed: int = 0, names=NAMES):
     random = np.random.default_rng(seed)
-    classes = random.integers(0, 3, (count, 4, 6)).astype(np.int32)
+    self._fill(random.integers(0, 3, (count, 4, 6)), names)
+
+  def _fill(self, classes, names):
+    classes = classes.astype(np.int32)
     self.masks = classes.repeat(STRIDE, axis=1).repeat(STRIDE, axis=2)
     self._source = Arrays(COLORS[self.masks])
     # Of the first row of pixels nothing is known.
