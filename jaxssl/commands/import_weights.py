@@ -23,6 +23,7 @@ from jaxssl.weights import (
   dalle,
   descriptions,
   huggingface,
+  huggingface_convnets,
   huggingface_pairs,
   model_folder,
   picture_choice,
@@ -58,6 +59,8 @@ def _from_huggingface(
     return huggingface_pairs.image_from_huggingface(
       tensors, variables, antialias=antialias
     )
+  if huggingface_convnets.has_convnet(tensors):
+    return timm.from_timm(huggingface_convnets.named(tensors), variables)
   # Only vision transformers have positions; others fail by their names.
   position = getattr(encoder, 'position', 'none')
   return huggingface.from_huggingface(

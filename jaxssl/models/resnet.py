@@ -16,7 +16,7 @@ from jaxssl.models.remat import Remat
 from jaxssl.ops.pooling import max_pool
 
 # depth -> (residual branch, blocks of each stage).
-_DEPTHS = {
+DEPTHS = {
   18: ('basic', (2, 2, 2, 2)),
   34: ('basic', (3, 4, 6, 3)),
   50: ('bottleneck', (3, 4, 6, 3)),
@@ -150,7 +150,7 @@ class ResNet(nn.Module):
     del keys
     out = {}
     x = out['stem'] = self._stem(images, train, axis_name)
-    branch, blocks = _DEPTHS[self.depth]
+    branch, blocks = DEPTHS[self.depth]
     # `train` and `axis_name`, behind the module and x.
     block_class = remat.block(ResidualBlock, self.remat, static_argnums=(2, 3))
     for stage, count in enumerate(blocks):

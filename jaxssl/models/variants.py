@@ -108,6 +108,8 @@ _SIZES_OF_STYLE: dict[str, _Options] = {
     'splus': {'dim': 384, 'depth': 12, 'num_heads': 6, 'act': 'swiglu'},
     'hplus': {'dim': 1280, 'depth': 32, 'num_heads': 20, 'act': 'swiglu'},
   },
+  # SigLIP 2's giant, optimal in shape.
+  'siglip_': {'giant': {'dim': 1536, 'depth': 40, 'num_heads': 16}},
 }
 _SIGLIP_TEXT = {
   'vocab_size': 32000,
@@ -187,7 +189,8 @@ def encoder_names() -> tuple[str, ...]:
   clip = (m.encoder for m in CLIP_MODELS.values())
   dinov2 = (f'dinov2_vit_{size}14' for size in 'sblg')
   dinov3 = (f'dinov3_vit_{s}16' for s in ('s', 'splus', 'b', 'l', 'hplus'))
-  siglip = ('siglip_vit_b16', 'siglip_vit_l16', 'siglip_vit_so400m14')
+  sizes = ('b16', 'l16', 'so400m14', 'giant16')
+  siglip = [f'siglip_vit_{size}' for size in sizes]
   return tuple(
     dict.fromkeys((*_NAMED, *vits, *dinov2, *dinov3, *clip, *siglip))
   )

@@ -68,6 +68,9 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
   'clip_text_model': _CLIP | {'num_attention_heads': 8},
   'siglip_vision_model': _SIGLIP | {'image_size': 224},
   'siglip_text_model': _SIGLIP,
+  'metaclip_2_vision_model': _CLIP
+  | {'num_attention_heads': 12, 'image_size': 224},
+  'metaclip_2_text_model': _CLIP | {'num_attention_heads': 8},
 }
 # Models whose positions transformers interpolates without antialiasing.
 _ALIASED = (
@@ -77,6 +80,7 @@ _ALIASED = (
   'dinov2',
   'clip_vision_model',
   'siglip_vision_model',
+  'metaclip_2_vision_model',
 )
 # Model of transformers -> its processor, and the release behind it.
 _FAMILIES = {
@@ -91,7 +95,15 @@ _FAMILIES = {
   'clip_vision_model': ('CLIPImageProcessor', 'clip'),
   'siglip': ('SiglipImageProcessor', 'siglip'),
   'siglip_vision_model': ('SiglipImageProcessor', 'siglip'),
+  'metaclip_2': ('CLIPImageProcessor', 'clip'),
+  'metaclip_2_vision_model': ('CLIPImageProcessor', 'clip'),
+  'resnet': ('ConvNextImageProcessor', 'timm'),
+  'convnext': ('ConvNextImageProcessor', 'timm'),
+  'convnextv2': ('ConvNextImageProcessor', 'timm'),
+  'dinov3_convnext': ('DINOv3ViTImageProcessor', 'dinov3'),
 }
+# The encoder has one epsilon where these have two (`huggingface_convnets`).
+_CONVNEXTS = ('convnext', 'convnextv2')
 # Of open_clip's vision towers, unless the description says otherwise.
 _HEAD_WIDTH, _IMAGE_SIZE = 64, 224
 # timm's towers for SigLIP have the exact GELU, but for these, whose weights
@@ -204,6 +216,10 @@ def _complete(config: Json) -> Json:
 
 
 def _of_tower(config: Json) -> dict[str, Any]:
+  if config.get('model_type') == 'resnet':
+    return _of_resnet(config)
+  if config.get('model_type') in _CONVNEXTS:
+    return {}
   act = _act('hidden_act', config.get('hidden_act'))
   if config.get('use_swiglu_ffn'):
     act = 'swiglu'  # whatever `hidden_act` says
@@ -214,6 +230,16 @@ def _of_tower(config: Json) -> dict[str, Any]:
     antialias=False if config.get('model_type') in _ALIASED else None,
     **_rope(config),
   )
+
+
+def _of_resnet(config: Json) -> dict[str, Any]:
+  """Refuses what our ResNet cannot be told; the tensors say the rest."""
+  if config.get('hidden_act', 'relu') != 'relu':
+    raise UserError(f'hidden_act is {config["hidden_act"]!r}, not relu')
+  for key in ('downsample_in_first_stage', 'downsample_in_bottleneck'):
+    if config.get(key):
+      raise UserError(f'{key} is true; ResNets here are of version 1.5')
+  return {}
 
 
 def _rope(config: Json) -> dict[str, Any]:

@@ -111,6 +111,21 @@ def named(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
   return found
 
 
+def is_mae(tensors: Mapping[str, np.ndarray]) -> bool:
+  """Whether these are of a ViTMAE: with its decoder, or its fixed positions.
+
+  Args:
+    tensors: arrays by transformers' names.
+  """
+  names = (
+    'embeddings.position_embeddings',
+    'vit.embeddings.position_embeddings',
+  )
+  return 'decoder.decoder_pred.weight' in tensors or any(
+    positions.is_fixed_table(tensors.get(name), 'sincos_mae') for name in names
+  )
+
+
 def _use_mask_token(found: dict[str, np.ndarray], variables: PyTree) -> None:
   """Gives DINOv2's token [1, D] an axis, or drops it where none is wanted."""
   if 'mask_token' not in found:

@@ -1,13 +1,27 @@
 """A folder from which transformers' `AutoModel` makes an encoder."""
 
+from collections.abc import Callable
 import json
 import pathlib
+from typing import Any
+
+import numpy as np
 
 from jaxssl import atomic_file
 from jaxssl.errors import UserError
-from jaxssl.models import ViT
-from jaxssl.weights import huggingface_vit, preprocessors, safetensors_file
+from jaxssl.models import ConvNeXt, ResNet, ViT
+from jaxssl.weights import (
+  huggingface_convnets,
+  huggingface_vit,
+  preprocessors,
+  safetensors_file,
+)
 from jaxssl.weights.exported import ExportedEncoder
+
+# (encoder, its variables, side of its images) -> config, tensors by name.
+_Convert = Callable[
+  [Any, Any, int], tuple[dict[str, Any], dict[str, np.ndarray]]
+]
 
 
 def save(out: pathlib.Path, exported: ExportedEncoder) -> str:
@@ -25,14 +39,9 @@ def save(out: pathlib.Path, exported: ExportedEncoder) -> str:
   Raises:
     UserError: if transformers has no such model; says why.
   """
-  encoder = exported.encoder
-  if not isinstance(encoder, ViT):
-    raise UserError(
-      f'transformers has no model like {exported.section["name"]!r} that is '
-      'known here; vision transformers are'
-    )
-  config, tensors = huggingface_vit.convert(
-    encoder, exported.variables, exported.image_size
+  convert = _converter(exported)
+  config, tensors = convert(
+    exported.encoder, exported.variables, exported.image_size
   )
   safetensors_file.write(
     out / 'model.safetensors',
@@ -46,3 +55,14 @@ def save(out: pathlib.Path, exported: ExportedEncoder) -> str:
   ):
     atomic_file.write_text(out / name, json.dumps(content, indent=2) + '\n')
   return config['architectures'][0]
+
+
+def _converter(exported: ExportedEncoder) -> _Convert:
+  if isinstance(exported.encoder, ViT):
+    return huggingface_vit.convert
+  if isinstance(exported.encoder, ResNet | ConvNeXt):
+    return huggingface_convnets.convert
+  raise UserError(
+    f'transformers has no model like {exported.section["name"]!r} that is '
+    'known here; vision transformers, ResNets and ConvNeXts are'
+  )

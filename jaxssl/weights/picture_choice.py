@@ -11,7 +11,7 @@ from jaxssl.augment.preprocessing import (
   Preprocessing,
   Resize,
 )
-from jaxssl.weights import huggingface_pairs
+from jaxssl.weights import huggingface, huggingface_pairs
 from jaxssl.weights.descriptions import Description
 from jaxssl.weights.preprocessors import RELEASED
 
@@ -76,8 +76,12 @@ def release_of(library: str, tensors: Mapping[str, Any], encoder: Any) -> str:
   if huggingface_pairs.has_image_tower(tensors):
     is_siglip = huggingface_pairs.is_siglip_tower(tensors)
     return 'siglip' if is_siglip else 'clip'
-  position = getattr(encoder, 'position', 'none')
-  return {'relative': 'beit', 'sincos_mae': 'vit_mae'}.get(position, 'vit')
+  position = getattr(encoder, 'position', None)
+  if position is None:
+    return 'timm'  # a convolutional network, by ImageNet's usual rule
+  if huggingface.is_mae(tensors):
+    return 'vit_mae'
+  return 'beit' if position == 'relative' else 'vit'
 
 
 def tell(rule: Preprocessing) -> None:

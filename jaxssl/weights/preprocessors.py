@@ -102,6 +102,15 @@ _PROCESSORS: dict[str, dict[str, Any]] = {
   'Siglip': _VIT | {'default_to_square': False, 'resample': 3},
   'Beit': _VIT | {'resample': 3},
   'DINOv3ViT': _VIT | {'image_mean': IMAGENET_MEAN, 'image_std': IMAGENET_STD},
+  'ConvNext': _VIT
+  | {
+    'size': {'shortest_edge': 384},
+    'default_to_square': False,
+    'resample': 3,
+    'crop_pct': 224 / 256,
+    'image_mean': IMAGENET_MEAN,
+    'image_std': IMAGENET_STD,
+  },
   'DeiT': _VIT
   | {
     'size': {'height': 256, 'width': 256},
@@ -113,6 +122,8 @@ _PROCESSORS: dict[str, dict[str, Any]] = {
 _PROCESSOR_NAME = re.compile(
   r'(\w+?)(ImageProcessor(Fast|Pil)?|FeatureExtractor)'
 )
+# From this side on, ConvNeXt's processor squashes whole pictures.
+_WHOLE = 384
 _CROP_MODES = {'center': 'shortest', 'squash': 'squash'}
 _RESIZE_MODES = {'shortest': 'shortest', 'squash': 'squash'}
 
@@ -144,6 +155,8 @@ def from_transformers(
     raise UserError('do_resize is false: pictures of any size are meant')
   mean, std = _scaled(values)
   rule = _resized(values)
+  if 'crop_pct' in values:
+    return dataclasses.replace(_convnext(rule, values), mean=mean, std=std)
   if values['do_center_crop']:
     size = _square('crop_size', _sides(values['crop_size'], square=True))
     return dataclasses.replace(rule, image_size=size, mean=mean, std=std)
@@ -276,6 +289,14 @@ def _resized(values: Mapping[str, Any]) -> Preprocessing:
     interpolation=_RESAMPLING[resample],
     offset='floor',
   )
+
+
+def _convnext(rule: Preprocessing, values: Mapping[str, Any]) -> Preprocessing:
+  """Returns ConvNeXt's rule, which cuts nothing off large images."""
+  size = rule.image_size
+  if size >= _WHOLE:
+    return dataclasses.replace(rule, resize='squash')
+  return dataclasses.replace(rule, resize_size=int(size / values['crop_pct']))
 
 
 def _sides(size: Any, *, square: bool) -> tuple[Any, ...]:

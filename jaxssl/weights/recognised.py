@@ -15,7 +15,12 @@ import numpy as np
 
 from jaxssl.errors import UserError
 from jaxssl.models import variants
-from jaxssl.weights import huggingface, huggingface_pairs, timm
+from jaxssl.weights import (
+  huggingface,
+  huggingface_convnets,
+  huggingface_pairs,
+  timm,
+)
 
 Tensors = Mapping[str, np.ndarray]
 _BLOCK = re.compile(r'blocks\.(\d+)\..*')
@@ -31,7 +36,10 @@ _LAYOUTS = (
     'timm',
     r'patch_embed\..*|layer1\.0\.conv1\.weight|stages\.0\.blocks\.0\..*',
   ),
-  ('huggingface', r'(\w+\.)?(\w+\.)?embeddings\..*'),
+  (
+    'huggingface',
+    r'(\w+\.)?(\w+\.)?(embeddings|embedder)\..*|.*\.downsample_layers\..*',
+  ),
 )
 
 
@@ -72,7 +80,7 @@ def section_of(
   """
   named = _named(tensors, layout)
   if 'layer1.0.conv1.weight' in named:
-    return {'name': f'resnet{_resnet_depth(named)}'}
+    return _resnet(named)
   if np.ndim(named.get('stem.0.weight', ())) == 4:
     return _convnext(named, told)
   if np.ndim(named.get('patch_embed.proj.weight', ())) != 4:
@@ -94,6 +102,8 @@ def _named(tensors: Tensors, layout: str) -> dict[str, np.ndarray]:
     )
   if huggingface_pairs.has_image_tower(tensors):
     return huggingface_pairs.named_image(tensors)
+  if huggingface_convnets.has_convnet(tensors):
+    return huggingface_convnets.named(tensors)
   return huggingface.named(tensors)
 
 
@@ -238,6 +248,16 @@ def _count_convnext(named: Tensors) -> tuple[int, ...]:
   found = {(int(m[1]), int(m[2])) for m in matches if m}
   stages = 1 + max((stage for stage, _ in found), default=-1)
   return tuple(sum(stage == i for stage, _ in found) for i in range(stages))
+
+
+def _resnet(named: Tensors) -> dict[str, Any]:
+  stem = np.shape(named.get('conv1.weight', ()))
+  found: dict[str, Any] = {'name': f'resnet{_resnet_depth(named)}'}
+  if len(stem) == 4 and stem[0] != 64:
+    found['width'] = stem[0] / 64
+  if len(stem) == 4 and stem[2] == 3:
+    found['stem'] = 'cifar'
+  return found
 
 
 def _resnet_depth(named: Tensors) -> int:

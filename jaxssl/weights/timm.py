@@ -33,9 +33,9 @@ _LEAVES = {
   'var': 'running_var',
 }
 # A classifier is not the encoder's; PyTorch's BatchNorm counts its batches.
-# What a ConvNeXt has before it is.
+# What a ConvNeXt has before it is. MAE's authors store the decoder beside it.
 _IGNORED = re.compile(
-  r'(fc|head)\.(?!norm\.|pre_logits\.).*|.*\.num_batches_tracked'
+  r'(fc|head)\.(?!norm\.|pre_logits\.).*|.*\.num_batches_tracked|decoder_.*'
 )
 # MLPs that the small sizes of ConvNeXt store as 1x1 convolutions.
 _CONV_MLP = re.compile(r'stages\.\d+\.blocks\.\d+\.mlp\.fc[12]\.weight')
@@ -53,7 +53,8 @@ def from_timm(
   """Puts timm's tensors into the variables of an encoder.
 
   Tensors of the classifier (`fc.*`, `head.*`, but not ConvNeXt's `head.norm`)
-  and `num_batches_tracked` are ignored. Position embeddings of another grid are
+  and of MAE's decoder, `num_batches_tracked`, and a mask token that the encoder
+  has not, are ignored. Position embeddings of another grid are
   interpolated (`positions.interpolate`), both grids being square. A mask token
   that the file lacks keeps its value of `variables`. A sin-cos table is left
   out where the encoder has no learned positions. What `Eva` stores apart is
@@ -77,6 +78,8 @@ def from_timm(
   if 'mask_token' in wanted:
     own = _value(flat[wanted['mask_token']])
     given = given if own is None else {'mask_token': own, **given}
+  else:
+    given.pop('mask_token', None)
   if 'pos_embed' not in wanted and _is_fixed(given.get('pos_embed')):
     del given['pos_embed']  # the encoder has it without a variable
   prefix = _count_prefix(flat, wanted)

@@ -146,7 +146,7 @@ def _loss_gradients(encoder, variables, x):
 
 def test_remat_leaves_gradients_unchanged(monkeypatch):
   # One block a stage: compiling the 18 layers twice would take ten seconds.
-  monkeypatch.setitem(resnet._DEPTHS, 18, ('basic', (1, 1, 1, 1)))
+  monkeypatch.setitem(resnet.DEPTHS, 18, ('basic', (1, 1, 1, 1)))
   options = {'width': 0.125, 'stem': 'cifar'}
   encoder = models.make_encoder('resnet18', **options)
   x, variables = _setup(encoder, 16)

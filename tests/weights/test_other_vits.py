@@ -1,7 +1,12 @@
 """Supervised ViTs, MAE, I-JEPA, CLIP and SigLIP towers, from their files."""
 
+import chex
+import numpy as np
 import pytest
 
+from jaxssl.weights import safetensors_file, timm
+from jaxssl.weights.preprocessors import RELEASED
+from tests.models import timm_reference
 from tests.models.timm_reference import relative_error
 from tests.weights import released
 
@@ -14,6 +19,7 @@ TINY = {
   'image_size': SIDES[0],
   'patch_size': 16,
 }
+_CLIPS = ('clip', 'metaclip2')
 
 
 def _model(kind):
@@ -24,6 +30,10 @@ def _model(kind):
     'ijepa': (transformers.IJepaConfig, transformers.IJepaModel),
     'clip': (transformers.CLIPVisionConfig, transformers.CLIPVisionModel),
     'siglip': (transformers.SiglipVisionConfig, transformers.SiglipVisionModel),
+    'metaclip2': (
+      transformers.MetaClip2VisionConfig,
+      transformers.MetaClip2VisionModel,
+    ),
   }
   config, model = makers[kind]
   return model(config(**TINY))
@@ -33,7 +43,7 @@ def _processor(kind):
   import transformers
 
   side = {'height': SIDES[0], 'width': SIDES[0]}
-  if kind == 'clip':
+  if kind in _CLIPS:
     return transformers.CLIPImageProcessorPil(
       size={'shortest_edge': SIDES[0]}, crop_size=side
     )
@@ -43,7 +53,9 @@ def _processor(kind):
 
 
 @pytest.mark.reference
-@pytest.mark.parametrize('kind', ['vit', 'ijepa', 'clip', 'siglip'])
+@pytest.mark.parametrize(
+  'kind', ['vit', 'ijepa', 'clip', 'siglip', 'metaclip2']
+)
 def test_tokens_equal_transformers(kind, tmp_path):
   processor = _processor(kind)
   model = released.from_transformers(
@@ -56,7 +68,7 @@ def test_tokens_equal_transformers(kind, tmp_path):
   for images in (shown, released.images(SIDES[1])):
     theirs = released.tokens_of_transformers(model, images)
     _, tokens = released.ours(exported, images)
-    if kind == 'clip':  # its last norm is for the class token alone
+    if kind in _CLIPS:  # its last norm is for the class token alone
       theirs = model.post_layernorm(_tensor(theirs)).detach().numpy()
     assert relative_error(tokens, theirs) < released.TOLERANCE
 
@@ -69,10 +81,24 @@ def _tensor(array):
 
 @pytest.mark.reference
 @pytest.mark.parametrize(
-  'name', ['vit_base_patch16_224', 'vit_base_patch16_siglip_224']
+  'name',
+  [
+    'vit_tiny_patch16_224',
+    'vit_base_patch16_siglip_224',
+    *(
+      pytest.param(name, marks=pytest.mark.slow)
+      for name in (
+        'vit_small_patch32_224',
+        'vit_base_patch16_224',
+        'vit_large_patch16_224',
+        'vit_so400m_patch16_siglip_256',  # of SigLIP 2, as the next
+        'vit_giantopt_patch16_siglip_256',
+      )
+    ),
+  ],
 )
 def test_features_equal_timm(name, tmp_path):
-  import timm
+  from timm import data
 
   model = released.from_timm(
     tmp_path / 'model',
@@ -83,10 +109,8 @@ def test_features_equal_timm(name, tmp_path):
     dynamic_img_size=True,
   )
   exported = released.imported(tmp_path / 'model', tmp_path / 'run')
-  config = timm.data.resolve_model_data_config(model)
-  shown = released.assert_same_pixels(
-    exported, timm.data.create_transform(**config)
-  )
+  config = data.resolve_model_data_config(model)
+  shown = released.assert_same_pixels(exported, data.create_transform(**config))
   for images in (shown, released.images(SIDES[1])):
     theirs = released.features_of_timm(model, images)
     features, _ = released.ours(exported, images)
@@ -108,3 +132,64 @@ def test_export_to_transformers_and_back(section, tmp_path):
   sides = SIDES[:1] if 'position' in section else SIDES
   section = {**tiny, 'antialias': False, **section}
   released.check_round_trip('huggingface', section, sides, tmp_path)
+
+
+def _mae(folder):
+  """Writes a ViTMAE as it is uploaded; fixed positions, random weights."""
+  import transformers
+
+  config = transformers.ViTMAEConfig(
+    **TINY | {'hidden_size': 192, 'num_attention_heads': 3},
+    decoder_hidden_size=32,
+    decoder_num_hidden_layers=1,
+    decoder_num_attention_heads=2,
+    decoder_intermediate_size=64,
+    mask_ratio=0.0,
+  )
+  model = transformers.ViTMAEForPreTraining(config)
+  fixed = model.vit.embeddings.position_embeddings.data.clone()
+  processor = transformers.ViTImageProcessorPil(
+    size={'height': SIDES[0], 'width': SIDES[0]}
+  )
+  released.from_transformers(folder, model, processor)
+  model.vit.embeddings.position_embeddings.data = fixed
+  model.save_pretrained(folder)
+  return model
+
+
+@pytest.mark.reference
+def test_mae_needs_no_further_words(tmp_path):
+  import torch
+
+  model = _mae(tmp_path / 'model')
+  exported = released.imported(tmp_path / 'model', tmp_path / 'run')
+  for side in SIDES:
+    images = released.images(side)
+    count = (side // TINY['patch_size']) ** 2
+    with torch.no_grad():
+      theirs = model.vit(
+        timm_reference.to_torch(images),
+        noise=torch.arange(count, dtype=torch.float32)[None],  # all, in order
+        interpolate_pos_encoding=True,
+      )
+    _, tokens = released.ours(exported, images)
+    theirs = theirs.last_hidden_state.numpy()
+    assert relative_error(tokens, theirs) < released.TOLERANCE
+  # The weights alone, without a file beside them.
+  alone = tmp_path / 'alone.safetensors'
+  (tmp_path / 'model' / 'model.safetensors').rename(alone)
+  bare = released.imported(alone, tmp_path / 'bare')
+  assert bare.preprocessing == RELEASED['vit_mae']
+  assert bare.section['depth'] == TINY['num_hidden_layers']
+
+
+def test_mae_of_its_authors_has_a_decoder_beside_it(tmp_path):
+  section = {'name': 'vit_ti16', 'depth': 1}
+  exported = released.random_export(section, SIDES[0])
+  tensors = timm.to_timm(exported.variables)
+  tensors['mask_token'] = np.zeros((1, 1, 32), np.float32)
+  tensors['decoder_blocks.0.norm1.weight'] = np.zeros(32, np.float32)
+  path = tmp_path / 'mae.safetensors'
+  safetensors_file.write(path, tensors)
+  back = released.imported(path, tmp_path / 'run', '--image_size=64')
+  chex.assert_trees_all_equal(back.variables, exported.variables)
