@@ -90,6 +90,7 @@ class Shards:
     picture: encoded picture of a record's bytes; None: they are the picture.
     settings: all that `scan` depends on besides the file.
     has_labels: whether records have labels.
+    has_captions: whether they have captions, which each then needs.
     split: `'train'`, `'test'` or `'all'`.
     test_fraction: share of the records of each class that is held out by a
       hash of their pictures, see `hold_out.of_each_class`.
@@ -112,6 +113,7 @@ class Shards:
     picture: Callable[[bytes], bytes] | None = None,
     settings: str,
     has_labels: bool,
+    has_captions: bool = True,
     split: str,
     test_fraction: float,
   ):
@@ -119,17 +121,15 @@ class Shards:
     self._paths, self._picture = tuple(paths), picture
     self.name = paths[0] if len(paths) == 1 else f'{paths[0]} and others'
     self._states = [_state(path) for path in paths]
-    shards = [
-      _index(path, state, scan, settings)
-      for path, state in zip(paths, self._states, strict=True)
-    ]
+    shards = [index_of(path, scan, settings) for path in paths]
     self._digests = [shard.digest for shard in shards]
     names = [name for shard in shards for name in shard.names]
     self._report(shards)
     if not names:
       counts = [f'{n} left out, {fault}' for fault, n in self.skipped.items()]
       why = f' ({"; ".join(counts)})' if counts else ''
-      raise UserError(f'{self.name}: no picture with a caption in it{why}')
+      what = 'picture with a caption' if has_captions else 'picture'
+      raise UserError(f'{self.name}: no {what} in it{why}')
     labels, self.class_names = self._numbered(shards, has_labels)
     sizes = [len(shard.names) for shard in shards]
     self._file = np.repeat(np.arange(len(paths)), sizes)
@@ -147,7 +147,9 @@ class Shards:
     self._names = [names[i] for i in kept.tolist()]
     self._labels = labels[kept]
     self._file, self._places = self._file[kept], self._places[kept]
-    self.captions = Captions.joined([s.captions for s in shards]).take(kept)
+    self.captions = None
+    if has_captions:
+      self.captions = Captions.joined([s.captions for s in shards]).take(kept)
 
   def _numbered(
     self, shards: Sequence[ShardIndex], has_labels: bool
@@ -176,7 +178,7 @@ class Shards:
       self._places,
       self._labels,
       repr(self.class_names),
-      *self.captions.arrays.values(),
+      *(self.captions.arrays.values() if self.captions else ()),
       *self._digests,
       of_sample(self.num_examples, self._read),
     )
@@ -287,10 +289,20 @@ def cache_folder() -> pathlib.Path:
   return pathlib.Path(base).expanduser() / 'jaxssl'
 
 
-def _index(
-  path: str, state: str, scan: Callable[[str], ShardIndex], settings: str
+def index_of(
+  path: str, scan: Callable[[str], ShardIndex], settings: str
 ) -> ShardIndex:
-  """Reads the kept index of a file, or makes and keeps it."""
+  """Reads the kept index of a file, or makes and keeps it.
+
+  Args:
+    path: the file.
+    scan: makes its index.
+    settings: all that `scan` depends on besides the file.
+
+  Raises:
+    UserError: if the file cannot be read.
+  """
+  state = _state(path)
   place = path if is_remote(path) else os.path.abspath(path)
   words = repr((_VERSION, place, state, settings))
   digest = hashlib.sha256(words.encode())

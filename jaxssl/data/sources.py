@@ -14,6 +14,7 @@ from jaxssl.data.mixture import Mixture
 from jaxssl.data.photos import photos
 from jaxssl.data.shapes import Shapes
 from jaxssl.data.source import Source
+from jaxssl.data.stored_pairs import is_folder, pairs
 from jaxssl.data.table import ENDINGS, Table
 from jaxssl.data.tar import tar
 from jaxssl.data.tfrecord_pairs import tfrecord
@@ -56,6 +57,7 @@ SOURCES: dict[str, Callable[..., Source]] = {
   'shapes': Shapes,
   'folder': Folder,
   'mixture': _mixture,
+  'pairs': pairs,
   'tar': tar,
   'tfrecord': tfrecord,
   'table': Table,
@@ -102,7 +104,9 @@ def file_kind(names: chosen.Paths) -> str | None:
   if not names:
     raise UserError('data is an empty list; give a folder')
   kinds = {_file_kind(name) for name in names}
-  if len(names) > 1 and (None in kinds or 'table' in kinds or len(kinds) > 1):
+  if len(names) > 1 and (
+    None in kinds or kinds & {'table', 'pairs'} or len(kinds) > 1
+  ):
     strange = next((n for n in names if _file_kind(n) is None), None)
     if strange is not None and strange not in SOURCES:
       raise misspelt(strange, SOURCES)
@@ -121,6 +125,8 @@ def _file_kind(name: str) -> str | None:
   is_here = not is_remote(name) and os.path.isdir(os.path.expanduser(name))
   if not is_here and (kind := pair_source(name)):
     return kind
+  if is_here and is_folder(name):
+    return 'pairs'
   return 'folder' if chosen.is_chosen(name) else None
 
 

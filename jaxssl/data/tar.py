@@ -63,7 +63,8 @@ def tar(
       records that have such a picture.
     captions: where captions are: endings of text members (`'txt'`; the whole
       text is one caption) and keys of JSON members (`'json.tags'`; a text, or a
-      list of texts). All that a record has count.
+      list of texts). All that a record has count. None (`()`): pictures alone,
+      and none needs a caption.
     label: the same for the label, `'cls'` or `'json.group'`; the module
       `labels` says how labels are numbered.
     split: `'train'`, `'test'` or `'all'`.
@@ -86,8 +87,43 @@ def tar(
     scan=lambda file: _scan(file, wanted),
     settings=f'tar {wanted.settings} without {formats.missing()}',
     has_labels=label is not None,
+    has_captions=bool(wanted.captions),
     split=split,
     test_fraction=test_fraction,
+  )
+
+
+def members(
+  path: str | Sequence[str], endings: Sequence[str]
+) -> shards.Shards | None:
+  """Opens members of tar files by their endings, whatever they hold.
+
+  Args:
+    path: as of `tar`.
+    endings: such as `'mask.png'`; at most one of each record.
+
+  Returns:
+    A source whose "pictures" are these members; None if there are none.
+
+  Raises:
+    UserError: as `tar`.
+  """
+  wanted = _Wanted(pictures=_endings(endings), captions=(), label=None)
+  files = shards.expand(path)
+  settings = f'members {wanted.settings}'
+  if not any(
+    shards.index_of(file, lambda f: _scan(f, wanted), settings).names
+    for file in files
+  ):
+    return None
+  return shards.Shards(
+    files,
+    scan=lambda file: _scan(file, wanted),
+    settings=settings,
+    has_labels=False,
+    has_captions=False,
+    split='all',
+    test_fraction=0.0,
   )
 
 
@@ -183,7 +219,7 @@ def _scan(path: str, wanted: _Wanted) -> shards.ShardIndex:
     unread = formats.fault_of_name(record.picture)
     if unread:
       skipped.setdefault(unread, []).append(name)
-    elif record.picture and found:
+    elif record.picture and (found or not wanted.captions):
       kept.append(name)
       texts.append(found)
       value = wanted.label and record.value(wanted.label)

@@ -34,6 +34,8 @@ class Tfds:
     split: a split, or part of one as in `'train[:10%]'`.
     version: such as `'1.0.0'`; None for the newest prepared one.
     download: download and prepare what is not there.
+    image: feature that holds the picture; None for the one that its
+      `supervised_keys` name, or the first.
 
   Raises:
     UserError: if the data set is not prepared (the message names the command
@@ -51,6 +53,7 @@ class Tfds:
     split: str = 'train',
     version: str | None = None,
     download: bool = False,
+    image: str | None = None,
   ):
     root = make_path(
       data_dir or os.environ.get('TFDS_DATA_DIR') or _DEFAULT_DIR
@@ -65,13 +68,15 @@ class Tfds:
       )
     self.name = f'{name}/{split}'
     info = _tfds().builder_from_directory(str(folder)).info
-    self._image, self._label = _keys(name, info)
+    self._image, self._label = _keys(name, info, image)
     self._records = _Slices(self.name, info, split)
     self.num_examples = len(self._records)
     self.class_names = None
     if self._label is not None:
       self.class_names = tuple(info.features[self._label].names)
     self._version = f'{name}/{info.version}/{split}'
+    if image is not None:
+      self._version += f'/{image}'
 
   @cached_property
   def identity(self) -> str:
@@ -244,7 +249,7 @@ def _prepare(name: str, root: Path) -> Path:
   return make_path(builder.data_dir)
 
 
-def _keys(name: str, info: Any) -> tuple[str, str | None]:
+def _keys(name: str, info: Any, wanted: str | None) -> tuple[str, str | None]:
   """Returns the names of the picture and of the label in a record."""
   features = _tfds().features
   kinds = dict(info.features.items())
@@ -253,7 +258,11 @@ def _keys(name: str, info: Any) -> tuple[str, str | None]:
   preferred = info.supervised_keys or ()
   if not images:
     raise UserError(f'{name} has no picture; its features: {", ".join(kinds)}')
-  image = next((k for k in images if k in preferred), images[0])
+  if wanted is not None and wanted not in images:
+    raise unknown(f'picture of {name}', wanted, images)
+  # Features have no order. A picture of one channel may be a mask.
+  images.sort(key=lambda key: (kinds[key].shape[-1] == 1, key))
+  image = wanted or next((k for k in preferred if k in images), images[0])
   label = next((k for k in labels if k in preferred), None)
   if label is None and len(labels) == 1:
     label = labels[0]

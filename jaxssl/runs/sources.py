@@ -18,7 +18,7 @@ from jaxssl.weights.exported import ExportedEncoder
 
 _log = logging.getLogger(__name__)
 # Sources that have the split `all`.
-_WITH_ALL = ('folder', 'tar', 'tfrecord', 'table')
+_WITH_ALL = ('folder', 'pairs', 'tar', 'tfrecord', 'table')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

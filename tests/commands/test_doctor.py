@@ -26,6 +26,7 @@ HELD = {
   'pattern': (pairs.COUNT, None),
   'tfds_tfrecord': (7, 2),
   'tfds_array_record': (7, 2),
+  'pairs': (8, None),
   'tar': (pairs.COUNT, None),
   'tfrecord': (pairs.COUNT, None),
   'csv': (pairs.COUNT, None),

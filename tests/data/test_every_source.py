@@ -14,7 +14,7 @@ from jaxssl.data import remote, sources, table
 from jaxssl.errors import UserError
 from jaxssl.text import make_tokenizer
 from tests import object_store
-from tests.data import pairs, tiny_tfds
+from tests.data import pairs, test_stored_pairs, tiny_tfds
 
 BATCH, STEPS = 4, 6  # more than two epochs of the small ones
 
@@ -63,6 +63,9 @@ SOURCES = {
   'pattern': _pattern,
   'tfds_tfrecord': _prepared('tfrecord'),
   'tfds_array_record': _prepared('array_record'),
+  'pairs': lambda folder: dict(
+    name='pairs', path=str(test_stored_pairs.write_folder(folder))
+  ),
   'tar': lambda folder: pairs.section('tar', folder),
   'tfrecord': lambda folder: pairs.section('tfrecord', folder),
   'csv': lambda folder: pairs.section('csv', folder),
