@@ -15,7 +15,10 @@ from jaxssl.methods.entry import Entry, Sections
 from jaxssl.scale import Facts
 
 # Pictures that are small to begin with.
-_SMALL = ('photos', 'digits', 'shapes', 'cifar10', 'cifar100')
+_SMALL = (
+  *('photos', 'digits', 'shapes', 'collages', 'motorcycle'),
+  *('cifar10', 'cifar100'),
+)
 _SMALL_SIDE, _MOST_SMALL = 32, 40
 _LARGE = 224
 _EPOCHS, _BATCH = 100, 256

@@ -92,6 +92,21 @@ def photos(
   )
 
 
+def region(name: str, split: str) -> np.ndarray:
+  """Returns the part of a photograph that a split has, uint8 [H, W, 3].
+
+  Args:
+    name: one of `PICTURES`.
+    split: `'train'` or `'test'`.
+
+  Raises:
+    UserError: for an unknown photograph, or without scikit-image.
+  """
+  if name not in PICTURES:
+    raise unknown('photograph', name, PICTURES)
+  return _region(_picture(name), split)
+
+
 def _picture(name: str) -> np.ndarray:
   image = getattr(require('skimage.data', extra='photos'), name)()
   if image.dtype == bool:

@@ -7,10 +7,12 @@ import os
 from typing import Any
 
 from jaxssl.data import chosen, tfds_source
+from jaxssl.data.collages import Collages
 from jaxssl.data.digits import digits
 from jaxssl.data.folder import Folder
 from jaxssl.data.misspelt import misspelt
 from jaxssl.data.mixture import Mixture
+from jaxssl.data.motorcycle import Motorcycle
 from jaxssl.data.photos import photos
 from jaxssl.data.shapes import Shapes
 from jaxssl.data.source import Source
@@ -55,6 +57,8 @@ SOURCES: dict[str, Callable[..., Source]] = {
   'photos': photos,
   'digits': digits,
   'shapes': Shapes,
+  'collages': Collages,
+  'motorcycle': Motorcycle,
   'folder': Folder,
   'mixture': _mixture,
   'pairs': pairs,

@@ -20,6 +20,8 @@ HELD = {
   'photos': (2 * 19, 19),
   'digits': (1438, 10),
   'shapes': (7, 5),
+  'collages': (7, 19),
+  'motorcycle': (7, None),
   'folder': (pairs.COUNT, None),
   'folders': (pairs.COUNT, 2),
   'list': (pairs.COUNT, None),
@@ -36,7 +38,10 @@ HELD = {
   'mixture': (2 * pairs.COUNT, None),
 }
 # Their test split is not a part of it.
-OWN_TEST = {'photos', 'digits', 'shapes', 'tfds_tfrecord', 'tfds_array_record'}
+OWN_TEST = {
+  *('photos', 'digits', 'shapes', 'collages', 'motorcycle'),
+  *('tfds_tfrecord', 'tfds_array_record'),
+}
 
 
 @pytest.fixture(autouse=True)

@@ -63,6 +63,8 @@ SOURCES = {
   'pattern': _pattern,
   'tfds_tfrecord': _prepared('tfrecord'),
   'tfds_array_record': _prepared('array_record'),
+  'collages': lambda _: dict(name='collages', size=16, count=7),
+  'motorcycle': lambda _: dict(name='motorcycle', size=16, count=7),
   'pairs': lambda folder: dict(
     name='pairs', path=str(test_stored_pairs.write_folder(folder))
   ),
@@ -77,7 +79,11 @@ SOURCES = {
 IN_A_STORE = [
   kind
   for kind in SOURCES
-  if kind not in ('photos', 'digits', 'shapes', 'arrays', 'tfds_array_record')
+  if kind
+  not in (
+    *('photos', 'digits', 'shapes', 'collages', 'motorcycle'),
+    *('arrays', 'tfds_array_record'),
+  )
 ]
 
 
