@@ -46,6 +46,7 @@ COMMANDS = {
   'search': 'the pictures that fit a sentence best (image-text runs)',
   'tokenizer': 'a tokenizer from the captions of a data set',
   'export': 'the encoder of a workdir for timm, transformers, StableHLO, ONNX',
+  'push': 'an encoder with a model card to the Hugging Face hub',
 }
 _EPILOG = """\
 jaxssl COMMAND --help lists the arguments of a command.

@@ -46,7 +46,7 @@ def of_run(run: OpenedRun, exported: ExportedEncoder) -> dict[str, Any]:
     'code': processes.code_version(),
     'device': jax.devices()[0].device_kind,
     'weights': _weights(exported),
-    'training_data': _training_data(config),
+    'training_data': training_data(config),
     'data': {name: s.identity for name, s in _opened(run).items()},
     'choice': dataclasses.asdict(_absolute(run.choice)),
     **{name: getattr(run, name) for name in _CHOSEN},
@@ -83,7 +83,7 @@ def _longer_after(workdir: Workdir) -> list[int]:
   return sorted(int(re.sub(r'\D', '', name)) for name in names)
 
 
-def _training_data(config: config_lib.Config | None) -> str | None:
+def training_data(config: Mapping[str, Any] | None) -> str | None:
   """Returns the hash of the training pictures; None where they are gone."""
   if not config or not config.get('data'):
     return None  # imported weights
