@@ -1,6 +1,21 @@
-"""`python -m jaxssl`."""
+"""The program `jaxssl`, also as `python -m jaxssl`."""
 
-from jaxssl.cli import program
+import sys
+from typing import NoReturn
+
+from jaxssl import stop_signals
+
+
+def program() -> NoReturn:
+  """Runs the command of the program's arguments; ends with its exit code."""
+  # First of all: the import of the rest takes a second.
+  text, code = stop_signals.outcome(*sys.argv[1:2] or [None])
+  stop_signals.end_at_once(code, text)
+
+  from jaxssl import cli
+
+  cli.program()
+
 
 if __name__ == '__main__':
   program()

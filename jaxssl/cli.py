@@ -2,23 +2,23 @@
 
 Exit codes: 0 done; 1 another process of the run was lost, or `reproduce` found
 another number; 2 bad usage, config or data; 3 the guard ended the run; 42
-stopped on request after saving. All but 0 are told in one line; after a lost
-process and 42 the same command goes on.
+stopped on request after saving; 130 stopped on request, nothing to save. All
+but 0 are told in one line; after a lost process and 42 the same command goes
+on.
 """
 
 import argparse
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 import contextlib
 import importlib
 import logging
 import os
 import shutil
-import signal
 import sys
 from typing import Any, NoReturn
 
 import jaxssl
-from jaxssl import config, nearest, printable
+from jaxssl import config, nearest, printable, stop_signals
 from jaxssl.errors import EXIT_USAGE, UserError, unknown
 from jaxssl.failures import tell
 from jaxssl.train import preemption
@@ -92,11 +92,12 @@ _MODULES = {
 def program() -> NoReturn:
   """The program `jaxssl`: runs a command and ends with its exit code."""
   code = main()
-  if preemption.is_work_left():
-    for stream in (sys.stdout, sys.stderr):
-      with contextlib.suppress(OSError):
-        stream.flush()
+  for stream in (sys.stdout, sys.stderr):
+    with contextlib.suppress(OSError):
+      stream.flush()
+  if preemption.is_work_left() or stop_signals.has_unwound():
     os._exit(code)
+  stop_signals.end_at_once(code)  # all is done but the end of Python
   sys.exit(code)
 
 
@@ -110,8 +111,7 @@ def main(argv: Sequence[str] | None = None) -> int:
   name = argv[0]
   try:
     if name in commands:
-      with _ended_as_by_ctrl_c():
-        return _run(name, parser, commands[name], argv)
+      return _run(name, parser, commands[name], argv)
     if name not in OPTIONS:
       raise unknown('command', name, COMMANDS)
     parser.parse_args(argv)  # prints, and exits
@@ -162,27 +162,10 @@ def _run(
   if rest:
     raise own.unknown(rest[0])
   _start_logging()
-  with getattr(command, 'joined', contextlib.nullcontext)(arguments):
+  joined = getattr(command, 'joined', contextlib.nullcontext)
+  with stop_signals.unwinding(), joined(arguments):
     _prepare_jax(getattr(command, 'PLATFORMS', None))
     return command.run(arguments, overrides)
-
-
-@contextlib.contextmanager
-def _ended_as_by_ctrl_c() -> Generator[None]:
-  """SIGTERM and SIGHUP unwind as Ctrl-C does; the training loop saves on all.
-
-  SIGHUP comes when the terminal closes; under `nohup` it stays ignored.
-  """
-  previous = {
-    number: signal.signal(number, signal.default_int_handler)
-    for number in (signal.SIGTERM, signal.SIGHUP)
-    if signal.getsignal(number) != signal.SIG_IGN
-  }
-  try:
-    yield
-  finally:
-    for number, handler in previous.items():
-      signal.signal(number, handler)
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):

@@ -3,11 +3,9 @@
 import contextlib
 import sys
 
-from jaxssl import paths, printable
+from jaxssl import paths, printable, stop_signals
 from jaxssl.errors import (
-  EXIT_INTERRUPTED,
   EXIT_LOST,
-  EXIT_PREEMPTED,
   EXIT_USAGE,
   LostProcessError,
   UserError,
@@ -24,8 +22,12 @@ def tell(error: BaseException, command: str) -> int:
   Raises:
     BaseException: the error itself, if it is not a foreseen one.
   """
-  if isinstance(error, KeyboardInterrupt):
-    return _interrupted(command)
+  # A library in its way may have made another error of the stop. Before or
+  # after the loop there is nothing to save: run it again.
+  if isinstance(error, KeyboardInterrupt) or stop_signals.has_unwound():
+    text, code = stop_signals.outcome(command)
+    _tell(text)
+    return code
   # An `OSError` is a full disk, a file system that is gone, no permission.
   if isinstance(error, UserError | OSError):
     _tell(' '.join(str(error).split()))
@@ -34,14 +36,6 @@ def tell(error: BaseException, command: str) -> int:
     raise error
   _tell(f'{type(error).__name__}: {error}')
   return EXIT_USAGE
-
-
-def _interrupted(command: str) -> int:
-  """Before or after the loop there is nothing to save: run it again."""
-  if command != 'train':
-    return EXIT_INTERRUPTED
-  _tell('stopped; the same command goes on')
-  return EXIT_PREEMPTED
 
 
 def _tell(text: str) -> None:

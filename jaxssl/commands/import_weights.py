@@ -160,7 +160,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   )
   save_encoder(workdir.export, exported)
   _log.info('encoder: %s, read as %s', exported.section['name'], layout)
-  picture_choice.tell(exported.preprocessing)
+  picture_choice.tell(exported.preprocessing, description)
   position_grid.tell(exported.section, description.sides)
   _log.info('wrote %s', workdir.export)
   return 0
@@ -183,7 +183,7 @@ def read(given: str) -> ExportedEncoder:
 
 
 def _read(path: pathlib.Path) -> _Tensors:
-  _refuse_pickle(path)
+  model_folder.refuse_pickle(path)
   return safetensors_file.read(path)
 
 
@@ -237,7 +237,10 @@ def _exported(
 ) -> ExportedEncoder:
   encoder = models.make_encoder(**section)
   release = picture_choice.release_of(layout, tensors, encoder)
-  rule = pictures.rule(description, release)
+  stored = position_grid.image_side(
+    recognised.in_timm_names(tensors, layout), section
+  )
+  rule = pictures.rule(description, release, stored)
   abstract = abstract_variables(encoder, rule.image_size)
   identity = {'preprocessing': dataclasses.asdict(rule), **section}
   return ExportedEncoder(
@@ -247,24 +250,6 @@ def _exported(
     step=0,
     config_hash=config_lib.config_hash({'file': path.name, **identity}),
   )
-
-
-def _refuse_pickle(path: pathlib.Path) -> None:
-  """PyTorch's own files (a zip of pickles, or a bare one) can hold code."""
-  try:
-    with path.open('rb') as file:
-      start = file.read(9)
-  except OSError as error:
-    raise UserError(f'cannot read {str(path)!r}: {error.strerror}') from error
-  # Safetensors begin with a length of 8 bytes, the first of which can be a
-  # pickle's too, and then JSON.
-  if start[8:] == b'{':
-    return
-  if start.startswith((b'PK\x03\x04', b'\x80')):
-    raise UserError(
-      f'{str(path)!r} is a pickle, which can run code and is not read; save '
-      'the weights as .safetensors (safetensors.torch.save_file)'
-    )
 
 
 def _encoder_section(

@@ -77,7 +77,10 @@ def write(workdir: Workdir, pair: PublishedPair) -> None:
   )
   config = _config(pair, tensors, description)
   method = build.build_method(config)
-  rule = pair.pictures.rule(description, config['method']['name'])
+  stored = position_grid.image_side(
+    huggingface_pairs.named_image(tensors), config['encoder']
+  )
+  rule = pair.pictures.rule(description, config['method']['name'], stored)
   towers = huggingface_pairs.pair_from_huggingface(
     tensors,
     _abstract_towers(method, rule.image_size, config['text_encoder']['length']),
@@ -94,7 +97,7 @@ def write(workdir: Workdir, pair: PublishedPair) -> None:
   )
   save_encoder(workdir.export, exported)
   atomic_file.write_text(workdir.config_path, config_lib.to_json(config))
-  picture_choice.tell(rule)
+  picture_choice.tell(rule, description)
   position_grid.tell(config['encoder'], description.sides)
 
 

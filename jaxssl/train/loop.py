@@ -121,19 +121,28 @@ class Preempted(Exception):
     step: number of finished steps.
   """
 
-  def __init__(self, step: int, signal: str | None, *, began: bool = True):
+  def __init__(
+    self,
+    step: int,
+    signal: str | None,
+    *,
+    began: bool = True,
+    is_last: bool = False,
+  ):
     """Names the step and the signal.
 
     Args:
       step: number of finished steps.
       signal: its name; None if another process got it.
       began: whether there was a step to save since the start of the command.
+      is_last: whether no step is left.
     """
-    what = (
-      f'stopped after saving step {step}'
-      if began
-      else (f'stopped before step {step + 1}; nothing was lost')
-    )
+    if is_last:
+      what = f'stopped; all {step} steps are done and saved'
+    elif began:
+      what = f'stopped after saving step {step}'
+    else:
+      what = f'stopped before step {step + 1}; nothing was lost'
     super().__init__(f'{signal or "another process"}: {what}')
     self.step = step
 
@@ -179,7 +188,12 @@ def train(
       state, first_step = stop.hear(lambda: start(job, checkpoints))
     except StoppedError as error:
       newest = max(checkpoints.steps(), default=0)
-      raise Preempted(newest, stop.requested, began=False) from error
+      raise Preempted(
+        newest,
+        stop.requested,
+        began=False,
+        is_last=newest == job.num_steps,
+      ) from error
     if job.guard and (reason := job.guard.begin(first_step)):
       raise Guarded(first_step, reason)
     batches = job.make_batches(first_step)
@@ -245,7 +259,12 @@ class _Runner:
     monitor, clock = Monitor(mode.fetch), Throughput(job.batch_size)
     if processes.any_process(stop.requested is not None):
       # What there is to save is saved.
-      raise Preempted(first_step, stop.requested, began=False)
+      raise Preempted(
+        first_step,
+        stop.requested,
+        began=False,
+        is_last=first_step == job.num_steps,
+      )
     for step in range(first_step + 1, job.num_steps + 1):
       if step == first_step + 1:
         state, metrics = self._first_step(step, compiled_step, state)

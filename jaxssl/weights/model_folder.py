@@ -10,10 +10,11 @@ import pathlib
 import re
 from typing import NamedTuple
 
-from jaxssl.errors import UserError
+from jaxssl.errors import UserError, first_of
 from jaxssl.weights.exported import INFO, WEIGHTS
 
 _HUB_ID = re.compile(r'[\w.-]+/[\w.-]+')
+_PICKLES = ('.bin', '.pth', '.pt', '.ckpt', '.tar')
 
 
 class _Layout(NamedTuple):
@@ -70,7 +71,7 @@ def find(given: str, library: str | None) -> pathlib.Path:
   files = [path / name for name in layout.weights]
   found = [file for file in files if file.is_file()]
   if not found:
-    raise UserError(f'{given!r} holds no {" or ".join(layout.weights)}')
+    raise _nothing(path, layout)
   return found[0]
 
 
@@ -100,6 +101,53 @@ def download(name: str) -> pathlib.Path:
     (*_OURS.weights, *_ANY.weights), (*_OURS.descriptions, *_ANY.descriptions)
   )
   return _from_hub(name, layout)
+
+
+def refuse_pickle(path: pathlib.Path) -> None:
+  """Refuses PyTorch's own files (a zip of pickles, or a bare one).
+
+  They can hold code, which runs when they are read.
+
+  Raises:
+    UserError: if the file is one, or cannot be read; says what to do.
+  """
+  try:
+    with path.open('rb') as file:
+      start = file.read(9)
+  except OSError as error:
+    raise UserError(f'cannot read {str(path)!r}: {error.strerror}') from error
+  # Safetensors begin with a length of 8 bytes, the first of which can be a
+  # pickle's too, and then JSON.
+  if start[8:] == b'{':
+    return
+  if start.startswith((b'PK\x03\x04', b'\x80')):
+    raise _pickle(path)
+
+
+def _nothing(folder: pathlib.Path, layout: _Layout) -> UserError:
+  """Returns the error for a folder without weights of the usual name."""
+  names = sorted(path.name for path in folder.iterdir() if path.is_file())
+  missing = f'{str(folder)!r} holds no {" or ".join(layout.weights)}'
+  ours = [name for name in names if name.endswith('.safetensors')]
+  if ours:
+    return UserError(
+      f'{missing}, but {first_of(ours, 3)}; give the file instead of the folder'
+    )
+  pickles = [name for name in names if name.endswith(_PICKLES)]
+  if pickles:
+    return _pickle(folder / pickles[0])
+  return UserError(missing)
+
+
+def _pickle(path: pathlib.Path) -> UserError:
+  new = path.with_name('model.safetensors')
+  return UserError(
+    f'{str(path)!r} is a pickle, which can run code and is not read; PyTorch '
+    'rewrites it without running that: python -c "import torch, '
+    f'safetensors.torch as s; w = torch.load({str(path)!r}, '
+    "map_location='cpu', weights_only=True); s.save_file({k: v.clone() for k, "
+    f"v in w.get('state_dict', w).items()}}, {str(new)!r})\""
+  )
 
 
 def _from_hub(name: str, layout: _Layout) -> pathlib.Path:

@@ -38,13 +38,17 @@ class PictureChoice:
   mean: Channels | None = None
   std: Channels | None = None
 
-  def rule(self, description: Description, release: str) -> Preprocessing:
+  def rule(
+    self, description: Description, release: str, stored: int | None
+  ) -> Preprocessing:
     """Returns the rule of the user, else of the files, else of the release.
 
     Args:
       description: what the files beside the weights say, read with
         `image_size`.
       release: key of `RELEASED`.
+      stored: side of the images that positions are stored for, if known; the
+        rule of the release then holds for it.
 
     Raises:
       UserError: if a value is out of its range.
@@ -52,7 +56,7 @@ class PictureChoice:
     rule = description.preprocessing
     if rule is None:
       rule = RELEASED[release]
-      rule = rule.of_size(self.image_size or rule.image_size)
+      rule = rule.of_size(self.image_size or stored or rule.image_size)
     if self.crop_fraction is not None:
       rule = rule.cut_to(self.crop_fraction)
     given = {
@@ -84,8 +88,13 @@ def release_of(library: str, tensors: Mapping[str, Any], encoder: Any) -> str:
   return 'beit' if position == 'relative' else 'vit'
 
 
-def tell(rule: Preprocessing) -> None:
-  """Logs how pictures will be prepared for an imported encoder."""
+def tell(rule: Preprocessing, description: Description) -> None:
+  """Logs how pictures will be prepared for an imported encoder.
+
+  Args:
+    rule: how.
+    description: what the files beside the weights say.
+  """
   resized = 'both sides' if rule.resize == 'squash' else 'the shorter side'
   _log.info(
     'pictures: %s to %d pixels (%s), of which the middle %d are seen; '
@@ -96,3 +105,8 @@ def tell(rule: Preprocessing) -> None:
     rule.image_size,
     *(', '.join(f'{x:.4g}' for x in v) for v in (rule.mean, rule.std)),
   )
+  if description.preprocessing is None:
+    _log.info(
+      'so it is for most weights of this kind; no file beside these says it: '
+      'if they differ, give --image_size, --crop_fraction, --mean, --std'
+    )

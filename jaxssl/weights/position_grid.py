@@ -2,9 +2,15 @@
 
 from collections.abc import Mapping
 import logging
+import math
 from typing import Any
 
+import numpy as np
+
 _log = logging.getLogger(__name__)
+# Pixels that a modified ResNet of CLIP makes one of.
+_STRIDE = 32
+_SHARED = 'rel_pos_bias.relative_position_bias_table'
 
 
 def with_grid(
@@ -28,6 +34,49 @@ def with_grid(
   rows, columns = (side // patch for side in sides)
   is_usual = rows == columns and not any(side % patch for side in sides)
   return section if is_usual else {**section, 'grid': (rows, columns)}
+
+
+def image_side(
+  named: Mapping[str, np.ndarray], section: Mapping[str, Any]
+) -> int | None:
+  """Returns the side of the images that stored positions are for, in pixels.
+
+  Args:
+    named: tensors of the encoder by timm's names.
+    section: its section `encoder`, complete.
+
+  Returns:
+    None where nothing tells it: no positions, or of a grid that is no square.
+  """
+  patch = section.get('patch_size')
+  if 'attnpool.pos_embed' in named:
+    side = _root(_rows(named['attnpool.pos_embed']) - 1)
+    return side and side * _STRIDE
+  if not patch:
+    return None
+  if section.get('grid') is not None:
+    rows, columns = section['grid']
+    return rows * patch if rows == columns else None
+  if _SHARED in named:  # (2 g - 1)^2 distances, and three for the class token
+    side = _root(len(named[_SHARED]) - 3)
+    return side and (side + 1) // 2 * patch
+  if 'pos_embed' not in named:
+    return None
+  prefix = sum(_rows(named.get(n, ())) for n in ('cls_token', 'reg_token'))
+  prefix *= section['prefix_positions']
+  side = _root(_rows(named['pos_embed']) - prefix)
+  return side and side * patch
+
+
+def _rows(table: Any) -> int:
+  """Returns N of a table [1, N, D]."""
+  shape = np.shape(table)
+  return shape[1] if len(shape) == 3 else 0
+
+
+def _root(count: int) -> int | None:
+  root = math.isqrt(max(count, 0))
+  return root if root and root**2 == count else None
 
 
 def tell(section: Mapping[str, Any], sides: tuple[int, int] | None) -> None:

@@ -6,7 +6,7 @@ number of heads or the activation, comes from `config.json`
 number of heads are known. What remains open is an error, not a guess.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 import math
 import re
 from typing import Any
@@ -19,6 +19,7 @@ from jaxssl.weights import (
   huggingface,
   huggingface_convnets,
   huggingface_pairs,
+  releases,
   timm,
 )
 
@@ -41,6 +42,13 @@ _LAYOUTS = (
     r'(\w+\.)?(\w+\.)?(embeddings|embedder)\..*|.*\.downsample_layers\..*',
   ),
 )
+# Layout -> its tensors by timm's names.
+_NAMED: dict[str, Callable[[Tensors], Tensors]] = {
+  'timm': timm.named,
+  'huggingface': huggingface.named,
+  'dino': releases.named_dino,
+  'moco_v3': releases.named_moco_v3,
+}
 
 
 def layout_of(tensors: Tensors) -> str:
@@ -78,33 +86,40 @@ def section_of(
   Raises:
     UserError: if something remains open; names the argument that settles it.
   """
-  named = _named(tensors, layout)
-  if 'layer1.0.conv1.weight' in named:
-    return _resnet(named)
-  if np.ndim(named.get('stem.0.weight', ())) == 4:
-    return _convnext(named, told)
-  if np.ndim(named.get('patch_embed.proj.weight', ())) != 4:
-    raise UserError(
-      'these weights are of no encoder that is known by its tensors; name it '
-      'with --encoder'
-    )
-  return _vit(named, told, sides)
-
-
-def _named(tensors: Tensors, layout: str) -> dict[str, np.ndarray]:
-  """Returns the tensors of the encoder by timm's names."""
-  if layout == 'timm':
-    return timm.named(tensors)
-  if layout != 'huggingface':
+  if layout not in ('timm', 'huggingface'):
     raise UserError(
       f'weights of {layout} do not say which encoder they are for; name it '
       'with --encoder'
     )
-  if huggingface_pairs.has_image_tower(tensors):
-    return huggingface_pairs.named_image(tensors)
-  if huggingface_convnets.has_convnet(tensors):
-    return huggingface_convnets.named(tensors)
-  return huggingface.named(tensors)
+  own = in_timm_names(tensors, layout)
+  if 'layer1.0.conv1.weight' in own:
+    return _resnet(own)
+  if np.ndim(own.get('stem.0.weight', ())) == 4:
+    return _convnext(own, told)
+  if np.ndim(own.get('patch_embed.proj.weight', ())) != 4:
+    raise UserError(
+      'these weights are of no encoder that is known by its tensors; name it '
+      'with --encoder'
+    )
+  return _vit(own, told, sides)
+
+
+def in_timm_names(tensors: Tensors, layout: str) -> Tensors:
+  """Returns the tensors of the encoder by timm's names.
+
+  Args:
+    tensors: arrays by the names of the layout.
+    layout: as `layout_of` returns it.
+
+  Returns:
+    Empty for a layout whose encoder is none of timm's.
+  """
+  if layout == 'huggingface':
+    if huggingface_pairs.has_image_tower(tensors):
+      return huggingface_pairs.named_image(tensors)
+    if huggingface_convnets.has_convnet(tensors):
+      return huggingface_convnets.named(tensors)
+  return _NAMED.get(layout, lambda _: {})(tensors)
 
 
 def _vit(

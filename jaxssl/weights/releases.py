@@ -44,10 +44,19 @@ def from_dino(tensors: Tensors, variables: PyTree) -> PyTree:
   Raises:
     UserError: tensors missing, left over or of another shape; names the first.
   """
+  return timm.from_timm(named_dino(tensors), variables)
+
+
+def named_dino(tensors: Tensors) -> Tensors:
+  """Returns the tensors of DINO's encoder, or of its teacher, by timm's names.
+
+  Args:
+    tensors: as for `from_dino`.
+  """
   named = tensors
   for prefix in ('teacher.', 'module.', 'backbone.'):
     named = _below(named, prefix) or named
-  return timm.from_timm(named, variables)
+  return named
 
 
 def from_moco_v3(
@@ -72,7 +81,7 @@ def from_moco_v3(
     UserError: no such encoder in it; tensors missing, left over or of another
       shape.
   """
-  named = _below(tensors, _MOCO_V3)
+  named = named_moco_v3(tensors)
   if not named:
     raise errors.UserError(
       f'no tensor is called {_MOCO_V3}*, as those of MoCo v3 are; for a file '
@@ -81,6 +90,15 @@ def from_moco_v3(
   if positions.is_fixed_table(named.get('pos_embed'), position):
     del named['pos_embed']
   return timm.from_timm(named, variables)
+
+
+def named_moco_v3(tensors: Tensors) -> dict[str, np.ndarray]:
+  """Returns the tensors of MoCo v3's trained encoder by timm's names.
+
+  Args:
+    tensors: as for `from_moco_v3`.
+  """
+  return _below(tensors, _MOCO_V3)
 
 
 def _below(tensors: Tensors, prefix: str) -> dict[str, np.ndarray]:

@@ -11,6 +11,7 @@ from tests.commands import runs
 from tests.models import timm_reference
 from tests.weights.dalle_tensors import to_dalle
 
+SIZE = '--image_size=16'
 OPTIONS = ('width=8', 'blocks_per_group=1', 'vocab_size=16')
 
 
@@ -58,7 +59,7 @@ def test_weights_of_transformers_do_not_fit_a_resnet(tmp_path, capsys):
   assert 'another architecture' in capsys.readouterr().err
 
 
-def _import_tiny_vit(tmp_path, layout, prefix, position):
+def _import_tiny_vit(tmp_path, layout, prefix, position, *more):
   encoder = models.make_encoder(
     'vit_ti8', dim=32, depth=1, num_heads=2, position=position
   )
@@ -73,16 +74,21 @@ def _import_tiny_vit(tmp_path, layout, prefix, position):
     layout,
     path,
     '--encoder=vit_ti8',
-    '--image_size=16',
     '--config.encoder.dim=32',
     '--config.encoder.depth=1',
     '--config.encoder.num_heads=2',
     f'--config.encoder.position={position}',
     f'--workdir={tmp_path / "run"}',
+    *more,
   )
   assert code == 0
   exported = load_encoder(tmp_path / 'run' / 'export')
   chex.assert_trees_all_equal(exported.variables, variables)
+  assert exported.preprocessing.image_size == 16
+
+
+def test_a_bare_file_tells_the_size_of_the_images_by_its_positions(tmp_path):
+  _import_tiny_vit(tmp_path, 'timm', '', 'learned')
 
 
 def test_layout_of_dino(tmp_path):
@@ -90,4 +96,6 @@ def test_layout_of_dino(tmp_path):
 
 
 def test_layout_of_moco_v3(tmp_path):
-  _import_tiny_vit(tmp_path, 'moco_v3', 'module.base_encoder.', 'sincos_moco')
+  _import_tiny_vit(
+    tmp_path, 'moco_v3', 'module.base_encoder.', 'sincos_moco', SIZE
+  )

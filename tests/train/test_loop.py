@@ -292,6 +292,13 @@ def test_a_finished_run_has_nothing_to_do(tmp_path):
   chex.assert_trees_all_equal(again, first)
   assert [record['step'] for record in _records(tmp_path)] == [2, 4, 6, 7]
 
+  def make_batches(first_step):
+    _terminate()
+    return FakeBatches(first_step)
+
+  with pytest.raises(loop.Preempted, match='all 7 steps are done and saved'):
+    _train(tmp_path, _job(make_batches=make_batches))
+
 
 def test_goes_on_in_the_other_mode(tmp_path):
   straight = _plain(_train(tmp_path / 'a', _job()))

@@ -1,7 +1,12 @@
+import shlex
+import subprocess
+import sys
+
+import numpy as np
 import pytest
 
 from jaxssl.errors import UserError
-from jaxssl.weights import model_folder
+from jaxssl.weights import model_folder, safetensors_file
 
 ID = 'owner/name'
 
@@ -63,6 +68,8 @@ def test_a_hub_id_without_network_says_what_to_download(offline):
     ('empty', 'dino', 'is a folder; give the .safetensors file'),
     ('empty', 'huggingface', 'holds no model.safetensors'),
     ('empty', 'open_clip', 'holds no open_clip_model.safetensors'),
+    ('other', 'timm', r"'other' holds no model.safe.*, but a.safe.*the file"),
+    ('pickles', None, r"'pickles/pytorch_model.bin' is a pickle.*torch.load"),
   ],
 )
 def test_what_is_not_there_is_a_user_error(
@@ -70,5 +77,22 @@ def test_what_is_not_there_is_a_user_error(
 ):
   monkeypatch.chdir(tmp_path)
   _folder(tmp_path / 'empty')
+  _folder(tmp_path / 'other', 'a.safetensors', 'pytorch_model.bin')
+  _folder(tmp_path / 'pickles', 'pytorch_model.bin')
   with pytest.raises(UserError, match=message):
     model_folder.find(given, library)
+
+
+@pytest.mark.reference
+def test_a_pickle_is_rewritten_by_the_command_that_is_said(tmp_path):
+  torch = pytest.importorskip('torch')
+  path = tmp_path / 'pytorch_model.bin'
+  shared = torch.arange(3.0)
+  torch.save({'state_dict': {'a': shared, 'b': shared}}, path)
+  with pytest.raises(UserError) as error:
+    model_folder.refuse_pickle(path)
+  _, *command = shlex.split(str(error.value).partition('that: ')[2])
+  subprocess.run([sys.executable, *command], check=True)
+  found = safetensors_file.read(model_folder.find(str(tmp_path), None))
+  for name in 'ab':
+    np.testing.assert_array_equal(found[name], [0.0, 1.0, 2.0])
