@@ -204,6 +204,7 @@ def _start_logging() -> None:
   for handler in logging.getLogger().handlers:
     handler.setFormatter(printable.Formatter('%(message)s'))
     handler.addFilter(_is_unseen)
+    handler.addFilter(_FirstOfItsKind())
   logging.getLogger('jaxssl').setLevel(logging.INFO)
   logging.raiseExceptions = False  # a log that cannot be written stops nothing
 
@@ -211,6 +212,23 @@ def _start_logging() -> None:
 def _is_unseen(record: logging.LogRecord) -> bool:
   """Whether the terminal has not shown a record as a line of progress."""
   return not getattr(record, 'shown', False)
+
+
+class _FirstOfItsKind(logging.Filter):
+  """Lets a warning pass once: both splits of a folder leave out its files."""
+
+  def __init__(self) -> None:
+    super().__init__()
+    self._told: set[str] = set()
+
+  def filter(self, record: logging.LogRecord) -> bool:
+    """Whether it is no warning, or a new one."""
+    if record.levelno != logging.WARNING:
+      return True
+    text = record.getMessage()
+    is_new = text not in self._told
+    self._told.add(text)
+    return is_new
 
 
 def _prepare_jax(platforms: str | None) -> None:

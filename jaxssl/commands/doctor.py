@@ -199,8 +199,11 @@ def _range(spread: list[float] | None) -> str:
 
 def _print(facts: Mapping[str, Mapping[str, Any]], found: list[str]) -> None:
   rows = [['', *facts]]
+  left_out = [f['left_out'] for f in facts.values()]
   for key, show in _SHOWN.items():
     values = [show(f[key]) if key in f else '-' for f in facts.values()]
+    if key == 'left_out' and left_out[1:] == left_out[:1]:
+      values[1] = 'the same'  # files, as they are of neither split
     if any(key in f for f in facts.values()):
       rows.append([key.replace('_', ' '), *values])
   print(aligned(rows))
@@ -214,7 +217,9 @@ def _print(facts: Mapping[str, Mapping[str, Any]], found: list[str]) -> None:
   if len(names) > _SHOWN_CLASSES:
     print(f'... and {len(names) - _SHOWN_CLASSES} more; --json has all')
   print()
-  for fault, count in facts['train']['left_out'].items():
+  # Most are the same in both splits.
+  faults = {fault: count for own in left_out for fault, count in own.items()}
+  for fault, count in faults.items():
     if count:
       print(f'left out: {printable(fault)}: {count}')
   print('Worth a look:' if found else 'Nothing strange was found.')

@@ -13,13 +13,14 @@ import os
 import posixpath
 
 from jaxssl.data import formats, layout, places, remote
-from jaxssl.data.formats import EXTENSIONS
+from jaxssl.data.formats import EXTENSIONS, UNREAD
 from jaxssl.data.misspelt import folders_like
 from jaxssl.data.scattered import store_of
 from jaxssl.errors import UserError
 from jaxssl.paths import is_remote
 
 LIST_ENDING = '.txt'
+_PICTURES = (*EXTENSIONS, *UNREAD)
 MISSING = 'paths of a list that are not there'
 ELSEWHERE = 'paths of a list in another store than the list'
 
@@ -54,7 +55,7 @@ def is_pattern(path: str) -> bool:
 def is_chosen(path: str) -> bool:
   """Whether a path stands for pictures, by its form or what lies there."""
   ending = os.path.splitext(path)[1].lower()
-  if is_pattern(path) or ending in (LIST_ENDING, *EXTENSIONS):
+  if is_pattern(path) or ending in (LIST_ENDING, *_PICTURES):
     return True
   if is_remote(path):
     return places.place(path).is_dir()
@@ -93,7 +94,7 @@ def find(paths: Paths) -> Chosen:
   if not names:
     raise UserError('the list of folders and pictures is empty')
   if len(names) == 1 and (root := places.place(names[0])).is_dir():
-    files = sorted(root.files(EXTENSIONS))
+    files = sorted(root.files(_PICTURES))
     chosen = Chosen(root=root, files=files, meaning={}, skipped={}, whole=True)
   else:
     chosen = _joined(names)
@@ -123,8 +124,12 @@ def _joined(names: Sequence[str]) -> Chosen:
   root = places.place(home)
   _refuse_nested(sorted(found.folders))
   below = [_below(home, path) for path in found.folders]
-  tops = {folder: set(root.files(EXTENSIONS, below=folder)) for folder in below}
+  tops = {folder: set(root.files(_PICTURES, below=folder)) for folder in below}
   files = set().union(*tops.values())
+  # A folder of what is not read means nothing.
+  tops = {
+    folder: set(formats.sort_out(own)[0]) for folder, own in tops.items()
+  }
   named = {_below(home, path) for path in found.files}
   if is_remote(home):
     root.existing(named)  # notes their sizes
@@ -148,6 +153,8 @@ def _laid_over(tops: dict[str, set[str]]) -> dict[str, layout.Meaning]:
     for top, files in tops.items()
     for folder in map(os.path.dirname, files)
   }
+  if not inner:
+    return {}
   # `data/train` and `data/test`, or `data/cat` and `data/dog`.
   as_one = layout.read(set(inner))
   if set(inner.values()) <= {'.'} or any(m.split for m in as_one.values()):
@@ -190,7 +197,7 @@ class _Found:
       found = [files.unstrip_protocol(each) for each in files.glob(pattern)]
     else:
       found = glob.glob(pattern, recursive=True)
-    pictures = [path for path in found if path.lower().endswith(EXTENSIONS)]
+    pictures = [path for path in found if path.lower().endswith(_PICTURES)]
     self.files |= dict.fromkeys(pictures)
     others = set(found) - set(pictures)
     # `**` gives folders too, whose pictures it gives itself.

@@ -1,7 +1,8 @@
 """Which files are pictures, and which formats want a library of their own.
 
 A picture of a format whose library is not installed is left out, counted and
-named, in every source: by its ending, or where contents are read by these.
+named, in every source: by its ending, or where contents are read by these. So
+is, by its ending, a picture of a format that nothing here reads.
 """
 
 from collections.abc import Iterable
@@ -32,6 +33,14 @@ _OPTIONAL = {
 # What people call it.
 _TITLES = {'AVIF': 'AVIF', 'HEIF': 'HEIC', 'JXL': 'JPEG XL'}
 EXTENSIONS = (*_ALWAYS, *(e for own in _OPTIONAL.values() for e in own))
+# Of pictures all the same. Few decoders are few that broken files can harm.
+UNREAD = (
+  *('.jp2', '.j2k', '.jpf', '.jpx'),
+  *('.pbm', '.pgm', '.ppm', '.pnm', '.pfm'),
+  *('.svg', '.svgz', '.eps', '.psd', '.xcf', '.ico', '.icns', '.tga', '.pcx'),
+  *('.dds', '.exr', '.hdr', '.sgi', '.qoi', '.dcm', '.fits'),
+  *('.dng', '.cr2', '.cr3', '.nef', '.arw', '.orf', '.rw2', '.raf', '.raw'),
+)
 
 # ISO/IEC 14496-12: a box `ftyp` with the brand of the file.
 _BRANDS = {
@@ -77,6 +86,8 @@ def _is_there(module: str) -> bool:
 def fault_of_name(path: str) -> str | None:
   """Returns why a file is not read, by its ending; None if it is."""
   ending = os.path.splitext(path)[1].lower()
+  if ending in UNREAD:
+    return f'{ending}, a format that is not read: convert them, to PNG maybe'
   return _fault(next((n for n, own in _OPTIONAL.items() if ending in own), ''))
 
 

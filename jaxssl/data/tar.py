@@ -17,7 +17,7 @@ import numpy as np
 
 from jaxssl.data import formats, remote, shards
 from jaxssl.data.captions import Captions, as_texts
-from jaxssl.data.formats import EXTENSIONS
+from jaxssl.data.formats import EXTENSIONS, UNREAD
 from jaxssl.data.labels import as_text
 from jaxssl.errors import UserError
 
@@ -27,6 +27,7 @@ OTHER_ENDING = 'members whose ending, after the first dot, is none that is read'
 NO_FILE = 'links, devices and files with holes'
 
 _PICTURES = frozenset(ending.removeprefix('.') for ending in EXTENSIONS)
+_UNREAD = frozenset(ending.removeprefix('.') for ending in UNREAD)
 # `json.key`, `meta.json.key`; other fields are the whole ending of a member.
 _JSON_FIELD = re.compile(r'(?:(.*)\.)?json\.(.+)', re.IGNORECASE)
 _AT_ONCE = 1 << 20
@@ -158,6 +159,7 @@ class _Record:
 
   Attributes:
     picture: name of the member.
+    unread: name of a picture in a format that is not read.
     place: offset and size of the picture.
     texts: ending -> content.
     other: members of other endings.
@@ -165,6 +167,7 @@ class _Record:
   """
 
   picture: str = ''
+  unread: str = ''
   place: tuple[int, int] = (0, 0)
   texts: dict[str, bytes] = dataclasses.field(default_factory=dict)
   other: list[str] = dataclasses.field(default_factory=list)
@@ -216,7 +219,7 @@ def _scan(path: str, wanted: _Wanted) -> shards.ShardIndex:
     found = [t for f in wanted.captions for t in as_texts(record.value(f))]
     if not record.picture or wanted.pictures is None:
       skipped[OTHER_ENDING] += record.other
-    unread = formats.fault_of_name(record.picture)
+    unread = formats.fault_of_name(record.picture or record.unread)
     if unread:
       skipped.setdefault(unread, []).append(name)
     elif record.picture and (found or not wanted.captions):
@@ -256,6 +259,8 @@ def _records(
       elif ending in wanted.texts:
         limit = MAX_TEXT_BYTES
       else:
+        if ending in _UNREAD:
+          record.unread = member.name
         if ending.rpartition('.')[2] in _PICTURES | wanted.texts:
           record.other.append(member.name)
         continue

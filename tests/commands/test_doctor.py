@@ -138,6 +138,10 @@ FAULTS = {
     {'other/x.png': STRIP.getvalue()},
     r'^left out: pictures in the folder of neither split: 1$',
   ),
+  'a format that nothing reads': (
+    {'train/cat/x.jp2': b'', 'test/cat/y.ppm': b''},
+    r'^left out: \.jp2, a format that is not read: convert them.*: 1$',
+  ),
 }
 
 
@@ -152,6 +156,14 @@ def test_a_fault_is_told(kind, tmp_path, capsys):
   shown = capsys.readouterr().out
   lines = [re.sub(r'^\d+\. ', '', line) for line in shown.splitlines()]
   assert any(re.search(said, line) for line in lines), shown
+
+
+def test_what_both_splits_leave_out_is_told_once(tmp_path, capsys):
+  _write(tmp_path / 'data', [*SPLITS, 'train/cat/x.jp2', 'test/cat/y.jp2'])
+  assert _doctor(tmp_path, tmp_path / 'data')[0] == 0
+  shown = capsys.readouterr()
+  assert re.search(r'^left out +2 +the same$', shown.out, re.MULTILINE)
+  assert shown.err.count('2 left out, .jp2') == 1
 
 
 def test_figures_are_those_of_the_files(tmp_path):

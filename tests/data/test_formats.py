@@ -119,6 +119,25 @@ def test_what_is_not_read_is_counted_and_named(
   assert ': 4' in line or '4.heic' in line
 
 
+@pytest.mark.parametrize('kind', [k for k in KINDS if k != 'tfrecord'])
+def test_formats_that_nothing_reads_are_counted_and_named(
+  kind, tmp_path, caplog
+):
+  pictures = {f'{i}.png': pairs.picture(i) for i in range(3)}
+  pictures |= {'3.jp2': b'\0\0\0\x0cjP  ', '4.PPM': b'P6 1 1 255 ...'}
+  source = data.make_source(**_write(kind, tmp_path, pictures))
+  assert source.num_examples == 3
+  left = {fault.split(',')[0]: n for fault, n in source.skipped.items() if n}
+  assert left == {'.jp2': 1, '.ppm': 1}
+  assert '1 left out, .jp2, a format that is not read' in caplog.text
+
+
+def test_a_folder_of_formats_that_nothing_reads_says_so(tmp_path):
+  (tmp_path / 'a.svg').write_text('<svg/>')
+  with pytest.raises(UserError, match=r'no pictures; 1 are \.svg, a format'):
+    data.make_source(name='folder', path=str(tmp_path))
+
+
 @pytest.mark.parametrize('kind', KINDS)
 def test_nothing_but_what_is_not_read_is_refused(
   kind, tmp_path, nothing_is_installed
