@@ -1,21 +1,27 @@
 """`jaxssl eval`: runs protocols on a workdir, prints and files the results."""
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 import logging
 import textwrap
 from typing import Any
 
 from jaxssl.arguments import data_choice, protocol_settings
 from jaxssl.data.copies import Copies
-from jaxssl.errors import EXIT_PREEMPTED
+from jaxssl.errors import EXIT_PREEMPTED, EXIT_USAGE, UserError
 from jaxssl.evals import chance, collapse, protocols
+from jaxssl.evals.evaluation import Evaluation
 from jaxssl.evals.features import Features
 from jaxssl.evals.table import Metrics, format_table
 from jaxssl.pictures.result_plots import RESULT_PLOTS
 from jaxssl.printable import printable
 from jaxssl.runs import recipe, results
-from jaxssl.runs.inputs import Subject, check_together, open_inputs
+from jaxssl.runs.inputs import (
+  Subject,
+  check_taken,
+  check_together,
+  open_inputs,
+)
 from jaxssl.runs.opened import OpenedRun
 from jaxssl.train.loop import Preempted
 from jaxssl.train.workdir import Workdir
@@ -59,7 +65,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
-  """Prints tables and writes `results/<protocol>-<data>.json`."""
+  """Prints tables and writes `results/<protocol>-<data>.json`.
+
+  Of several protocols, those that the data suit are run; 2 if one is not.
+  """
   evaluations = protocol_settings.chosen(arguments)
   check_together(evaluations)
   run_ = OpenedRun(
@@ -72,7 +81,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     split=arguments.split,
     baselines=arguments.baselines,
   )
-  opened = [open_inputs(*item, run_) for item in evaluations.items()]
+  opened, refused = _open_all(evaluations, run_)
   report = _Report(run_)
   try:
     for subjects in opened:
@@ -82,7 +91,33 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     _log.info('%s; the same command goes on from here', stopped)
     return EXIT_PREEMPTED
   report.print()
-  return 0
+  for line in refused:
+    _log.error('%s', line)
+  return EXIT_USAGE if refused else 0
+
+
+def _open_all(
+  evaluations: Mapping[str, Evaluation], run_: OpenedRun
+) -> tuple[list[Iterator[Subject]], list[str]]:
+  """Returns the inputs of all protocols that the data suit; and of the others.
+
+  Returns:
+    The inputs, and a line for each protocol that cannot be run.
+
+  Raises:
+    UserError: if an argument is wrong, or none can be run.
+  """
+  for command, evaluation in evaluations.items():
+    check_taken(command, evaluation, run_)
+  opened, refused = [], {}
+  for command, evaluation in evaluations.items():
+    try:
+      opened.append(open_inputs(command, evaluation, run_))
+    except UserError as error:
+      refused[command] = error
+  if not opened:
+    raise next(iter(refused.values()))
+  return opened, [f'{name} was not run: {why}' for name, why in refused.items()]
 
 
 def _protocols() -> str:

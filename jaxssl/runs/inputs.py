@@ -73,6 +73,18 @@ def open_inputs(
   Raises:
     UserError: at once if data, arguments and evaluation do not go together.
   """
+  check_taken(command, evaluation, run)
+  return OPENERS[evaluation.needs].open(evaluation, run)
+
+
+def check_taken(command: str, evaluation: Evaluation, run: OpenedRun) -> None:
+  """Raises `UserError` for an argument that an evaluation does not take.
+
+  Args:
+    command: as for `open_inputs`.
+    evaluation: the protocol.
+    run: the workdir with its data.
+  """
   opener = OPENERS[evaluation.needs]
   for name in ('layer', 'baselines', *sorted(_SPLITS)):
     if getattr(run, name) and name not in opener.takes:
@@ -81,7 +93,6 @@ def open_inputs(
         f'{command} takes no --{name}, which is for evaluations that need '
         f'{" or ".join(dict.fromkeys(needs.in_words(kind) for kind in kinds))}'
       )
-  return opener.open(evaluation, run)
 
 
 def check_together(evaluations: Mapping[str, Evaluation]) -> None:
