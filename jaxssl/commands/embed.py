@@ -8,7 +8,7 @@ import pathlib
 import numpy as np
 
 from jaxssl import data, npz_file
-from jaxssl.arguments import data_choice, targets
+from jaxssl.arguments import data_choice, place, targets
 from jaxssl.errors import UserError
 from jaxssl.evals import collapse
 from jaxssl.evals.features import encode_fn, extract_records
@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   """Adds the arguments of the command."""
-  parser.add_argument('--workdir', required=True, help='folder of the run')
+  place.add(parser)
   parser.add_argument('--out', required=True, help='.npz file to write')
   parser.add_argument(
     '--split',
@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   targets.check_file(out, suffix='.npz')
   if out.exists():
     raise UserError(f'{str(out)!r} exists; choose another --out')
-  workdir = Workdir(arguments.workdir)
+  workdir = Workdir(place.of(arguments))
   choice = data_choice.choice(arguments, overrides)
   exported = encoders.load(workdir, step=arguments.step)
   section = choice.section(workdir)

@@ -6,7 +6,7 @@ import functools
 import logging
 from typing import Any
 
-from jaxssl.arguments import data_choice
+from jaxssl.arguments import data_choice, place
 from jaxssl.errors import UserError
 from jaxssl.evals.features import encode_fn, extract
 from jaxssl.paths import Path, is_remote
@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   """Adds the arguments of the command."""
-  parser.add_argument('--workdir', required=True, help='folder of the run')
+  place.add(parser)
   parser.add_argument('--step', type=int, help='checkpoint; default: newest')
   parser.add_argument(
     '--split', help='default: that of the run, or test, or train without it'
@@ -32,12 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   """Writes `pictures/curve.png`, `features.png`, and a picture a result."""
-  if is_remote(arguments.workdir):
+  if is_remote(place.of(arguments)):
     raise UserError(
       'plot draws into the workdir, which must be of this machine; copy it '
       'here, or use `jaxssl visualize --out DIR`'
     )
-  workdir = Workdir(arguments.workdir)
+  workdir = Workdir(place.of(arguments))
   choice = data_choice.choice(arguments, overrides)
   exported = encoders.load(workdir, step=arguments.step)
   # A wrong name is told before anything is written; but curves need no data.

@@ -6,7 +6,7 @@ import logging
 import pathlib
 
 from jaxssl import atomic_file
-from jaxssl.arguments import data_choice
+from jaxssl.arguments import data_choice, place
 from jaxssl.errors import UserError
 from jaxssl.paths import is_remote
 from jaxssl.pictures import report
@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   """Adds the arguments of the command."""
-  parser.add_argument('workdir', help='folder of the run')
+  place.add(parser)
   parser.add_argument(
     '--out', help=f'file to write; default: {NAME} in the workdir'
   )
@@ -42,7 +42,7 @@ def add_pictures(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   """Writes the page."""
-  workdir = here(arguments.workdir)
+  workdir = here(place.of(arguments))
   choice = data_choice.choice(arguments, overrides)
   found = None
   if has_weights(workdir):

@@ -147,7 +147,7 @@ def train_config(
     if run_.tokenizer and first:
       # Evaluation needs it, wherever the workdir is by then.
       run_.tokenizer.save(workdir.tokenizer)
-    outlook.tell(run_, workdir)
+    outlook.tell(run_, workdir, step)
     say(run_)
     if shorter is not None:
       longer.tell(shorter, run_, step)

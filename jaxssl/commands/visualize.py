@@ -7,7 +7,7 @@ import pathlib
 
 from jaxssl import atomic_file
 from jaxssl import config as config_lib
-from jaxssl.arguments import data_choice, targets
+from jaxssl.arguments import data_choice, place, targets
 from jaxssl.errors import UserError
 from jaxssl.paths import is_remote
 from jaxssl.pictures import page, panel
@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   """Adds the arguments of the command."""
-  parser.add_argument('--workdir', required=True, help='folder of the run')
+  place.add(parser)
   parser.add_argument(
     '--out', help='folder to make; default: pictures/ in the workdir'
   )
@@ -53,11 +53,11 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
       f'--num_images is {arguments.num_images}; it must be from 1 to '
       f'{_MOST_IMAGES}'
     )
-  if is_remote(arguments.workdir) and not arguments.out:
+  if is_remote(place.of(arguments)) and not arguments.out:
     raise UserError(
       'visualize draws into a folder of this machine; give --out DIR'
     )
-  workdir = Workdir(arguments.workdir)
+  workdir = Workdir(place.of(arguments))
   out = pathlib.Path(workdir.path) / 'pictures'
   if arguments.out:
     out = pathlib.Path(arguments.out)

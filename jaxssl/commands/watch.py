@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 from jaxssl import atomic_file
-from jaxssl.arguments import data_choice
+from jaxssl.arguments import data_choice, place
 from jaxssl.commands import report as report_command
 from jaxssl.errors import UserError
 from jaxssl.pictures import report
@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   """Adds the arguments of the command."""
-  parser.add_argument('workdir', help='folder of the run')
+  place.add(parser)
   parser.add_argument(
     '--port', type=int, default=8765, help='default: 8765; 0: any free one'
   )
@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   """Serves the page until Ctrl-C; draws pictures at each new checkpoint."""
   if arguments.seconds < 1:
     raise UserError(f'--seconds is {arguments.seconds}; give 1 or more')
-  workdir = report_command.here(arguments.workdir)
+  workdir = report_command.here(place.of(arguments))
   choice = data_choice.choice(arguments, overrides)
   looked_at = report_command.looked_at(arguments, choice, workdir)
   drawn = Drawn(workdir, looked_at)

@@ -127,9 +127,7 @@ def _joined(names: Sequence[str]) -> Chosen:
   tops = {folder: set(root.files(_PICTURES, below=folder)) for folder in below}
   files = set().union(*tops.values())
   # A folder of what is not read means nothing.
-  tops = {
-    folder: set(formats.sort_out(own)[0]) for folder, own in tops.items()
-  }
+  tops = {folder: set(formats.sort_out(own)[0]) for folder, own in tops.items()}
   named = {_below(home, path) for path in found.files}
   if is_remote(home):
     root.existing(named)  # notes their sizes

@@ -21,6 +21,11 @@ _ALWAYS = (
   '.webp',
   '.gif',
   '.bmp',
+  '.dib',
+  '.pbm',
+  '.pgm',
+  '.ppm',
+  '.pnm',
   '.tif',
   '.tiff',
 )
@@ -36,9 +41,8 @@ EXTENSIONS = (*_ALWAYS, *(e for own in _OPTIONAL.values() for e in own))
 # Of pictures all the same. Few decoders are few that broken files can harm.
 UNREAD = (
   *('.jp2', '.j2k', '.jpf', '.jpx'),
-  *('.pbm', '.pgm', '.ppm', '.pnm', '.pfm'),
   *('.svg', '.svgz', '.eps', '.psd', '.xcf', '.ico', '.icns', '.tga', '.pcx'),
-  *('.dds', '.exr', '.hdr', '.sgi', '.qoi', '.dcm', '.fits'),
+  *('.dds', '.exr', '.hdr', '.pfm', '.sgi', '.qoi', '.dcm', '.fits'),
   *('.dng', '.cr2', '.cr3', '.nef', '.arw', '.orf', '.rw2', '.raf', '.raw'),
 )
 

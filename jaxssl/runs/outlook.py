@@ -15,8 +15,14 @@ _log = logging.getLogger(__name__)
 _ENOUGH = 10_000
 
 
-def tell(run: Run, workdir: Workdir) -> None:
-  """Writes two lines to the log: what is trained on what, and how."""
+def tell(run: Run, workdir: Workdir, step: int) -> None:
+  """Writes to the log what is trained on what, and of a new run how.
+
+  Args:
+    run: the run.
+    workdir: where it lies.
+    step: number of finished steps.
+  """
   devices = jax.devices()
   config, source = run.config, run.source
   _log.info(
@@ -34,7 +40,9 @@ def tell(run: Run, workdir: Workdir) -> None:
     run.train.num_devices or len(devices),
     devices[0].platform,
   )
-  _log.info('%s', ' '.join(_sentences(run, workdir)))
+  if not step:
+    for sentence in _sentences(run, workdir):
+      _log.info('%s', sentence)
 
 
 def _held_out(source: Any) -> str:
@@ -66,10 +74,10 @@ def _sentences(run: Run, workdir: Workdir) -> Iterator[str]:
   )
   if classes := len(source.class_names or ()):
     yield f'By chance, kNN would find {1 / classes:.1%} of {classes} classes.'
-  if source.num_examples < _ENOUGH:
+  if source.num_examples < _ENOUGH and run.train.init_encoder is None:
     yield (
       f'{source.num_examples:,} pictures are few: released weights may serve '
-      'better (jaxssl import timm NAME --workdir DIR).'
+      'better (jaxssl import timm NAME --workdir DIR; then jaxssl adapt).'
     )
 
 

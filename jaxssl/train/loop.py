@@ -18,7 +18,7 @@ from jaxssl.train.checkpoint import Checkpoints, Restored
 from jaxssl.train.learner import Learner
 from jaxssl.train.monitor import DivergedError, Monitor
 from jaxssl.train.preemption import StoppedError, StopRequest
-from jaxssl.train.progress import Progress, Throughput, duration
+from jaxssl.train.progress import Progress, Throughput, in_words
 from jaxssl.train.state import TrainState
 from jaxssl.train.writers import Writer
 
@@ -371,7 +371,7 @@ class _Runner:
     _log.info(
       'about %s for %d more steps (%.2g s each, without evaluations); memory '
       '%s: %.1f GiB',
-      duration(left * seconds),
+      in_words(left * seconds),
       left,
       seconds,
       of,

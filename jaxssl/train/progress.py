@@ -127,6 +127,16 @@ def duration(seconds: float) -> str:
   return f'{minute}:{second:02d}'
 
 
+def in_words(seconds: float) -> str:
+  """Returns for example `40 seconds`, `12 minutes` or `3.5 hours`."""
+  if seconds < 90:
+    return f'{seconds:.0f} seconds'
+  minutes = seconds / 60
+  return (
+    f'{minutes:.0f} minutes' if minutes < 90 else f'{minutes / 60:.1f} hours'
+  )
+
+
 class Throughput:
   """Images per second and the share of time spent waiting for input."""
 

@@ -98,6 +98,7 @@ def test_table_and_reason(finished_run, tmp_path, capsys):
   assert _adapt(finished_run, tmp_path / 'run', '--steps=2') == 0
   told = capsys.readouterr()
   assert 'pictures are few' in told.err
+  assert 'released weights' not in told.err  # it has weights to start from
   assert 'after 1 of 2 steps in which only what starts fresh' in told.err
   lines = told.out.splitlines()
   assert lines[0].split()[:2] == ['kNN', '%']

@@ -139,7 +139,7 @@ FAULTS = {
     r'^left out: pictures in the folder of neither split: 1$',
   ),
   'a format that nothing reads': (
-    {'train/cat/x.jp2': b'', 'test/cat/y.ppm': b''},
+    {'train/cat/x.jp2': b'', 'test/cat/y.svg': b''},
     r'^left out: \.jp2, a format that is not read: convert them.*: 1$',
   ),
 }

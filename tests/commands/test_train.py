@@ -38,12 +38,14 @@ def test_metrics(finished_run):
   } <= records[-1].keys()
 
 
-def test_finished_run_is_left_as_it_is(finished_run, tmp_path):
+def test_finished_run_is_left_as_it_is(finished_run, tmp_path, capsys):
   run = tmp_path / 'run'
   shutil.copytree(finished_run, run)
   before = runs.files(run / 'checkpoints')
   assert runs.train(run) == 0
   assert runs.files(run / 'checkpoints') == before
+  # What it was told at its start is in its log.
+  assert capsys.readouterr().err.splitlines()[1].startswith('resuming from')
 
 
 def test_workdir_alone_goes_on(finished_run, tmp_path):

@@ -23,6 +23,14 @@ def test_line_shows_what_is_known():
   )
 
 
+@pytest.mark.parametrize(
+  ('seconds', 'words'),
+  [(4.4, '4 seconds'), (150, '2 minutes'), (9000, '2.5 hours')],
+)
+def test_durations_in_words(seconds, words):
+  assert progress.in_words(seconds) == words
+
+
 def test_line_has_epoch_rate_and_rank():
   scalars = {'loss': 2.0, 'learning_rate': 1.25e-3, 'effective_rank': 31.25}
   line = progress.progress_line(5, 100, scalars, steps_per_epoch=2.5)
