@@ -93,6 +93,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
   def do_GET(self) -> None:
     parts = self.path.partition('?')[0].removeprefix('/api/models/').split('/')
     files = self.state.repositories.get('/'.join(parts[:2]).lstrip('/'))
+    if '/tree/' in self.path and files is not None:
+      return self._say(
+        [
+          {'type': 'file', 'path': name, 'size': len(content), 'oid': '0'}
+          for name, content in files.items()
+        ]
+      )
     if self.path.startswith('/api/models/') and files is not None:
       siblings = [{'rfilename': name} for name in files]
       told = {'id': '/'.join(parts[:2]), 'sha': _COMMIT, 'siblings': siblings}
