@@ -18,6 +18,7 @@ from jaxssl.methods.colorization import Colorization as Colorization
 from jaxssl.methods.dino import DINO as DINO
 from jaxssl.methods.dvae import DVAE as DVAE
 from jaxssl.methods.entry import Entry, Tiny
+from jaxssl.methods.ijepa import IJEPA as IJEPA
 from jaxssl.methods.jigsaw import Jigsaw as Jigsaw
 from jaxssl.methods.lejepa import LeJEPA as LeJEPA
 from jaxssl.methods.lejepa import projector as lejepa_projector
@@ -65,6 +66,10 @@ _DINO_OPTIM = {
   # Each array by itself, as the authors' `clip_gradients`.
   'clip_tensor_norm': 3.0,
   'rules': ({'match': 'head/last_layer', 'freeze_epochs': 1},),
+}
+_IJEPA_OPTIM = {
+  'learning_rate': {'start': 1e-3 / 8, 'end': 1e-6},
+  'weight_decay': {'name': 'cosine', 'start': 0.04, 'end': 0.4},
 }
 _LEJEPA_OPTIM = {'learning_rate': {'start': 5e-4, 'end': 5e-7}}
 _MAE_OPTIM = {'learning_rate': {'start': 1.5e-4}, 'b2': 0.95}
@@ -245,6 +250,51 @@ METHODS: dict[str, Entry] = {
         'blocks_per_group': 1,
         'vocab_size': 16,
       },
+    ),
+  ),
+  'ijepa': Entry(
+    make=IJEPA,
+    recipe='ijepa',
+    config='ijepa_photos',
+    encoder='vit_s16',
+    vit={
+      'position': 'sincos_mae',
+      'class_token': False,
+      'pool': 'avg',
+      'fc_norm': False,
+    },
+    defaults={
+      'method': {'momentum': {'name': 'linear', 'start': 0.996, 'end': 1.0}}
+    },
+    optim=_IJEPA_OPTIM,
+    small={
+      'method': {
+        'predictor_dim': 96,
+        'predictor_depth': 4,
+        'predictor_heads': 4,
+      }
+    },
+    few={
+      'method': {
+        'predictor_dim': 192,
+        'predictor_depth': 6,
+        'predictor_heads': 6,
+      }
+    },
+    tiny=Tiny(
+      # Predictions near 0 of targets of variance 1.
+      initial_loss=0.425,
+      learning_rate=0.1,
+      method={
+        'predictor_dim': 16,
+        'predictor_depth': 1,
+        'predictor_heads': 2,
+        # Of 9 patches that four targets are cut out of.
+        'min_context': 1,
+        'max_context': 0.5,
+        'momentum': 0.9,
+      },
+      encoder=_TINY_VIT,
     ),
   ),
   'jigsaw': Entry(

@@ -41,6 +41,30 @@ def xavier(key: jax.Array, params: PyTree) -> PyTree:
   return _redraw(key, params, draw, draw_token)
 
 
+def normal(key: jax.Array, params: PyTree) -> PyTree:
+  """Returns parameters drawn as I-JEPA's encoder and predictor start.
+
+  Kernels and tokens are N(0, 0.02), biases 0. All others stay.
+
+  Source: `init_model` in src/helper.py of facebookresearch/ijepa, which draws
+  every layer again and so undoes the smaller residual branches of the modules;
+  its cut at 100 deviations is none.
+
+  Args:
+    key: typed PRNG key.
+    params: parameters of transformers, at any depth.
+  """
+
+  def draw_token(key: jax.Array, leaf: jax.Array) -> jax.Array:
+    return 0.02 * jax.random.normal(key, leaf.shape)
+
+  def draw(name: str, key: jax.Array, leaf: jax.Array) -> jax.Array:
+    del name
+    return draw_token(key, leaf)
+
+  return _redraw(key, params, draw, draw_token)
+
+
 def moco_v3(key: jax.Array, params: PyTree) -> PyTree:
   """Returns the parameters of a ViT drawn as MoCo v3's start.
 

@@ -143,6 +143,7 @@ class ViT(nn.Module):
     keys: jax.Array | None = None,
     *,
     keep: jax.Array | None = None,
+    present: jax.Array | None = None,
     mask: jax.Array | None = None,
   ) -> tuple[jax.Array, dict[str, Any]]:
     """Encodes images.
@@ -156,6 +157,8 @@ class ViT(nn.Module):
         positions, in training only.
       keep: int32 [b, K]; encode only these patches, in this order. They keep
         the position of their place in the image.
+      present: bool [b, K], with `keep`; no token sees patches where it is
+        False, so that rows can keep fewer than K.
       mask: bool [b, N]; True puts the mask token in place of the patch's
         embedding, before positions are added.
 
@@ -188,7 +191,7 @@ class ViT(nn.Module):
     bias = self._bias(grid, keep)
     turn = self._turn(grid, keep, noise, noise_keys)
     keys = keys if train and drops else None
-    x = self._run_blocks(x, keys, bias, turn, out)
+    x = self._run_blocks(x, keys, bias, self._seen(present), turn, out)
     if not self.uses_fc_norm():
       x = self._norm('norm')(x)
     out['encoded'] = x
@@ -311,11 +314,19 @@ class ViT(nn.Module):
     head_dim = self.dim // self.num_heads
     return rope.rotation(places, head_dim=head_dim, base=self.rope_base)
 
+  def _seen(self, present: jax.Array | None) -> jax.Array | None:
+    """Returns which tokens the others see, bool [b, 1, 1, P + K]."""
+    if present is None:
+      return None
+    prefix = ((0, 0), (self._num_prefix(), 0))
+    return jnp.pad(present, prefix, constant_values=True)[:, None, None]
+
   def _run_blocks(
     self,
     x: jax.Array,
     keys: jax.Array | None,
     bias: jax.Array | None,
+    seen: jax.Array | None,
     turn: rope.Rotation | None,
     out: dict[str, Any],
   ) -> jax.Array:
@@ -334,7 +345,7 @@ class ViT(nn.Module):
         epsilon=self.epsilon,
         key_bias=self.key_bias,
         name=f'blocks_{i}',
-      )(x, fold_keys(keys, i), bias, None, turn)
+      )(x, fold_keys(keys, i), bias, seen, turn)
     return x
 
   def _pool(self, out: dict[str, Any]) -> jax.Array:

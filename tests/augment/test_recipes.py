@@ -20,6 +20,7 @@ NAMES_OF_OPS = {
   'patches': ['gray'],
   'colorization': ['flip'],
   'mae': ['flip'],
+  'ijepa': [],
   'beit': ['jitter', 'flip'],
   'dvae': ['flip'],
   'crop_flip': ['flip'],
@@ -127,6 +128,8 @@ def test_numbers_of_moco():
 def test_numbers_of_masked_prediction():
   (view,) = recipes.mae().views
   assert (view.crop.scale, view.crop.interpolation) == ((0.2, 1.0), 'bicubic')
+  (view,) = recipes.ijepa().views
+  assert (view.crop.scale, view.crop.interpolation) == ((0.3, 1.0), 'bilinear')
   (view,) = recipes.beit().views
   assert (view.crop.scale, view.crop.interpolation) == ((0.08, 1.0), 'bicubic')
   assert _keywords(view, 'jitter') == {

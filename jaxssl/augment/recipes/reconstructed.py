@@ -28,6 +28,23 @@ def mae(*, size: int = 224, scale: Scale = (0.2, 1.0)) -> Augment:
   return Augment(views=(view,), mean=IMAGENET_MEAN, std=IMAGENET_STD)
 
 
+def ijepa(*, size: int = 224, scale: Scale = (0.3, 1.0)) -> Augment:
+  """I-JEPA: random resized crop, and nothing else.
+
+  Source: Assran et al. 2023 (arXiv 2301.08243); configs/in1k_vith14_ep300.yaml
+  and src/transforms.py of facebookresearch/ijepa.
+
+  Args:
+    size: side of the view.
+    scale: share of the image's area in a crop.
+
+  Returns:
+    An `Augment` with one view, ImageNet's mean and deviation.
+  """
+  view = View(crop=CropSpec(size=size, scale=scale))
+  return Augment(views=(view,), mean=IMAGENET_MEAN, std=IMAGENET_STD)
+
+
 def beit(*, size: int = 224, scale: Scale = (0.08, 1.0)) -> Augment:
   """BEiT: crop, jitter (0.4, 0.4, 0.4) always, flip; keeps the pixels.
 
