@@ -31,6 +31,7 @@ from jaxssl.methods.relative_patch import RelativePatch as RelativePatch
 from jaxssl.methods.rotation import Rotation as Rotation
 from jaxssl.methods.siglip import SigLIP as SigLIP
 from jaxssl.methods.simclr import SimCLR as SimCLR
+from jaxssl.methods.simmim import SimMIM as SimMIM
 from jaxssl.methods.supervised import Supervised as Supervised
 from jaxssl.methods.swav import SwAV as SwAV
 from jaxssl.methods.vicreg import VICReg as VICReg
@@ -93,6 +94,13 @@ _SIGLIP_OPTIM = {
   'learning_rate': {'start': 1e-3},
   'b2': 0.95,
   'weight_decay': 1e-4,
+}
+_SIMMIM_OPTIM = {
+  # 4e-4 at the published batch of 2048.
+  'learning_rate': {'start': 4e-4 / 8},
+  # Vectors in the authors' code; here they are [1, 1, D].
+  'rules': ({'match': 'cls_token|mask_token', 'weight_decay': 0.0},),
+  'clip_norm': 5.0,
 }
 # SimCLR has no recipe for ViTs: the numbers of DINO and MoCo v3.
 _SIMCLR_OPTIM = {
@@ -493,6 +501,30 @@ METHODS: dict[str, Entry] = {
       learning_rate=0.2,
       method={'temperature': 1.0},
       head={'num_layers': 2, 'out_dim': 16},
+    ),
+  ),
+  'simmim': Entry(
+    make=SimMIM,
+    recipe='crop_flip',
+    config='simmim_photos',
+    encoder='vit_s16',
+    vit={
+      'position': 'relative',
+      'layer_scale': 0.1,
+      'use_mask_token': True,
+      'pool': 'avg',
+      'fc_norm': False,
+    },
+    optim=_SIMMIM_OPTIM,
+    any_size=False,
+    defaults={'augment': {'scale': (0.67, 1.0)}},
+    small={'method': {'mask_size': 8}},
+    tiny=Tiny(
+      # Mean of the pixels, which are not normalised.
+      initial_loss=0.5,
+      learning_rate=0.1,
+      method={'mask_size': 8, 'mask_ratio': 0.5},
+      encoder={**_TINY_VIT, 'drop_path': 0.2},
     ),
   ),
   'supervised': Entry(

@@ -59,6 +59,19 @@ def vit_mae(**changes):
   return model.eval()
 
 
+def vit_for_masks():
+  """Returns a ViTForMaskedImageModeling, which is SimMIM."""
+  transformers = pytest.importorskip('transformers')
+  config = transformers.ViTConfig(
+    **SMALL,
+    encoder_stride=PATCH,
+    hidden_dropout_prob=0.0,
+    attention_probs_dropout_prob=0.0,
+  )
+  model = randomize(transformers.ViTForMaskedImageModeling(config))
+  return model.eval()
+
+
 def beit(vocabulary, **changes):
   """Returns a BeitForMaskedImageModeling with one shared bias table."""
   transformers = pytest.importorskip('transformers')
