@@ -80,8 +80,8 @@ def has_unwound() -> bool:
   """Whether a stop has unwound something in this process.
 
   Its exit code is then safe in `os._exit` alone: where the exception went
-  through `exec`, as in the making of a dataclass, Python ends as one that was
-  killed by SIGINT, even though the exception was caught.
+  through `exec`, as in the making of a dataclass, `python -m` ends as if SIGINT
+  had killed it, even though the exception was caught.
   """
   return bool(_come)
 

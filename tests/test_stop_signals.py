@@ -106,17 +106,17 @@ def test_what_a_library_makes_of_a_stop_is_told_as_one(monkeypatch, capsys):
   assert capsys.readouterr().err == 'jaxssl: stopped\n'
 
 
-def _child(*arguments):
+def _child(*arguments, path=ROOT):
   return subprocess.Popen(
     [sys.executable, *arguments],
     cwd=ROOT,
-    env=os.environ | {'JAX_PLATFORMS': 'cpu'},
+    env=os.environ | {'JAX_PLATFORMS': 'cpu', 'PYTHONPATH': str(path)},
     stderr=subprocess.PIPE,
     text=True,
   )
 
 
-# Where the exception went through `exec`, Python ends as one that was killed.
+# Where the exception went through `exec`, `python -m` ends as if killed.
 _STOPPED = """
 import os, signal
 from jaxssl.__main__ import program
@@ -128,8 +128,9 @@ program()
 """
 
 
-def test_the_exit_code_of_a_stop():
-  child = _child('-c', _STOPPED, 'methods')
+def test_the_exit_code_of_a_stop(tmp_path):
+  (tmp_path / 'stopped.py').write_text(_STOPPED)
+  child = _child('-m', 'stopped', 'methods', path=tmp_path)
   assert child.communicate(timeout=300)[1] == 'jaxssl: stopped\n'
   assert child.returncode == 130
 

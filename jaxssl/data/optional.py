@@ -6,6 +6,8 @@ import types
 
 from jaxssl.errors import UserError
 
+_LEVEL, _OF_JAX = 'TF_CPP_MIN_LOG_LEVEL', '1'
+
 
 def require(module: str, *, extra: str) -> types.ModuleType:
   """Imports a library that belongs to an extra of the package.
@@ -38,7 +40,10 @@ def tensorflow() -> types.ModuleType:
   """
   # oneDNN changes nothing here but prints a line on every start.
   os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
-  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+  # Its messages about pictures come as exceptions too, and are told then. JAX
+  # sets 1 when it is imported, where nobody has chosen before.
+  if os.environ.get(_LEVEL, _OF_JAX) == _OF_JAX:
+    os.environ[_LEVEL] = '3'
   tf = require('tensorflow', extra='data')
   tf.config.set_visible_devices([], 'GPU')
   return tf

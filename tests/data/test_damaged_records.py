@@ -1,6 +1,9 @@
 """Records that are damaged after their source was opened."""
 
+import os
 import pathlib
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -67,3 +70,28 @@ def _stored(source, content):
   if source.content == 'paths':
     return pathlib.Path(content.decode()).read_bytes()
   return bytes(content)
+
+
+# In a process of its own, as TensorFlow is told what to print at its import.
+_TOLD = """
+import sys
+from jaxssl.data.optional import tensorflow
+tf = tensorflow()
+content = tf.io.encode_jpeg(tf.zeros((64, 64, 3), tf.uint8)).numpy()
+try:
+  tf.io.decode_jpeg(content[:-40])
+except tf.errors.InvalidArgumentError:
+  sys.exit(7)
+"""
+
+
+def test_libraries_print_nothing_of_a_damaged_picture():
+  quiet = {n: v for n, v in os.environ.items() if n != 'TF_CPP_MIN_LOG_LEVEL'}
+  done = subprocess.run(
+    [sys.executable, '-c', _TOLD],
+    env=quiet,
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert (done.returncode, done.stderr) == (7, '')
