@@ -251,9 +251,11 @@ def _readers(run_: Run, workdir: Workdir, first_step: int) -> list[Writer]:
 
 
 def _say_next(run_: Run, workdir: Workdir, exported: ExportedEncoder) -> None:
+  captions = run_.source.captions
+  texts = captions[0] if run_.tokenizer and captions is not None else ()
   commands = next_commands(
     workdir.path,
-    has_text=run_.tokenizer is not None,
+    sentence=texts[0] if texts else None,
     has_classes=bool(run_.source.class_names),
     is_of_timm=bool(timm_model.architecture(exported)),
   )

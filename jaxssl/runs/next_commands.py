@@ -3,11 +3,15 @@
 import os
 import shlex
 
+from jaxssl.printable import printable
+
+_LETTERS = 40
+
 
 def next_commands(
   workdir: str | os.PathLike[str],
   *,
-  has_text: bool,
+  sentence: str | None,
   has_classes: bool,
   is_of_timm: bool,
 ) -> tuple[str, ...]:
@@ -15,7 +19,7 @@ def next_commands(
 
   Args:
     workdir: workdir of the run.
-    has_text: whether it is an image-text run.
+    sentence: a caption of its data; None unless it is an image-text run.
     has_classes: whether its data have classes.
     is_of_timm: whether timm has its encoder.
   """
@@ -24,8 +28,13 @@ def next_commands(
   def below(name: str) -> str:
     return shlex.quote(os.path.join(os.fspath(workdir), name))
 
-  if has_text:
-    first = f"jaxssl search 'a red cup' --workdir {here}"
+  second = f'jaxssl report --workdir {here}'
+  if sentence is not None:
+    first = f'jaxssl eval retrieval --workdir {here}'
+    words = shlex.quote(_start(sentence))
+    second = (
+      f'jaxssl search {words} --workdir {here} --out {below("found.png")}'
+    )
   elif has_classes:
     first = f'jaxssl eval knn linear --workdir {here}'
   else:
@@ -33,6 +42,12 @@ def next_commands(
   form = 'timm' if is_of_timm else 'safetensors'
   return (
     first,
-    f'jaxssl visualize --workdir {here}',
+    second,
     f'jaxssl export {form} --workdir {here} --out {below(form)}',
   )
+
+
+def _start(sentence: str) -> str:
+  """Returns the first words, as a terminal may show and a shell take them."""
+  words = printable(' '.join(sentence.split())).lstrip('-')
+  return words[:_LETTERS].strip() or 'a'

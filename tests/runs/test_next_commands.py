@@ -6,13 +6,13 @@ from jaxssl import cli
 from jaxssl.runs.next_commands import next_commands
 
 
-@pytest.mark.parametrize('has_text', [False, True])
+@pytest.mark.parametrize('sentence', [None, "--it's\n\x1b[1m a cat" * 9])
 @pytest.mark.parametrize('has_classes', [False, True])
 @pytest.mark.parametrize('is_of_timm', [False, True])
-def test_commands_can_be_pasted(has_text, has_classes, is_of_timm):
+def test_commands_can_be_pasted(sentence, has_classes, is_of_timm):
   found = next_commands(
     'my runs/a',
-    has_text=has_text,
+    sentence=sentence,
     has_classes=has_classes,
     is_of_timm=is_of_timm,
   )
@@ -22,5 +22,12 @@ def test_commands_can_be_pasted(has_text, has_classes, is_of_timm):
     assert program == 'jaxssl'
     assert name in cli.COMMANDS
     assert rest[rest.index('--workdir') + 1] == 'my runs/a'
-  assert ('search' in found[0]) == has_text
+    assert command.isprintable()
+  if sentence:
+    assert found[0] == "jaxssl eval retrieval --workdir 'my runs/a'"
+    _, name, words, *_ = shlex.split(found[1])
+    assert name == 'search'
+    assert words.startswith("it's ")
+  else:
+    assert found[1] == "jaxssl report --workdir 'my runs/a'"
   assert ('timm' in found[2]) == is_of_timm
