@@ -24,11 +24,12 @@ import optax
 
 from jaxssl import data, printable
 from jaxssl.arguments import configs
+from jaxssl.augment.bands import fields_of
 from jaxssl.augment.preprocessing import Preprocessing, usual
 from jaxssl.augment.view import Augment
 from jaxssl.commands import import_weights
 from jaxssl.commands import train as train_command
-from jaxssl.data import crop, decode
+from jaxssl.data import crop, decode, raster
 from jaxssl.data.chosen import Paths
 from jaxssl.data.decode import UnreadableError
 from jaxssl.data.places import read_file
@@ -61,7 +62,7 @@ class Pretrained:
   Attributes:
     encoder: module, images -> (features, out).
     variables: its Flax variables.
-    normalize: uint8 images [..., 3] -> what the encoder takes.
+    normalize: images [..., C] -> what the encoder takes.
     preprocessing: how whole pictures are resized and cut.
   """
 
@@ -76,7 +77,7 @@ class Pretrained:
     return self.preprocessing.image_size
 
   def preprocess(self, paths: Sequence[str | os.PathLike[str]]) -> jax.Array:
-    """Returns pictures as the encoder takes them, float32 [n, S, S, 3].
+    """Returns pictures as the encoder takes them, float32 [n, S, S, C].
 
     They are read, rotated, resized, cut and normalised as `jaxssl eval` does
     it.
@@ -229,7 +230,8 @@ def pretrain_by_parts(
   Args:
     method: for example `SimCLR(encoder=...)`.
     source: from `jaxssl.data.make_source`, or `jaxssl.data.Arrays`.
-    augment: makes the views, for example `recipes.simclr_cifar()`.
+    augment: makes the views, for example `recipes.simclr_cifar()`; of pictures
+      of other channels `any_channels.for_bands` makes it of a recipe.
     tx: any optax optimizer.
     num_steps: optimizer steps in all.
     batch_size: images per step, over all devices.
@@ -250,10 +252,13 @@ def pretrain_by_parts(
   """
   size = augment.crops[0].size
   make_batches = functools.partial(
-    _batches, source, batch_size, seed, augment if host_crops else None, size
+    _batches, source, batch_size, seed, augment, host_crops
   )
   shapes = data.batch_shapes(
-    batch_size, crops=augment.crops if host_crops else (), image_size=size
+    batch_size,
+    crops=augment.crops if host_crops else (),
+    bands=augment.bands,
+    image_size=size,
   )
   job = Job(
     learner=Learner(method=method, augment=augment, tx=tx),
@@ -287,7 +292,7 @@ def pretrain_by_parts(
     encoder=method.encoder,
     variables=towers['encoder'],
     normalize=augment.normalize,
-    preprocessing=usual(size),
+    preprocessing=usual(size, **fields_of(augment.bands)),
   )
 
 
@@ -315,9 +320,12 @@ def embed(
 def _read_picture(
   path: str | os.PathLike[str], rule: Preprocessing
 ) -> np.ndarray:
-  """Returns a picture after resizing and cutting, uint8 [S, S, 3]."""
+  """Returns a picture after resizing and cutting, [S, S, C]."""
+  content = read_file(path)
   try:
-    return crop.prepare(decode.exact(read_file(path)), rule)
+    if rule.bands is None:
+      return crop.prepare(decode.exact(content), rule)
+    return crop.prepare(raster.exact(content, rule.bands), rule)
   except UnreadableError as error:
     raise UserError(f'{os.fspath(path)!r} cannot be read: {error}') from error
 
@@ -358,8 +366,8 @@ def _batches(
   source: Source,
   batch_size: int,
   seed: int,
-  cropping: Augment | None,
-  size: int,
+  augment: Augment,
+  host_crops: bool,
   first_step: int,
 ) -> Any:
   return data.train_batches(
@@ -367,8 +375,9 @@ def _batches(
     batch_size=batch_size,
     seed=seed,
     first_step=first_step,
-    crops=cropping and cropping.crops,
-    image_size=None if cropping else size,
+    crops=augment.crops if host_crops else None,
+    bands=augment.bands,
+    image_size=None if host_crops else augment.crops[0].size,
     process_index=jax.process_index(),
     process_count=jax.process_count(),
   )

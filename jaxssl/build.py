@@ -16,6 +16,8 @@ import numpy as np
 import optax
 
 from jaxssl import data, models
+from jaxssl.augment.any_channels import for_bands
+from jaxssl.augment.bands import RGB, fields_of, num_channels
 from jaxssl.augment.crop_spec import CropSpec
 from jaxssl.augment.preprocessing import Preprocessing, usual
 from jaxssl.augment.recipes import RECIPES
@@ -25,8 +27,9 @@ from jaxssl.config.schema import CONSTRUCTORS, HEADS, OF_ENCODER, OF_TOKENIZER
 from jaxssl.config.sections import Eval, Input, Train
 from jaxssl.data.source import Source
 from jaxssl.errors import UserError
-from jaxssl.methods import contrast
+from jaxssl.methods import METHODS, contrast
 from jaxssl.methods.base import Batch, Contrastive, Method
+from jaxssl.methods.codebook import Codebook
 from jaxssl.ops.schedules import SCHEDULES, Schedule
 from jaxssl.parallel.modes import Mode, make_mode
 from jaxssl.text import Tokenizer, make_tokenizer
@@ -89,6 +92,7 @@ class Run:
     return data.batch_shapes(
       rows,
       crops=self.host_crops,
+      bands=self.augment.bands,
       image_size=self.input.image_size,
       text_length=self.tokenizer and self.tokenizer.length,
     )
@@ -165,6 +169,7 @@ def _build_preprocessing(
     interpolation=evaluation.interpolation,
     mean=augment.mean,
     std=augment.std,
+    **fields_of(augment.bands),
   )
 
 
@@ -218,10 +223,12 @@ def build_text_encoder(
 
 def build_augment(config: Config) -> Augment:
   """Builds the section `augment`, with mean and deviation of `input`."""
-  augment = _construct(RECIPES, config['augment'])
-  given = {key: config['input'][key] for key in ('mean', 'std')}
-  return dataclasses.replace(
-    augment, **{key: value for key, value in given.items() if value is not None}
+  inputs = Input(**config['input'])
+  return for_bands(
+    _construct(RECIPES, config['augment']),
+    inputs.bands,
+    mean=inputs.mean,
+    std=inputs.std,
   )
 
 
@@ -321,15 +328,38 @@ def _build_method(
   section = dict(config['method'])
   constructor = CONSTRUCTORS[section.pop('name')]
   modules: dict[str, Any] = {'encoder': encoder}
+  bands = Input(**config['input']).bands
+  _check_channels(config, num_channels(bands))
+  if 'channels' in inspect.signature(constructor).parameters:
+    modules['channels'] = num_channels(bands)
   if config['head']:
     modules['head'] = _construct(HEADS, config['head'])
   if config['text_encoder']:
     modules['text_encoder'] = build_text_encoder(config, tokenizer)
   if 'tokenizer' in section:
     modules['tokenizer'] = load_codebook(section.pop('tokenizer'))
+    _check_tokenizer(modules['tokenizer'], num_channels(bands))
   return constructor(
     **modules, **{key: resolve(value) for key, value in section.items()}
   )
+
+
+def _check_channels(config: Config, count: int) -> None:
+  name = config['method']['name']
+  if METHODS[name].only_rgb and count != RGB:
+    raise UserError(
+      f'method {name!r} learns from the colours of RGB pictures; these have '
+      f'{count} channels'
+    )
+
+
+def _check_tokenizer(tokenizer: Codebook, count: int) -> None:
+  own = len(tokenizer.mean)
+  if own != count:
+    raise UserError(
+      f'config.method.tokenizer takes pictures of {own} channels, and these '
+      f'have {count}; train one on them with method dvae'
+    )
 
 
 def _build_optimizer(

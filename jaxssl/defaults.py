@@ -5,6 +5,7 @@ import dataclasses
 from typing import Any
 
 from jaxssl import models, scale
+from jaxssl.augment.bands import fields_of
 from jaxssl.config import Config, schema
 from jaxssl.data import Paths, hold_out
 from jaxssl.data.chosen import several
@@ -96,6 +97,7 @@ def default_config(
     'input': {
       'crop': 'device' if data in _SMALL else 'host',
       'image_size': size,
+      **(_channels(row, facts) if facts else {}),
     },
     'optim': _optim(
       row, length, batch, facts, is_vit=is_vit, is_resnet=is_resnet
@@ -118,6 +120,15 @@ def default_config(
   if facts:
     _merge(sections, _followers(sections, row, facts))
   return sections
+
+
+def _channels(row: Entry, facts: Facts) -> dict[str, Any]:
+  """Returns how pictures are read that are not 8-bit RGB."""
+  found = facts.measured
+  if found is None:
+    return {}
+  normal = {} if row.needs_rgb else {'mean': found.mean, 'std': found.std}
+  return {**fields_of(found.bands), **normal}
 
 
 def data_section(data: Paths) -> dict[str, Any]:

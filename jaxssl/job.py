@@ -27,6 +27,7 @@ from jaxssl.weights.exported import (
   load_encoder,
   save_encoder,
 )
+from jaxssl.weights.input_channels import adapt_encoder
 
 # (name of an unreadable record, reason)
 OnBad = Callable[[str, str], None]
@@ -100,7 +101,9 @@ def check_shapes(run: Run) -> None:
   state = run.learner.abstract(batch, _trained_towers(run, quiet=True))
   if run.learner.micro_batches > 1:
     jax.eval_shape(run.learner.step, state, batch)
-  abstract_variables(run.encoder, run.eval_image_size)
+  abstract_variables(
+    run.encoder, run.eval_image_size, run.preprocessing.num_channels
+  )
 
 
 def eval_batches(
@@ -164,9 +167,10 @@ def _trained_towers(run: Run, *, quiet: bool = False) -> dict[str, Any] | None:
         'config.train.init_encoder out'
       )
     start = load_encoder(export_of(settings.init_encoder))
-    if not quiet:
+    adapted = adapt_encoder(start, run.preprocessing, quiet=quiet)
+    if adapted is start and not quiet:
       _compare_normalization(run, start)
-    trained['encoder'] = start.variables
+    trained['encoder'] = adapted.variables
   if settings.init_text_encoder is not None:
     if row.text_encoder is None:
       raise UserError(
@@ -211,6 +215,7 @@ def _train_batches(run: Run, on_bad: OnBad, first_step: int) -> Any:
     seed=run.seed,
     first_step=first_step,
     crops=run.host_crops,
+    bands=run.augment.bands,
     image_size=run.input.image_size,
     process_index=jax.process_index(),
     process_count=jax.process_count(),

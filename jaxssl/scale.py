@@ -12,7 +12,8 @@ import jax
 import numpy as np
 
 from jaxssl import data
-from jaxssl.data import survey
+from jaxssl.data import measured, survey
+from jaxssl.data.measured import Measured
 from jaxssl.data.source import Source
 
 # So many headers tell how large the pictures are.
@@ -31,6 +32,7 @@ class Facts:
     num_classes: 0 without labels.
     on_accelerator: whether there is a GPU or a TPU.
     num_devices: devices of all processes.
+    measured: the channels, of pictures that 8-bit RGB would not hold.
   """
 
   num_pictures: int
@@ -38,10 +40,18 @@ class Facts:
   num_classes: int
   on_accelerator: bool
   num_devices: int
+  measured: Measured | None = None
 
 
-def look(section: Mapping[str, Any]) -> Facts:
+def look(
+  section: Mapping[str, Any], inputs: Mapping[str, Any] | None = None
+) -> Facts:
   """Returns the facts of the data of a section, and of the devices here.
+
+  Args:
+    section: section `data` of a config.
+    inputs: what is said of section `input`: with `channels`, pictures are read
+      so, and not as they are recognised.
 
   Raises:
     UserError: if the data cannot be read.
@@ -53,7 +63,19 @@ def look(section: Mapping[str, Any]) -> Facts:
     num_classes=len(source.class_names or ()),
     on_accelerator=jax.default_backend() != 'cpu',
     num_devices=jax.device_count(),
+    measured=_channels(source, inputs or {}),
   )
+
+
+def _channels(source: Source, inputs: Mapping[str, Any]) -> Measured | None:
+  value_range = inputs.get('value_range')
+  if 'channels' in inputs:
+    channels = inputs['channels']
+  else:
+    channels = measured.recognise(source)
+  if channels is None:
+    return None
+  return measured.measure(source, channels, value_range)
 
 
 def side_of(source: Source) -> int:

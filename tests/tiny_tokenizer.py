@@ -22,14 +22,14 @@ SECTION = {
 
 
 @functools.lru_cache
-def tiny_tokenizer() -> str:
+def tiny_tokenizer(channels: int = 3) -> str:
   """Returns the folder, the same one in a process."""
   encoder = models.make_encoder(**SECTION)
-  images = jnp.zeros((1, 16, 16, 3))
+  images = jnp.zeros((1, 16, 16, channels))
   exported = ExportedEncoder(
     section=SECTION,
     variables=jax.device_get(jax.jit(encoder.init)(jax.random.key(5), images)),
-    preprocessing=usual(16),
+    preprocessing=usual(16, channels=None if channels == 3 else channels),
     step=0,
     config_hash='0',
   )
@@ -37,6 +37,6 @@ def tiny_tokenizer() -> str:
 
 
 @functools.lru_cache
-def tiny_codebook() -> Codebook:
+def tiny_codebook(channels: int = 3) -> Codebook:
   """Returns the tokenizer in that folder."""
-  return load_codebook(tiny_tokenizer())
+  return load_codebook(tiny_tokenizer(channels))

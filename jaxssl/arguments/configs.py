@@ -240,7 +240,12 @@ def _defaults(
     **{name: _number(changes.get(key)) for name, key in _ASKED.items()},
     image_size=_number(arguments.image_size or changes.get('augment.size')),
   )
-  facts = scale.look(section) if look else None
+  inputs = {
+    key.removeprefix('input.'): value
+    for key, value in changes.items()
+    if key.startswith('input.')
+  }
+  facts = scale.look(section, inputs) if look else None
   names = arguments.method, arguments.encoder, arguments.data
   model = getattr(arguments, 'model', None)
   if model is None:

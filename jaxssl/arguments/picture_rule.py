@@ -39,10 +39,20 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
       f'--{name}',
       type=float,
-      nargs=3,
-      metavar=('R', 'G', 'B'),
-      help='of pixels in [0, 1]; default: as the files say',
+      nargs='+',
+      metavar='X',
+      help='of pixels in [0, 1], a number per channel: red, green and blue, or '
+      'other channels as stored, to which first layers of RGB are adapted; '
+      'default: as the files say',
     )
+  parser.add_argument(
+    '--value_range',
+    type=float,
+    nargs=2,
+    metavar=('LOW', 'HIGH'),
+    help='with other channels than RGB: stored values that become 0 and 1; '
+    'default: 0 and the largest of 8 or 16 bits',
+  )
 
 
 def choice(arguments: argparse.Namespace) -> PictureChoice:
@@ -60,4 +70,5 @@ def choice(arguments: argparse.Namespace) -> PictureChoice:
     interpolation=arguments.interpolation,
     mean=arguments.mean and tuple(arguments.mean),
     std=arguments.std and tuple(arguments.std),
+    value_range=arguments.value_range and tuple(arguments.value_range),
   )

@@ -12,6 +12,7 @@ import math
 from typing import Any, Literal
 
 from jaxssl import errors
+from jaxssl.augment.bands import Bands, ValueRange, make_bands, num_channels
 from jaxssl.fields import check_fields
 
 Resize = Literal['shortest', 'squash']
@@ -20,7 +21,8 @@ Interpolation = Literal[
   'nearest', 'bilinear', 'bicubic', 'lanczos', 'box', 'hamming'
 ]
 Offset = Literal['round', 'floor']
-Channels = tuple[float, float, float]
+# A number for each channel.
+Channels = tuple[float, ...]
 
 # Pictures up to this side are made to fill their frame.
 _SMALL = 64
@@ -46,6 +48,9 @@ class Preprocessing:
       (transformers).
     mean: mean of each channel, of pixels in [0, 1].
     std: standard deviation of each channel; positive.
+    channels: None: pictures are made 8-bit RGB. A number: their channels are
+      kept as stored, and must be so many; see `bands.Bands`.
+    value_range: with `channels`: stored values that become 0 and 1.
 
   Raises:
     jaxssl.errors.UserError: if a field is out of its range.
@@ -58,14 +63,26 @@ class Preprocessing:
   offset: Offset = 'round'
   mean: Channels = (0.0, 0.0, 0.0)
   std: Channels = (1.0, 1.0, 1.0)
+  channels: int | None = None
+  value_range: ValueRange | None = None
 
   def __post_init__(self) -> None:
     _check_sides(self.image_size, self.resize_size)
     check_fields(self)
     for name in ('mean', 'std'):
-      _check_channels(name, getattr(self, name))
+      _check_channels(name, getattr(self, name), self.num_channels)
     if min(self.std) <= 0:
       raise errors.UserError(f'std is {self.std}; it must be positive')
+
+  @property
+  def bands(self) -> Bands | None:
+    """How pictures are read; None: as 8-bit RGB."""
+    return make_bands(self.channels, self.value_range)
+
+  @property
+  def num_channels(self) -> int:
+    """Channels of what the encoder is shown."""
+    return num_channels(self.bands)
 
   @property
   def crop_fraction(self) -> float:
@@ -125,13 +142,16 @@ def usual(
   Args:
     image_size: S, in pixels.
     crop_fraction: another share than 0.875 or 1; in (0, 1].
-    **fields: other fields of `Preprocessing` that differ from its defaults.
+    **fields: other fields of `Preprocessing` that differ from its defaults;
+      with `channels`, mean and deviation are 0 and 1 of each.
 
   Raises:
     jaxssl.errors.UserError: if a value is out of its range.
   """
   if crop_fraction is None:
     crop_fraction = 1.0 if image_size <= _SMALL else _CROP_FRACTION
+  if count := fields.get('channels'):
+    fields = {'mean': (0.0,) * count, 'std': (1.0,) * count, **fields}
   return Preprocessing(
     image_size=image_size,
     resize_size=resized(image_size, crop_fraction),
@@ -167,10 +187,12 @@ def _check_sides(image_size: Any, resize_size: Any) -> None:
     )
 
 
-def _check_channels(name: str, values: Any) -> None:
-  fits = isinstance(values, tuple) and len(values) == 3
+def _check_channels(name: str, values: Any, count: int) -> None:
+  fits = isinstance(values, tuple) and len(values) == count
   if not fits or not all(_is_finite(value) for value in values):
-    raise errors.UserError(f'{name} is {values!r}; give a number per channel')
+    raise errors.UserError(
+      f'{name} is {values!r}; give a number per channel, of {count}'
+    )
 
 
 def _is_finite(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""From a batch of 8-bit images to the views that a method sees."""
+"""From a batch of images as whole numbers to the views that a method sees."""
 
 from collections.abc import Callable
 import dataclasses
@@ -9,7 +9,9 @@ import jax.numpy as jnp
 
 from jaxssl import errors
 from jaxssl.augment import geometry
+from jaxssl.augment.bands import Bands, num_channels
 from jaxssl.augment.crop_spec import CropSpec
+from jaxssl.augment.preprocessing import Channels
 from jaxssl.parallel import collectives
 
 Op = Callable[[jax.Array, jax.Array], jax.Array]
@@ -23,7 +25,7 @@ class View:
 
   Attributes:
     crop: the random crop, made on the host or on the device.
-    ops: functions `op(key, image) -> image` of one float32 image [S, S, 3] in
+    ops: functions `op(key, image) -> image` of one float32 image [S, S, C] in
       [0, 1], which stays in [0, 1]. Usually `functools.partial` of the
       `random_*` functions of this package; any other pure function will do.
   """
@@ -32,7 +34,7 @@ class View:
   ops: tuple[Op, ...] = ()
 
   def from_image(self, key: jax.Array, image: jax.Array) -> jax.Array:
-    """Makes the view of a whole image, uint8 [H, W, 3]."""
+    """Makes the view of a whole image, uint8 or uint16 [H, W, C]."""
     keys = self._keys(key)
     image = geometry.random_resized_crop(
       keys[0], _to_float(image), spec=self.crop
@@ -40,7 +42,7 @@ class View:
     return self._apply_ops(keys, image)
 
   def from_crop(self, key: jax.Array, crop: jax.Array) -> jax.Array:
-    """Makes the view of what the host cropped, uint8 [S, S, 3]."""
+    """Makes the view of what the host cropped, uint8 or uint16 [S, S, C]."""
     return self._apply_ops(self._keys(key), _to_float(crop))
 
   def _keys(self, key: jax.Array) -> jax.Array:
@@ -68,12 +70,25 @@ class Augment:
     std: then divides each channel.
     keep_pixels: whether batches get `pixels` too, the first view in [0, 1]
       before mean and deviation (what a tokenizer sees).
+    bands: channels of the images and how files are read; None: 8-bit RGB.
+
+  Raises:
+    jaxssl.errors.UserError: mean or deviation have not a number per channel.
   """
 
   views: tuple[View, ...]
-  mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
-  std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+  mean: Channels = (0.0, 0.0, 0.0)
+  std: Channels = (1.0, 1.0, 1.0)
   keep_pixels: bool = False
+  bands: Bands | None = None
+
+  def __post_init__(self) -> None:
+    count = num_channels(self.bands)
+    for name, values in (('mean', self.mean), ('std', self.std)):
+      if len(values) != count:
+        raise errors.UserError(
+          f'{name} is {values}; give a number per channel, of {count}'
+        )
 
   @property
   def crops(self) -> tuple[CropSpec, ...]:
@@ -87,13 +102,13 @@ class Augment:
 
     Args:
       key: typed PRNG key of this step, equal on all devices.
-      batch: holds `image`, uint8 [b, H, W, 3], or `crops`, one uint8
-        [b, S_v, S_v, 3] a view, which wins.
+      batch: holds `image`, uint8 or uint16 [b, H, W, C], or `crops`, one
+        [b, S_v, S_v, C] a view, which wins.
       axis_name: mapped device axis, or None if `batch` is the global batch.
 
     Returns:
-      `batch` with `views`: one float32 [b, S_v, S_v, 3] a view, normalised;
-      with `keep_pixels`, `pixels`: float32 [b, S_0, S_0, 3] in [0, 1].
+      `batch` with `views`: one float32 [b, S_v, S_v, C] a view, normalised;
+      with `keep_pixels`, `pixels`: float32 [b, S_0, S_0, C] in [0, 1].
 
     Raises:
       jaxssl.errors.UserError: the crops are not those of `self.crops`, or the
@@ -113,13 +128,18 @@ class Augment:
     return {**batch, **pixels, 'views': tuple(map(self._normalize, views))}
 
   def normalize(self, images: jax.Array) -> jax.Array:
-    """Returns uint8 images [..., 3] as the encoder sees them, float32."""
+    """Returns images [..., C] as the encoder sees them, float32."""
     return self._normalize(_to_float(images))
 
   def denormalize(self, views: jax.Array) -> jax.Array:
-    """Returns normalised images [..., 3] as uint8, to look at."""
+    """Returns normalised images [..., C] as stored ones, to look at.
+
+    8 bits, or with `bands` 16.
+    """
     images = views * _channels(self.std, views) + _channels(self.mean, views)
-    return jnp.round(jnp.clip(images, 0.0, 1.0) * 255.0).astype(jnp.uint8)
+    dtype = jnp.uint8 if self.bands is None else jnp.uint16
+    largest = float(jnp.iinfo(dtype).max)
+    return jnp.round(jnp.clip(images, 0.0, 1.0) * largest).astype(dtype)
 
   def _normalize(self, images: jax.Array) -> jax.Array:
     return (images - _channels(self.mean, images)) / _channels(self.std, images)
@@ -145,9 +165,11 @@ class Augment:
 
 
 def _to_float(images: jax.Array) -> jax.Array:
-  if images.dtype != jnp.uint8:
-    raise errors.UserError(f'images must be uint8, not {images.dtype}')
-  return images.astype(jnp.float32) / 255.0
+  if images.dtype not in (jnp.uint8, jnp.uint16):
+    raise errors.UserError(
+      f'images must be uint8 or uint16, not {images.dtype}'
+    )
+  return images.astype(jnp.float32) / float(jnp.iinfo(images.dtype).max)
 
 
 def _channels(values: tuple[float, ...], like: jax.Array) -> jax.Array:

@@ -39,6 +39,7 @@ from jaxssl.weights.exported import (
   abstract_variables,
   save_encoder,
 )
+from jaxssl.weights.input_channels import adapt_encoder
 from jaxssl.weights.picture_choice import PictureChoice
 
 _Tensors = Mapping[str, np.ndarray]
@@ -237,19 +238,21 @@ def _exported(
 ) -> ExportedEncoder:
   encoder = models.make_encoder(**section)
   release = picture_choice.release_of(layout, tensors, encoder)
-  stored = position_grid.image_side(
+  side = position_grid.image_side(
     recognised.in_timm_names(tensors, layout), section
   )
-  rule = pictures.rule(description, release, stored)
-  abstract = abstract_variables(encoder, rule.image_size)
+  rule = pictures.rule(description, release, side)
+  stored = pictures.stored_rule(rule, description)
+  abstract = abstract_variables(encoder, rule.image_size, stored.num_channels)
   identity = {'preprocessing': dataclasses.asdict(rule), **section}
-  return ExportedEncoder(
+  exported = ExportedEncoder(
     section=section,
     variables=FORMATS[layout](tensors, encoder, abstract),
-    preprocessing=rule,
+    preprocessing=stored,
     step=0,
     config_hash=config_lib.config_hash({'file': path.name, **identity}),
   )
+  return adapt_encoder(exported, rule)
 
 
 def _encoder_section(

@@ -70,7 +70,7 @@ _TABLES: dict[str, Mapping[str, Callable[..., Any]]] = {
   'augment': RECIPES,
 }
 # What `build` gives to a method.
-_MODULES = ('encoder', 'text_encoder', 'head')
+_GIVEN = ('encoder', 'text_encoder', 'head', 'channels')
 # What `build` reads for a method from a folder, which the config has.
 _CODEBOOK = 'tokenizer'
 
@@ -97,7 +97,7 @@ def keys(section: str, name: str | None = None) -> dict[str, Key]:
     return _optimizer_keys(name)
   if name is None or name not in _TABLES[section]:
     raise unknown(section, name, _TABLES[section])
-  found = _without(keys_of(_TABLES[section][name]), *_MODULES)
+  found = _without(keys_of(_TABLES[section][name]), *_GIVEN)
   if section == 'method' and _CODEBOOK in found:
     found[_CODEBOOK] = dataclasses.replace(found[_CODEBOOK], hint=str)
   return found

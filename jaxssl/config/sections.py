@@ -4,7 +4,8 @@ from collections.abc import Mapping
 import dataclasses
 from typing import Any, Literal
 
-from jaxssl.augment.preprocessing import Interpolation, Resize
+from jaxssl.augment.bands import Bands, ValueRange, make_bands
+from jaxssl.augment.preprocessing import Channels, Interpolation, Resize
 from jaxssl.fields import Count, Fraction, Natural, Positive
 
 
@@ -17,9 +18,14 @@ class Input:
       crops there; `'host'` crops first and sends the crops (big pictures).
     image_size: side of the pictures with `crop='device'`, and of evaluation
       unless section `eval` says another.
+    channels: None: pictures are made 8-bit RGB. A number: their channels are
+      kept as stored, up to 16 bits, and a picture of another number counts as
+      unreadable.
+    value_range: with `channels`: the stored values that become 0 and 1; by
+      default 0 and 255 of files of 8 bits, 0 and 65535 of 16.
     mean: of each channel of pixels in [0, 1], subtracted from all views; that
-      of the recipe by default.
-    std: of each channel, divided by; that of the recipe by default.
+      of the recipe by default, which with `channels` other than 3 has none.
+    std: of each channel, divided by; the same.
     strict: an unreadable record ends the run instead of being replaced.
     num_threads: number of threads of the host; its number of cores by default.
     prefetch: batches made ahead.
@@ -27,11 +33,18 @@ class Input:
 
   crop: Literal['device', 'host'] = 'device'
   image_size: Count = 32
-  mean: tuple[float, float, float] | None = None
-  std: tuple[float, float, float] | None = None
+  channels: Count | None = None
+  value_range: ValueRange | None = None
+  mean: Channels | None = None
+  std: Channels | None = None
   strict: bool = False
   num_threads: Count | None = None
   prefetch: Natural = 2
+
+  @property
+  def bands(self) -> Bands | None:
+    """How pictures are read; None: as 8-bit RGB."""
+    return make_bands(self.channels, self.value_range)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

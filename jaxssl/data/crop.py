@@ -104,12 +104,13 @@ def resize(
   """Resizes a picture to a square by Pillow, antialiased.
 
   Args:
-    image: uint8 [h, w, 3].
+    image: uint8 [h, w, 3], or uint16 [h, w, C].
     size: side S of the output.
     interpolation: filter.
 
   Returns:
-    uint8 [S, S, 3], what torchvision makes of a Pillow image bit for bit.
+    [S, S, C] in the type of `image`; of uint8 what torchvision makes of a
+    Pillow image bit for bit.
   """
   if image.shape[0] > _STRIP * image.shape[1]:
     # Of a tall strip, rows first would make S columns of all its height. (That
@@ -139,14 +140,15 @@ def prepare(image: np.ndarray, rule: Preprocessing) -> np.ndarray:
   """Resizes a whole picture and cuts out its centre, as evaluation sees it.
 
   Args:
-    image: uint8 [h, w, 3].
+    image: uint8 [h, w, 3], or uint16 [h, w, C].
     rule: sides, filter and place of the cut; mean and deviation are not used.
 
   Returns:
-    uint8 [S, S, 3], what torchvision's `Resize` and `CenterCrop` make of a
-    Pillow image bit for bit. Where the resized picture would have more than
-    16.8 million pixels (strips), only its centre is computed: the same but for
-    rounding, as Pillow then may resize columns before rows.
+    [S, S, C] in the type of `image`; of uint8 what torchvision's `Resize` and
+    `CenterCrop` make of a Pillow image bit for bit. Where the resized picture
+    would have more than 16.8 million pixels (strips), only its centre is
+    computed: the same but for rounding, as Pillow then may resize columns
+    before rows.
   """
   size = rule.image_size
   height, width = rule.resized(*image.shape[:2])
@@ -187,4 +189,13 @@ def _resize(
 ) -> np.ndarray:
   pil = require('PIL.Image', extra='data')
   kernel = pil.Resampling[interpolation.upper()]
-  return np.asarray(pil.fromarray(image).resize(size, kernel, box))
+  if image.dtype == np.uint8:
+    return np.asarray(pil.fromarray(image).resize(size, kernel, box))
+  # Pillow has no mode of many channels: each is resized by itself, as float32,
+  # which holds 16 bits, and rounded once; of 8 bits Pillow rounds in between.
+  channels = [
+    np.asarray(pil.fromarray(channel).resize(size, kernel, box))
+    for channel in np.moveaxis(image.astype(np.float32), -1, 0)
+  ]
+  whole = np.rint(np.stack(channels, axis=-1)).clip(0, 65535)
+  return whole.astype(np.uint16)

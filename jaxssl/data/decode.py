@@ -7,6 +7,8 @@ Pillow. The header of each record decides, and both ways look at the size before
 they decode.
 """
 
+from collections.abc import Generator
+import contextlib
 import functools
 import io
 from typing import Any
@@ -61,18 +63,35 @@ def exact(content: bytes, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
   Raises:
     UnreadableError: for anything that cannot be decoded completely.
   """
+  with opened(content, max_pixels=max_pixels) as image:
+    return np.array(_to_rgb(image))
+
+
+@contextlib.contextmanager
+def opened(content: bytes, *, max_pixels: int) -> Generator[Any]:
+  """Opens a picture by Pillow, rotated as its EXIF says.
+
+  Whatever goes wrong, there or by whom it is used, is an `UnreadableError`.
+
+  Args:
+    content: an encoded picture in one of `FORMATS`.
+    max_pixels: largest number of pixels to decode.
+
+  Yields:
+    An image of Pillow, in the mode of the file.
+  """
   pil = _pillow()
   ops = require('PIL.ImageOps', extra='data')
   if not content:
     raise UnreadableError('it is empty, or no regular file')
   try:
     with pil.open(io.BytesIO(content), formats=_readable()) as image:
-      _check_size(image.size, max_pixels)
-      return np.array(_to_rgb(ops.exif_transpose(image)))
+      check_size(image.size, max_pixels)
+      yield ops.exif_transpose(image)
   except UnreadableError:
     raise
   except pil.UnidentifiedImageError as error:
-    fault = formats.fault_of_content(content)
+    fault = formats.advice(content)
     raise UnreadableError(
       f'it is {fault}' if fault else f'it is none of {", ".join(_readable())}'
     ) from error
@@ -127,7 +146,8 @@ def _readable() -> tuple[str, ...]:
   return tuple(name for name in FORMATS if name not in formats.missing())
 
 
-def _check_size(size: tuple[int, int], max_pixels: int) -> None:
+def check_size(size: tuple[int, int], max_pixels: int) -> None:
+  """Raises `UnreadableError` for more pixels than are decoded."""
   if size[0] * size[1] > max_pixels:
     raise UnreadableError(
       f'{size[0]} x {size[1]} pixels are more than max_pixels={max_pixels}'
@@ -351,8 +371,3 @@ def header(content: bytes) -> tuple[str, int, int] | None:
 def _format(image: Any) -> str:
   # A JPEG with a second picture behind it, as cameras store a preview.
   return 'JPEG' if image.format == 'MPO' else image.format
-
-
-def is_readable(content: bytes) -> bool:
-  """Tells whether the header is that of a picture in one of `FORMATS`."""
-  return header(content) is not None

@@ -6,7 +6,15 @@ from typing import Literal
 
 import numpy as np
 
-from jaxssl.data import chosen, decode, hold_out, layout, order, sidecar
+from jaxssl.data import (
+  chosen,
+  formats,
+  hold_out,
+  layout,
+  order,
+  raster,
+  sidecar,
+)
 from jaxssl.data import labels as labels_lib
 from jaxssl.data.cached_property import cached_property
 from jaxssl.data.captions import Captions, warn_skipped
@@ -157,13 +165,16 @@ class Folder:
 
   def _check_readable(self, names: list[str]) -> None:
     # Some formats (TIFF, AVIF) say what they are at the end of the file.
+    contents: list[bytes] = []
     for most in (_HEADER_BYTES, None):
-      if any(map(decode.is_readable, self._root.read(names, most=most))):
-        break
-    else:
-      raise UserError(
-        f'{self.name}: none of the first {len(names)} pictures can be read'
-      )
+      contents = list(self._root.read(names, most=most))
+      if any(map(raster.header, contents)):
+        return
+    faults = filter(None, map(formats.advice, contents))
+    raise UserError(
+      f'{self.name}: none of the first {len(names)} pictures can be read'
+      + ''.join(f': {fault}' for fault in [*faults][:1])
+    )
 
   @cached_property
   def identity(self) -> str:

@@ -56,6 +56,8 @@ _BRANDS = {
   b'mif1': 'HEIF',
   b'msf1': 'HEIF',
 }
+# TIFF 6.0 and BigTIFF, of either order of bytes.
+TIFF = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
 # ISO/IEC 18181-2: the bare codestream, and the one in a container.
 _JXL = (b'\xff\x0a', b'\0\0\0\x0cJXL \r\n\x87\n')
 
@@ -101,6 +103,16 @@ def fault_of_content(content: bytes) -> str | None:
     return _fault('JXL')
   is_boxed = content[4:8] == b'ftyp'
   return _fault(_BRANDS.get(content[8:12], '') if is_boxed else '')
+
+
+def advice(content: bytes) -> str | None:
+  """Returns what Pillow does not read, and what would; None if unknown."""
+  if not content.startswith(TIFF):
+    return fault_of_content(content)
+  how = 'config.input.channels'
+  if not _is_there('tifffile'):
+    how = 'pip install "jaxssl[formats]"'
+  return f'a TIFF of other channels or depth than 8-bit RGB; {how} reads it'
 
 
 def _fault(name: str) -> str | None:

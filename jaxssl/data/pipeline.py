@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxssl.augment.bands import Bands, fields_of
 from jaxssl.augment.crop_spec import CropSpec
 from jaxssl.augment.preprocessing import Preprocessing, usual
 from jaxssl.data import order
@@ -67,6 +68,7 @@ def train_batches(
   seed: int,
   first_step: int = 0,
   crops: tuple[CropSpec, ...] | None = None,
+  bands: Bands | None = None,
   image_size: int | None = None,
   process_index: int = 0,
   process_count: int = 1,
@@ -86,6 +88,8 @@ def train_batches(
     first_step: number of the first batch to return.
     crops: random crops to make on the host, one view each. Without them whole
       pictures are returned, to be cropped on the device.
+    bands: how pictures are read whose channels are kept as stored; None: all
+      are made 8-bit RGB.
     image_size: side of whole pictures: the shorter side is resized to it
       (bicubic) and the centre is cut out. May be None if all pictures of the
       source have one size. Not used with `crops`.
@@ -103,10 +107,10 @@ def train_batches(
 
   Returns:
     An iterator of dicts: `image` uint8 [b, S, S, 3], or `crops`, a tuple of
-    uint8 [b, S_v, S_v, 3]; `label` int32 [b], -1 where unknown; `index` int64
-    [b], the record in its source; with `encode_text`, `text` int32 [b, L], of a
-    caption that is drawn from those of the record. b = batch_size /
-    process_count.
+    uint8 [b, S_v, S_v, 3], with `bands` uint16 of C channels; `label` int32
+    [b], -1 where unknown; `index` int64 [b], the record in its source; with
+    `encode_text`, `text` int32 [b, L], of a caption that is drawn from those of
+    the record. b = batch_size / process_count.
 
   Raises:
     UserError: if the batch does not divide among the processes, `image_size`
@@ -118,6 +122,7 @@ def train_batches(
     raise UserError(
       f'{source.name}: pictures may differ in size; give image_size or crops'
     )
+  _check_source(source, bands)
   if encode_text is not None:
     check_captions(source)
   positions = functools.partial(
@@ -129,7 +134,7 @@ def train_batches(
   positions(first_step)
   whole = None
   if image_size is not None:
-    whole = usual(image_size, crop_fraction=1.0)
+    whole = usual(image_size, crop_fraction=1.0, **fields_of(bands))
   faults = Faults(source, strict=strict, on_bad=on_bad)
   plan = Plan(
     source=source,
@@ -137,6 +142,7 @@ def train_batches(
     seed=seed,
     crops=tuple(crops or ()),
     preprocessing=whole,
+    bands=bands,
     max_pixels=max_pixels,
     encode_text=encode_text,
   )
@@ -151,6 +157,15 @@ def train_batches(
     num_threads=num_threads,
   )
   return TrainBatches(reader, faults, cropped=bool(crops))
+
+
+def _check_source(source: Source, bands: Bands | None) -> None:
+  if bands is not None and source.content == 'pixels':
+    raise UserError(
+      f'{source.name} holds 8-bit RGB pixels, and no pictures of '
+      f'{bands.channels} channels; leave config.input.channels out, or give '
+      'files'
+    )
 
 
 def check_captions(source: Source) -> None:
@@ -182,7 +197,8 @@ def eval_batches(
   Args:
     source: what to read.
     batch_size: rows of a batch.
-    preprocessing: how pictures are resized and cut; S is its `image_size`.
+    preprocessing: how pictures are read, resized and cut; S is its
+      `image_size`.
       Mean and deviation are left to the device (`ExportedEncoder.normalize`,
       `Augment.normalize`).
     image_size: S of the usual rule (`preprocessing.usual`), in its place.
@@ -193,7 +209,8 @@ def eval_batches(
       warning.
 
   Yields:
-    Dicts of `image` uint8 [b, S, S, 3], `label` int32 [b], `index` int64 [b],
+    Dicts of `image` uint8 [b, S, S, 3] (of a rule with channels uint16
+    [b, S, S, C]), `label` int32 [b], `index` int64 [b],
     and `mask` bool [b], False where a row only fills the last batch or its
     record cannot be read.
 
@@ -206,6 +223,8 @@ def eval_batches(
     raise UserError('give either preprocessing or image_size')
   if image_size is not None:
     preprocessing = usual(image_size)
+  bands = preprocessing.bands if preprocessing else None
+  _check_source(source, bands)
   if batch_size <= 0:
     raise UserError(f'batch_size is {batch_size}; it must be positive')
   total = source.num_examples
@@ -214,6 +233,7 @@ def eval_batches(
     source=source,
     locate=lambda p: (np.zeros_like(p), p * total // count),
     preprocessing=preprocessing,
+    bands=bands,
     max_pixels=max_pixels,
   )
   steps = -(-count // batch_size)

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from jaxssl.augment.bands import Bands
 from jaxssl.augment.crop_spec import CropSpec
 from jaxssl.augment.preprocessing import Preprocessing
-from jaxssl.data import crop, decode
+from jaxssl.data import crop, decode, raster
+from jaxssl.data.batch_shapes import pixel_type
 from jaxssl.data.captions import Captions
 from jaxssl.data.optional import tensorflow
 from jaxssl.data.order import mix64
@@ -32,6 +34,7 @@ class Plan:
     crops: one random crop a view; empty for whole pictures.
     preprocessing: how whole pictures are resized and cut, or None to leave
       them as they are.
+    bands: how pictures are read; None: as 8-bit RGB.
     max_pixels: pictures with more pixels are not decoded.
     encode_text: captions to int32 [b, L] token ids, for sources with captions;
       None for rows without `text`.
@@ -42,6 +45,7 @@ class Plan:
   seed: int = 0
   crops: tuple[CropSpec, ...] = ()
   preprocessing: Preprocessing | None = None
+  bands: Bands | None = None
   max_pixels: int = MAX_PIXELS
   encode_text: EncodeText | None = None
 
@@ -49,11 +53,20 @@ class Plan:
   def shapes(self) -> tuple[tuple[int, int, int], ...]:
     """Shape of each picture of a row."""
     if self.crops:
-      return tuple((spec.size, spec.size, 3) for spec in self.crops)
+      return tuple((s.size, s.size, self._channels) for s in self.crops)
     if self.preprocessing is not None:
       size = self.preprocessing.image_size
-      return ((size, size, 3),)
+      return ((size, size, self._channels),)
     return (self._stored_shape(),)
+
+  @property
+  def _channels(self) -> int:
+    return pixel_type(self.bands)[0]
+
+  @property
+  def dtype(self) -> type[np.generic]:
+    """Type of a value of a picture."""
+    return pixel_type(self.bands)[1]
 
   @property
   def as_stored(self) -> bool:
@@ -118,13 +131,16 @@ class Plan:
       key: int64 [views, 2].
 
     Returns:
-      Tuple of uint8 [S_v, S_v, 3], one per view.
+      Tuple of uint8 [S_v, S_v, 3], one per view; with `bands` uint16 of C
+      channels.
     """
     tf = tensorflow()
     if self.source.content == 'pixels':
       return self.render_pixels(content, key)
     if self.source.content == 'paths':
       content = tf.io.read_file(content)
+    if self.bands is not None:
+      return self.render_pixels(self._read_bands(content), key)
     return tf.cond(
       decode.plain_jpeg(content),
       lambda: self._from_jpeg(content, key),
@@ -132,6 +148,23 @@ class Plan:
         decode.anything(content, max_pixels=self.max_pixels), key
       ),
     )
+
+  def decode(self, content: bytes) -> np.ndarray:
+    """Decodes a picture in Python, [H, W, C].
+
+    Raises:
+      UnreadableError: for anything that cannot be decoded completely.
+    """
+    if self.bands is None:
+      return decode.exact(content, max_pixels=self.max_pixels)
+    return raster.exact(content, self.bands, max_pixels=self.max_pixels)
+
+  def _read_bands(self, content: Any) -> Any:
+    tf = tensorflow()
+    pixels = tf.numpy_function(
+      self.decode, [content], tf.uint16, stateful=False
+    )
+    return tf.ensure_shape(pixels, [None, None, self._channels])
 
   def _from_jpeg(self, content: Any, key: Any) -> Any:
     size = decode.jpeg_size(content, max_pixels=self.max_pixels)
@@ -146,7 +179,7 @@ class Plan:
     return self._cropped(decode.jpeg(content, window), boxes, window[:2])
 
   def render_pixels(self, pixels: Any, key: Any) -> Any:
-    """Crops decoded pixels, uint8 [H, W, 3]; otherwise as `render`."""
+    """Crops decoded pixels, [H, W, C]; otherwise as `render`."""
     if not self.crops:
       return self._resized([pixels])
     boxes = self._boxes(tensorflow().shape(pixels)[:2], key)
@@ -170,7 +203,7 @@ class Plan:
     tf = tensorflow()
     if self.crops or self.preprocessing is not None:
       parts = tf.numpy_function(
-        self._resize, parts, [tf.uint8] * len(parts), stateful=False
+        self._resize, parts, [part.dtype for part in parts], stateful=False
       )
     return tuple(
       tf.ensure_shape(part, shape)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from jaxssl.data import decode
+from jaxssl.data import raster
 from jaxssl.data.places import read_file
 from jaxssl.data.source import Source
 
@@ -26,5 +26,5 @@ def mean_size(source: Source) -> tuple[float, float] | None:
   content = source.fetch(indices).content.tolist()
   if source.content == 'paths':
     content = [read_file(path) for path in content]
-  sizes = [header[1:] for header in map(decode.header, content) if header]
+  sizes = [header[1:] for header in map(raster.header, content) if header]
   return tuple(np.mean(sizes, axis=0).tolist()) if sizes else None

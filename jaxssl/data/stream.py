@@ -69,7 +69,8 @@ class Reader:
 
     Returns:
       `label` int32 [b], `index` and `position` int64 [b], `pictures`: tuple of
-      uint8 [b, S_v, S_v, 3]; `text` int32 [b, L] if the plan has it.
+      uint8 [b, S_v, S_v, 3], with bands uint16 of C channels; `text` int32
+      [b, L] if the plan has it.
 
     Raises:
       UserError: if faults are strict, or no record can be read.
@@ -224,7 +225,8 @@ class _RowMaker:
   def _graph(self, from_pixels: bool) -> Any:
     tf = tensorflow()
     if from_pixels:
-      content = tf.TensorSpec([None, None, 3], tf.uint8)
+      channels = self._plan.shapes[0][2]
+      content = tf.TensorSpec([None, None, channels], self._plan.dtype)
     else:
       content = tf.TensorSpec([], tf.string)
     return tf.function(
@@ -256,13 +258,15 @@ class _RowMaker:
     pixels = unreadable = None
     encoded = self._read(content)
     try:
-      pixels = decode.exact(encoded, max_pixels=self._plan.max_pixels)
+      pixels = self._plan.decode(encoded)
     except UnreadableError as error:
       # For other formats the graph asks Pillow too, but TensorFlow prints the
       # traceback of what fails in Python.
-      if not decode.is_plain_jpeg(encoded):
+      if self._plan.bands or not decode.is_plain_jpeg(encoded):
         raise
       unreadable = error
+    if self._plan.bands:
+      return self._render(True)(pixels, key)
     try:
       return self._render(False)(content, key)
     except (tf.errors.OpError, UnicodeDecodeError) as error:
@@ -291,7 +295,7 @@ class _RowMaker:
       'index': np.full(1, -1, np.int64),
       'position': np.array([position]),
       'pictures': tuple(
-        np.zeros((1, *shape), np.uint8) for shape in self._plan.shapes
+        np.zeros((1, *shape), self._plan.dtype) for shape in self._plan.shapes
       ),
     }
 

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from jaxssl.augment.preprocessing import usual
-from jaxssl.data import decode, pipeline
+from jaxssl.data import decode, pipeline, raster
 from jaxssl.data.captions import Captions
 from jaxssl.data.places import read_file
 from jaxssl.data.source import Records, Source
@@ -177,7 +177,7 @@ def _look(
     kind, height, width = PIXELS, *content.shape[:2]
   else:
     stored = content
-    kind, height, width = decode.header(content) or (NO_PICTURE, 0, 0)
+    kind, height, width = raster.header(content) or (NO_PICTURE, 0, 0)
   digest = hashlib.blake2b(stored, digest_size=8).digest()
   return (
     np.frombuffer(digest, np.uint64)[0],

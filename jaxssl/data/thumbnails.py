@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jaxssl.data import decode
+from jaxssl.data import decode, raster
 from jaxssl.data.decode import UnreadableError
 from jaxssl.data.optional import require
 from jaxssl.data.places import read_file
+from jaxssl.data.shown import show_like
 from jaxssl.data.source import Source
 
 
@@ -35,7 +36,7 @@ def _thumbnail(source: Source, index: int, side: int) -> np.ndarray:
     content = read_file(content)
   try:
     # Sources of pixels give arrays, the others bytes.
-    pixels = decode.exact(content) if isinstance(content, bytes) else content
+    pixels = _decoded(content) if isinstance(content, bytes) else content
   except UnreadableError:
     return np.full((1, 1, 3), 255, np.uint8)
   pil = require('PIL.Image', extra='data')
@@ -44,3 +45,12 @@ def _thumbnail(source: Source, index: int, side: int) -> np.ndarray:
   kernel = pil.Resampling.NEAREST if longer < side else pil.Resampling.BICUBIC
   image = pil.fromarray(pixels).resize((width, height), kernel)
   return np.asarray(image)
+
+
+def _decoded(content: bytes) -> np.ndarray:
+  """Returns uint8 [h, w, 3], as a person sees it."""
+  layout = raster.look(content)
+  if layout is None or layout.is_ordinary:
+    return decode.exact(content)
+  pixels = np.nan_to_num(raster.as_stored(content))
+  return show_like(pixels)(pixels)

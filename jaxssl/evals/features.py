@@ -18,6 +18,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 import numpy as np
 
 from jaxssl import errors, finite, npz_file
+from jaxssl.augment.preprocessing import Preprocessing
 from jaxssl.models.spatial_map import spatial_map
 from jaxssl.parallel import modes
 from jaxssl.paths import Path, make_path
@@ -122,7 +123,7 @@ def require_layer(
   normalize: Callable[[jax.Array], jax.Array],
   layer: str,
   *,
-  image_size: int,
+  rule: Preprocessing,
 ) -> None:
   """Refuses a layer that the encoder lacks; computes nothing.
 
@@ -131,12 +132,14 @@ def require_layer(
     variables: see `encode_fn`.
     normalize: see `encode_fn`.
     layer: see `encode_fn`.
-    image_size: side of its images in pixels.
+    rule: how its images are prepared.
 
   Raises:
     jaxssl.errors.UserError: if there is none of this name.
   """
-  images = jax.ShapeDtypeStruct((1, image_size, image_size, 3), np.uint8)
+  images = jax.ShapeDtypeStruct(
+    (1, rule.image_size, rule.image_size, rule.num_channels), np.uint8
+  )
   encode = functools.partial(
     _encode, encoder=encoder, normalize=normalize, layer=layer
   )
@@ -315,12 +318,13 @@ def raw_pixels(images: jax.Array) -> jax.Array:
   """The baseline that has learned nothing: the pixels themselves.
 
   Args:
-    images: uint8 [b, H, W, 3].
+    images: uint8 or uint16 [b, H, W, C].
 
   Returns:
-    float32 [b, H·W·3] in [0, 1].
+    float32 [b, H·W·C] in [0, 1].
   """
-  return images.reshape(len(images), -1).astype(jnp.float32) / 255.0
+  largest = float(jnp.iinfo(images.dtype).max)
+  return images.reshape(len(images), -1).astype(jnp.float32) / largest
 
 
 @functools.partial(jax.jit, static_argnames='bins')
@@ -342,3 +346,33 @@ def color_histogram(images: jax.Array, *, bins: int = 8) -> jax.Array:
   count = functools.partial(jnp.bincount, length=bins**3)
   counts = jax.vmap(count)(cell.reshape(len(images), -1))
   return jnp.sqrt(counts / cell[0].size).astype(jnp.float32)
+
+
+@functools.partial(jax.jit, static_argnames=('normalize', 'bins'))
+def channel_histogram(
+  images: jax.Array,
+  *,
+  normalize: Callable[[jax.Array], jax.Array],
+  bins: int = 64,
+) -> jax.Array:
+  """The baseline of `color_histogram` for any channels: one histogram each.
+
+  A joint one would have bins^C cells. The cells lie from three deviations below
+  the mean of a channel to three above it, and the outer ones hold what is
+  beyond: of 16 bits, pictures may fill a small part.
+
+  Args:
+    images: uint16 [b, H, W, C].
+    normalize: images -> values of mean 0 and deviation 1.
+    bins: cells a channel.
+
+  Returns:
+    float32 [b, C · bins], of unit length.
+  """
+  b, height, width, channels = images.shape
+  place = jnp.floor((normalize(images) + 3.0) / 6.0 * bins)
+  cell = jnp.clip(place, 0, bins - 1).astype(jnp.int32)
+  cell = cell + bins * jnp.arange(channels)
+  count = functools.partial(jnp.bincount, length=bins * channels)
+  counts = jax.vmap(count)(cell.reshape(b, -1))
+  return jnp.sqrt(counts / (height * width * channels)).astype(jnp.float32)

@@ -215,6 +215,7 @@ def _job(
     size=exported.image_size,
     mean=exported.mean,
     std=exported.std,
+    bands=exported.preprocessing.bands,
     erase_prob=settings.erase_prob,
     mixup=settings.mixup,
     cutmix=settings.cutmix,

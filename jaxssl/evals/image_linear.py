@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from jaxssl.augment import recipes
+from jaxssl.augment.any_channels import for_bands
 from jaxssl.data.source import Source
 from jaxssl.data.subset import Subset
 from jaxssl.evals import holdout, images, labels, probe
@@ -104,10 +105,11 @@ class ImageLinear:
     self, exported: ExportedEncoder, source: Source, num_classes: int
   ) -> PyTree:
     """Trains the sweep on the images of a source."""
-    augment = dataclasses.replace(
+    augment = for_bands(
       recipes.crop_flip(size=exported.image_size),
-      mean=tuple(exported.mean),
-      std=tuple(exported.std),
+      exported.preprocessing.bands,
+      mean=exported.mean,
+      std=exported.std,
     )
     num_steps = self._num_steps(source)
     batches = images.train_batches(

@@ -48,9 +48,11 @@ def train_batches(
 
 
 def pictures(augment: Augment) -> dict[str, Any]:
-  """Returns how the pictures of a batch are cut: here, or on the device."""
-  size = augment.crops[0].size
-  return {'image_size': size} if size <= _SMALL else {'crops': augment.crops}
+  """Returns how pictures are read, and cut: here, or on the device."""
+  size, bands = augment.crops[0].size, augment.bands
+  if size <= _SMALL:
+    return {'image_size': size, 'bands': bands}
+  return {'crops': augment.crops, 'bands': bands}
 
 
 def check_batch(batch_size: int) -> None:

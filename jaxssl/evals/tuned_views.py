@@ -1,6 +1,7 @@
 """What fine-tuning does to its training images."""
 
 from jaxssl.augment import geometry
+from jaxssl.augment.bands import Bands
 from jaxssl.augment.crop_spec import CropSpec
 from jaxssl.augment.erase import Erase
 from jaxssl.augment.mix import Mix
@@ -14,6 +15,7 @@ def make_augment(
   size: int,
   mean: Channels,
   std: Channels,
+  bands: Bands | None = None,
   erase_prob: float,
   mixup: float,
   cutmix: float,
@@ -24,6 +26,7 @@ def make_augment(
     size: side of the images in pixels.
     mean: value subtracted from each channel.
     std: value by which each channel is then divided.
+    bands: how pictures are read; None: as 8-bit RGB.
     erase_prob: probability of `augment.erase.Erase`; 0: none.
     mixup: α of `augment.mix.Mix`; 0: none.
     cutmix: α of `augment.mix.Mix`; 0: none.
@@ -35,7 +38,7 @@ def make_augment(
     crop=CropSpec(size=size, interpolation='bicubic'),
     ops=(geometry.random_flip_left_right,),
   )
-  plain = Augment(views=(view,), mean=mean, std=std)
+  plain = Augment(views=(view,), mean=mean, std=std, bands=bands)
   whole: AugmentFn = plain
   if erase_prob:
     whole = Erase(augment=whole, prob=erase_prob)

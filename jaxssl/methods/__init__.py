@@ -193,6 +193,7 @@ METHODS: dict[str, Entry] = {
     recipe='colorization',
     config='colorization_photos',
     needs_rgb=True,
+    only_rgb=True,
     panel='reconstruction.colorization_panel',
     tiny=Tiny(
       initial_loss=math.log(313),

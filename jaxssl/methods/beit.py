@@ -156,7 +156,7 @@ class BEiT:
 
     Args:
       keys: typed PRNG keys [b], one per row.
-      images: [b, H, W, 3].
+      images: [b, H, W, C].
     """
     draw = functools.partial(
       masking.block_mask,
@@ -179,7 +179,7 @@ class BEiT:
 
     Args:
       params: parameters from `init`.
-      images: float32 [b, H, W, 3], normalised.
+      images: float32 [b, H, W, C], normalised.
       mask: bool [b, N], at most `num_masked` of a row True.
       train: drop paths.
       keys: typed PRNG keys [b] for them.
@@ -204,13 +204,13 @@ class BEiT:
 
     Args:
       tokenizer: its variables.
-      pixels: float32 [b, H, W, 3] in [0, 1].
+      pixels: float32 [b, H, W, C] in [0, 1].
     """
     rows, columns = self.encoder.grid_of(pixels)
-    shape = (len(pixels), rows * STRIDE, columns * STRIDE, 3)
+    shape = (len(pixels), rows * STRIDE, columns * STRIDE, pixels.shape[-1])
     small = jax.image.resize(pixels, shape, 'lanczos3', antialias=True)
     mean, std = (
-      jnp.asarray(values, jnp.float32).reshape(1, 1, 1, 3)
+      jnp.asarray(values, jnp.float32).reshape(1, 1, 1, -1)
       for values in (self.tokenizer.mean, self.tokenizer.std)
     )
     _, out = variables.apply(

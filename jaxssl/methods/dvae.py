@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxssl import errors
-from jaxssl.fields import NonNegative, Positive, check_fields
+from jaxssl.augment.bands import RGB, require_channels
+from jaxssl.fields import Count, NonNegative, Positive, check_fields
 from jaxssl.methods import row_sums, variables
 from jaxssl.methods.base import Batch, PyTree, RowSums
 from jaxssl.models.dvae import (
@@ -28,11 +29,12 @@ class DVAE:
   sees y = softmax((l + g) / t) at each place, and
 
     loss = mean over pixels of -ln p(x | y)
-           + kl_weight / 192 * mean over places of KL(softmax(l) | uniform)
+           + kl_weight / (64 C) * mean over places of KL(softmax(l) | uniform)
 
-  p is the logit-Laplace distribution of `logit_laplace_nll`; 192 is 8 8 3, the
-  pixel values that one code stands for: the negative evidence lower bound (with
-  weight `kl_weight`) of an image divided by its number of values.
+  p is the logit-Laplace distribution of `logit_laplace_nll`; 64 C is 8 8 C, the
+  pixel values that one code stands for (192 of RGB): the negative evidence
+  lower bound (with weight `kl_weight`) of an image divided by its number of
+  values.
 
   The code of a place downstream is the argmax of its logits. How many codes
   the batch uses is watched: `codes_used` (share of the vocabulary) and
@@ -52,6 +54,7 @@ class DVAE:
     kl_weight: a number or a schedule. The authors: 0 to 6.6 over the first
       5000 steps.
     decoder_init_width: channels that a code becomes first in the decoder.
+    channels: C of the images.
 
   References:
     Ramesh et al., Zero-Shot Text-to-Image Generation, 2021,
@@ -67,6 +70,7 @@ class DVAE:
   temperature: Positive | schedules.Schedule = 1.0
   kl_weight: NonNegative | schedules.Schedule = 6.6
   decoder_init_width: int = 128
+  channels: Count = RGB
 
   loss = row_sums.mean_loss
 
@@ -80,6 +84,7 @@ class DVAE:
   def decoder(self) -> DVAEDecoder:
     """The decoder, as wide and deep as the encoder."""
     return DVAEDecoder(
+      channels=self.channels,
       width=self.encoder.width,
       blocks_per_group=self.encoder.blocks_per_group,
       init_width=self.decoder_init_width,
@@ -89,10 +94,10 @@ class DVAE:
 
   def init(self, key: jax.Array, batch: Batch) -> tuple[PyTree, PyTree]:
     """See `Method.init`."""
+    images = batch['views'][0]
+    require_channels('dvae', self.channels, images.shape[-1])
     encoder_key, decoder_key = jax.random.split(key)
-    (_, out), encoder = self.encoder.init_with_output(
-      encoder_key, batch['views'][0]
-    )
+    (_, out), encoder = self.encoder.init_with_output(encoder_key, images)
     decoder = self.decoder.init(decoder_key, out['logits'])
     return {'encoder': encoder['params'], 'decoder': decoder['params']}, {}
 
@@ -119,7 +124,8 @@ class DVAE:
     location, log_scale = self._decode(params, codes)
     nll = logit_laplace_nll(map_pixels(images), location, log_scale).mean()
     kl = kl_from_uniform(logits).mean()
-    weight = schedules.value_at(self.kl_weight, step) / (3 * STRIDE**2)
+    values = self.channels * STRIDE**2
+    weight = schedules.value_at(self.kl_weight, step) / values
     error = jnp.square(unmap_pixels(jax.nn.sigmoid(location)) - images)
     seen = {
       'nll': nll,
@@ -159,10 +165,10 @@ class DVAE:
 
     Args:
       params: parameters from `init`.
-      images: [b, H, W, 3] in [0, 1].
+      images: [b, H, W, C] in [0, 1].
 
     Returns:
-      float32 [b, H, W, 3] in [0, 1].
+      float32 [b, H, W, C] in [0, 1].
     """
     return self.decode(params, self._logits(params, images).argmax(-1))
 
@@ -174,7 +180,7 @@ class DVAE:
       codes: int [b, h, w].
 
     Returns:
-      float32 [b, 8 h, 8 w, 3] in [0, 1].
+      float32 [b, 8 h, 8 w, C] in [0, 1].
     """
     one_hot = jax.nn.one_hot(codes, self.encoder.vocab_size)
     # The scale says how sure the decoder is; the picture is the median.

@@ -77,6 +77,7 @@ class Entry:
       if not, they have 224 pixels (32 of small pictures).
     num_views: views of an image that it needs at least.
     needs_rgb: whether its views must be RGB in [0, 1], not normalised.
+    only_rgb: whether it learns from colours, and so from RGB alone.
     needs_pixels: whether it also needs the view before normalisation.
     panel: `module.function` in `pictures/` that shows what it has learned.
     guessing: (method, images of a batch) -> the loss of an answer that does not
@@ -102,6 +103,7 @@ class Entry:
   any_size: bool = True
   num_views: int = 1
   needs_rgb: bool = False
+  only_rgb: bool = False
   needs_pixels: bool = False
   panel: str | None = None
   guessing: Callable[[Any, int], float | None] = unknown

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxssl import errors
+from jaxssl.augment.bands import RGB, require_channels
 from jaxssl.fields import Count, MaskRatio, check_fields
 from jaxssl.methods import guessing, row_sums, variables
 from jaxssl.methods.base import Batch, PyTree, RowSums
@@ -32,7 +33,7 @@ class MAE:
   the encoder sees all patches and the decoder is dropped.
 
   At initialisation the prediction does not know the target, and the expected
-  loss with normalised pixels is 1 - 1/n + 2 d / (d + n) for n = p p 3 values a
+  loss with normalised pixels is 1 - 1/n + 2 d / (d + n) for n = p p C values a
   patch and decoder width d: the variance of the target plus that of a Xavier
   layer behind a LayerNorm.
 
@@ -47,6 +48,7 @@ class MAE:
     decoder_dim: d, width of the decoder.
     decoder_depth: number of its blocks.
     decoder_heads: its attention heads.
+    channels: C of the images, which the decoder predicts.
 
   References:
     He et al., Masked Autoencoders Are Scalable Vision Learners, 2021,
@@ -62,6 +64,7 @@ class MAE:
   decoder_dim: Count = 512
   decoder_depth: Count = 8
   decoder_heads: Count = 16
+  channels: Count = RGB
 
   loss = row_sums.mean_loss
 
@@ -78,7 +81,7 @@ class MAE:
   @property
   def loss_of_guessing(self) -> float | None:
     """Loss of a gray patch; of plain pixels it depends on the pictures."""
-    values = 3 * self.encoder.patch_size**2
+    values = self.channels * self.encoder.patch_size**2
     return guessing.patch_mean(values) if self.normalize_pixels else None
 
   @property
@@ -86,6 +89,7 @@ class MAE:
     """The decoder, in the encoder's type and patch size."""
     return MAEDecoder(
       patch_size=self.encoder.patch_size,
+      channels=self.channels,
       dim=self.decoder_dim,
       depth=self.decoder_depth,
       num_heads=self.decoder_heads,
@@ -96,6 +100,7 @@ class MAE:
   def init(self, key: jax.Array, batch: Batch) -> tuple[PyTree, PyTree]:
     """See `Method.init`."""
     images = batch['views'][0]
+    require_channels('mae', self.channels, images.shape[-1])
     encoder_key, decoder_key, redraw_key = jax.random.split(key, 3)
     (_, out), encoder = self.encoder.init_with_output(encoder_key, images)
     b, num_patches, _ = out['patches'].shape
@@ -166,13 +171,13 @@ class MAE:
 
     Args:
       params: parameters from `init`.
-      images: float32 [b, H, W, 3], normalised.
+      images: float32 [b, H, W, C], normalised.
       noise: [b, N]; patches with the smallest values are visible.
       train: drop paths of the encoder, if it has them.
       keys: typed PRNG keys [b] for them.
 
     Returns:
-      The prediction of `target`, float32 [b, N, p p 3], and where patches were
+      The prediction of `target`, float32 [b, N, p p C], and where patches were
       hidden, bool [b, N].
 
     Raises:
@@ -204,7 +209,7 @@ class MAE:
     return prediction, mask.hidden
 
   def target(self, images: jax.Array) -> jax.Array:
-    """Returns what is predicted of images [b, H, W, 3]: [b, N, p p 3]."""
+    """Returns what is predicted of images [b, H, W, C]: [b, N, p p C]."""
     target, mean, std = self._patches(images)
     return (target - mean) / std if self.normalize_pixels else target
 
@@ -215,11 +220,11 @@ class MAE:
     predicted, are those of `images`.
 
     Args:
-      prediction: [b, N, p p 3].
-      images: [b, H, W, 3], normalised.
+      prediction: [b, N, p p C].
+      images: [b, H, W, C], normalised.
 
     Returns:
-      float32 [b, N, p p 3], as `ops.patches.patchify(images)`.
+      float32 [b, N, p p C], as `ops.patches.patchify(images)`.
     """
     _, mean, std = self._patches(images)
     return prediction * std + mean if self.normalize_pixels else prediction
@@ -227,7 +232,7 @@ class MAE:
   def _patches(
     self, images: jax.Array
   ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Returns patches [b, N, p p 3], their mean and deviation [b, N, 1]."""
+    """Returns patches [b, N, p p C], their mean and deviation [b, N, 1]."""
     x = patches.patchify(images.astype(jnp.float32), self.encoder.patch_size)
     # Unbiased, as PyTorch's `var` by default. The epsilon stands inside of the
     # root, as the authors'.

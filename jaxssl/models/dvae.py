@@ -10,6 +10,7 @@ from jax.ad_checkpoint import checkpoint_name
 import jax.numpy as jnp
 
 from jaxssl import errors
+from jaxssl.augment.bands import RGB
 from jaxssl.fields import Count, Range, check_fields
 from jaxssl.models import remat
 from jaxssl.models.dense import add
@@ -138,7 +139,7 @@ class DVAEEncoder(nn.Module):
     """Encodes images.
 
     Args:
-      images: [b, H, W, 3] in [0, 1]; H and W divisible by 8.
+      images: [b, H, W, C] in [0, 1]; H and W divisible by 8.
       train: unused; this and the next are part of every encoder's signature.
       axis_name: unused.
       keys: unused.
@@ -182,6 +183,7 @@ class DVAEDecoder(nn.Module):
   Source: dall_e/decoder.py of openai/DALL-E.
 
   Attributes:
+    channels: C of the images.
     width: channels of the last group, divisible by 4.
     blocks_per_group: residual blocks in each group.
     init_width: channels that a code becomes first.
@@ -190,6 +192,7 @@ class DVAEDecoder(nn.Module):
       ('full') or 'dots', see `models.remat`.
   """
 
+  channels: int = RGB
   width: int = 256
   blocks_per_group: int = 2
   init_width: int = 128
@@ -205,7 +208,7 @@ class DVAEDecoder(nn.Module):
 
     Returns:
       Location and log-scale of the logit-Laplace distribution of each pixel of
-      `map_pixels(images)`, both float32 [b, 8 h, 8 w, 3].
+      `map_pixels(images)`, both float32 [b, 8 h, 8 w, C].
     """
     x = BiasedConv(self.init_width, 1, jnp.float32, name='input')(codes)
     x = x.astype(self.dtype)
@@ -213,7 +216,8 @@ class DVAEDecoder(nn.Module):
       features = self.width * 2 ** (_GROUPS - group)
       x = _run_group(self, x, group, features, (1, 3, 3, 3))
       x = x.repeat(2, axis=1).repeat(2, axis=2) if group < _GROUPS else x
-    x = BiasedConv(6, 1, jnp.float32, name='output')(nn.relu(x))
+    last = BiasedConv(2 * self.channels, 1, jnp.float32, name='output')
+    x = last(nn.relu(x))
     location, log_scale = jnp.split(x, 2, axis=-1)
     return location, log_scale
 

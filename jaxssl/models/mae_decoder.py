@@ -5,6 +5,7 @@ from flax.typing import Dtype
 import jax
 import jax.numpy as jnp
 
+from jaxssl.augment.bands import RGB
 from jaxssl.models import positions, remat
 from jaxssl.models.block import Block
 from jaxssl.models.layer_norm import LayerNorm
@@ -25,6 +26,7 @@ class MAEDecoder(nn.Module):
 
   Attributes:
     patch_size: p, side of a patch in pixels.
+    channels: C of the images.
     dim: width of a token, divisible by 4 and by `num_heads`.
     depth: number of blocks.
     num_heads: attention heads.
@@ -35,6 +37,7 @@ class MAEDecoder(nn.Module):
   """
 
   patch_size: int
+  channels: int = RGB
   dim: int = 512
   depth: int = 8
   num_heads: int = 16
@@ -60,7 +63,7 @@ class MAEDecoder(nn.Module):
       num_visible: K.
 
     Returns:
-      float32 [b, N, p p 3], in the order of `ops.patches.patchify`.
+      float32 [b, N, p p C], in the order of `ops.patches.patchify`.
     """
     count = tokens.shape[1] - num_visible
     x = dense(self.dim, self.dtype, 'embed')(tokens)
@@ -81,7 +84,7 @@ class MAEDecoder(nn.Module):
       )(x, None)
     # The authors predict for the class token too, and drop that.
     x = LayerNorm(dtype=self.dtype, name='norm')(x[:, count:])
-    pred = dense(3 * self.patch_size**2, self.dtype, 'pred')
+    pred = dense(self.channels * self.patch_size**2, self.dtype, 'pred')
     return pred(x).astype(jnp.float32)
 
   def _unshuffle(self, visible: jax.Array, restore: jax.Array) -> jax.Array:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxssl import errors
+from jaxssl.data.shown import show_like
 from jaxssl.methods.base import PyTree
 from jaxssl.models.class_attention import class_attention
 from jaxssl.models.vit import ViT
@@ -37,6 +38,7 @@ def attention_panel(
   weights = jax.jit(lambda v, x: class_attention(encoder, v, x))(variables, x)
   weights = np.asarray(weights)[:, :, -grid[0] * grid[1] :]
   maps = weights.reshape(*weights.shape[:2], *grid)
+  images = show_like(images)(images)
   columns = [
     Column(title='image', images=images),
     Column(title='mean of heads', images=overlay(images, maps.mean(axis=1))),

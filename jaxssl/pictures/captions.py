@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from jaxssl.data.captions import Captions
+from jaxssl.data.shown import show_like
 from jaxssl.data.source import Source
 from jaxssl.pictures import report_blocks as blocks
 from jaxssl.pictures.of_run import LookedAt
@@ -39,9 +40,12 @@ def captions(
   pool = sorted(_pool(texts_of) | {text for texts in own for text in texts})
   rows = np.asarray(model.encode_images(batch['image']))[mask]
   scores = rows @ model.encode_text(pool).T
+  images = batch['image'][mask]
   items = [
     (image, lines(texts, pool, row))
-    for image, texts, row in zip(batch['image'][mask], own, scores, strict=True)
+    for image, texts, row in zip(
+      show_like(images)(images), own, scores, strict=True
+    )
   ]
   words = (
     'Each picture with its own caption, its cosine and its place among '

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 
 from jaxssl.build import Run
+from jaxssl.data.shown import show_like
 from jaxssl.job import make_job
 from jaxssl.methods.base import Batch
 from jaxssl.pictures.views import view_grid
@@ -34,7 +35,11 @@ def first_views(run: Run, rows: int) -> np.ndarray:
     batch, _ = _first_rows(dataclasses.replace(run, input=whole), rows)
   # Of a path, its end: the first letters are those of all.
   names = [run.source.describe(i)[-_LETTERS:] for i in index.tolist()]
-  return view_grid(np.asarray(batch['image']), pictures, names=names)
+  whole_pictures = np.asarray(batch['image'])
+  show = show_like(whole_pictures)
+  return view_grid(
+    show(whole_pictures), [show(view) for view in pictures], names=names
+  )
 
 
 def _first_rows(run: Run, rows: int) -> tuple[Batch, np.ndarray]:

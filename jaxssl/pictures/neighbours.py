@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from jaxssl import errors, finite
+from jaxssl.data.shown import show_like
 from jaxssl.evals.features import Features
 from jaxssl.pictures.panel import Column, Panel
 
@@ -93,10 +94,11 @@ def neighbours_panel(
     names: names of the queries, for example of their files.
     found_names: the same of the neighbours, [n][k].
   """
+  show = show_like(images)
   columns = [
     Column(
       title='image',
-      images=images,
+      images=show(images),
       captions=[_name(label, data.class_names) for label in data.labels],
       names=names,
     )
@@ -113,7 +115,7 @@ def neighbours_panel(
     columns.append(
       Column(
         title=f'neighbour {place + 1}',
-        images=neighbours.images[:, place],
+        images=show(neighbours.images[:, place]),
         captions=captions,
         names=[row[place] for row in found_names],
         is_right=[
@@ -144,7 +146,7 @@ def _unit(features: np.ndarray) -> np.ndarray:
 def _start(n: int, k: int, batch: dict[str, Any]) -> Neighbours:
   return Neighbours(
     np.full((n, k), _EMPTY, np.float32),
-    np.zeros((n, k, *batch['image'].shape[1:]), np.uint8),
+    np.zeros((n, k, *batch['image'].shape[1:]), batch['image'].dtype),
     np.full((n, k), -1, np.int32),
     np.full((n, k), -1, np.int64),
   )

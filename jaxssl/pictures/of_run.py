@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from jaxssl import data
+from jaxssl.augment.bands import fields_of
 from jaxssl.augment.preprocessing import usual
 from jaxssl.build import Run
 from jaxssl.data.source import Source
@@ -77,7 +78,9 @@ def method_panels(looked_at: LookedAt, trained: Trained) -> Iterator[Panel]:
     data.eval_batches(
       source,
       batch_size=looked_at.num_images,
-      preprocessing=usual(run_.augment.crops[0].size),
+      preprocessing=usual(
+        run_.augment.crops[0].size, **fields_of(run_.augment.bands)
+      ),
       limit=looked_at.num_images,
     )
   )

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxssl.data.shown import show_like
 from jaxssl.methods.base import PyTree
 from jaxssl.models.vit import ViT
 from jaxssl.pictures.feature_map import pca
@@ -51,7 +52,7 @@ def patch_colors_panel(
     'principal axes, as red, green and blue. Patches of one colour are alike '
     'to the encoder, also between the pictures.',
     columns=[
-      Column(title='image', images=images),
+      Column(title='image', images=show_like(images)(images)),
       Column(title='patches', images=colors),
     ],
   )

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxssl.augment.view import Augment
+from jaxssl.data.shown import show_like
 from jaxssl.methods import variables
 from jaxssl.methods.base import PyTree
 from jaxssl.methods.jigsaw import GRID, Jigsaw
@@ -55,6 +56,7 @@ def rotation_panel(
 
   answers = np.asarray(answer(params, state, jnp.asarray(turned)))
   right = (answers == np.arange(NUM_ROTATIONS)).mean()
+  shown = show_like(images)(turned)
   return Panel(
     name='puzzle',
     title='By how much is it turned? (rotation)',
@@ -64,7 +66,7 @@ def rotation_panel(
     columns=[
       Column(
         title=f'{90 * k} degrees',
-        images=turned[:, k],
+        images=shown[:, k],
         captions=[f'answer: {90 * a}' for a in answers[:, k]],
       )
       for k in range(NUM_ROTATIONS)
@@ -110,6 +112,8 @@ def jigsaw_panel(
     return shown, logits[:, 0].argmax(-1)
 
   cut, answers = map(np.asarray, answer(params, state, jnp.asarray(images)))
+  show = show_like(images)
+  cut = show(cut)
   rows = np.arange(len(images))[:, None]
   shuffled = cut[rows, np.asarray(orders)]
   solved = np.zeros_like(shuffled)
@@ -124,7 +128,7 @@ def jigsaw_panel(
     f'{right.mean():.0%} of the answers here are right; guessing gives '
     f'{1 / count:.1%}.',
     columns=[
-      Column(title='image', images=images),
+      Column(title='image', images=show(images)),
       Column(title='shuffled', images=mosaic(shuffled)),
       Column(
         title='put back',
@@ -170,7 +174,7 @@ def relative_patch_panel(
     np.asarray, answer(params, state, jnp.asarray(images))
   )
   right = (places == answers).mean()
-  size = method.patch_size
+  size, images = method.patch_size, show_like(images)(images)
   first, second = (_cut(images, corners[:, i], size) for i in range(2))
   return Panel(
     name='puzzle',

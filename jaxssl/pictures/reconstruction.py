@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxssl.augment.view import Augment
+from jaxssl.data.shown import show_like
 from jaxssl.methods.base import PyTree
 from jaxssl.methods.beit import BEiT
 from jaxssl.methods.codebook import Codebook
@@ -53,14 +54,16 @@ def mae_panel(
     truth = patches.patchify(x, method.encoder.patch_size)
     pixels = method.to_pixels(prediction, x)
     pasted = jnp.where(hidden[:, :, None], pixels, truth)
-    mean = truth.reshape(*truth.shape[:2], -1, 3).mean(2)
-    flat = jnp.tile(mean, truth.shape[-1] // 3)
+    mean = truth.reshape(*truth.shape[:2], -1, x.shape[-1]).mean(2)
+    flat = jnp.tile(mean, truth.shape[-1] // x.shape[-1])
     gray = jnp.where(hidden[:, :, None], flat, truth)
     size = method.encoder.patch_size
     pasted = patches.unpatchify(pasted, size, grid)
     return pasted, patches.unpatchify(gray, size, grid), hidden
 
   pasted, gray, hidden = reconstruct(params, x, noise)
+  show = show_like(images)
+  shown = show(images)
   text = (
     'The encoder sees the patches of the second column; the decoder predicts '
     'the gray ones. In the reconstruction, visible patches are those of the '
@@ -79,12 +82,10 @@ def mae_panel(
     title='Reconstruction of hidden patches (MAE)',
     text=text,
     columns=[
-      Column(title='image', images=images),
-      Column(title='visible', images=hide(images, np.asarray(hidden), grid)),
-      Column(
-        title='reconstruction', images=np.asarray(augment.denormalize(pasted))
-      ),
-      Column(title='patch means', images=np.asarray(augment.denormalize(gray))),
+      Column(title='image', images=shown),
+      Column(title='visible', images=hide(shown, np.asarray(hidden), grid)),
+      Column(title='reconstruction', images=show(augment.denormalize(pasted))),
+      Column(title='patch means', images=show(augment.denormalize(gray))),
     ],
   )
 
@@ -109,7 +110,7 @@ def beit_panel(
     augment: see `mae_panel`.
   """
   x = augment.normalize(jnp.asarray(images))
-  grid = method.encoder.grid_of(x)
+  grid, kind = method.encoder.grid_of(x), images.dtype
   keys = jax.random.split(jax.random.key(0), len(x))
 
   @jax.jit
@@ -117,7 +118,7 @@ def beit_panel(
     params: PyTree, state: PyTree, images: jax.Array, x: jax.Array
   ) -> tuple[jax.Array, ...]:
     hidden = method.draw_mask(keys, x)
-    true = method.codes(state['tokenizer'], images.astype(jnp.float32) / 255)
+    true = method.codes(state['tokenizer'], images / jnp.iinfo(kind).max)
     logits, places = method.predict(params, x, hidden)
     rows = jnp.arange(len(x))[:, None]
     predicted = true.at[rows, places].set(logits.argmax(-1))
@@ -126,9 +127,10 @@ def beit_panel(
   hidden, true, predicted = predict(params, state, jnp.asarray(images), x)
   hidden = np.asarray(hidden)
   right = (np.asarray(predicted == true) & hidden).sum() / max(hidden.sum(), 1)
+  show = show_like(images)
   columns = [
-    Column(title='image', images=images),
-    Column(title='visible', images=hide(images, hidden, grid)),
+    Column(title='image', images=show(images)),
+    Column(title='visible', images=hide(show(images), hidden, grid)),
   ]
   text = (
     'The encoder sees the patches of the second column and predicts the code '
@@ -144,7 +146,7 @@ def beit_panel(
   else:
     shape = (len(x), *grid)
     for title, codes in (('predicted', predicted), ('true codes', true)):
-      pixels = _to_uint8(decode(codes.reshape(shape)))
+      pixels = show(decode(codes.reshape(shape)))
       columns.append(Column(title=title, images=pixels))
     text += (
       ' The last two columns are codes through the decoder of the tokenizer: '
@@ -178,6 +180,7 @@ def dvae_panel(
   del state
   x = augment.normalize(jnp.asarray(images))
   decoded = jax.jit(method.reconstruct)(params, x)
+  show = show_like(images)
   return Panel(
     name='reconstruction',
     title='Reconstruction from codes (discrete VAE)',
@@ -185,8 +188,8 @@ def dvae_panel(
     f'{method.encoder.vocab_size} for every 8x8 pixels, the most likely one, '
     'and back to pixels through the decoder.',
     columns=[
-      Column(title='image', images=images),
-      Column(title='reconstruction', images=_to_uint8(decoded)),
+      Column(title='image', images=show(images)),
+      Column(title='reconstruction', images=show(decoded)),
     ],
   )
 
@@ -250,6 +253,7 @@ def _decoder(
   params = {'decoder': tokenizer.decoder['params']}
   method = DVAE(
     encoder=tokenizer.encoder,
+    channels=len(tokenizer.mean),
     decoder_init_width=params['decoder']['input']['kernel'].shape[-1],
   )
   decode = jax.jit(method.decode)

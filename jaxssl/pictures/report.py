@@ -11,6 +11,7 @@ import numpy as np
 
 from jaxssl import config as config_lib
 from jaxssl.data.copies import Copies
+from jaxssl.data.shown import show_like
 from jaxssl.data.source import Source
 from jaxssl.evals import collapse
 from jaxssl.evals.features import encode_fn
@@ -327,6 +328,7 @@ def _map(images: np.ndarray, features: np.ndarray) -> list[str]:
     f'({share.sum():.0%} of the variance): those side by side are alike to the '
     'encoder.'
   )
-  drawn = mosaic.mosaic(images[:, ::step, ::step], points)
+  small = images[:, ::step, ::step]
+  drawn = mosaic.mosaic(show_like(small)(small), points)
   shown = blocks.picture(drawn, 'map of pictures')
   return [blocks.heading('Map', words) + f'<div class="map">{shown}</div>']

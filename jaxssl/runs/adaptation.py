@@ -101,7 +101,9 @@ def config_of(
   config = default_config(*names, asked, facts)
   rule, size = model.preprocessing, _size_of(facts.num_pictures if facts else 0)
   inputs: dict[str, Any] = {'mean': rule.mean, 'std': rule.std}
-  if METHODS[names[0]].needs_rgb:
+  own = facts.measured.bands if facts and facts.measured else None
+  # Of other channels than the model has seen, the mean is measured.
+  if METHODS[names[0]].needs_rgb or own != rule.bands:
     inputs = {}
   changes = {
     'encoder': _encoder(config['encoder'], model),

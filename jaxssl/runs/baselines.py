@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 import dataclasses
+import functools
 from typing import Any
 
 import jax
@@ -47,7 +48,7 @@ def encoders(
       exported.variables,
       exported.normalize,
       layer,
-      image_size=exported.image_size,
+      rule=exported.preprocessing,
     )
   trained = {TRAINED: encode(exported.variables)}
   if not baselines:
@@ -55,7 +56,7 @@ def encoders(
   began = start()
   return {
     'raw pixels': features.raw_pixels,
-    'colour histogram': features.color_histogram,
+    'colour histogram': _histogram(exported),
     **(
       {_START: encode(began.variables, began.normalize)}
       if began
@@ -141,5 +142,13 @@ def trainable(
 def _random_variables(exported: ExportedEncoder) -> Any:
   size = exported.image_size
   return jax.jit(exported.encoder.init)(
-    jax.random.key(0), jnp.zeros((1, size, size, 3))
+    jax.random.key(0), jnp.zeros((1, size, size, exported.num_channels))
+  )
+
+
+def _histogram(exported: ExportedEncoder) -> Encode:
+  if exported.preprocessing.bands is None:
+    return features.color_histogram
+  return functools.partial(
+    features.channel_histogram, normalize=exported.normalize
   )

@@ -204,6 +204,11 @@ def _towers(evaluation: Evaluation, run: OpenedRun) -> Iterator[Subject]:
 
 
 def _classified(evaluation: Corruptions, run: OpenedRun) -> Iterator[Subject]:
+  if run.exported.preprocessing.bands is not None:
+    raise UserError(
+      'corruptions are defined for 8-bit RGB pictures; these have '
+      f'{run.exported.num_channels} channels as stored'
+    )
   model = make_classifier(run, evaluation.classifier)
   subject = Subject(
     encoder=TRAINED,

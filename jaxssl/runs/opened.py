@@ -15,6 +15,7 @@ from jaxssl.runs.splits import Splits, open_splits
 from jaxssl.runs.towers import Towers
 from jaxssl.train.workdir import Workdir
 from jaxssl.weights.exported import ExportedEncoder, export_of, load_encoder
+from jaxssl.weights.input_channels import adapt_encoder
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -77,7 +78,10 @@ class OpenedRun:
     if not self.workdir.config_path.exists():
       return None
     path = self.workdir.read_config().get('train', {}).get('init_encoder')
-    return load_encoder(export_of(path)) if path else None
+    if not path:
+      return None
+    start = load_encoder(export_of(path))
+    return adapt_encoder(start, self.exported.preprocessing, quiet=True)
 
   @functools.cached_property
   def splits(self) -> Splits:

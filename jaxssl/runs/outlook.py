@@ -7,6 +7,9 @@ from typing import Any
 import jax
 
 from jaxssl import scale
+from jaxssl.augment.any_channels import left_out
+from jaxssl.augment.bands import RGB, num_channels
+from jaxssl.augment.recipes import RECIPES
 from jaxssl.build import Run
 from jaxssl.train.workdir import Workdir
 
@@ -64,6 +67,8 @@ def _sentences(run: Run, workdir: Workdir) -> Iterator[str]:
     f'rate of up to {_highest_rate(run):.2g}.'
   )
   looks = f'a look at the features every {run.eval.steps}'
+  if run.augment.bands is not None:
+    yield _channels(run)
   yield (
     f'A checkpoint every {run.train.checkpoint_steps} steps, '
     f'{looks if run.eval.steps else "no look at the features"}.'
@@ -79,6 +84,21 @@ def _sentences(run: Run, workdir: Workdir) -> Iterator[str]:
       f'{source.num_examples:,} pictures are few: released weights may serve '
       'better (jaxssl import timm NAME --workdir DIR; then jaxssl adapt).'
     )
+
+
+def _channels(run: Run) -> str:
+  """Says how pictures are read that are not made 8-bit RGB."""
+  bands = run.augment.bands
+  values = bands and bands.value_range
+  low, high = values or ('0', 'the largest value of the files')
+  recipe = RECIPES[run.config['augment']['name']]()
+  dropped = left_out(recipe) if num_channels(bands) != RGB else []
+  return (
+    f'Their {num_channels(bands)} channel(s) are kept as stored, {low} to '
+    f'{high} as 0 to 1, with mean and deviation of input.mean and input.std'
+    + (f'; the views do without {", ".join(dropped)}' if dropped else '')
+    + '.'
+  )
 
 
 def _highest_rate(run: Run) -> float:

@@ -13,6 +13,7 @@ import pathlib
 import re
 from typing import Any
 
+from jaxssl.augment.bands import RGB
 from jaxssl.augment.preprocessing import Preprocessing
 from jaxssl.errors import UserError
 from jaxssl.weights import preprocessors
@@ -308,7 +309,8 @@ def _read_timm(folder: pathlib.Path, image_size: int | None) -> Description:
     options = {'encoder': _of_timm(config, cfg)}
     _check(options)
     if image_size is not None:
-      cfg = {**cfg, 'input_size': (3, image_size, image_size)}
+      channels = cfg.get('input_size', (RGB,))[0]
+      cfg = {**cfg, 'input_size': (channels, image_size, image_size)}
     rule = preprocessors.from_timm(cfg)
     return Description(options=options, sides=sides, preprocessing=rule)
 

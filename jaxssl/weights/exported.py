@@ -23,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxssl import atomic_file, checksums, finite, models
+from jaxssl.augment.bands import RGB
 from jaxssl.augment.preprocessing import Channels, Preprocessing, usual
 from jaxssl.augment.view import Augment
 from jaxssl.config import to_plain
@@ -77,6 +78,11 @@ class ExportedEncoder:
     return self.preprocessing.image_size
 
   @property
+  def num_channels(self) -> int:
+    """Channels of its images."""
+    return self.preprocessing.num_channels
+
+  @property
   def mean(self) -> Channels:
     """Mean of each channel of images in [0, 1]."""
     return self.preprocessing.mean
@@ -87,8 +93,13 @@ class ExportedEncoder:
     return self.preprocessing.std
 
   def normalize(self, images: jax.Array) -> jax.Array:
-    """Returns uint8 images [..., 3] as the encoder takes them, float32."""
-    return Augment(views=(), mean=self.mean, std=self.std).normalize(images)
+    """Returns images [..., C] as the encoder takes them, float32."""
+    return Augment(
+      views=(),
+      mean=self.mean,
+      std=self.std,
+      bands=self.preprocessing.bands,
+    ).normalize(images)
 
 
 def save_encoder(
@@ -172,7 +183,9 @@ def load_encoder(directory: str | os.PathLike[str]) -> ExportedEncoder:
       preprocessing=_take_preprocessing(info, directory),
       **info,
     )
-    wanted = abstract_variables(exported.encoder, exported.image_size)
+    wanted = abstract_variables(
+      exported.encoder, exported.image_size, exported.num_channels
+    )
   _check_fits(exported, wanted, directory)
   return exported
 
@@ -209,9 +222,12 @@ def _told_as_damage(path: Path) -> Generator[None]:
     raise UserError(f'{path} is damaged: {reason[:200]}') from error
 
 
-def abstract_variables(encoder: nn.Module, image_size: int) -> PyTree:
+def abstract_variables(
+  encoder: nn.Module, image_size: int, channels: int = RGB
+) -> PyTree:
   """Returns the shapes of an encoder's variables for images of this size."""
-  images = jax.ShapeDtypeStruct((1, image_size, image_size, 3), jnp.float32)
+  shape = (1, image_size, image_size, channels)
+  images = jax.ShapeDtypeStruct(shape, jnp.float32)
   return jax.eval_shape(encoder.init, jax.random.key(0), images)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from jaxssl import atomic_file
+from jaxssl.augment.bands import RGB
 from jaxssl.errors import UserError
 from jaxssl.models import ConvNeXt, ResNet, ViT
 from jaxssl.weights import (
@@ -43,6 +44,8 @@ def save(out: pathlib.Path, exported: ExportedEncoder) -> str:
   config, tensors = convert(
     exported.encoder, exported.variables, exported.image_size
   )
+  if exported.num_channels != RGB:
+    config['num_channels'] = exported.num_channels
   safetensors_file.write(
     out / 'model.safetensors',
     tensors,

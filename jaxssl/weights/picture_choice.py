@@ -5,6 +5,7 @@ import dataclasses
 import logging
 from typing import Any
 
+from jaxssl.augment.bands import RGB, ValueRange
 from jaxssl.augment.preprocessing import (
   Channels,
   Interpolation,
@@ -29,6 +30,7 @@ class PictureChoice:
     interpolation: the filter that resizes.
     mean: mean of each channel, of pixels in [0, 1].
     std: deviation of each channel.
+    value_range: of channels as stored, see `augment.bands.Bands`.
   """
 
   image_size: int | None = None
@@ -37,6 +39,7 @@ class PictureChoice:
   interpolation: Interpolation | None = None
   mean: Channels | None = None
   std: Channels | None = None
+  value_range: ValueRange | None = None
 
   def rule(
     self, description: Description, release: str, stored: int | None
@@ -61,10 +64,33 @@ class PictureChoice:
       rule = rule.cut_to(self.crop_fraction)
     given = {
       name: value
-      for name in ('resize', 'interpolation', 'mean', 'std')
+      for name in ('resize', 'interpolation', 'mean', 'std', 'value_range')
       if (value := getattr(self, name)) is not None
     }
+    # So many numbers, so many channels; three are those of RGB.
+    if self.mean and len(self.mean) != rule.num_channels:
+      count = len(self.mean)
+      given['channels'] = None if count == RGB else count
     return dataclasses.replace(rule, **given)
+
+  def stored_rule(
+    self, rule: Preprocessing, description: Description
+  ) -> Preprocessing:
+    """Returns the rule for the channels that the weights in the file have.
+
+    Args:
+      rule: of `self.rule`.
+      description: what the files beside the weights say.
+    """
+    said = description.preprocessing
+    count = said.num_channels if said else RGB
+    if count == rule.num_channels:
+      return rule
+    normal = {'mean': (0.0,) * count, 'std': (1.0,) * count}
+    channels = said.channels if said else None
+    return dataclasses.replace(
+      rule, channels=channels, value_range=None, **normal
+    )
 
 
 def release_of(library: str, tensors: Mapping[str, Any], encoder: Any) -> str:

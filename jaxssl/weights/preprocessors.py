@@ -13,6 +13,7 @@ import math
 import re
 from typing import Any, cast
 
+from jaxssl.augment.bands import RGB
 from jaxssl.augment.channel_statistics import (
   CLIP_MEAN,
   CLIP_STD,
@@ -155,17 +156,20 @@ def from_transformers(
     raise UserError('do_resize is false: pictures of any size are meant')
   mean, std = _scaled(values)
   rule = _resized(values)
+  normal: dict[str, Any] = {'mean': mean, 'std': std}
+  if len(mean) != RGB:
+    normal['channels'] = len(mean)
   if 'crop_pct' in values:
-    return dataclasses.replace(_convnext(rule, values), mean=mean, std=std)
+    return dataclasses.replace(_convnext(rule, values), **normal)
   if values['do_center_crop']:
     size = _square('crop_size', _sides(values['crop_size'], square=True))
-    return dataclasses.replace(rule, image_size=size, mean=mean, std=std)
+    return dataclasses.replace(rule, image_size=size, **normal)
   if rule.resize == 'shortest':
     raise UserError(
       'pictures keep their shape (do_center_crop is false), but encoders take '
       'squares here'
     )
-  return dataclasses.replace(rule, mean=mean, std=std)
+  return dataclasses.replace(rule, **normal)
 
 
 def to_transformers(rule: Preprocessing) -> dict[str, Any]:
@@ -188,7 +192,7 @@ def to_transformers(rule: Preprocessing) -> dict[str, Any]:
     'do_normalize': True,
     'image_mean': list(rule.mean),
     'image_std': list(rule.std),
-    'do_convert_rgb': True,
+    'do_convert_rgb': rule.num_channels == RGB,
   }
 
 
@@ -236,9 +240,7 @@ def from_timm(config: Mapping[str, Any]) -> Preprocessing:
   # timm takes empty and zero values for absent ones.
   given = {key: value for key, value in config.items() if value}
   default = RELEASED['timm']
-  channels, *sides = given.get('input_size', (3, 224, 224))
-  if channels != 3:
-    raise UserError(f'input_size is of {channels} channels, not 3')
+  channels, *sides = given.get('input_size', (RGB, 224, 224))
   size = _square('input_size', _sides(sides, square=True))
   mode = given.get('crop_mode', 'center')
   if mode not in _CROP_MODES:
@@ -248,15 +250,16 @@ def from_timm(config: Mapping[str, Any]) -> Preprocessing:
     resize_size=math.floor(size / given.get('crop_pct', 0.875)),
     resize=cast(Any, _CROP_MODES[mode]),
     interpolation=given.get('interpolation', 'bicubic'),
-    mean=_channels(given.get('mean', default.mean)),
-    std=_channels(given.get('std', default.std)),
+    mean=_repeated(given.get('mean', default.mean), channels),
+    std=_repeated(given.get('std', default.std), channels),
+    channels=None if channels == RGB else channels,
   )
 
 
 def to_timm(rule: Preprocessing) -> dict[str, Any]:
   """Returns what a rule is in the `pretrained_cfg` of a timm model."""
   return {
-    'input_size': [3, rule.image_size, rule.image_size],
+    'input_size': [rule.num_channels, rule.image_size, rule.image_size],
     'interpolation': rule.interpolation,
     'crop_pct': _crop_pct(rule),
     'crop_mode': 'squash' if rule.resize == 'squash' else 'center',
@@ -327,7 +330,7 @@ def _scaled(values: Mapping[str, Any]) -> tuple[Channels, Channels]:
   """Returns mean and deviation of pixels in [0, 1]."""
   mean, std = (_channels(values[key]) for key in ('image_mean', 'image_std'))
   if not values['do_normalize']:
-    mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    mean, std = (0.0,) * len(mean), (1.0,) * len(std)
   scale = 255 * (values['rescale_factor'] if values['do_rescale'] else 1.0)
   if math.isclose(scale, 1.0):
     return mean, std
@@ -335,8 +338,13 @@ def _scaled(values: Mapping[str, Any]) -> tuple[Channels, Channels]:
 
 
 def _divided(values: Channels, scale: float) -> Channels:
-  first, second, third = values
-  return first / scale, second / scale, third / scale
+  return tuple(value / scale for value in values)
+
+
+def _repeated(values: Any, channels: int) -> Channels:
+  """Returns a number per channel, as timm: the first where they are too few."""
+  found = _channels(values)
+  return found if len(found) == channels else (found[0],) * channels
 
 
 def _channels(values: Any) -> Channels:

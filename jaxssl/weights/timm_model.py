@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxssl.augment.bands import RGB
 from jaxssl.errors import UserError
 from jaxssl.models import positions
 from jaxssl.models.convnext import ConvNeXt
@@ -46,7 +47,7 @@ def save(out: pathlib.Path, exported: ExportedEncoder) -> bool:
   Raises:
     UserError: if the files cannot be written.
   """
-  told = architecture(exported)
+  told = _with_channels(architecture(exported), exported)
   tensors = timm.to_timm(exported.variables)
   if told.get('architecture') == _ROPE:
     tensors = _of_eva(tensors)
@@ -100,6 +101,16 @@ def architecture(exported: ExportedEncoder) -> dict[str, Any]:
     'model_args': _arguments(encoder, exported.image_size),
     'global_pool': _POOLS[encoder.pool],
   }
+
+
+def _with_channels(
+  told: dict[str, Any], exported: ExportedEncoder
+) -> dict[str, Any]:
+  """Returns what `architecture` does, for other channels than RGB."""
+  if not told or exported.num_channels == RGB:
+    return told
+  arguments = {**told['model_args'], 'in_chans': exported.num_channels}
+  return {**told, 'model_args': arguments}
 
 
 def _convnext(encoder: ConvNeXt) -> dict[str, Any]:
