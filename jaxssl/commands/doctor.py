@@ -14,6 +14,7 @@ from rich.progress import Progress
 from jaxssl import atomic_file, build, data, defaults
 from jaxssl import config as config_lib
 from jaxssl.arguments import data_choice, targets
+from jaxssl.augment.bands import Bands
 from jaxssl.config import schema
 from jaxssl.data import survey as survey_lib
 from jaxssl.data.concerns import concerns
@@ -24,6 +25,7 @@ from jaxssl.evals.table import aligned
 from jaxssl.pictures import grid
 from jaxssl.pictures.samples import samples
 from jaxssl.printable import printable
+from jaxssl.runs import channel_facts
 from jaxssl.train.workdir import Workdir
 
 _log = logging.getLogger(__name__)
@@ -62,13 +64,18 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   if arguments.limit is not None and arguments.limit < 1:
     raise UserError(f'--limit is {arguments.limit}; it must be at least 1')
   sources, missing = _sources(*_sections(arguments, overrides))
+  channels = channel_facts.look(sources['train'], _inputs(arguments))
   splits = {
-    name: _read(name, source, arguments.limit)
+    name: _read(name, source, channels and channels.bands, arguments.limit)
     for name, source in sources.items()
   }
   facts = {name: _facts(survey) for name, survey in splits.items()}
+  if channels is not None:
+    facts['train']['channels'] = channels.as_json()
   found = [*missing, *concerns(splits['train'], splits.get('test'))]
   _print(facts, found)
+  for line in channels.lines() if channels else ():
+    print(line)
   if out:
     out.parent.mkdir(parents=True, exist_ok=True)
     grid.write_png(samples(splits), out)
@@ -92,11 +99,7 @@ def _sections(
     train = defaults.data_section(named)
     test, test_split = {**train}, 'test'
   else:
-    config = schema.complete(
-      config_lib.load_file(arguments.config)
-      if arguments.config
-      else Workdir(arguments.workdir).read_config()
-    )
+    config = _config(arguments)
     train, test = config['data'], build.eval_data_section(config)
     test_split = config['eval']['split']
   changes = {
@@ -112,6 +115,20 @@ def _sections(
   return train, test
 
 
+def _config(arguments: argparse.Namespace) -> config_lib.Config:
+  return schema.complete(
+    config_lib.load_file(arguments.config)
+    if arguments.config
+    else Workdir(arguments.workdir).read_config()
+  )
+
+
+def _inputs(arguments: argparse.Namespace) -> dict[str, Any]:
+  """Returns section `input`, where there is a config."""
+  has_config = arguments.config or arguments.workdir
+  return _config(arguments)['input'] if has_config else {}
+
+
 def _sources(
   train: dict[str, Any], test: dict[str, Any]
 ) -> tuple[dict[str, Source], list[str]]:
@@ -124,7 +141,9 @@ def _sources(
   return sources, []
 
 
-def _read(name: str, source: Source, limit: int | None) -> Survey:
+def _read(
+  name: str, source: Source, bands: Bands | None, limit: int | None
+) -> Survey:
   console = Console(stderr=True)
   with Progress(
     console=console, transient=True, disable=not console.is_terminal
@@ -132,6 +151,7 @@ def _read(name: str, source: Source, limit: int | None) -> Survey:
     task = bar.add_task(name, total=None)
     return survey_lib.read(
       source,
+      bands=bands,
       limit=limit,
       progress=lambda done, total: bar.update(
         task, completed=done, total=total

@@ -124,7 +124,7 @@ def stored(
   pil = _pillow()
   try:
     with pil.open(io.BytesIO(content), formats=formats) as image:
-      _check_size(image.size, max_pixels)
+      check_size(image.size, max_pixels)
       return np.array(image)
   except UnreadableError:
     raise

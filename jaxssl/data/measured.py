@@ -16,6 +16,8 @@ from jaxssl.errors import UserError
 # So many headers tell how many channels there are, and so many pictures their
 # mean and deviation.
 _HEADERS, _PICTURES = 32, 256
+# From the lowest to the highest value.
+PERCENTILES = (0, 1, 50, 99, 100)
 # Of the pixels of a picture, so many are looked at.
 _PIXELS = 1 << 14
 _DIGITS = 6
@@ -35,6 +37,21 @@ class Measured:
   bands: Bands
   mean: Channels
   std: Channels
+  count: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Spread:
+  """Stored values of some pictures.
+
+  Attributes:
+    dtype: type of the values in the files.
+    percentiles: `PERCENTILES` of each channel, float [C, 5].
+    count: number of pictures that were looked at.
+  """
+
+  dtype: str
+  percentiles: np.ndarray
   count: int
 
 
@@ -96,6 +113,32 @@ def measure(
     mean=_rounded(mean),
     std=_rounded(np.where(std > 0, std, 1.0)),
     count=len(moments),
+  )
+
+
+def spread(source: Source, channels: int) -> Spread:
+  """Returns how the stored values of each channel are spread.
+
+  Args:
+    source: 256 of its pictures are decoded, and thinned as by `measure`.
+    channels: of every picture; others are passed over.
+
+  Raises:
+    UserError: if none of them can be read as such; says why.
+  """
+  found, faults = [], []
+  for content in sample(source, _PICTURES):
+    try:
+      found.append(thinned(raster.as_stored(content, channels=channels)))
+    except UnreadableError as error:
+      faults.append(str(error))
+  if not found:
+    raise UserError(f'{source.name}: no picture can be read: {faults[0]}')
+  values = np.concatenate(found)
+  return Spread(
+    dtype=', '.join(sorted({str(each.dtype) for each in found})),
+    percentiles=np.nanpercentile(values, PERCENTILES, axis=0).T,
+    count=len(found),
   )
 
 

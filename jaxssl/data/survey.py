@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from jaxssl.augment.bands import Bands, fields_of
 from jaxssl.augment.preprocessing import usual
 from jaxssl.data import decode, pipeline, raster
 from jaxssl.data.captions import Captions
@@ -70,6 +71,7 @@ class Survey:
 def read(
   source: Source,
   *,
+  bands: Bands | None = None,
   limit: int | None = None,
   progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Survey:
@@ -77,6 +79,7 @@ def read(
 
   Args:
     source: what to read.
+    bands: how pictures are read; None: as 8-bit RGB.
     limit: read only so many records, evenly spread over the source.
     progress: called with the number of records that are read, and of all.
   """
@@ -87,7 +90,7 @@ def read(
   batches = pipeline.eval_batches(
     seen,
     batch_size=_BATCH,
-    preprocessing=usual(_SIDE),
+    preprocessing=usual(_SIDE, **fields_of(bands)),
     limit=count,
     on_bad=lambda name, reason: reasons.update({name: reason}),
   )

@@ -10,7 +10,6 @@ from jax.ad_checkpoint import checkpoint_name
 import jax.numpy as jnp
 
 from jaxssl import errors
-from jaxssl.augment.bands import RGB
 from jaxssl.fields import Count, Range, check_fields
 from jaxssl.models import remat
 from jaxssl.models.dense import add
@@ -192,7 +191,7 @@ class DVAEDecoder(nn.Module):
       ('full') or 'dots', see `models.remat`.
   """
 
-  channels: int = RGB
+  channels: int = 3
   width: int = 256
   blocks_per_group: int = 2
   init_width: int = 128

@@ -5,7 +5,6 @@ from flax.typing import Dtype
 import jax
 import jax.numpy as jnp
 
-from jaxssl.augment.bands import RGB
 from jaxssl.models import positions, remat
 from jaxssl.models.block import Block
 from jaxssl.models.layer_norm import LayerNorm
@@ -37,7 +36,7 @@ class MAEDecoder(nn.Module):
   """
 
   patch_size: int
-  channels: int = RGB
+  channels: int = 3
   dim: int = 512
   depth: int = 8
   num_heads: int = 16

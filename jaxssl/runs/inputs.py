@@ -204,11 +204,7 @@ def _towers(evaluation: Evaluation, run: OpenedRun) -> Iterator[Subject]:
 
 
 def _classified(evaluation: Corruptions, run: OpenedRun) -> Iterator[Subject]:
-  if run.exported.preprocessing.bands is not None:
-    raise UserError(
-      'corruptions are defined for 8-bit RGB pictures; these have '
-      f'{run.exported.num_channels} channels as stored'
-    )
+  _require_rgb('corruptions', run)
   model = make_classifier(run, evaluation.classifier)
   subject = Subject(
     encoder=TRAINED,
@@ -223,6 +219,14 @@ def _classified(evaluation: Corruptions, run: OpenedRun) -> Iterator[Subject]:
     exported=model.exported,
   )
   return iter((subject,))
+
+
+def _require_rgb(command: str, run: OpenedRun) -> None:
+  if run.exported.preprocessing.bands is not None:
+    raise UserError(
+      f'{command}: is defined for 8-bit RGB pictures; the encoder takes '
+      f'{run.exported.num_channels} channels as stored'
+    )
 
 
 def _shifted(evaluation: Shift, run: OpenedRun) -> Iterator[Subject]:
@@ -281,6 +285,7 @@ def _dense_look(evaluation: Any, run: OpenedRun) -> Iterator[Subject]:
 def _patch_encoders(
   evaluation: Any, run: OpenedRun
 ) -> Iterator[tuple[str, PatchEncoder]]:
+  _require_rgb('segmentation', run)
   return baselines.patch_encoders(
     run.exported,
     layer=run.layer,

@@ -250,8 +250,8 @@ def from_timm(config: Mapping[str, Any]) -> Preprocessing:
     resize_size=math.floor(size / given.get('crop_pct', 0.875)),
     resize=cast(Any, _CROP_MODES[mode]),
     interpolation=given.get('interpolation', 'bicubic'),
-    mean=_repeated(given.get('mean', default.mean), channels),
-    std=_repeated(given.get('std', default.std), channels),
+    mean=_channels(given.get('mean', default.mean)),
+    std=_channels(given.get('std', default.std)),
     channels=None if channels == RGB else channels,
   )
 
@@ -339,12 +339,6 @@ def _scaled(values: Mapping[str, Any]) -> tuple[Channels, Channels]:
 
 def _divided(values: Channels, scale: float) -> Channels:
   return tuple(value / scale for value in values)
-
-
-def _repeated(values: Any, channels: int) -> Channels:
-  """Returns a number per channel, as timm: the first where they are too few."""
-  found = _channels(values)
-  return found if len(found) == channels else (found[0],) * channels
 
 
 def _channels(values: Any) -> Channels:

@@ -321,7 +321,7 @@ def test_what_is_written_for_transformers_is_read_back():
   ('config', 'message'),
   [
     ({'crop_mode': 'border'}, "crop_mode 'border'"),
-    ({'input_size': (1, 28, 28)}, '1 channels'),
+    ({'input_size': (1, 28, 28)}, 'a number per channel, of 1'),
     ({'input_size': (3, 64, 256)}, r'input_size is \[64, 256\]'),
     ({'interpolation': 'random'}, "interpolation 'random'"),
     ({'mean': (0.5,)}, 'a number per channel'),
