@@ -372,7 +372,7 @@ def channel_histogram(
   b, height, width, channels = images.shape
   place = jnp.floor((normalize(images) + 3.0) / 6.0 * bins)
   cell = jnp.clip(place, 0, bins - 1).astype(jnp.int32)
-  cell = cell + bins * jnp.arange(channels)
+  cell = cell + bins * jnp.arange(channels).reshape(1, 1, 1, -1)
   count = functools.partial(jnp.bincount, length=bins * channels)
   counts = jax.vmap(count)(cell.reshape(b, -1))
   return jnp.sqrt(counts / (height * width * channels)).astype(jnp.float32)

@@ -249,6 +249,7 @@ def _shifted(evaluation: Shift, run: OpenedRun) -> Iterator[Subject]:
 
 
 def _dense(evaluation: Any, run: OpenedRun) -> Iterator[Subject]:
+  _require_rgb('segmentation', run)
   exported, splits = run.exported, run.splits
   evaluation.check(splits.train_source, splits.test_source)
   train, test = (
@@ -267,6 +268,7 @@ def _dense(evaluation: Any, run: OpenedRun) -> Iterator[Subject]:
 
 
 def _dense_look(evaluation: Any, run: OpenedRun) -> Iterator[Subject]:
+  _require_rgb('segmentation', run)
   evaluation.check(run.source)
   pictures = Pictures(
     source=run.source, kind=evaluation.target, limit=run.choice.limit
@@ -285,7 +287,6 @@ def _dense_look(evaluation: Any, run: OpenedRun) -> Iterator[Subject]:
 def _patch_encoders(
   evaluation: Any, run: OpenedRun
 ) -> Iterator[tuple[str, PatchEncoder]]:
-  _require_rgb('segmentation', run)
   return baselines.patch_encoders(
     run.exported,
     layer=run.layer,
