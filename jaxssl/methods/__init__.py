@@ -15,6 +15,7 @@ from jaxssl.methods.byol import BYOL as BYOL
 from jaxssl.methods.byol import mlp
 from jaxssl.methods.clip import CLIP as CLIP
 from jaxssl.methods.colorization import Colorization as Colorization
+from jaxssl.methods.data2vec import Data2Vec as Data2Vec
 from jaxssl.methods.dino import DINO as DINO
 from jaxssl.methods.dvae import DVAE as DVAE
 from jaxssl.methods.entry import Entry, Tiny
@@ -55,6 +56,11 @@ _BEIT_OPTIM = {
   # The authors' exception; their mask token is decayed.
   'rules': ({'match': 'cls_token', 'weight_decay': 0.0},),
   'clip_norm': 3.0,
+}
+_DATA2VEC_OPTIM = {
+  **_BEIT_OPTIM,
+  # 2e-3 at the published batch of 2048.
+  'learning_rate': {'start': 2e-3 / 8, 'end': 1e-5},
 }
 _DINO_OPTIM = {
   'learning_rate': {'start': 5e-4, 'end': 1e-6, 'convention': 'linspace'},
@@ -200,6 +206,42 @@ METHODS: dict[str, Entry] = {
       tolerance=0.05,
       learning_rate=0.05,
       method={'decoder_dim': 8},
+    ),
+  ),
+  'data2vec': Entry(
+    make=Data2Vec,
+    recipe='beit',
+    config='data2vec_photos',
+    encoder='vit_s16',
+    vit={
+      'position': 'relative',
+      'layer_scale': 1e-4,
+      'use_mask_token': True,
+      'pool': 'avg',
+      'fc_norm': False,
+    },
+    optim=_DATA2VEC_OPTIM,
+    any_size=False,
+    small={
+      'method': {
+        'num_masked': 38,
+        'min_block': 4,
+        'num_blocks': 4,
+        'momentum': 0.99,
+      }
+    },
+    few={'method': {'momentum': 0.999}},
+    tiny=Tiny(
+      # Predictions near 0 of targets of variance 1.
+      initial_loss=0.247,
+      learning_rate=0.1,
+      method={
+        'num_masked': 6,
+        'min_block': 2,
+        'num_blocks': 1,
+        'momentum': 0.9,
+      },
+      encoder={**_TINY_VIT, 'drop_path': 0.2},
     ),
   ),
   'dcl': Entry(

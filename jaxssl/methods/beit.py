@@ -1,7 +1,6 @@
 """BEiT: the visual tokens of hidden patches."""
 
 import dataclasses
-import functools
 
 from flax import linen as nn
 import jax
@@ -9,7 +8,7 @@ import jax.numpy as jnp
 
 from jaxssl import errors
 from jaxssl.fields import Count, check_fields
-from jaxssl.methods import row_sums, variables
+from jaxssl.methods import block_masks, row_sums, variables
 from jaxssl.methods.base import Batch, PyTree, RowSums
 from jaxssl.methods.codebook import Codebook
 from jaxssl.models import reinitialize
@@ -17,7 +16,6 @@ from jaxssl.models.drop_path import fold_keys
 from jaxssl.models.dvae import STRIDE
 from jaxssl.models.normed_tokens import require_normed_tokens
 from jaxssl.models.vit import ViT
-from jaxssl.ops import masking
 from jaxssl.ops.cross_entropy import label_entropy
 from jaxssl.ops.tokens import take_tokens
 
@@ -80,11 +78,7 @@ class BEiT:
     encoder_key, head_key, redraw_key = jax.random.split(key, 3)
     (_, out), encoder = self.encoder.init_with_output(encoder_key, images)
     num_patches = out['patches'].shape[1]
-    if self.num_masked > num_patches:
-      raise errors.UserError(
-        f'method.num_masked is {self.num_masked}, but images of '
-        f'{images.shape[1]}x{images.shape[2]} have {num_patches} patches'
-      )
+    block_masks.check(self.num_masked, images, num_patches)
     head = self._head(self.tokenizer.encoder.vocab_size)
     params = {
       'encoder': encoder['params'],
@@ -113,12 +107,11 @@ class BEiT:
     # Masks and dropped paths are drawn from keys of their own.
     mask = self.draw_mask(fold_keys(keys, 0), images)
     codes = self.codes(state['tokenizer'], _pixels(batch))  # [b, N]
-    logits, places = self.predict(
+    logits, places, hidden = self.predict(
       params, images, mask, train=True, keys=fold_keys(keys, 1)
     )
     target = jnp.take_along_axis(codes, places, axis=1)  # [b, num_masked]
     # Rows hide different numbers of patches.
-    hidden = jnp.take_along_axis(mask, places, axis=1).astype(jnp.float32)
     entropy = label_entropy(logits, target)
     seen = {
       'right': ((logits.argmax(-1) == target) * hidden).sum(),
@@ -158,13 +151,12 @@ class BEiT:
       keys: typed PRNG keys [b], one per row.
       images: [b, H, W, C].
     """
-    draw = functools.partial(
-      masking.block_mask,
-      grid=self.encoder.grid_of(images),
+    return block_masks.draw(
+      keys,
+      self.encoder.grid_of(images),
       num_masked=self.num_masked,
       min_block=self.min_block,
     )
-    return jax.vmap(draw)(keys)
 
   def predict(
     self,
@@ -174,7 +166,7 @@ class BEiT:
     *,
     train: bool = False,
     keys: jax.Array | None = None,
-  ) -> tuple[jax.Array, jax.Array]:
+  ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Predicts the codes of hidden patches.
 
     Args:
@@ -185,19 +177,18 @@ class BEiT:
       keys: typed PRNG keys [b] for them.
 
     Returns:
-      Logits float32 [b, num_masked, K] and the patches that they are of, int32
-      [b, num_masked]: the hidden ones first, then visible ones to fill up.
+      Logits float32 [b, num_masked, K], the patches that they are of, int32
+      [b, num_masked], and which of those are hidden (`block_masks`).
     """
     _, out = self.encoder.apply(
       {'params': params['encoder']}, images, train, keys=keys, mask=mask
     )
     # Only hidden patches are classified, which saves most of a wide layer.
-    # Always `num_masked` places, since shapes are static, while the mask hides
-    # that many or fewer; `sums` gives the others the weight 0.
-    _, places = jax.lax.top_k(mask.astype(jnp.float32), self.num_masked)
+    places, hidden = block_masks.hidden_first(mask, self.num_masked)
     tokens = take_tokens(out['patches'], places)
     head = self._head(params['head']['bias'].shape[0])
-    return variables.apply(head, {'params': params['head']}, tokens), places
+    logits = variables.apply(head, {'params': params['head']}, tokens)
+    return logits, places, hidden
 
   def codes(self, tokenizer: PyTree, pixels: jax.Array) -> jax.Array:
     """Returns the code of each patch, int32 [b, N].

@@ -10,7 +10,7 @@ import optax
 from jaxssl import errors
 from jaxssl.fields import Count, Fraction, Natural, Range, check_fields
 from jaxssl.methods import momentum as momentum_lib
-from jaxssl.methods import row_sums, variables
+from jaxssl.methods import row_sums, spread, variables
 from jaxssl.methods.base import Batch, PyTree, RowSums
 from jaxssl.models import reinitialize
 from jaxssl.models.drop_path import fold_keys
@@ -48,8 +48,8 @@ class IJEPA:
   At initialisation predictions are small and targets have variance 1: the loss
   is about E huber(N(0, 1)) = 0.425.
 
-  Metrics: `target_spread`, the root of the mean variance of each of the D
-  numbers of t over patches and images, in [0, 1]: 0 if all tokens are alike.
+  Metrics: `target_spread` (`methods.spread`), in [0, 1], 0 if all targets are
+  alike.
 
   State: `slow`, the parameters of the slow encoder.
 
@@ -161,17 +161,15 @@ class IJEPA:
     # The same number of places in every block and row.
     error = (error * mask.counted[None, None]).sum(axis=-1)
     loss = (error / mask.counted.sum()).mean(axis=-1).sum()
-    seen = {'mean': tokens.mean(1).sum(0), 'square': (tokens**2).mean(1).sum(0)}
-    return RowSums(loss, jnp.asarray(rows, jnp.float32), seen), {}
+    weight = jnp.asarray(rows, jnp.float32)
+    return RowSums(loss, weight, spread.sums(tokens)), {}
 
   def summarize(
     self, sums: RowSums, stats: PyTree
   ) -> tuple[dict[str, jax.Array], PyTree]:
     """See `RowWise.summarize`."""
     del stats
-    seen = jax.tree.map(lambda x: x / sums.weight, sums.seen)
-    variance = jnp.maximum(seen['square'] - seen['mean'] ** 2, 0)
-    return {'target_spread': jnp.sqrt(variance.mean())}, ()
+    return {'target_spread': spread.of(sums.seen)}, ()
 
   def update(
     self, params: PyTree, state: PyTree, carry: PyTree, *, step: jax.Array

@@ -119,7 +119,7 @@ def beit_panel(
   ) -> tuple[jax.Array, ...]:
     hidden = method.draw_mask(keys, x)
     true = method.codes(state['tokenizer'], images / jnp.iinfo(kind).max)
-    logits, places = method.predict(params, x, hidden)
+    logits, places, _ = method.predict(params, x, hidden)
     rows = jnp.arange(len(x))[:, None]
     predicted = true.at[rows, places].set(logits.argmax(-1))
     return hidden, true, jnp.where(hidden, predicted, true)

@@ -129,7 +129,7 @@ def test_predictions_equal_transformers():
     timm_reference.to_torch(images), bool_masked_pos=torch.from_numpy(mask)
   ).logits.detach()
   params = _from_torch(transformers_reference.tensors(model), _initial()[0])
-  logits, places = jax.jit(make_method().predict)(params, images, mask)
+  logits, places, _ = jax.jit(make_method().predict)(params, images, mask)
   chosen = np.take_along_axis(theirs.numpy(), np.array(places)[:, :, None], 1)
   assert timm_reference.relative_error(logits, chosen) < 1e-5
 
@@ -138,9 +138,10 @@ def test_hidden_patches_come_first():
   method, (params, _) = make_method(), _initial()
   mask = _uneven_masks()
   images = make_batch()['views'][0]
-  _, places = jax.jit(method.predict)(params, images, mask)
+  _, places, hidden = jax.jit(method.predict)(params, images, mask)
   for row, row_places in enumerate(np.asarray(places)):
     count = mask[row].sum()
+    assert hidden[row].tolist() == [1] * count + [0] * (NUM_MASKED - count)
     assert set(row_places[:count]) == set(np.flatnonzero(mask[row]))
 
 
@@ -173,8 +174,8 @@ def test_encoder_does_not_see_hidden_patches():
   mask, images = _uneven_masks(), make_batch()['views'][0]
   hidden = mask.reshape(ROWS, 4, 4).repeat(8, 1).repeat(8, 2)[..., None]
   run = jax.jit(method.predict)
-  before, _ = run(params, images, mask)
-  after, _ = run(params, np.where(hidden, 7.0, images), mask)
+  before, *_ = run(params, images, mask)
+  after, *_ = run(params, np.where(hidden, 7.0, images), mask)
   chex.assert_trees_all_equal(before, after)
 
 

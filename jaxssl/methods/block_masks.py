@@ -1,0 +1,62 @@
+"""Rectangles of hidden patches, in arrays of fixed shapes."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from jaxssl import errors
+from jaxssl.ops import masking
+
+
+def check(num_masked: int, images: jax.Array, num_patches: int) -> None:
+  """Raises `UserError` if more patches would be hidden than there are.
+
+  Args:
+    num_masked: largest number of hidden patches.
+    images: [b, H, W, C].
+    num_patches: how many an image has.
+  """
+  if num_masked > num_patches:
+    raise errors.UserError(
+      f'method.num_masked is {num_masked}, but images of '
+      f'{images.shape[1]}x{images.shape[2]} have {num_patches} patches'
+    )
+
+
+def draw(
+  keys: jax.Array,
+  grid: tuple[int, int],
+  *,
+  num_masked: int,
+  min_block: int,
+) -> jax.Array:
+  """Returns which patches of each row are hidden, bool [b, N].
+
+  Args:
+    keys: typed PRNG keys [b], one per row.
+    grid: (rows, columns) of the N patches.
+    num_masked: see `ops.masking.block_mask`.
+    min_block: see `ops.masking.block_mask`.
+  """
+  block_mask = functools.partial(
+    masking.block_mask, grid=grid, num_masked=num_masked, min_block=min_block
+  )
+  return jax.vmap(block_mask)(keys)
+
+
+def hidden_first(mask: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
+  """Returns places of patches of each row, and which of them are hidden.
+
+  Always as many, since shapes are static, while a mask may hide fewer.
+
+  Args:
+    mask: bool [b, N], at most `count` of a row True.
+    count: K.
+
+  Returns:
+    int32 [b, K], the hidden patches first and then visible ones to fill up, and
+    float32 [b, K], 1 for hidden ones.
+  """
+  hidden, places = jax.lax.top_k(mask.astype(jnp.float32), count)
+  return places, hidden
