@@ -11,21 +11,28 @@ from jaxssl import data
 from jaxssl.augment.bands import fields_of
 from jaxssl.augment.preprocessing import usual
 from jaxssl.build import Run
+from jaxssl.data import targets
+from jaxssl.data.dense import Pictures
 from jaxssl.data.source import Source
 from jaxssl.errors import UserError
 from jaxssl.evals.features import Features, encode_fn
 from jaxssl.models.vit import ViT
-from jaxssl.pictures import neighbours
+from jaxssl.pictures import neighbours, patch_neighbours
 from jaxssl.pictures.attention import attention_panel
 from jaxssl.pictures.method_panels import method_panel
 from jaxssl.pictures.panel import Panel
 from jaxssl.pictures.patch_colors import patch_colors_panel
-from jaxssl.runs import encoders, sources
+from jaxssl.pictures.segmentation import segmentation_panel
+from jaxssl.runs import baselines, encoders, sources
 from jaxssl.train.state import TrainState
 from jaxssl.train.workdir import Workdir
 from jaxssl.weights.exported import ExportedEncoder
 
 _NEIGHBOURS = 7
+_PATCHES = 5
+# Training pictures whose patches are searched, and patches in a row from which
+# on there is something to see.
+_PATCH_BANK, _LEAST_SIDE = 256, 2
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -109,10 +116,7 @@ def encoder_panels(
     yield attention_panel(
       encoder, exported.variables, exported.normalize, images
     )
-  if isinstance(encoder, ViT):
-    yield patch_colors_panel(
-      encoder, exported.variables, exported.normalize, images
-    )
+  yield from _patch_panels(looked_at, exported, images, index)
   encode = encode_fn(encoder, exported.variables, exported.normalize)
   queries = Features(
     np.asarray(encode(images)), labels, tuple(source.class_names or ())
@@ -133,6 +137,46 @@ def encoder_panels(
       [bank.describe(i) for i in row] for row in found.index.tolist()
     ],
   )
+
+
+def _patch_panels(
+  looked_at: LookedAt,
+  exported: ExportedEncoder,
+  images: np.ndarray,
+  index: np.ndarray,
+) -> Iterator[Panel]:
+  """Yields what can be drawn of the patches; of too few patches nothing."""
+  try:
+    ((_, patches),) = baselines.patch_encoders(
+      exported, layer=None, size=None, baselines=False
+    )
+  except UserError:
+    return  # an encoder without a map
+  encode = encode_fn(
+    exported.encoder, exported.variables, exported.normalize, spatial=True
+  )
+  features = np.asarray(encode(images))
+  if min(features.shape[1:3]) < _LEAST_SIDE:
+    return
+  yield patch_colors_panel(images, features)
+  source, bank = open_source(looked_at), data.make_source(**looked_at.section)
+  yield patch_neighbours.patch_neighbours_panel(
+    images,
+    features,
+    index
+    if bank.fingerprint == source.fingerprint
+    else np.full_like(index, -1),
+    patch_neighbours.read_bank(
+      encode, sources.batches(bank, exported, limit=_PATCH_BANK)
+    ),
+    k=_PATCHES,
+  )
+  if 'mask' in targets.of(source) and 'mask' in targets.of(bank):
+    train, shown = (
+      Pictures(source=each, kind='mask', limit=limit)
+      for each, limit in ((bank, _PATCH_BANK), (source, looked_at.num_images))
+    )
+    yield segmentation_panel(patches, train, shown)
 
 
 def open_source(looked_at: LookedAt) -> Source:

@@ -1,47 +1,26 @@
-"""What the patches of a vision transformer have in common, as colours."""
+"""What the patches of pictures have in common, as colours."""
 
-from collections.abc import Callable
-from typing import Any
-
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxssl.data.shown import show_like
-from jaxssl.methods.base import PyTree
-from jaxssl.models.vit import ViT
 from jaxssl.pictures.feature_map import pca
 from jaxssl.pictures.panel import Column, Panel
 
 _EDGES = (1, 99)  # per cent of the patches that lie on the scale of a colour
 
 
-def patch_colors_panel(
-  encoder: ViT,
-  variables: PyTree,
-  normalize: Callable[[jax.Array], jax.Array],
-  images: np.ndarray,
-) -> Panel:
+def patch_colors_panel(images: np.ndarray, features: np.ndarray) -> Panel:
   """Draws the three principal axes of patch features as red, green and blue.
 
   Source: Oquab et al. 2023 (arXiv 2304.07193), figure 1, without the threshold
   that removes the background there.
 
   Args:
-    encoder: a vision transformer.
-    variables: its Flax variables.
-    normalize: uint8 images to what the encoder takes.
     images: uint8 [n, H, W, 3].
+    features: of their patches, float [n, h, w, D], D at least 3.
   """
-
-  @jax.jit
-  def patches(variables: PyTree, x: jax.Array) -> jax.Array:
-    applied: Any = encoder.apply(variables, x, train=False)
-    _, out = applied
-    return out['patches'].astype(jnp.float32)
-
-  x = normalize(jnp.asarray(images))
-  colors = rgb(np.asarray(patches(variables, x)), encoder.grid_of(x))
+  grid = features.shape[1], features.shape[2]
+  colors = rgb(features.reshape(len(features), -1, features.shape[-1]), grid)
   for axis in (1, 2):
     times = images.shape[axis] // colors.shape[axis]
     colors = colors.repeat(times, axis=axis)

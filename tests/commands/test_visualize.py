@@ -20,17 +20,20 @@ def copy(finished_run, tmp_path):
   return tmp_path / 'run'
 
 
+ENCODER = ('attention', 'patches', 'patch_neighbours', 'neighbours')
+
+
 def test_pictures_of_an_encoder_and_the_page(copy):
   assert runs.jaxssl('visualize', f'--workdir={copy}', *SMALL) == 0
   pictures = copy / 'pictures'
   names = {path.name for path in pictures.iterdir()}
-  wanted = {'attention.png', 'patches.png', 'neighbours.png', 'curve.png'}
+  wanted = {f'{name}.png' for name in (*ENCODER, 'curve')}
   assert names == {*wanted, 'index.html'}
   for name in wanted:
     with Image.open(pictures / name) as picture:
       assert min(picture.size) > 100
   text = _page(pictures)
-  assert text.count('<img') == 4
+  assert text.count('<img') == 5
   assert 'simclr with vit_ti8' in text
   assert '4 of 4' in text
   assert '&quot;simclr&quot;' in text  # in the config
@@ -41,12 +44,10 @@ def test_exported_encoder_alone(copy, tmp_path):
   (copy / 'config.json').unlink()
   (copy / 'metrics.jsonl').unlink()
   out = tmp_path / 'out'
-  arguments = (f'--workdir={copy}', '--data=digits', f'--out={out}', *SMALL)
+  arguments = (f'--workdir={copy}', '--data=shapes', f'--out={out}', *SMALL)
   assert runs.jaxssl('visualize', *arguments) == 0
   assert {path.name for path in out.iterdir()} == {
-    'attention.png',
-    'patches.png',
-    'neighbours.png',
+    *(f'{name}.png' for name in (*ENCODER, 'segmentation')),
     'index.html',
   }
   assert not (copy / 'pictures').exists()
@@ -84,7 +85,7 @@ def test_picture_of_the_method(tmp_path):
   text = _page(pictures)
   assert 'By how much is it turned?' in text
   assert '2 of 4' in text
-  assert text.count('<img') == 4  # no class token, so no attention
+  assert text.count('<img') == 5  # no class token, so no attention
 
 
 @pytest.mark.parametrize(
