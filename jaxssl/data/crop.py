@@ -126,12 +126,12 @@ def resize_to(
   """Resizes a picture to any height and width by Pillow, antialiased.
 
   Args:
-    image: uint8 [h, w, 3].
+    image: uint8 [h, w, 3], or uint16 of C channels.
     size: height and width of the output.
     interpolation: filter.
 
   Returns:
-    uint8 [*size, 3].
+    [*size, C] of the same type.
   """
   return _resize(image, (size[1], size[0]), interpolation)
 

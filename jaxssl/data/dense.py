@@ -16,12 +16,14 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
+from jaxssl.augment.bands import Bands
 from jaxssl.augment.preprocessing import Interpolation
-from jaxssl.data import crop, decode, order
+from jaxssl.data import crop, decode, order, raster
 from jaxssl.data import targets as targets_lib
 from jaxssl.data.decode import UnreadableError
 from jaxssl.data.labels import UNKNOWN
 from jaxssl.data.order import mix64
+from jaxssl.data.pipeline import check_bands
 from jaxssl.data.places import read_file
 from jaxssl.data.rows import Faults
 from jaxssl.data.source import Source
@@ -69,19 +71,22 @@ class Pictures:
     source: what is read.
     kind: which target; None: pictures alone.
     limit: so many records at most, evenly spread; None for all.
+    bands: how pictures are read; None: as 8-bit RGB.
     faults: records that cannot be read; they are left out, named, counted.
   """
 
   source: Source
   kind: Kind | None
   limit: int | None = None
+  bands: Bands | None = None
   faults: Faults = dataclasses.field(init=False)
   _kept: dict[int, Example] = dataclasses.field(
     default_factory=dict, repr=False, compare=False
   )
 
   def __post_init__(self) -> None:
-    """Raises `UserError` for a source without such targets."""
+    """Raises `UserError` for a source without such targets or channels."""
+    check_bands(self.source, self.bands)
     if self.kind is not None:
       targets_lib.require(self.source, self.kind)
     object.__setattr__(self, 'faults', Faults(self.source))
@@ -154,7 +159,7 @@ class Pictures:
     if index in self._kept:
       return self._kept[index]
     try:
-      image = picture(self.source, index)
+      image = picture(self.source, index, self.bands)
       if self.kind is None:
         return Example(index, image, None)
       target = targets_lib.require(self.source, self.kind).read(index)
@@ -164,8 +169,18 @@ class Pictures:
     return Example(index, image, target)
 
 
-def picture(source: Source, index: int) -> np.ndarray:
-  """Returns a picture of a source as it is stored, uint8 [H, W, 3].
+def picture(
+  source: Source, index: int, bands: Bands | None = None
+) -> np.ndarray:
+  """Returns a whole picture of a source.
+
+  Args:
+    source: what is read.
+    index: number of the record.
+    bands: how it is read; None: as 8-bit RGB.
+
+  Returns:
+    uint8 [H, W, 3], with `bands` uint16 of C channels.
 
   Raises:
     UnreadableError: if it cannot be decoded.
@@ -173,9 +188,11 @@ def picture(source: Source, index: int) -> np.ndarray:
   content: Any = source.fetch(np.array([index])).content[0]
   if source.content == 'pixels':
     return content
-  return decode.exact(
-    read_file(content) if source.content == 'paths' else bytes(content)
-  )
+  if source.content == 'paths':
+    content = read_file(content)
+  if bands is not None:
+    return raster.exact(bytes(content), bands)
+  return decode.exact(bytes(content))
 
 
 def ahead(

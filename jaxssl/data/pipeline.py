@@ -122,7 +122,7 @@ def train_batches(
     raise UserError(
       f'{source.name}: pictures may differ in size; give image_size or crops'
     )
-  _check_source(source, bands)
+  check_bands(source, bands)
   if encode_text is not None:
     check_captions(source)
   positions = functools.partial(
@@ -159,7 +159,12 @@ def train_batches(
   return TrainBatches(reader, faults, cropped=bool(crops))
 
 
-def _check_source(source: Source, bands: Bands | None) -> None:
+def check_bands(source: Source, bands: Bands | None) -> None:
+  """Refuses pixels in memory where pictures of other channels are due.
+
+  Raises:
+    UserError: if the source holds 8-bit RGB pixels, and bands are given.
+  """
   if bands is not None and source.content == 'pixels':
     raise UserError(
       f'{source.name} holds 8-bit RGB pixels, and no pictures of '
@@ -224,7 +229,7 @@ def eval_batches(
   if image_size is not None:
     preprocessing = usual(image_size)
   bands = preprocessing.bands if preprocessing else None
-  _check_source(source, bands)
+  check_bands(source, bands)
   if batch_size <= 0:
     raise UserError(f'batch_size is {batch_size}; it must be positive')
   total = source.num_examples

@@ -198,19 +198,30 @@ def warp_image(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
   """Returns a picture whose place `matrix @ (x, y, 1)` shows (x, y).
 
   Args:
-    image: uint8 [S, S, 3].
+    image: uint8 [S, S, 3], or uint16 of C channels.
     matrix: [2, 3]; pixel 0 reaches from 0 to 1.
   """
   pil = require('PIL.Image', extra='data')
-  inverse = np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))[:2]
-  picture = pil.fromarray(image)
-  warped = picture.transform(
-    picture.size,
-    pil.Transform.AFFINE,
-    inverse.ravel().tolist(),
-    resample=pil.Resampling.BICUBIC,
-  )
-  return np.asarray(warped)
+  inverse = np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))[:2].ravel().tolist()
+
+  def warped(pixels: np.ndarray) -> np.ndarray:
+    picture = pil.fromarray(pixels)
+    found = picture.transform(
+      picture.size,
+      pil.Transform.AFFINE,
+      inverse,
+      resample=pil.Resampling.BICUBIC,
+    )
+    return np.asarray(found)
+
+  if image.dtype == np.uint8:
+    return warped(image)
+  # Pillow has no mode of many channels; float32 holds 16 bits.
+  channels = [
+    warped(channel) for channel in np.moveaxis(image.astype(np.float32), -1, 0)
+  ]
+  whole = np.rint(np.stack(channels, axis=-1)).clip(0, 65535)
+  return whole.astype(np.uint16)
 
 
 def _centers(patches: PatchEncoder) -> np.ndarray:

@@ -147,7 +147,11 @@ def require_layer(
 
 
 def map_side(
-  encoder: Encoder, variables: PyTree, layer: str | None, *, image_size: int
+  encoder: Encoder,
+  variables: PyTree,
+  layer: str | None,
+  *,
+  rule: Preprocessing,
 ) -> int:
   """Returns how many places a map has in a column; computes nothing.
 
@@ -155,12 +159,14 @@ def map_side(
     encoder: see `encode_fn`.
     variables: see `encode_fn`.
     layer: see `encode_fn`.
-    image_size: side of square images in pixels.
+    rule: how its images are prepared.
 
   Raises:
     jaxssl.errors.UserError: if the encoder has no such map.
   """
-  images = jax.ShapeDtypeStruct((1, image_size, image_size, 3), np.float32)
+  images = jax.ShapeDtypeStruct(
+    (1, rule.image_size, rule.image_size, rule.num_channels), np.float32
+  )
   encode = functools.partial(
     _encode, encoder=encoder, normalize=jnp.asarray, layer=layer, spatial=True
   )

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxssl import errors, finite
-from jaxssl.augment.preprocessing import Interpolation
+from jaxssl.augment.preprocessing import Interpolation, Preprocessing
 from jaxssl.evals import features
 from jaxssl.evals.features import Encode
 from jaxssl.ops.patches import patchify
@@ -53,23 +53,23 @@ class PatchEncoder:
 
 
 def stride_of(
-  encoder: Any, variables: Any, size: int, layer: str | None
+  encoder: Any, variables: Any, rule: Preprocessing, layer: str | None
 ) -> int:
   """Returns how many pixels lie between neighbouring patches.
 
   Args:
     encoder: see `features.encode_fn`.
     variables: see there; their shapes are enough.
-    size: side of images that it takes.
+    rule: how its images are prepared.
     layer: an intermediate in place of its last map.
 
   Raises:
     jaxssl.errors.UserError: if the encoder or the layer has no map.
   """
-  rows = features.map_side(encoder, variables, layer, image_size=size)
+  rows = features.map_side(encoder, variables, layer, rule=rule)
   own = getattr(encoder, 'patch_size', None)
   # Convolutions halve maps and round up: 100 pixels are 4 places of 32.
-  return own or 2 ** round(np.log2(size / rows))
+  return own or 2 ** round(np.log2(rule.image_size / rows))
 
 
 def window_of(size: int, stride: int) -> int:
@@ -93,13 +93,14 @@ def raw_colors(stride: int) -> Encode:
     stride: p, side of a patch.
 
   Returns:
-    uint8 [b, S, S, 3] -> float32 [b, S / p, S / p, 3 p²] in [0, 1].
+    uint8 or uint16 [b, S, S, C] -> float32 [b, S / p, S / p, C p²] in [0, 1].
   """
 
   @jax.jit
   def encode(images: jax.Array) -> jax.Array:
     side = images.shape[1] // stride
-    found = patchify(images.astype(jnp.float32) / 255.0, stride)
+    largest = float(jnp.iinfo(images.dtype).max)
+    found = patchify(images.astype(jnp.float32) / largest, stride)
     return found.reshape(len(images), side, side, -1)
 
   return encode

@@ -173,7 +173,12 @@ def _patch_panels(
   )
   if 'mask' in targets.of(source) and 'mask' in targets.of(bank):
     train, shown = (
-      Pictures(source=each, kind='mask', limit=limit)
+      Pictures(
+        source=each,
+        kind='mask',
+        limit=limit,
+        bands=exported.preprocessing.bands,
+      )
       for each, limit in ((bank, _PATCH_BANK), (source, looked_at.num_images))
     )
     yield segmentation_panel(patches, train, shown)

@@ -89,7 +89,7 @@ def patch_encoders(
       window has no whole patch.
   """
   stride = patch_features.stride_of(
-    exported.encoder, exported.variables, exported.image_size, layer
+    exported.encoder, exported.variables, exported.preprocessing, layer
   )
   window = patch_features.window_of(size or exported.image_size, stride)
 

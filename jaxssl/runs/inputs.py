@@ -249,11 +249,10 @@ def _shifted(evaluation: Shift, run: OpenedRun) -> Iterator[Subject]:
 
 
 def _dense(evaluation: Any, run: OpenedRun) -> Iterator[Subject]:
-  _require_rgb('segmentation', run)
   exported, splits = run.exported, run.splits
   evaluation.check(splits.train_source, splits.test_source)
   train, test = (
-    Pictures(source=source, kind=evaluation.target, limit=run.choice.limit)
+    _pictures(source, evaluation, run)
     for source in (splits.train_source, splits.test_source)
   )
   return (
@@ -268,11 +267,8 @@ def _dense(evaluation: Any, run: OpenedRun) -> Iterator[Subject]:
 
 
 def _dense_look(evaluation: Any, run: OpenedRun) -> Iterator[Subject]:
-  _require_rgb('segmentation', run)
   evaluation.check(run.source)
-  pictures = Pictures(
-    source=run.source, kind=evaluation.target, limit=run.choice.limit
-  )
+  pictures = _pictures(run.source, evaluation, run)
   return (
     Subject(
       encoder=name,
@@ -281,6 +277,15 @@ def _dense_look(evaluation: Any, run: OpenedRun) -> Iterator[Subject]:
       exported=run.exported,
     )
     for name, patches in _patch_encoders(evaluation, run)
+  )
+
+
+def _pictures(source: Source, evaluation: Any, run: OpenedRun) -> Pictures:
+  return Pictures(
+    source=source,
+    kind=evaluation.target,
+    limit=run.choice.limit,
+    bands=run.exported.preprocessing.bands,
   )
 
 

@@ -5,6 +5,7 @@ import shutil
 
 import chex
 import numpy as np
+from PIL import Image
 import pytest
 
 from jaxssl.weights.exported import load_encoder
@@ -75,6 +76,23 @@ def test_evaluation_reads_other_data_as_training_did(workdir, folder, tmp_path):
   assert 'colour histogram' in file.read_text()
 
 
+def test_patches_of_five_channels(workdir, folder, tmp_path):
+  evaluate = ('eval', '--workdir', workdir)
+  assert runs.jaxssl(*evaluate, 'correspondence') == 0
+  shutil.copytree(folder, tmp_path / 'images')
+  for path in (tmp_path / 'images').rglob('*.tif'):
+    height, width, _ = rasters.pixels(int(path.stem)).shape
+    mask = np.zeros((height, width), np.uint8)
+    mask[:, width // 2 :] = 1
+    place = tmp_path / 'masks' / path.parent.name
+    place.mkdir(exist_ok=True, parents=True)
+    Image.fromarray(mask).save(place / f'{path.stem}.png')
+  assert runs.jaxssl(*evaluate, 'knn_segmentation', f'--data={tmp_path}') == 0
+  (file,) = (workdir / 'results').glob('knn_seg*.json')
+  metrics = json.loads(file.read_text())['metrics']
+  assert metrics['num_train'] + metrics['num_test'] == 24
+
+
 @pytest.mark.parametrize('command', [
   ('visualize', '--workdir'), ('report',),
 ])  # fmt: skip
@@ -82,9 +100,8 @@ def test_pictures_of_it_are_drawn(command, workdir):
   assert runs.jaxssl(*command, workdir) == 0
 
 
-@pytest.mark.parametrize('evaluation', ['corruptions', 'linear_segmentation'])
-def test_what_is_defined_for_rgb_alone_says_so(evaluation, workdir, capsys):
-  assert runs.jaxssl('eval', evaluation, '--workdir', workdir) == 2
+def test_what_is_defined_for_rgb_alone_says_so(workdir, capsys):
+  assert runs.jaxssl('eval', 'corruptions', '--workdir', workdir) == 2
   assert 'is defined for 8-bit RGB pictures' in capsys.readouterr().err
 
 
