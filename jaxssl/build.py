@@ -36,6 +36,7 @@ from jaxssl.text import Tokenizer, make_tokenizer
 from jaxssl.train import optim
 from jaxssl.train.learner import Learner
 from jaxssl.weights.codebook import load_codebook
+from jaxssl.weights.teacher import load_teacher
 
 _log = logging.getLogger(__name__)
 
@@ -339,6 +340,8 @@ def _build_method(
   if 'tokenizer' in section:
     modules['tokenizer'] = load_codebook(section.pop('tokenizer'))
     _check_tokenizer(modules['tokenizer'], num_channels(bands))
+  if 'teacher' in section:
+    modules['teacher'] = load_teacher(section.pop('teacher'))
   return constructor(
     **modules, **{key: resolve(value) for key, value in section.items()}
   )

@@ -13,6 +13,7 @@ from jaxssl.config import schema
 from jaxssl.errors import UserError
 from jaxssl.methods import SimCLR
 from jaxssl.models import ResNet, SimCLRHead
+from tests.tiny_teacher import tiny_teacher
 from tests.tiny_tokenizer import tiny_codebook
 
 CONFIGS = sorted(
@@ -43,6 +44,8 @@ def without_data(monkeypatch):
   monkeypatch.setattr(build, 'build_source', build_source)
   # BEiT's configs name a tokenizer that the user trains first.
   monkeypatch.setattr(build, 'load_codebook', lambda folder: tiny_codebook())
+  # And distillation's a teacher.
+  monkeypatch.setattr(build, 'load_teacher', lambda folder: tiny_teacher())
 
 
 def _config(**changes):

@@ -12,6 +12,7 @@ from jaxssl.config import schema
 from jaxssl.methods import METHODS
 from jaxssl.methods.base import Batch, Method
 from tests.tiny import TinyEncoder
+from tests.tiny_teacher import tiny_teacher
 from tests.tiny_tokenizer import tiny_codebook
 
 ROWS, SIZE = 16, 16
@@ -42,6 +43,8 @@ def make(name: str, encoder: Any = None, **changes: Any) -> Method:
   fields = {**row.tiny.method, **changes}
   if schema.takes_codebook(name):
     fields.setdefault('tokenizer', tiny_codebook())
+  if schema.takes_teacher(name):
+    fields.setdefault('teacher', tiny_teacher())
   return row.make(**modules, **fields)
 
 

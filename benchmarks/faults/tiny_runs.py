@@ -74,12 +74,17 @@ def arguments(
   Args:
     method: key of `METHODS`.
     workdir: of the run.
-    tokenizer: the `export` folder of a dVAE run, for methods with codes.
+    tokenizer: the `export` folder of a dVAE run, for methods with codes
+      or a teacher.
   """
   takes_text = methods.METHODS[method].text_encoder is not None
   data = 'photos' if takes_text else 'digits'
   needs_codes = schema.takes_codebook(method)
   codes = [f'--config.method.tokenizer={tokenizer}'] if needs_codes else []
+  if schema.takes_teacher(method):
+    # It has no patch features.
+    codes = [f'--config.method.teacher={tokenizer}']
+    codes += ['--config.method.patch_weight=0.0']
   return [
     'train',
     f'--workdir={workdir}',

@@ -80,10 +80,13 @@ CHANGES: dict[str, config_lib.Config] = {
     'encoder': {'stem': 'cifar'},
   },
 }
-# Methods that take no texts; the dVAE first, whose codes others need.
+# The teacher of the method that imitates one.
+TEACHER = 'simclr'
+# Methods that take no texts; the dVAE first, whose codes others need, and last
+# what needs a teacher.
 RUNS = sorted(
   (name for name, row in METHODS.items() if row.text_encoder is None),
-  key=lambda name: name != 'dvae',
+  key=lambda name: (schema.takes_teacher(name), name != 'dvae'),
 )
 
 
@@ -126,6 +129,8 @@ def config_of(name: str, args: argparse.Namespace) -> config_lib.Config:
   }
   if schema.takes_codebook(name):
     config['method']['tokenizer'] = str(args.workdir / 'dvae' / 'export')
+  if schema.takes_teacher(name):
+    config['method']['teacher'] = str(args.workdir / TEACHER)
   return schema.complete(config)
 
 

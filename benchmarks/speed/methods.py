@@ -16,8 +16,9 @@ takes. Two more rows measure what should not cost more than its operations:
 
 On a CPU the configs are the small ones, on a GPU the published ones with
 `--batch_size` images per step, and `theirs` is what the card could do at its
-peak in bfloat16. BEiT's tokenizer has random weights. Shares and ratios are of
-processor time on a CPU, which other work disturbs less than the clock.
+peak in bfloat16. BEiT's tokenizer and a teacher have random weights. Shares and
+ratios are of processor time on a CPU, which other work disturbs less than the
+clock.
 """
 
 import argparse
@@ -83,17 +84,19 @@ def make_plan(name: str, batch_size: int | None, folder: str) -> Plan:
   sections = config.load_file(CONFIGS / f'{name}.py')
   if schema.takes_codebook(sections['method']['name']):
     vocab_size = 256 if name == 'beit_photos' else 8192
-    tokenizer = random_tokenizer(folder, vocab_size)
-    sections['method'] |= {'tokenizer': tokenizer}
+    small = {'width': 32, 'blocks_per_group': 1} if vocab_size < 8192 else {}
+    section = {'name': 'dvae', 'vocab_size': vocab_size, **small}
+    sections['method'] |= {'tokenizer': random_encoder(folder, section)}
+  if schema.takes_teacher(sections['method']['name']):
+    section = {'name': 'resnet18', 'stem': 'cifar', 'width': 0.25}
+    sections['method'] |= {'teacher': random_encoder(folder, section)}
   return plan(
     schema.complete(sections), batch_size=batch_size, num_examples=NUM_EXAMPLES
   )
 
 
-def random_tokenizer(folder: str, vocab_size: int) -> str:
-  """Saves a tokenizer that has learned nothing; as large as configs have it."""
-  small = {'width': 32, 'blocks_per_group': 1} if vocab_size < 8192 else {}
-  section = {'name': 'dvae', 'vocab_size': vocab_size, **small}
+def random_encoder(folder: str, section: dict[str, Any]) -> str:
+  """Saves an encoder that has learned nothing; as large as configs have it."""
   encoder, images = models.make_encoder(**section), jnp.zeros((1, 64, 64, 3))
   variables = jax.jit(encoder.init)(jax.random.key(0), images)
   exported = ExportedEncoder(

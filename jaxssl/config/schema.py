@@ -72,7 +72,7 @@ _TABLES: dict[str, Mapping[str, Callable[..., Any]]] = {
 # What `build` gives to a method.
 _GIVEN = ('encoder', 'text_encoder', 'head', 'channels')
 # What `build` reads for a method from a folder, which the config has.
-_CODEBOOK = 'tokenizer'
+_CODEBOOK, _TEACHER = 'tokenizer', 'teacher'
 
 
 def keys(section: str, name: str | None = None) -> dict[str, Key]:
@@ -98,14 +98,20 @@ def keys(section: str, name: str | None = None) -> dict[str, Key]:
   if name is None or name not in _TABLES[section]:
     raise unknown(section, name, _TABLES[section])
   found = _without(keys_of(_TABLES[section][name]), *_GIVEN)
-  if section == 'method' and _CODEBOOK in found:
-    found[_CODEBOOK] = dataclasses.replace(found[_CODEBOOK], hint=str)
+  if section == 'method':
+    for key in found.keys() & {_CODEBOOK, _TEACHER}:
+      found[key] = dataclasses.replace(found[key], hint=str)
   return found
 
 
 def takes_codebook(method: str) -> bool:
   """Returns whether a method needs the export of a discrete VAE."""
   return _CODEBOOK in keys('method', method)
+
+
+def takes_teacher(method: str) -> bool:
+  """Returns whether a method needs a trained encoder to imitate."""
+  return _TEACHER in keys('method', method)
 
 
 def defaults(section: str, name: str | None = None) -> Config:

@@ -17,6 +17,7 @@ from jaxssl.methods.clip import CLIP as CLIP
 from jaxssl.methods.colorization import Colorization as Colorization
 from jaxssl.methods.data2vec import Data2Vec as Data2Vec
 from jaxssl.methods.dino import DINO as DINO
+from jaxssl.methods.distillation import Distillation as Distillation
 from jaxssl.methods.dvae import DVAE as DVAE
 from jaxssl.methods.entry import Entry, Tiny
 from jaxssl.methods.ijepa import IJEPA as IJEPA
@@ -281,6 +282,17 @@ METHODS: dict[str, Entry] = {
       # Wide, so that the logits of random features are small.
       head={'hidden_dim': 32, 'bottleneck_dim': 256, 'out_dim': 64},
     ),
+  ),
+  'distillation': Entry(
+    make=Distillation,
+    head=models.Adaptor,
+    recipe='distillation',
+    config='distillation_photos',
+    small={'head': {'name': 'distillation', 'hidden_dim': 512}},
+    needs_pixels=True,
+    # Adaptors that know nothing: 1 for the features, 0.9 and the length of the
+    # teacher's for the patches, which depends on it.
+    tiny=Tiny(initial_loss=2.0, tolerance=0.3, head={'hidden_dim': 32}),
   ),
   'dvae': Entry(
     make=DVAE,

@@ -2,6 +2,7 @@
 
 from jaxssl.models.clip_resnet import CLIPResNet
 from jaxssl.models.convnext import ConvNeXt
+from jaxssl.models.heads.adaptor import Adaptor
 from jaxssl.models.heads.dino import DINOHead
 from jaxssl.models.heads.linear import Linear
 from jaxssl.models.heads.mlp import MLPHead
@@ -22,6 +23,7 @@ from jaxssl.models.variants import (
 from jaxssl.models.vit import ViT
 
 __all__ = [
+  'Adaptor',
   'BatchNorm',
   'CLIPResNet',
   'ConvNeXt',

@@ -32,6 +32,7 @@ PUBLISHED = {
 def test_the_small_runs_are_of_every_image_method():
   assert set(small_runs.RUNS) == METHODS.keys() - PAIRS
   assert small_runs.RUNS.index('dvae') < small_runs.RUNS.index('beit')
+  assert small_runs.RUNS[-1] == 'distillation'  # after its teacher
 
 
 @pytest.mark.parametrize('name', small_runs.RUNS)

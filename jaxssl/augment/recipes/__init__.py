@@ -10,7 +10,13 @@ from jaxssl.augment.recipes.captioned import clip, siglip
 from jaxssl.augment.recipes.multi_crop import dino, lejepa, swav
 from jaxssl.augment.recipes.plain import crop_flip, none
 from jaxssl.augment.recipes.pretext import colorization, patches
-from jaxssl.augment.recipes.reconstructed import beit, dvae, ijepa, mae
+from jaxssl.augment.recipes.reconstructed import (
+  beit,
+  distillation,
+  dvae,
+  ijepa,
+  mae,
+)
 from jaxssl.augment.recipes.two_views import (
   byol,
   moco_v1,
@@ -32,6 +38,7 @@ RECIPES: dict[str, Callable[..., Augment]] = {
   'mae': mae,
   'ijepa': ijepa,
   'beit': beit,
+  'distillation': distillation,
   'dvae': dvae,
   'patches': patches,
   'colorization': colorization,

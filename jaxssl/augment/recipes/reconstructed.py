@@ -1,5 +1,6 @@
 """One view, whose pixels or tokens are to be found again."""
 
+import dataclasses
 import functools
 
 from jaxssl.augment import geometry, jitter
@@ -43,6 +44,24 @@ def ijepa(*, size: int = 224, scale: Scale = (0.3, 1.0)) -> Augment:
   """
   view = View(crop=CropSpec(size=size, scale=scale))
   return Augment(views=(view,), mean=IMAGENET_MEAN, std=IMAGENET_STD)
+
+
+def distillation(*, size: int = 224, scale: Scale = (0.4, 1.0)) -> Augment:
+  """A crop and flip that keep the pixels, for student and teacher.
+
+  Both see the same view, each with its own mean and deviation. The colours of
+  the teacher's own pictures stay. The papers on agglomerative models say no
+  more than that the view is shared; 0.4 is the least share of a picture in the
+  large crops of DINO.
+
+  Args:
+    size: side of the view.
+    scale: share of the image's area in a crop.
+
+  Returns:
+    An `Augment` with one view, ImageNet's mean and deviation.
+  """
+  return dataclasses.replace(mae(size=size, scale=scale), keep_pixels=True)
 
 
 def beit(*, size: int = 224, scale: Scale = (0.08, 1.0)) -> Augment:
