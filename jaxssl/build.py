@@ -30,6 +30,7 @@ from jaxssl.errors import UserError
 from jaxssl.methods import METHODS, contrast
 from jaxssl.methods.base import Batch, Contrastive, Method
 from jaxssl.methods.codebook import Codebook
+from jaxssl.methods.teacher import Teacher
 from jaxssl.ops.schedules import SCHEDULES, Schedule
 from jaxssl.parallel.modes import Mode, make_mode
 from jaxssl.text import Tokenizer, make_tokenizer
@@ -339,9 +340,10 @@ def _build_method(
     modules['text_encoder'] = build_text_encoder(config, tokenizer)
   if 'tokenizer' in section:
     modules['tokenizer'] = load_codebook(section.pop('tokenizer'))
-    _check_tokenizer(modules['tokenizer'], num_channels(bands))
+    _check_frozen('tokenizer', modules['tokenizer'], num_channels(bands))
   if 'teacher' in section:
     modules['teacher'] = load_teacher(section.pop('teacher'))
+    _check_frozen('teacher', modules['teacher'], num_channels(bands))
   return constructor(
     **modules, **{key: resolve(value) for key, value in section.items()}
   )
@@ -356,12 +358,13 @@ def _check_channels(config: Config, count: int) -> None:
     )
 
 
-def _check_tokenizer(tokenizer: Codebook, count: int) -> None:
-  own = len(tokenizer.mean)
+def _check_frozen(key: str, network: Codebook | Teacher, count: int) -> None:
+  own = len(network.mean)
   if own != count:
     raise UserError(
-      f'config.method.tokenizer takes pictures of {own} channels, and these '
-      f'have {count}; train one on them with method dvae'
+      f'config.method.{key} takes pictures of {own} channels, and these have '
+      f'{count}; train one on them'
+      + (' with method dvae' if isinstance(network, Codebook) else '')
     )
 
 

@@ -60,7 +60,10 @@ def _convert(path: pathlib.Path, exported: ExportedEncoder) -> None:
   to_onnx = _converter()
   run = functools.partial(program.of(exported), exported.variables)
   shapes = jax.eval_shape(
-    run, jax.ShapeDtypeStruct(program.shape_of(exported, 1), np.uint8)
+    run,
+    jax.ShapeDtypeStruct(
+      program.shape_of(exported, 1), program.dtype_of(exported)
+    ),
   )
   names = list(shapes)
 
@@ -74,7 +77,7 @@ def _convert(path: pathlib.Path, exported: ExportedEncoder) -> None:
     with _quiet(), jax.numpy_rank_promotion('allow'):
       to_onnx(
         with_one_branch(outputs, without=_NOT_RUN),
-        [_Pixels(program.shape_of(exported, 'batch'))],
+        [_Pixels(exported)],
         model_name=exported.section['name'],
         input_names=[program.INPUT],
         output_names=names,
@@ -92,10 +95,9 @@ def _convert(path: pathlib.Path, exported: ExportedEncoder) -> None:
 class _Pixels:
   """Shape and type of pixels, the number of rows free."""
 
-  dtype = np.dtype(np.uint8)
-
-  def __init__(self, shape: tuple[Any, ...]) -> None:
-    self.shape = shape
+  def __init__(self, exported: ExportedEncoder) -> None:
+    self.shape = program.shape_of(exported, 'batch')
+    self.dtype = np.dtype(program.dtype_of(exported))
 
 
 def _converter() -> Any:

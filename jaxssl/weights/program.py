@@ -31,10 +31,10 @@ _ROWS = 3
 def of(exported: ExportedEncoder) -> Callable[[PyTree, jax.Array], Outputs]:
   """Returns the program of an encoder.
 
-  It takes the variables and pixels uint8 [b, S, S, 3] of pictures that were
-  resized and cut, normalises them and encodes. It returns 'features' float32
-  [b, D] and, of a vision transformer, 'patches' float32 [b, N, D], the tokens
-  after the final norm.
+  It takes the variables and pixels [b, S, S, C] (`dtype_of`) of pictures that
+  were resized and cut, normalises them and encodes. It returns 'features'
+  float32 [b, D] and, of a vision transformer, 'patches' float32 [b, N, D], the
+  tokens after the final norm.
 
   It computes in float32 whatever the encoder was trained in: cuDNN's attention
   of half precision is a call that JAX does not promise to understand later,
@@ -62,6 +62,11 @@ def shape_of(exported: ExportedEncoder, batch: Any) -> tuple[Any, ...]:
   return batch, size, size, len(exported.mean)
 
 
+def dtype_of(exported: ExportedEncoder) -> type[np.unsignedinteger[Any]]:
+  """Returns the type of pixels: 8 bits, or 16 of other channels than RGB."""
+  return np.uint8 if exported.preprocessing.bands is None else np.uint16
+
+
 def require_equal(
   exported: ExportedEncoder,
   found: Callable[[np.ndarray], Mapping[str, ArrayLike]],
@@ -79,7 +84,9 @@ def require_equal(
     UserError: if it is above 1e-4.
   """
   rng = np.random.default_rng(0)
-  pixels = rng.integers(0, 256, shape_of(exported, _ROWS), np.uint8)
+  dtype = dtype_of(exported)
+  shape, most = shape_of(exported, _ROWS), np.iinfo(dtype).max
+  pixels = rng.integers(0, most, shape, dtype, endpoint=True)
   expected = jax.jit(of(exported))(exported.variables, pixels)
   error = 0.0
   for rows in (1, _ROWS):

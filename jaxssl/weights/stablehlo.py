@@ -64,6 +64,6 @@ def _lower(exported: ExportedEncoder) -> bytes:
   }
   (batch,) = export.symbolic_shape('batch')
   shape = program.shape_of(exported, batch)
-  pixels = jax.ShapeDtypeStruct(shape, jnp.uint8)
+  pixels = jax.ShapeDtypeStruct(shape, program.dtype_of(exported))
   lower = export.export(jax.jit(call), platforms=PLATFORMS)
   return bytes(lower(weights, pixels).serialize())

@@ -28,16 +28,21 @@ CASES = {
 
 
 def exported(section):
-  """An encoder with random weights, statistics and tokens."""
+  """An encoder with random weights, statistics and tokens.
+
+  The convolutional ones see five channels of 16 bits.
+  """
   section = dict(section)
   encoder = models.make_encoder(**section)
-  variables = timm_reference.random_variables(
-    encoder, timm_reference.images(SIZE)
-  )
+  rule = usual(SIZE, mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4))
+  if not section['name'].rpartition('vit')[1]:
+    rule = usual(SIZE, mean=(0.5,) * 5, std=(0.2,) * 5, channels=5)
+  images = np.zeros((1, SIZE, SIZE, len(rule.mean)), np.float32)
+  variables = timm_reference.random_variables(encoder, images)
   return ExportedEncoder(
     section=section,
     variables=jax.tree.map(np.asarray, variables),
-    preprocessing=usual(SIZE, mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4)),
+    preprocessing=rule,
     step=1,
     config_hash='x',
   )
