@@ -330,7 +330,8 @@ def _build_method(
   section = dict(config['method'])
   constructor = CONSTRUCTORS[section.pop('name')]
   modules: dict[str, Any] = {'encoder': encoder}
-  bands = Input(**config['input']).bands
+  # Published pairs have no section for it.
+  bands = Input(**config.get('input', {})).bands
   _check_channels(config, num_channels(bands))
   if 'channels' in inspect.signature(constructor).parameters:
     modules['channels'] = num_channels(bands)

@@ -6,6 +6,7 @@ import logging
 
 import chex
 import jax
+from jax import export
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from jaxssl.errors import UserError
 from jaxssl.weights import (
   huggingface_folder,
   safetensors_file,
+  stablehlo,
   timm,
   timm_model,
 )
@@ -214,6 +216,14 @@ def test_weights_of_rgb_are_imported_for_five_channels(tmp_path):
   chex.assert_trees_all_equal(found.variables, adapted.variables)
   assert found.mean == (1.0, 2.0, 3.0, 4.0, 5.0)
   assert found.preprocessing.value_range == (0.0, 4095.0)
+
+
+def test_a_program_takes_16_bits(tmp_path):
+  # `save` compares it with the encoder, on noise.
+  assert stablehlo.save(tmp_path, _exported('vit_s8', channels=5)) < 1e-6
+  content = (tmp_path / stablehlo.FILE).read_bytes()
+  pixels = export.deserialize(bytearray(content)).in_avals[-1]
+  assert (pixels.dtype, pixels.shape[1:]) == (np.uint16, (SIZE, SIZE, 5))
 
 
 @pytest.mark.reference
