@@ -131,6 +131,10 @@ class ShiftedFeatures(NamedTuple):
 class DenseFeatures(NamedTuple):
   """Dense features.
 
+  An evaluation that is run on them, or on `DenseLook`, has two more names:
+  `target`, the kind of target that its pictures need (None: none), and the
+  field `size`, the side of the windows, which is filled in.
+
   Attributes:
     patches: windows of pictures to the features of their patches.
     train: training pictures, each with its target.
