@@ -13,7 +13,7 @@ from jaxssl.methods import multi_crop, row_sums, variables
 from jaxssl.methods.base import Batch, PyTree, RowSums
 from jaxssl.models import DINOHead, Net
 from jaxssl.ops import schedules
-from jaxssl.ops.distillation import distillation
+from jaxssl.ops.distillation import distillation, entropy
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -121,7 +121,7 @@ class DINO:
     targets = jax.nn.softmax((teacher - state['center'][None]) / temperature)
     loss = distillation(targets, student, temperature=self.student_temperature)
     means = {
-      'entropy': _entropy(targets).mean(),
+      'entropy': entropy(targets).mean(),
       'target': targets.mean((0, 1)),
       # Raw: the centre is a mean of logits that none was taken from.
       'logits': teacher.mean((0, 1)),
@@ -137,10 +137,9 @@ class DINO:
   ) -> tuple[dict[str, jax.Array], PyTree]:
     """See `RowWise.summarize`."""
     means = jax.tree.map(lambda x: x / sums.weight, sums.seen)
-    entropy = means['entropy']
     metrics = {
-      'teacher_entropy': entropy,
-      'teacher_information': _entropy(means['target']) - entropy,
+      'teacher_entropy': means['entropy'],
+      'teacher_information': entropy(means['target']) - means['entropy'],
     }
     return metrics, {**stats, 'mean_logits': means['logits']}
 
@@ -191,7 +190,3 @@ class DINO:
       axis_name=axis_name,
     )
     return logits, variables.replace(stats, new)
-
-
-def _entropy(probabilities: jax.Array) -> jax.Array:
-  return jax.scipy.special.entr(probabilities).sum(-1)

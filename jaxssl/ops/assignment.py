@@ -9,8 +9,9 @@ from jaxssl.parallel import collectives
 def sinkhorn(
   scores: jax.Array,
   *,
-  epsilon: float,
+  epsilon: jax.Array | float,
   iterations: int = 3,
+  rows: jax.Array | None = None,
   others: jax.Array | None = None,
   weight: jax.Array | float = 1.0,
   axis_name: str | None = None,
@@ -24,25 +25,40 @@ def sinkhorn(
   the authors of SwAV carry along cancel.
 
   Args:
-    scores: float32 [b, P], cosines: at most 1.
-    epsilon: weight of the entropy; the smaller, the harder the assignment.
+    scores: float32 [b, P].
+    epsilon: weight of the entropy; the smaller, the harder the assignment. A
+      row whose largest score is 80 epsilon below that of the global batch is
+      too far away for float32.
     iterations: how often both divisions are done.
+    rows: float32 [b], 1 for a row that takes part and 0 for one that only fills
+      up, whose assignment is 0 everywhere. None: all take part.
     others: scores float32 [Q, P] of more rows that take part, equal on all
       devices; None for no more.
     weight: 1 if they count, 0 if not.
     axis_name: mapped device axis, or None in the global view.
 
   Returns:
-    float32 [b, P] without gradient; rows sum to 1.
+    float32 [b, P] without gradient; rows that take part sum to 1.
 
   References:
     Caron et al., Unsupervised Learning of Visual Features by Contrasting
     Cluster Assignments, 2020, https://arxiv.org/abs/2006.09882, equations 3 to
-    5; `distributed_sinkhorn` in main_swav.py of facebookresearch/swav.
+    5; `distributed_sinkhorn` in main_swav.py of facebookresearch/swav. DINOv2
+    centres its targets in this way, `sinkhorn_knopp_teacher` in dinov2/loss/ of
+    facebookresearch/dinov2.
   """
-  q, more = _kernel(scores, epsilon), None
+  scores = jax.lax.stop_gradient(scores)
+  largest = scores.max()
   if others is not None:
-    more = weight * _kernel(others, epsilon)
+    others = jax.lax.stop_gradient(others)
+    largest = jnp.maximum(largest, others.max())
+  # It cancels: no overflow with a small epsilon.
+  largest = collectives.pmax(largest, axis_name)
+  q, more = jnp.exp((scores - largest) / epsilon), None
+  if rows is not None:
+    q *= rows[:, None]
+  if others is not None:
+    more = weight * jnp.exp((others - largest) / epsilon)
   for _ in range(iterations):
     total = collectives.psum(q.sum(axis=0, keepdims=True), axis_name)
     if more is not None:
@@ -53,11 +69,6 @@ def sinkhorn(
     # nearly.
     q = _rows_to_one(q / _positive(total))
   return q
-
-
-def _kernel(scores: jax.Array, epsilon: float) -> jax.Array:
-  # Less the largest cosine, which cancels: no overflow with a small epsilon.
-  return jnp.exp((jax.lax.stop_gradient(scores) - 1) / epsilon)
 
 
 def _rows_to_one(q: jax.Array) -> jax.Array:

@@ -1,4 +1,4 @@
-"""Cross entropy between what several views of a picture say."""
+"""Cross entropy between what two networks say of a picture."""
 
 import jax
 import jax.numpy as jnp
@@ -29,3 +29,40 @@ def distillation(
   others = log_probs.sum(0, keepdims=True) - log_probs[: len(targets)]
   pairs = len(targets) * (len(logits) - 1)
   return -jnp.sum(targets * others) / (pairs * logits.shape[1])
+
+
+def masked_distillation(
+  targets: jax.Array,
+  logits: jax.Array,
+  hidden: jax.Array,
+  *,
+  temperature: float,
+) -> jax.Array:
+  """Cross entropy of hidden patches, pictures having equal weight.
+
+    mean_b 1 / max(sum_m hidden[b, m], 1) sum_m hidden[b, m]
+      -sum_k targets[b, m, k] log softmax(logits[b, m] / T)[k]
+
+  A picture without hidden patches counts as 0, so the mean falls with the share
+  of pictures that are masked. This is the patch loss of iBOT (arXiv 2111.07832,
+  equation 2, as `iBOTLoss` in main_ibot.py of bytedance/ibot weighs it) and of
+  DINOv2.
+
+  Args:
+    targets: [..., M, K], probabilities.
+    logits: [..., M, K].
+    hidden: float32 [..., M], 1 for a hidden patch and 0 for another.
+    temperature: T > 0.
+
+  Returns:
+    A float32 scalar, the mean over all leading axes.
+  """
+  log_probs = jax.nn.log_softmax(logits / temperature)
+  entropies = -jnp.sum(targets * log_probs, axis=-1) * hidden
+  count = jnp.maximum(hidden.sum(-1), 1.0)
+  return jnp.mean(entropies.sum(-1) / count)
+
+
+def entropy(probabilities: jax.Array) -> jax.Array:
+  """Returns the entropy of distributions [..., K] in nats, [...]."""
+  return jax.scipy.special.entr(probabilities).sum(-1)

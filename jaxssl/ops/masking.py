@@ -1,4 +1,4 @@
-"""Which patches a method hides: at random (MAE), or in blocks (BEiT)."""
+"""Which patches a method hides: at random (MAE), or in blocks (BEiT, iBOT)."""
 
 import math
 from typing import NamedTuple
@@ -62,7 +62,7 @@ def block_mask(
   key: jax.Array,
   grid: tuple[int, int],
   *,
-  num_masked: int,
+  num_masked: jax.Array | float,
   min_block: int = 16,
   min_aspect: float = 0.3,
 ) -> jax.Array:
@@ -82,7 +82,7 @@ def block_mask(
   Args:
     key: typed PRNG key of one row; map over rows with `jax.vmap`.
     grid: (rows, columns) of patches.
-    num_masked: largest number of hidden patches.
+    num_masked: largest number of hidden patches; need not be whole.
     min_block: smallest area of a block, in patches.
     min_aspect: smallest height / width of a block; the largest is its inverse.
 
@@ -113,6 +113,66 @@ def block_mask(
   zero = jnp.zeros((), jnp.int32)
   start = _Blocks(jnp.zeros(grid, bool), zero, zero, zero)
   return jax.lax.while_loop(unfinished, attempt, start).mask.reshape(-1)
+
+
+def ratio_mask(
+  key: jax.Array,
+  grid: tuple[int, int],
+  *,
+  share: float,
+  ratio: tuple[float, float],
+  min_block: int,
+) -> jax.Array:
+  """Hides blocks of a random share of the patches, of some pictures only.
+
+  With probability `share`, r N of the N patches are hidden by `block_mask` with
+  r ~ U(ratio), otherwise none.
+
+  Source: Zhou et al. 2021 (arXiv 2111.07832), as in loader.py of
+  bytedance/ibot, whose ratios 0 and 0.3 with variances 0 and 0.2 are a share of
+  0.5 and (0.1, 0.5) here.
+
+  Args:
+    key: typed PRNG key of one row; map over rows with `jax.vmap`.
+    grid: (rows, columns) of patches.
+    share: probability that there is a mask.
+    ratio: least and largest share of the patches that a mask hides.
+    min_block: smallest area of a block, in patches.
+
+  Returns:
+    bool [rows columns], True where a patch is hidden; at most
+    `most_hidden(grid, ratio)` of them.
+  """
+  share_key, ratio_key, block_key = jax.random.split(key, 3)
+  low, high = ratio
+  drawn = jax.random.uniform(ratio_key, minval=low, maxval=high)
+  is_masked = jax.random.bernoulli(share_key, share)
+  return block_mask(
+    block_key,
+    grid,
+    num_masked=jnp.where(is_masked, drawn * grid[0] * grid[1], 0.0),
+    min_block=min_block,
+  )
+
+
+def most_hidden(grid: tuple[int, int], ratio: tuple[float, float]) -> int:
+  """Returns how many patches `ratio_mask` hides at most, at least 1."""
+  return max(int(ratio[1] * grid[0] * grid[1]), 1)
+
+
+def hidden_places(mask: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
+  """Returns the places of hidden patches, always as many, for static shapes.
+
+  Args:
+    mask: bool [..., N], at most `count` of a row True.
+    count: M.
+
+  Returns:
+    Places int32 [..., M], those of the hidden patches first, then others to
+    fill up; and float32 [..., M], 1 where the patch is hidden and 0 else.
+  """
+  hidden, places = jax.lax.top_k(mask.astype(jnp.float32), count)
+  return places, hidden
 
 
 def _draw_block(

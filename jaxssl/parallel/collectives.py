@@ -31,6 +31,11 @@ def psum(tree: PyTree, axis_name: str | None) -> PyTree:
   return tree if axis_name is None else jax.lax.psum(tree, axis_name)
 
 
+def pmax(tree: PyTree, axis_name: str | None) -> PyTree:
+  """Returns the largest of each value over the devices; has no gradient."""
+  return tree if axis_name is None else jax.lax.pmax(tree, axis_name)
+
+
 def axis_size(axis_name: AxisName | None) -> int:
   """Returns the number of devices of the axis, 1 in the global view.
 

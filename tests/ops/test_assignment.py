@@ -55,6 +55,27 @@ def test_other_rows_take_part_if_they_count():
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
 
 
+def test_rows_that_fill_up_take_no_part():
+  """Nor their scores, however large; the factor 1 / epsilon can be traced."""
+  scores = jnp.asarray(_scores())
+  counts = jnp.arange(ROWS + MORE) < ROWS
+  padded = jnp.where(counts[:, None], scores, 0.5)
+  found = jax.jit(sinkhorn)(
+    padded, epsilon=jnp.asarray(0.05), rows=counts.astype(jnp.float32)
+  )
+  alone = sinkhorn(scores[:ROWS], epsilon=0.05)
+  np.testing.assert_allclose(found[:ROWS], alone, rtol=1e-5, atol=1e-7)
+  np.testing.assert_array_equal(found[ROWS:], 0)
+
+
+def test_scores_above_one_are_no_overflow():
+  scores = _scores() + 7
+  found = sinkhorn(jnp.asarray(scores), epsilon=0.05)
+  expected = _authors(scores - 7, 3, 0.05)
+  # exp of float32 numbers near 8 / 0.05.
+  np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
+
+
 def test_a_prototype_far_from_all_stays_finite():
   scores = jnp.full((4, 3), 1.0).at[:, 2].set(-1.0)
   found = sinkhorn(scores, epsilon=0.01)
@@ -68,13 +89,18 @@ def test_eight_devices_assign_as_one(with_others):
     scores = jnp.asarray(_scores(), jnp.float64)
     rows = scores[:ROWS]
     others = scores[ROWS:] if with_others else None
-    expected = sinkhorn(rows, epsilon=0.05, others=others)
+    # Devices hold different numbers of rows that take part.
+    counts = jnp.asarray(np.arange(ROWS) % 3 != 1, jnp.float64)
+    shared = {'epsilon': 0.05, 'others': others}
+    expected = sinkhorn(rows, rows=counts, **shared)
 
     @functools.partial(jax.pmap, axis_name='devices')
-    def on_each(part):
-      return sinkhorn(part, epsilon=0.05, others=others, axis_name='devices')
+    def on_each(part, counts):
+      return sinkhorn(part, rows=counts, axis_name='devices', **shared)
 
-    found = on_each(rows.reshape(8, ROWS // 8, PROTOTYPES))
+    found = on_each(
+      rows.reshape(8, ROWS // 8, PROTOTYPES), counts.reshape(8, ROWS // 8)
+    )
   assert found.dtype == np.float64
   np.testing.assert_allclose(
     found.reshape(ROWS, PROTOTYPES), expected, rtol=1e-9, atol=1e-12

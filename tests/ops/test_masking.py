@@ -37,13 +37,13 @@ def _block_masks():
   return np.asarray(jax.jit(jax.vmap(draw))(keys))
 
 
-def _reference_mask(random):
+def _reference_mask(random, count=75, min_block=16):
   """Algorithm 1 of the paper with the choices of the authors' code."""
   mask = np.zeros(GRID, bool)
-  while mask.sum() < 75:
-    left = 75 - mask.sum()
+  while mask.sum() < count:
+    left = count - mask.sum()
     for _ in range(10):
-      area = 16 + random.random() * (left - 16)
+      area = min_block + random.random() * (left - min_block)
       aspect = math.exp(random.uniform(math.log(0.3), -math.log(0.3)))
       height, width = (
         round((area * aspect) ** 0.5),
@@ -101,3 +101,39 @@ def test_block_mask_does_not_depend_on_the_other_rows():
   )
   chex.assert_trees_all_equal(draw(keys)[2:], draw(keys[2:]))
   assert (jnp.sum(draw(keys), axis=1) <= 12).all()
+
+
+@functools.lru_cache
+def _ratio_masks():
+  draw = functools.partial(
+    masking.ratio_mask, grid=GRID, share=0.5, ratio=(0.1, 0.5), min_block=16
+  )
+  keys = jax.random.split(jax.random.key(0), ROWS)
+  return np.asarray(jax.jit(jax.vmap(draw))(keys))
+
+
+def _reference_ratio_mask(random):
+  """iBOT's: one of the ratios 0 and 0.3, which varies by 0.2."""
+  ratio = random.choice([0.0, random.uniform(0.1, 0.5)])
+  return _reference_mask(random, ratio * 14 * 14)
+
+
+def test_ratio_masks_hide_as_many_patches_as_the_authors():
+  random = np.random.default_rng(0)
+  ours = _ratio_masks().sum(1)
+  theirs = np.array([_reference_ratio_mask(random).sum() for _ in range(ROWS)])
+  assert ours.max() <= masking.most_hidden(GRID, (0.1, 0.5)) == 98
+  assert stats.ks_2samp(ours, theirs).pvalue > 0.01
+  # Five deviations of a share of 1000 draws.
+  assert (ours > 0).mean() == pytest.approx(0.5, abs=0.08)
+  masked = ours[ours > 0].mean(), theirs[theirs > 0].mean()
+  assert masked[0] == pytest.approx(masked[1], abs=5 * 23 * (4 / ROWS) ** 0.5)
+  assert masked[0] == pytest.approx(57.6, abs=4)
+
+
+def test_hidden_places_come_first_and_are_counted():
+  mask = np.array([[0, 1, 0, 1], [0, 0, 0, 0], [1, 1, 0, 0]], bool)
+  places, hidden = masking.hidden_places(jnp.asarray(mask), 2)
+  assert hidden.tolist() == [[1, 1], [0, 0], [1, 1]]
+  assert [set(row.tolist()) for row in places[::2]] == [{1, 3}, {0, 1}]
+  assert np.array(places).max() < 4
