@@ -270,6 +270,82 @@ class DINO:
     move(self.slow, self.net, self.momentum)
 
 
+class IBOT:
+  """iBOT in the order of the authors' main_ibot.py, around lightly's parts.
+
+  lightly's DINO holds the centre of the pictures. The loss of patches is
+  written out: lightly's takes the centre of the hidden ones alone.
+  """
+
+  def __init__(
+    self,
+    net: nn.Sequential,
+    slow: nn.Sequential,
+    mask_token: nn.Parameter,
+    *,
+    hide: Callable[[torch.Tensor], torch.Tensor],
+    out_dim: int,
+    temperatures: tuple[float, float],
+    momentum: float,
+  ):
+    from lightly.models.modules import MaskedVisionTransformerTIMM
+
+    self._dino = DINO(
+      net,
+      slow,
+      out_dim=out_dim,
+      teacher_temperature=temperatures[0],
+      momentum=momentum,
+    )
+    self.net, self.slow, self.encoder = net, slow, net[0]
+    self.criterion, self.mask_token = self._dino.criterion, mask_token
+    self.patch_center = torch.zeros(out_dim)
+    self._student, self._teacher = (
+      MaskedVisionTransformerTIMM(
+        each[0], mask_token, 'skip', pos_embed_initialization='skip'
+      )
+      for each in (net, slow)
+    )
+    self._hide, self._temperatures = hide, temperatures
+
+  def parameters(self) -> list[nn.Parameter]:
+    """Returns what the optimizer changes."""
+    return [*trainable(self.net), self.mask_token]
+
+  def loss(self, views: Views) -> torch.Tensor:
+    """Returns the loss of views [b, 3, H, W], the first two of them masked."""
+    large, rows = torch.cat(views[:2]), len(views[0])
+    hidden = self._hide(large)
+    none = torch.zeros(len(hidden), 1, dtype=torch.bool)  # the class token
+    tokens = self._student.encode(large, mask=torch.cat([none, hidden], 1))
+    small = [self._student.encode(view)[:, 0] for view in views[2:]]
+    classes = self.net[1](torch.cat([tokens[:, 0], *small]))
+    with torch.no_grad():
+      targets = self.slow[1](self._teacher.encode(large))
+    loss = self.criterion(
+      list(targets[:, 0].split(rows)),
+      list(classes.split(rows)),
+      teacher_temp=self._temperatures[0],
+    )
+    return loss + self._patch_loss(
+      targets[:, 1:], self.net[1](tokens[:, 1:]), hidden
+    )
+
+  def _patch_loss(
+    self, teacher: torch.Tensor, student: torch.Tensor, hidden: torch.Tensor
+  ) -> torch.Tensor:
+    targets = (teacher - self.patch_center) / self._temperatures[1]
+    entropies = -(targets.softmax(-1) * (student / 0.1).log_softmax(-1)).sum(-1)
+    count = hidden.sum(1).clamp(min=1)
+    mean = teacher.mean((0, 1))
+    self.patch_center = 0.9 * self.patch_center + 0.1 * mean
+    return ((entropies * hidden).sum(1) / count).mean()
+
+  def after_step(self) -> None:
+    """The teacher follows the new parameters."""
+    self._dino.after_step()
+
+
 class MAE:
   """MAE around timm's vision transformer, weights initialised by lightly."""
 

@@ -14,7 +14,7 @@ from jaxssl.methods.codebook import Codebook
 from jaxssl.models import reinitialize
 from jaxssl.models.drop_path import fold_keys
 from jaxssl.models.dvae import STRIDE
-from jaxssl.models.normed_tokens import require_normed_tokens
+from jaxssl.models.normed_tokens import require_mask_token
 from jaxssl.models.vit import ViT
 from jaxssl.ops.cross_entropy import label_entropy
 from jaxssl.ops.tokens import take_tokens
@@ -67,9 +67,7 @@ class BEiT:
 
   def __post_init__(self) -> None:
     """Raises `UserError` for values that do not go together."""
-    require_normed_tokens('beit', self.encoder)
-    if not self.encoder.use_mask_token:
-      raise errors.UserError("method 'beit' needs encoder.use_mask_token=True")
+    require_mask_token('beit', self.encoder)
     check_fields(self)
 
   def init(self, key: jax.Array, batch: Batch) -> tuple[PyTree, PyTree]:

@@ -51,12 +51,12 @@ def hidden_first(mask: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
   Always as many, since shapes are static, while a mask may hide fewer.
 
   Args:
-    mask: bool [b, N], at most `count` of a row True.
+    mask: bool [..., N], at most `count` of a row True.
     count: K.
 
   Returns:
-    int32 [b, K], the hidden patches first and then visible ones to fill up, and
-    float32 [b, K], 1 for hidden ones.
+    int32 [..., K], the hidden patches first and then visible ones to fill up,
+    and float32 [..., K], 1 for hidden ones.
   """
   hidden, places = jax.lax.top_k(mask.astype(jnp.float32), count)
   return places, hidden

@@ -13,7 +13,7 @@ from jaxssl.methods import momentum as momentum_lib
 from jaxssl.methods.base import Batch, PyTree, RowSums
 from jaxssl.models import reinitialize
 from jaxssl.models.drop_path import fold_keys
-from jaxssl.models.normed_tokens import require_normed_tokens
+from jaxssl.models.normed_tokens import require_mask_token
 from jaxssl.models.vit import ViT
 from jaxssl.ops import schedules
 from jaxssl.ops.tokens import take_tokens
@@ -76,11 +76,7 @@ class Data2Vec:
 
   def __post_init__(self) -> None:
     """Raises `UserError` for values that do not go together."""
-    require_normed_tokens('data2vec', self.encoder)
-    if not self.encoder.use_mask_token:
-      raise errors.UserError(
-        "method 'data2vec' needs encoder.use_mask_token=True"
-      )
+    require_mask_token('data2vec', self.encoder)
     check_fields(self)
     if self.num_blocks > self.encoder.depth:
       raise errors.UserError(

@@ -1,12 +1,13 @@
 """The slow network: it follows the trained one as a moving average."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 from flax import linen as nn
 import jax
 
 from jaxssl.methods.base import PyTree
 
+Encoder = TypeVar('Encoder', bound=nn.Module)
 _ROPE_NOISE = ('rope_shift', 'rope_jitter', 'rope_rescale')
 
 
@@ -25,7 +26,7 @@ def move(slow: PyTree, fast: PyTree, momentum: jax.Array | float) -> PyTree:
   )
 
 
-def without_noise(encoder: nn.Module) -> nn.Module:
+def without_noise(encoder: Encoder) -> Encoder:
   """Returns the encoder without noise of its own, as DINO's teacher.
 
   No path is dropped, and rotary positions are not moved.

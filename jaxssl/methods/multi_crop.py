@@ -22,6 +22,23 @@ def encode(
   keys: jax.Array,
   axis_name: str | None,
 ) -> tuple[list[jax.Array], PyTree]:
+  """Returns features [b, D] of each view, and new statistics, see `outputs`."""
+  found, new = outputs(
+    encoder, params, stats, views, keys=keys, axis_name=axis_name
+  )
+  return [features for features, _ in found], new
+
+
+def outputs(
+  encoder: nn.Module,
+  params: PyTree,
+  stats: PyTree,
+  views: Sequence[jax.Array],
+  *,
+  keys: jax.Array,
+  axis_name: str | None,
+  masks: Sequence[jax.Array] | None = None,
+) -> tuple[list[tuple[jax.Array, dict[str, jax.Array]]], PyTree]:
   """Runs the submodule `encoder` in training mode, one pass a resolution.
 
   Neighbouring views of the same size go together, and share batch statistics;
@@ -34,17 +51,21 @@ def encode(
     views: images [b, H_v, W_v, 3].
     keys: typed PRNG keys [b], for drop path.
     axis_name: mapped device axis, or None in the global view.
+    masks: bool [b, N_v] of each view, for an encoder that takes a `mask`.
 
   Returns:
-    Features [b, D] of each view, and the encoder's new statistics, as of
-    `variables.apply_part`.
+    What the encoder returns of each view, and the encoder's new statistics, as
+    of `variables.apply_part`.
   """
   # By the number of the view, so that a view drops the same paths however the
   # views are grouped.
   view_keys = [fold_keys(keys, v) for v in range(len(views))]
-  features, new = [], {}
+  found, new = [], {}
   for group in _same_size(views):
-    (f, _), new = variables.apply_part(
+    options = {}
+    if masks is not None:
+      options['mask'] = view_rows.interleave([masks[v] for v in group])
+    together, new = variables.apply_part(
       'encoder',
       encoder,
       params,
@@ -53,9 +74,16 @@ def encode(
       view_rows.interleave([views[v] for v in group]),
       axis_name=axis_name,
       keys=view_rows.interleave([view_keys[v] for v in group]),
+      **options,
     )
-    features.extend(view_rows.separate(f, len(group)))
-  return features, new
+    found.extend(_separated(together, len(group)))
+  return found, new
+
+
+def _separated(together: PyTree, count: int) -> list[PyTree]:
+  """Returns what an encoder made of each of the views that went together."""
+  apart = jax.tree.map(lambda x: view_rows.separate(x, count), together)
+  return [jax.tree.map(lambda x, v=v: x[v], apart) for v in range(count)]
 
 
 class Encodes(Protocol):

@@ -27,3 +27,17 @@ def require_normed_tokens(method: str, encoder: nn.Module) -> None:
       f"method {method!r} needs an encoder with pool='cls', or pool='avg' and "
       'fc_norm=False: all its tokens must pass the final norm'
     )
+
+
+def require_mask_token(method: str, encoder: nn.Module) -> None:
+  """Raises `UserError` unless the encoder can be told to hide patches.
+
+  Args:
+    method: who needs it, for the message.
+    encoder: any module.
+  """
+  require_normed_tokens(method, encoder)
+  if not getattr(encoder, 'use_mask_token', False):
+    raise errors.UserError(
+      f'method {method!r} needs encoder.use_mask_token=True'
+    )

@@ -160,21 +160,6 @@ def most_hidden(grid: tuple[int, int], ratio: tuple[float, float]) -> int:
   return max(int(ratio[1] * grid[0] * grid[1]), 1)
 
 
-def hidden_places(mask: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
-  """Returns the places of hidden patches, always as many, for static shapes.
-
-  Args:
-    mask: bool [..., N], at most `count` of a row True.
-    count: M.
-
-  Returns:
-    Places int32 [..., M], those of the hidden patches first, then others to
-    fill up; and float32 [..., M], 1 where the patch is hidden and 0 else.
-  """
-  hidden, places = jax.lax.top_k(mask.astype(jnp.float32), count)
-  return places, hidden
-
-
 def _draw_block(
   key: jax.Array,
   grid: tuple[int, int],

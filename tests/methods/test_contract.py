@@ -35,6 +35,7 @@ ONE_MODE = {
   'dino_vit': 'pmap2',
   'siglip': 'pmap2',
   'beit': 'jit8',
+  'ibot': 'jit8',
   'dvae': 'jit8',
 }
 

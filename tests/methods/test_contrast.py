@@ -45,6 +45,7 @@ def test_they_are_those_that_compare_rows():
     'BYOL',
     'BarlowTwins',
     'CLIP',
+    'DINOv2',
     'LeJEPA',
     'MoCoV3',
     'NNCLR',

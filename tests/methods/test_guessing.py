@@ -15,6 +15,7 @@ STARTS_AT_GUESSING = (
   'clip',
   'dcl',
   'dino',
+  'ibot',
   'jigsaw',
   'moco_v1',
   'moco_v2',

@@ -4,6 +4,9 @@ The momentum of the slow networks is 0.8 here, so that a copy that is one step
 late is far outside the tolerance.
 """
 
+import dataclasses
+from unittest import mock
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -15,6 +18,7 @@ from jaxssl import models
 from jaxssl.methods import (
   BYOL,
   DINO,
+  IBOT,
   MoCo,
   MoCoV3,
   SwAV,
@@ -397,6 +401,86 @@ def test_dino(work, width, sizes, use_bn, freeze_steps):
     _assert_equal_statistics(stats['batch_stats'].get('head', {}), head)
   center = peer.criterion.center.numpy().reshape(end['center'].shape)
   np.testing.assert_allclose(end['center'], center, atol=2e-4)
+
+
+@pytest.mark.reference
+def test_ibot():
+  import torch
+
+  from benchmarks.peers import torch_methods
+
+  patch, out_dim = 4, 32
+  work = dataclasses.replace(
+    VIT, encoder='vit_ti4', timm_options=VIT.timm_options | {'patch_size': 4}
+  )
+  method = IBOT(
+    encoder=models.make_encoder(
+      work.encoder, **work.options, use_mask_token=True
+    ),
+    head=models.DINOHead(hidden_dim=24, bottleneck_dim=12, out_dim=out_dim),
+    patch_temperature=0.06,
+    momentum=MOMENTUM,
+  )
+
+  # Masks that follow from the pixels, so both sides draw the same, and each
+  # step others. Some views hide no patch, and none more than half.
+  def hide(channel):
+    corners = channel[:, ::patch, ::patch].reshape(len(channel), -1)
+    order = corners.argsort(1).argsort(1)
+    return (corners > 0.8) & (order >= 8) & (corners[:, :1] > -0.5)
+
+  def draw(self, keys, views):
+    return jnp.stack([hide(view[..., 0]) for view in views])
+
+  batches = _batches((SIZE,) * 4)
+  params, state = _start(method, batches)
+  token = torch.nn.Parameter(
+    torch.tensor(np.array(params['encoder']['mask_token']))
+  )
+  net, slow = (
+    _torch_net(
+      work,
+      torch_methods.dino_head(32, 24, 12, out_dim),
+      _without_token(params),
+      {},
+    )
+    for _ in range(2)
+  )
+  peer = torch_methods.IBOT(
+    net,
+    slow,
+    token,
+    hide=lambda images: hide(images[:, 0]),
+    out_dim=out_dim,
+    temperatures=(0.04, 0.06),
+    momentum=MOMENTUM,
+  )
+  theirs = _theirs(peer, batches, _rate())
+  with mock.patch.object(IBOT, 'draw_masks', draw):
+    train, ours = _ours(method, params, state, batches, _rate())
+  np.testing.assert_allclose(ours, theirs, rtol=2e-4)
+  end = train.method_state
+  for found, network in ((train.params, net), (end['slow'], slow)):
+    _assert_equal_nets(_without_token(found), {}, network)
+    _assert_equal_heads(found['head'], network[1])
+  for found, center in (
+    ('center', peer.criterion.center),
+    ('patch_center', peer.patch_center),
+  ):
+    center = center.numpy().reshape(1, out_dim)
+    np.testing.assert_allclose(end[found], center, atol=2e-4)
+  found = train.params['encoder']['mask_token']
+  np.testing.assert_allclose(found, token.detach(), rtol=1e-3, atol=2e-4)
+  # It has moved, or nothing was hidden.
+  moved = np.abs(found - params['encoder']['mask_token']).max()
+  assert moved > 2e-3
+
+
+def _without_token(params):
+  """Parameters of a network, without what timm's encoder does not have."""
+  encoder = dict(params['encoder'])
+  del encoder['mask_token']
+  return {**params, 'encoder': encoder}
 
 
 def _with_trained(method, params, state):

@@ -129,11 +129,3 @@ def test_ratio_masks_hide_as_many_patches_as_the_authors():
   masked = ours[ours > 0].mean(), theirs[theirs > 0].mean()
   assert masked[0] == pytest.approx(masked[1], abs=5 * 23 * (4 / ROWS) ** 0.5)
   assert masked[0] == pytest.approx(57.6, abs=4)
-
-
-def test_hidden_places_come_first_and_are_counted():
-  mask = np.array([[0, 1, 0, 1], [0, 0, 0, 0], [1, 1, 0, 0]], bool)
-  places, hidden = masking.hidden_places(jnp.asarray(mask), 2)
-  assert hidden.tolist() == [[1, 1], [0, 0], [1, 1]]
-  assert [set(row.tolist()) for row in places[::2]] == [{1, 3}, {0, 1}]
-  assert np.array(places).max() < 4

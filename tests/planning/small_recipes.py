@@ -26,7 +26,13 @@ RECIPES = {
   'clip_vit_b32_tar': _PAIRS,
   'colorization_resnet50_imagenet': _RESNET,
   'dino_vit_s16_imagenet': (*_VIT, 'head.out_dim=256', 'head.hidden_dim=64'),
+  'dinov2_vit_l16_imagenet': (
+    *_VIT,
+    *_WIDE_HEAD,
+    'method.koleo_group=2',
+  ),
   'dvae_imagenet': ('encoder.width=8', 'encoder.vocab_size=128'),
+  'ibot_vit_s16_imagenet': (*_VIT, *_WIDE_HEAD),
   'jigsaw_resnet50_imagenet': _RESNET,
   'lejepa_vit_l14_imagenet': (
     *_VIT,

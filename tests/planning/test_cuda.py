@@ -33,6 +33,7 @@ ONE_MODE = {
   'beit_vit_b16_imagenet',
   'colorization_resnet50_imagenet',
   'dvae_imagenet',
+  'ibot_vit_s16_imagenet',
   'jigsaw_resnet50_imagenet',
   'mae_vit_b16_imagenet',
   'moco_v1_resnet50_imagenet',
