@@ -18,16 +18,19 @@ SECTION = {'name': 'vit_ti8', 'dim': 24, 'depth': 1, 'num_heads': 2}
 
 
 @functools.lru_cache
-def tiny_teacher_folder() -> str:
+def tiny_teacher_folder(channels: int = 3) -> str:
   """Returns the folder, the same one in a process."""
   encoder = models.make_encoder(**SECTION)
-  variables = timm_reference.random_variables(
-    encoder, timm_reference.images(16)
-  )
+  images = np.zeros((1, 16, 16, channels), np.float32)
+  variables = timm_reference.random_variables(encoder, images)
+  rule = usual(16, mean=(0.5, 0.4, 0.3), std=(0.3, 0.2, 0.2))
+  if channels != 3:
+    mean, std = (0.5,) * channels, (0.2,) * channels
+    rule = usual(16, channels=channels, mean=mean, std=std)
   exported = ExportedEncoder(
     section=SECTION,
     variables=jax.tree.map(np.asarray, variables),
-    preprocessing=usual(16, mean=(0.5, 0.4, 0.3), std=(0.3, 0.2, 0.2)),
+    preprocessing=rule,
     step=0,
     config_hash='0',
   )
@@ -35,6 +38,6 @@ def tiny_teacher_folder() -> str:
 
 
 @functools.lru_cache
-def tiny_teacher() -> Teacher:
+def tiny_teacher(channels: int = 3) -> Teacher:
   """Returns the teacher in that folder."""
-  return load_teacher(tiny_teacher_folder())
+  return load_teacher(tiny_teacher_folder(channels))

@@ -17,6 +17,7 @@ from jaxssl.errors import UserError
 from jaxssl.methods import METHODS
 from jaxssl.train.learner import Learner
 from tests import tiny_methods
+from tests.tiny_teacher import tiny_teacher, tiny_teacher_folder
 from tests.tiny_tokenizer import tiny_codebook, tiny_tokenizer
 
 BANDS = Bands(channels=5)
@@ -25,7 +26,11 @@ SIZE = tiny_methods.SIZE
 
 def _method(name):
   taken = inspect.signature(METHODS[name].make).parameters
-  given = {'channels': 5, 'tokenizer': tiny_codebook(5)}
+  given = {
+    'channels': 5,
+    'tokenizer': tiny_codebook(5),
+    'teacher': tiny_teacher(5),
+  }
   return tiny_methods.make(
     name, **{key: value for key, value in given.items() if key in taken}
   )
@@ -70,14 +75,23 @@ def test_colours_are_not_learned_of_other_channels():
     _build('colorization')
 
 
-def test_codes_of_other_channels_are_refused(monkeypatch):
-  sections = defaults.default_config('beit', None, 'digits')
-  method = {**sections['method'], 'tokenizer': tiny_tokenizer()}
+@pytest.mark.parametrize(
+  ('name', 'key', 'folder'),
+  [
+    ('beit', 'tokenizer', tiny_tokenizer),
+    ('distillation', 'teacher', tiny_teacher_folder),
+  ],
+)
+def test_frozen_networks_of_other_channels_are_refused(
+  name, key, folder, monkeypatch
+):
+  sections = defaults.default_config(name, None, 'digits')
+  method = {**sections['method'], key: folder()}
   monkeypatch.setattr(
     defaults, 'default_config', lambda *_: {**sections, 'method': method}
   )
   with pytest.raises(UserError, match='takes pictures of 3 channels'):
-    _build('beit')
+    _build(name)
 
 
 @pytest.mark.parametrize('name', ['mae', 'dvae'])
