@@ -132,9 +132,9 @@ def encoder_panels(
     images,
     queries,
     found,
-    names=[source.describe(i) for i in index.tolist()],
+    names=[_short_name(source, i) for i in index.tolist()],
     found_names=[
-      [bank.describe(i) for i in row] for row in found.index.tolist()
+      [_short_name(bank, i) for i in row] for row in found.index.tolist()
     ],
   )
 
@@ -182,6 +182,14 @@ def _patch_panels(
       for each, limit in ((bank, _PATCH_BANK), (source, looked_at.num_images))
     )
     yield segmentation_panel(patches, train, shown)
+
+
+def _short_name(source: Source, index: int) -> str:
+  """Returns the name of a record without that of its folder or file."""
+  name = source.describe(index)
+  for mark in '/:':  # of a folder, of a file with several pictures
+    name = name.removeprefix(f'{source.name}{mark}')
+  return name
 
 
 def open_source(looked_at: LookedAt) -> Source:

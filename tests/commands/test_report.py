@@ -51,7 +51,8 @@ def test_names_of_files_are_text(copy, tmp_path):
   arguments = ('report', copy, f'--data={folder}', *SMALL)
   assert runs.jaxssl(*arguments) == 0
   page = _read(copy / 'report.html')
-  assert '<b onload=x>0.png' in page.text
+  assert 'train/<b onload=x>0.png' in page.text
+  assert f'{folder}/train' not in page.text  # the folder is named once
   assert not any('onload' in attributes for _, attributes in page.tags)
 
 
