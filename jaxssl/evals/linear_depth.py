@@ -220,14 +220,15 @@ def errors_of(truth: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
     predicted: positive, of the same shape.
 
   Returns:
-    `rmse` = sqrt(mean (d̂ - d)²), in the unit of the depth; `abs_rel` =
-    mean |d̂ - d| / d; `delta1`, the share with max(d̂ / d, d / d̂) < 1.25.
+    `abs_rel` = mean |d̂ - d| / d; `rmse` = sqrt(mean (d̂ - d)²), in the unit of
+    the depth; `delta1`, the share with max(d̂ / d, d / d̂) < 1.25.
   """
   known = np.isfinite(truth)
   d, p = truth[known].astype(np.float64), predicted[known].astype(np.float64)
   return {
-    'rmse': float(np.sqrt(((p - d) ** 2).mean())),
+    # First: a share, which a report can show in per cent.
     'abs_rel': float((abs(p - d) / d).mean()),
+    'rmse': float(np.sqrt(((p - d) ** 2).mean())),
     'delta1': float((np.maximum(p / d, d / p) < 1.25).mean()),
   }
 
