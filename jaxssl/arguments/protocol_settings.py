@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import dataclasses
 from typing import Any
 
+from jaxssl import nearest
 from jaxssl.errors import UserError, unknown
 from jaxssl.evals.classifiers import NEIGHBOURS, TEXTS
 from jaxssl.evals.evaluation import Evaluation
@@ -47,8 +48,15 @@ def chosen(arguments: argparse.Namespace) -> dict[str, Evaluation]:
   for name in given:
     if not any(name in settings_ for settings_ in taken.values()):
       owners = [c for c, e in PROTOCOLS.items() if _taken(e, {name: ()})]
+      own = [
+        f'--{other}'
+        for other in _by_name()
+        if any(_taken(PROTOCOLS[c], {other: ()}) for c in arguments.protocol)
+      ]
+      hint = nearest.hint(f'--{name}', own, most=1)
       raise UserError(
         f'{", ".join(taken)} takes no --{name}; it is for {", ".join(owners)}'
+        + (f'; {hint}' if hint else '')
       )
   return {
     command: _changed(PROTOCOLS[command], taken[command])
