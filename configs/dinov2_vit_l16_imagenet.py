@@ -8,8 +8,8 @@ rotary positions: 100 "epochs" of 1,250 steps.
 
 Differs: gradients are clipped together, where the authors clip encoder and
 heads each; the last layers are skipped in the first "epoch", where theirs have
-the learning rate 0 and gather moments; drop path grows over the blocks to 0.3,
-where theirs is 0.3 in all; prototypes have a length of their own, as in DINOv2.
+the learning rate 0 and gather moments; prototypes have a length of their own,
+as in DINOv2.
 Blur is that of DINO, where their code by a slip blurs the first view never and
 the second in nine of ten.
 
@@ -50,6 +50,7 @@ def get_config() -> ConfigDict:
         'position': 'rope',
         'layer_scale': 1e-5,
         'drop_path': 0.3,
+        'drop_path_uniform': True,
         'use_mask_token': True,
         'dtype': 'bfloat16',
       },

@@ -80,8 +80,8 @@ class DINOv2:
 
   Attributes:
     encoder: a ViT with `use_mask_token` whose tokens pass its final norm. The
-      authors: layer_scale 1e-5, drop_path 0.3; registers and act 'swiglu' are
-      its options.
+      authors: layer_scale 1e-5, drop_path 0.3 with drop_path_uniform; registers
+      and act 'swiglu' are its options.
     head: `DINOHead` without BatchNorm; the head of patches has the same sizes.
       Freeze the last layers for the first epochs by a rule of the optimizer:
       `{'match': 'head/last_layer', 'freeze_epochs': 1}`.

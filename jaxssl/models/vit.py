@@ -81,6 +81,7 @@ class ViT(nn.Module):
     key_bias: let keys have a bias; False keeps it at 0, as DINOv3 does.
     layer_scale: value that LayerScale starts from, or None for no LayerScale.
     drop_path: drop-path rate of the last block; it grows linearly from 0.
+    drop_path_uniform: give all blocks that rate, as DINOv2 does.
     use_mask_token: have the learned token that `mask` puts in.
     norm_pre: normalise tokens with their positions before the first block.
     act: activation of the MLPs; 'swiglu' has a gate (DINOv2's giant), and then
@@ -121,6 +122,7 @@ class ViT(nn.Module):
   key_bias: bool = True
   layer_scale: float | None = None
   drop_path: DropRate = 0.0
+  drop_path_uniform: bool = False
   use_mask_token: bool = False
   norm_pre: bool = False
   act: Literal['gelu', 'gelu_tanh', 'quick_gelu', 'swiglu'] = 'gelu'
@@ -332,7 +334,8 @@ class ViT(nn.Module):
   ) -> jax.Array:
     block_class = remat.block(Block, self.remat)
     # Later blocks are dropped more often (arXiv 1603.09382).
-    rates = np.linspace(0.0, self.drop_path, self.depth)
+    first = self.drop_path if self.drop_path_uniform else 0.0
+    rates = np.linspace(first, self.drop_path, self.depth)
     for i in range(self.depth):
       # What nobody reads of `out` the compiler leaves out.
       x = out[f'block{i:02d}'] = block_class(

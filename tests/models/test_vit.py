@@ -217,6 +217,18 @@ def test_grid_stores_positions_of_another_size_than_the_images():
     jax.eval_shape(_small().init, jax.random.key(0), x[:, :8])
 
 
+def test_drop_path_can_be_the_same_in_all_blocks():
+  encoder = _small(drop_path=0.9, drop_path_uniform=True)
+  x, variables = _setup(encoder)
+  x = jnp.broadcast_to(x[:1], (64, *x.shape[1:]))
+  keys = jax.random.split(jax.random.key(0), 64)
+  _, out = _encode(encoder, variables, x, True, keys=keys)
+  # Rows whose branches the first block drops are all as they came in.
+  first = out['block00']
+  same = (first[:, None] == first[None]).all((2, 3)).sum(1).max() / 64
+  assert float(same) == pytest.approx(0.81, abs=0.15)
+
+
 def test_drop_path_rates_rise_linearly_from_zero():
   encoder = _small(drop_path=0.9, depth=3)
   x, variables = _setup(encoder)
