@@ -20,6 +20,7 @@ NAMES_OF_OPS = {
   'patches': ['gray'],
   'colorization': ['flip'],
   'mae': ['flip'],
+  'distillation': ['flip'],
   'ijepa': [],
   'beit': ['jitter', 'flip'],
   'dvae': ['flip'],
