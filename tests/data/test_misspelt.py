@@ -20,7 +20,7 @@ def here(tmp_path, monkeypatch):
     ('pictuers/', "did you mean 'pictures'?"),
     ('pictures/iner', "did you mean 'pictures/inner'?"),
     ('photoz', "did you mean 'photos'?"),
-    ('tarr', 'give a folder that is there, digits, photos, or a TFDS'),
+    ('tarr', 'give a folder that is there, collages, digits, motorcycle, '),
     ('no/such/place', 'give a folder'),
   ],
 )

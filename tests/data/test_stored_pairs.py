@@ -52,7 +52,7 @@ def _members():
   found = {}
   for number in range(COUNT):
     stem = f'{number:03}'
-    found[f'images/{stem}.jpg'] = tiny.picture(number, 'JPEG')
+    found[f'images/{stem}.png'] = tiny.picture(number)
     found[f'masks/{stem}.png'] = _png(mask_of(number))
     found[f'depth/{stem}.npy'] = _npy(depth_of(number))
   return found
@@ -150,7 +150,7 @@ def test_other_names_and_conventions_of_known_sets(tmp_path):
 def test_what_lacks_a_target_is_left_out_and_named(tmp_path, caplog):
   write_folder(tmp_path)
   (tmp_path / 'masks' / '002.png').unlink()
-  (tmp_path / 'images' / '005.jpg').unlink()
+  (tmp_path / 'images' / '005.png').unlink()
   (tmp_path / 'masks' / '003.png').write_bytes(b'broken')
   source = pairs(str(tmp_path), split='all')
   assert source.num_examples == COUNT - 2
@@ -159,11 +159,11 @@ def test_what_lacks_a_target_is_left_out_and_named(tmp_path, caplog):
     'mask without a picture': 1,
     'depth without a picture': 1,
   }
-  assert '002.jpg' in caplog.text
+  assert 'images/002.png' in caplog.text
   pictures = Pictures(source=source, kind='mask')
   assert len(list(pictures)) == COUNT - 3
   assert pictures.faults.count == 1
-  assert '003.jpg cannot be read (its mask: ' in caplog.text
+  assert 'images/003.png cannot be read (its mask: ' in caplog.text
 
 
 def test_changed_targets_are_other_data(tmp_path):
