@@ -45,7 +45,7 @@ COMMANDS = {
   'import': 'published weights into a workdir',
   'search': 'the pictures that fit a sentence best (image-text runs)',
   'tokenizer': 'a tokenizer from the captions of a data set',
-  'export': 'the encoder of a workdir for timm, transformers, StableHLO, ONNX',
+  'export': 'the encoder of a workdir as weights or as a program',
   'push': 'an encoder with a model card to the Hugging Face hub',
 }
 _EPILOG = """\
