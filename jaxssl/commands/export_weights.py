@@ -13,6 +13,7 @@ from jaxssl.runs import encoders, exported_pair
 from jaxssl.train.workdir import Workdir
 from jaxssl.weights import (
   huggingface_folder,
+  loaded_again,
   onnx_file,
   stablehlo,
   timm_model,
@@ -58,7 +59,10 @@ def _to_safetensors(
 
 
 def _to_timm(out: pathlib.Path, workdir: Workdir, step: int | None) -> _Say:
-  known = timm_model.save(out, encoders.load(workdir, step=step))
+  exported = encoders.load(workdir, step=step)
+  known = timm_model.save(out, exported)
+  if known:
+    loaded_again.by_timm(out, exported)
   return functools.partial(_say_how, known=known)
 
 
@@ -69,7 +73,9 @@ def _to_huggingface(
   if exported_pair.has_text(workdir):
     exported_pair.save(out, workdir, step=step)
   else:
-    model = huggingface_folder.save(out, encoders.load(workdir, step=step))
+    exported = encoders.load(workdir, step=step)
+    model = huggingface_folder.save(out, exported)
+    loaded_again.by_transformers(out, exported)
   return lambda folder: print(
     f'transformers.{model}.from_pretrained({str(folder)!r})'
   )

@@ -2,11 +2,27 @@
 
 import json
 import pathlib
+from typing import Any
+
+import jax
+import numpy as np
 
 from jaxssl import atomic_file, build
+from jaxssl.errors import UserError
+from jaxssl.methods import CLIP
 from jaxssl.runs import encoders, towers
 from jaxssl.train.workdir import Workdir
-from jaxssl.weights import huggingface_clip, preprocessors, safetensors_file
+from jaxssl.weights import (
+  huggingface_clip,
+  loaded_again,
+  preprocessors,
+  safetensors_file,
+)
+
+# Both sides compute in float32, and may add in another order.
+_TOLERANCE = 1e-4
+_SECTIONS = ('encoder', 'text_encoder', 'head')
+_SENTENCES = ('a photo of a cat', 'two red houses by the sea at night')
 
 
 def has_text(workdir: Workdir) -> bool:
@@ -24,7 +40,9 @@ def has_text(workdir: Workdir) -> bool:
 def save(out: pathlib.Path, workdir: Workdir, *, step: int | None) -> None:
   """Writes a folder for `CLIPModel.from_pretrained`.
 
-  `config.json` is written last, so a half-written folder is not loaded.
+  `config.json` is written last, so a half-written folder is not loaded. Where
+  transformers is installed, it loads the folder, and its features of noise and
+  of sentences are compared with those of the towers.
 
   Args:
     out: the folder.
@@ -32,7 +50,8 @@ def save(out: pathlib.Path, workdir: Workdir, *, step: int | None) -> None:
     step: checkpoint; None for the newest.
 
   Raises:
-    UserError: for a run that is not CLIP's architecture; says why.
+    UserError: for a run that is not CLIP's architecture, or whose features are
+      others there; says why.
   """
   method = build.build_method(towers.read_config(workdir))
   huggingface_clip.check(method)
@@ -51,3 +70,48 @@ def save(out: pathlib.Path, workdir: Workdir, *, step: int | None) -> None:
     ('config.json', config),
   ):
     atomic_file.write_text(out / name, json.dumps(content, indent=2) + '\n')
+  if loaded_again.is_possible('transformers'):
+    _compare(out, workdir, variables, size=rule.image_size)
+
+
+def _compare(
+  out: pathlib.Path, workdir: Workdir, variables: Any, *, size: int
+) -> None:
+  """Raises a `UserError` if transformers' features differ."""
+  import torch
+  import transformers
+
+  config = towers.read_config(workdir)
+  method = build.build_method(_in_float32(config))
+  assert isinstance(method, CLIP)  # `huggingface_clip.check`
+  draws = np.random.default_rng(0)
+  images = draws.standard_normal((2, size, size, 3), np.float32)
+  ids = towers.make_tokenizer(**config['text']).encode(_SENTENCES)
+  model: Any = transformers.CLIPModel.from_pretrained(out).eval()
+  with torch.no_grad():
+    theirs = model(
+      pixel_values=loaded_again.to_torch(images),
+      input_ids=torch.from_numpy(np.array(ids)).long(),
+    )
+  ours = jax.jit(method.encode_image)(variables, images)
+  texts = jax.jit(method.encode_text)(variables, ids)
+  # Vectors of length one.
+  error = max(
+    float(np.abs(ours - theirs.image_embeds.numpy()).max()),
+    float(np.abs(texts - theirs.text_embeds.numpy()).max()),
+  )
+  if not error < _TOLERANCE:
+    raise UserError(
+      f'transformers makes other features of what was written (by {error:.1g}, '
+      f'not below {_TOLERANCE:g}); it is not kept'
+    )
+  loaded_again.say('transformers', error)
+
+
+def _in_float32(config: dict[str, Any]) -> dict[str, Any]:
+  """Returns a config whose modules compute in float32, as transformers will."""
+  return config | {
+    name: config[name] | {'dtype': 'float32'}
+    for name in _SECTIONS
+    if 'dtype' in config.get(name, {})
+  }

@@ -1,0 +1,116 @@
+"""What was written for PyTorch's libraries, loaded by them and compared."""
+
+import importlib.util
+import logging
+import pathlib
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxssl.models import ViT
+from jaxssl.weights import program
+from jaxssl.weights.exported import ExportedEncoder
+
+_log = logging.getLogger(__name__)
+
+
+def is_possible(library: str) -> bool:
+  """Returns whether a library and PyTorch are installed; says so if not.
+
+  Args:
+    library: its name, such as 'timm'.
+  """
+  missing = [
+    name for name in (library, 'torch') if not importlib.util.find_spec(name)
+  ]
+  if missing:
+    _log.info(
+      'not compared with what %s makes of it: %s not installed here',
+      library,
+      ' and '.join(missing),
+    )
+  return not missing
+
+
+def by_timm(folder: pathlib.Path, exported: ExportedEncoder) -> None:
+  """Compares features of timm's model with those of the encoder, on noise.
+
+  Args:
+    folder: from `timm_model.save`, of an architecture that timm has.
+    exported: the encoder.
+
+  Raises:
+    UserError: if they differ by more than 1e-4 of the largest.
+  """
+  if not is_possible('timm'):
+    return
+  import timm
+  import torch
+
+  model: Any = timm.create_model(f'local-dir:{folder}', pretrained=True).eval()
+
+  @torch.no_grad()
+  def found(pixels: np.ndarray) -> dict[str, np.ndarray]:
+    return {'features': model(_seen(exported, pixels)).numpy()}
+
+  say('timm', program.require_equal(exported, found, ('features',)))
+
+
+def by_transformers(folder: pathlib.Path, exported: ExportedEncoder) -> None:
+  """Compares tokens, or features, of transformers' model with the encoder's.
+
+  Its models of vision transformers pool otherwise than ours, so it is the patch
+  tokens that are compared; of other encoders, the features.
+
+  Args:
+    folder: from `huggingface_folder.save`.
+    exported: the encoder.
+
+  Raises:
+    UserError: if they differ by more than 1e-4 of the largest.
+  """
+  if not is_possible('transformers'):
+    return
+  import torch
+  import transformers
+
+  model: Any = transformers.AutoModel.from_pretrained(folder).eval()
+  is_vit = isinstance(exported.encoder, ViT)
+
+  @torch.no_grad()
+  def found(pixels: np.ndarray) -> dict[str, np.ndarray]:
+    out = model(pixel_values=_seen(exported, pixels))
+    if not is_vit:
+      return {'features': out.pooler_output.flatten(1).numpy()}
+    rows, columns = exported.encoder.grid_of(pixels)
+    return {'patches': out.last_hidden_state[:, -rows * columns :].numpy()}
+
+  name = 'patches' if is_vit else 'features'
+  say('transformers', program.require_equal(exported, found, (name,)))
+
+
+def to_torch(images: Any) -> Any:
+  """Returns images [b, H, W, C] as a tensor of PyTorch [b, C, H, W].
+
+  Args:
+    images: an array of JAX or NumPy.
+  """
+  import torch
+
+  return torch.from_numpy(np.array(images).transpose(0, 3, 1, 2).copy())
+
+
+def _seen(exported: ExportedEncoder, pixels: np.ndarray) -> Any:
+  """Returns pixels as the other library's model takes them."""
+  return to_torch(exported.normalize(jnp.asarray(pixels)))
+
+
+def say(library: str, error: float) -> None:
+  """Logs by how much features differ.
+
+  Args:
+    library: who loaded them.
+    error: the largest difference over the largest value.
+  """
+  _log.info('loaded again by %s: features differ by %.1g', library, error)

@@ -1,0 +1,73 @@
+"""An export that another library understands otherwise is not kept."""
+
+import json
+import logging
+
+import numpy as np
+import pytest
+
+from jaxssl.errors import UserError
+from jaxssl.weights import (
+  huggingface_folder,
+  loaded_again,
+  safetensors_file,
+  timm_model,
+)
+from tests.weights import program_cases
+
+VIT = {'name': 'vit_s8', 'dim': 16, 'depth': 1, 'num_heads': 2}
+RESNET = {'name': 'resnet18'}
+LIBRARIES = {
+  'timm': (timm_model.save, loaded_again.by_timm),
+  'transformers': (huggingface_folder.save, loaded_again.by_transformers),
+}
+CASES = [
+  (library, section) for library in LIBRARIES for section in (VIT, RESNET)
+]
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize(('library', 'section'), CASES)
+def test_features_are_compared(library, section, tmp_path, caplog):
+  save, compare = LIBRARIES[library]
+  exported = program_cases.exported(section)
+  save(tmp_path, exported)
+  with caplog.at_level(logging.INFO):
+    compare(tmp_path, exported)
+  assert f'loaded again by {library}: features differ by' in caplog.text
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize(('library', 'section'), CASES)
+def test_what_differs_is_refused(library, section, tmp_path):
+  save, compare = LIBRARIES[library]
+  exported = program_cases.exported(section)
+  save(tmp_path, exported)
+  path = tmp_path / 'model.safetensors'
+  tensors = dict(safetensors_file.read(path))
+  name = max(tensors, key=lambda name: tensors[name].size)
+  tensors[name] = np.ascontiguousarray(tensors[name][::-1])
+  safetensors_file.write(path, tensors, {'format': 'pt'})
+  with pytest.raises(UserError, match='other features than the encoder'):
+    compare(tmp_path, exported)
+
+
+def test_a_library_that_is_not_installed_is_told(monkeypatch, caplog):
+  monkeypatch.setattr(
+    loaded_again.importlib.util, 'find_spec', lambda name: None
+  )
+  with caplog.at_level(logging.INFO):
+    assert not loaded_again.is_possible('timm')
+  assert 'timm and torch not installed here' in caplog.text
+
+
+@pytest.mark.reference
+def test_a_config_of_another_shape_is_refused(tmp_path):
+  exported = program_cases.exported(VIT)
+  timm_model.save(tmp_path, exported)
+  path = tmp_path / 'config.json'
+  info = json.loads(path.read_text())
+  info['model_args']['num_heads'] = 4
+  path.write_text(json.dumps(info))
+  with pytest.raises(UserError, match='other features than the encoder'):
+    loaded_again.by_timm(tmp_path, exported)
