@@ -85,8 +85,9 @@ def pytest_collection_modifyitems(config, items):
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_runtest_teardown():
-  returned_memory.give_back()
+def pytest_runtest_teardown(item, nextitem):
+  if nextitem is None or _worker_group(nextitem) != _worker_group(item):
+    returned_memory.give_back(item.module)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -179,7 +179,8 @@ def test_mae_needs_no_further_words(tmp_path):
   alone = tmp_path / 'alone.safetensors'
   (tmp_path / 'model' / 'model.safetensors').rename(alone)
   bare = released.imported(alone, tmp_path / 'bare')
-  assert bare.preprocessing == RELEASED['vit_mae']
+  # Of the size that its positions are stored for.
+  assert bare.preprocessing == RELEASED['vit_mae'].of_size(SIDES[0])
   assert bare.section['depth'] == TINY['num_hidden_layers']
 
 
