@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from jaxssl.evals.needs import DenseFeatures, DenseLook
 from jaxssl.evals.protocols import PROTOCOLS
 from jaxssl.weights import exported as exported_lib
 from jaxssl.weights import safetensors_file, timm
@@ -22,8 +23,15 @@ def harmed(finished_run, tmp_path_factory):
 
 # Protocols on texts need a run with texts.
 IMAGES = [name for name in PROTOCOLS if name not in ('zeroshot', 'retrieval')]
+# And those on patches, pictures with masks and depth.
+DENSE = [n for n in IMAGES if PROTOCOLS[n].needs in (DenseFeatures, DenseLook)]
 COMMANDS = [
-  *(('eval', name) for name in IMAGES if name not in ('shift', 'wise_ft')),
+  *(
+    ('eval', name)
+    for name in IMAGES
+    if name not in ('shift', 'wise_ft', *DENSE)
+  ),
+  *(('eval', name, '--data=shapes', '--limit=6') for name in DENSE),
   ('eval', 'shift', '--shifted=a=digits'),
   ('embed', '--out=OUT.npz'),
   ('export', 'timm', '--out=OUT'),
