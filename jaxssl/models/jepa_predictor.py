@@ -71,13 +71,16 @@ class JEPAPredictor(nn.Module):
     x = x + take_tokens(table, context)
     init = nn.initializers.normal(0.02)
     token = self.param('mask_token', init, (1, 1, self.dim), jnp.float32)
-    # The same token everywhere: a query is its place.
+    # The same token everywhere: a query is its place. Spread before it is
+    # rounded, as below: gradients of copies are then added in float32.
     queries = take_tokens(table, targets.reshape(b, m * length))
-    queries = queries + token.astype(self.dtype)
+    token = jnp.broadcast_to(token, queries.shape).astype(self.dtype)
+    queries = queries + token
+    copies = jnp.repeat(x.astype(jnp.float32), m, axis=0)
     x = jnp.concatenate(
       [
         # Blocks as rows, each with a copy of the context.
-        jnp.repeat(x, m, axis=0),
+        copies.astype(self.dtype),
         queries.reshape(b * m, length, self.dim),
       ],
       axis=1,
