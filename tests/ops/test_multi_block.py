@@ -12,16 +12,23 @@ ROWS = 512
 GRID = (14, 14)
 
 
+_multi_block = jax.jit(
+  multi_block.multi_block, static_argnums=2, static_argnames='num_context'
+)
+
+
 @functools.lru_cache
-def _draw(step, grid=GRID, rows=ROWS, num_context=196, min_context=10):
-  draw = functools.partial(
-    multi_block.multi_block,
-    grid=grid,
-    num_context=num_context,
-    min_context=min_context,
-  )
+def _draw(step, rows=ROWS, num_context=196, min_context=10):
   keys = jax.random.split(jax.random.key(1), rows)
-  return jax.device_get(jax.jit(draw)(jax.random.key(step), keys))
+  return jax.device_get(
+    _multi_block(
+      jax.random.key(step),
+      keys,
+      GRID,
+      num_context=num_context,
+      min_context=min_context,
+    )
+  )
 
 
 def _places(mask):
@@ -103,9 +110,7 @@ def test_places_are_uniform():
 
 def test_rows_follow_from_their_keys_and_sizes_from_the_step():
   keys = jax.random.split(jax.random.key(1), ROWS)
-  alone = multi_block.multi_block(
-    jax.random.key(0), keys[3:4], GRID, num_context=196
-  )
+  alone = _multi_block(jax.random.key(0), keys[3:4], GRID, num_context=196)
   mask = _draw(0)
   chex.assert_trees_all_equal(alone.targets[0], mask.targets[3])
   chex.assert_trees_all_equal(alone.context[0], mask.context[3])
