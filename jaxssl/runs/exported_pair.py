@@ -34,7 +34,7 @@ def has_text(workdir: Workdir) -> bool:
   """
   if not workdir.config_path.exists():
     return False
-  return 'text_encoder' in workdir.read_config()
+  return bool(workdir.read_config().get('text_encoder'))
 
 
 def save(out: pathlib.Path, workdir: Workdir, *, step: int | None) -> None:

@@ -1,6 +1,6 @@
 """What was written for PyTorch's libraries, loaded by them and compared."""
 
-import importlib.util
+import importlib
 import logging
 import pathlib
 from typing import Any
@@ -15,22 +15,33 @@ from jaxssl.weights.exported import ExportedEncoder
 _log = logging.getLogger(__name__)
 
 
+# What must be imported before a library can make a model.
+_NEEDED = {
+  'timm': ('torch', 'timm'),
+  'transformers': ('torch', 'transformers.modeling_utils'),
+}
+
+
 def is_possible(library: str) -> bool:
-  """Returns whether a library and PyTorch are installed; says so if not.
+  """Returns whether a library can be used here; says why if not.
 
   Args:
-    library: its name, such as 'timm'.
+    library: 'timm' or 'transformers'.
   """
-  missing = [
-    name for name in (library, 'torch') if not importlib.util.find_spec(name)
-  ]
-  if missing:
+  try:
+    for name in _NEEDED[library]:
+      importlib.import_module(name)
+  # Not installed, or beside a version of another library with which it breaks,
+  # and then in any way.
+  except Exception as error:
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     _log.info(
-      'not compared with what %s makes of it: %s not installed here',
+      'not loaded again and compared: %s cannot be imported here (%s)',
       library,
-      ' and '.join(missing),
+      reason,
     )
-  return not missing
+    return False
+  return True
 
 
 def by_timm(folder: pathlib.Path, exported: ExportedEncoder) -> None:

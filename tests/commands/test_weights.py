@@ -53,6 +53,18 @@ def test_timm_file_comes_back_as_the_same_encoder(finished_run, tmp_path):
   )
 
 
+def test_a_trained_image_encoder_goes_to_transformers_and_back(
+  finished_run, tmp_path
+):
+  _export(finished_run, 'huggingface', tmp_path / 'out')
+  run = f'--workdir={tmp_path / "run"}'
+  assert runs.jaxssl('import', 'huggingface', tmp_path / 'out', run) == 0
+  chex.assert_trees_all_equal(
+    load_encoder(tmp_path / 'run' / 'export').variables,
+    load_encoder(finished_run / 'export').variables,
+  )
+
+
 def test_timm_config_names_size_and_normalisation(finished_run, tmp_path):
   _export(finished_run, 'timm', tmp_path / 'out')
   info = json.loads((tmp_path / 'out' / 'config.json').read_text())

@@ -52,13 +52,24 @@ def test_what_differs_is_refused(library, section, tmp_path):
     compare(tmp_path, exported)
 
 
-def test_a_library_that_is_not_installed_is_told(monkeypatch, caplog):
-  monkeypatch.setattr(
-    loaded_again.importlib.util, 'find_spec', lambda name: None
-  )
+@pytest.mark.parametrize(
+  'error',
+  [
+    ModuleNotFoundError("No module named 'torch'"),
+    RuntimeError('operator torchvision::nms does not exist\nand so on'),
+  ],
+)
+def test_a_library_that_cannot_be_imported_is_told(error, monkeypatch, caplog):
+  def fail(name):
+    raise error
+
+  monkeypatch.setattr(loaded_again.importlib, 'import_module', fail)
   with caplog.at_level(logging.INFO):
     assert not loaded_again.is_possible('timm')
-  assert 'timm and torch not installed here' in caplog.text
+  reason = str(error).splitlines()[0]
+  assert caplog.messages == [
+    f'not loaded again and compared: timm cannot be imported here ({reason})'
+  ]
 
 
 @pytest.mark.reference
