@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxssl.data import order, photos
 from jaxssl.data.cached_property import cached_property
-from jaxssl.data.order import mix64
+from jaxssl.data.order import mix64, uniform
 from jaxssl.data.source import Records, fingerprint
 from jaxssl.data.targets import Computed, Kind, Targets
 from jaxssl.errors import UserError, unknown
@@ -108,8 +108,7 @@ class Collages:
 
   def _draw(self, index: int) -> tuple[np.ndarray, np.ndarray]:
     """Returns a picture and its mask."""
-    words = mix64(*self._key, index, np.arange(1 + 4 * _MOST_PARTS))
-    draws = (words >> np.uint64(11)) * 2.0**-53
+    draws = uniform(*self._key, index, np.arange(1 + 4 * _MOST_PARTS))
     parts = draws[1:].reshape(_MOST_PARTS, 4)
     count = min(2 + int(draws[0] * (_MOST_PARTS - 1)), len(self._regions))
     # The first ones of a random order: no photograph comes twice.

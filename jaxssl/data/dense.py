@@ -22,7 +22,7 @@ from jaxssl.data import crop, decode, order, raster
 from jaxssl.data import targets as targets_lib
 from jaxssl.data.decode import UnreadableError
 from jaxssl.data.labels import UNKNOWN
-from jaxssl.data.order import mix64
+from jaxssl.data.order import uniform
 from jaxssl.data.pipeline import check_bands
 from jaxssl.data.places import read_file
 from jaxssl.data.rows import Faults
@@ -94,6 +94,11 @@ class Pictures:
   def __len__(self) -> int:
     total = self.source.num_examples
     return total if self.limit is None else min(self.limit, total)
+
+  @property
+  def num_read(self) -> int:
+    """How many could be read, once all were asked for."""
+    return len(self) - self.faults.count
 
   @property
   def class_names(self) -> tuple[str, ...]:
@@ -308,7 +313,7 @@ class Windows:
       example: a whole picture.
       key: the same window for the same numbers.
     """
-    draws = (mix64(*key, example.index, np.arange(4)) >> np.uint64(11)) * 2**-53
+    draws = uniform(*key, example.index, np.arange(4))
     low, high = np.log(self.scale)
     side = max(
       1, round(self.side * float(np.exp(low + (high - low) * draws[0])))

@@ -41,6 +41,15 @@ def mix64(*words: int | np.ndarray) -> np.ndarray:
   return np.asarray(state)
 
 
+def uniform(*words: int | np.ndarray) -> np.ndarray:
+  """Returns numbers in [0, 1), float64, of the first 53 bits of `mix64`.
+
+  Args:
+    *words: see `mix64`.
+  """
+  return (mix64(*words) >> np.uint64(11)) * 2.0**-53
+
+
 def shuffle(
   position: np.ndarray, *, num_examples: int, key: int | np.ndarray
 ) -> np.ndarray:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxssl.data.order import mix64
+from jaxssl.data.order import mix64, uniform
 
 _MOST_SHAPES = 4
 _NEAREST, _FARTHEST = 1.5, 4.0  # of shapes; the ground lies behind
@@ -179,9 +179,8 @@ def render(scene: Scene, view: int) -> Rendered:
     owner[inside] = number
   clear = np.exp(-(depth - _NEAREST) / _FOG_LENGTH)[..., None]
   image = colors * clear + _FOG * (1 - clear)
-  image += _NOISE * (2 * _uniform(scene.noise[view], x.size * 3) - 1).reshape(
-    image.shape
-  )
+  noise = uniform(scene.noise[view], np.arange(x.size * 3))
+  image += _NOISE * (2 * noise - 1).reshape(image.shape)
   labels = np.array([0, *(shape.label for shape in scene.shapes)], np.int32)
   return Rendered(
     image.clip(0, 255).round().astype(np.uint8),
@@ -217,12 +216,6 @@ def _places(scene: Scene, first: Rendered, second: Rendered) -> np.ndarray:
   return np.where(is_seen[..., None], places, np.nan).astype(np.float32)
 
 
-def _uniform(key: int | tuple[int, ...], count: int) -> np.ndarray:
-  """Returns so many numbers in [0, 1), float64, the same on every machine."""
-  words = key if isinstance(key, tuple) else (key,)
-  return (mix64(*words, np.arange(count)) >> np.uint64(11)) * 2.0**-53
-
-
 def drawn(size: int, key: tuple[int, ...]) -> Scene:
   """Returns a random scene.
 
@@ -230,7 +223,7 @@ def drawn(size: int, key: tuple[int, ...]) -> Scene:
     size: side of the picture in pixels.
     key: the same scene for the same numbers, on every machine.
   """
-  draws = _uniform(key, 1 + _OF_GROUND + _MOST_SHAPES * _OF_SHAPE)
+  draws = uniform(*key, np.arange(1 + _OF_GROUND + _MOST_SHAPES * _OF_SHAPE))
   count = 1 + int(draws[0] * _MOST_SHAPES)
   of_ground = draws[1 : 1 + _OF_GROUND]
   of_shapes = draws[1 + _OF_GROUND :].reshape(_MOST_SHAPES, _OF_SHAPE)

@@ -16,7 +16,7 @@ from jaxssl import errors
 from jaxssl.data import dense
 from jaxssl.data.dense import Pictures
 from jaxssl.data.optional import require
-from jaxssl.data.order import mix64
+from jaxssl.data.order import uniform
 from jaxssl.data.scenes import Moved
 from jaxssl.data.source import Source
 from jaxssl.evals.needs import DenseLook
@@ -175,8 +175,8 @@ class Correspondence:
 
   def _warp(self, size: int, index: int) -> np.ndarray:
     """Returns the matrix [2, 3] from places of a picture to the warped one."""
-    words = mix64(self.seed, index, np.arange(4)) >> np.uint64(11)
-    turn, zoom, *shift = (2 * words * 2.0**-53 - 1).tolist()
+    draws = uniform(self.seed, index, np.arange(4))
+    turn, zoom, *shift = (2 * draws - 1).tolist()
     angle, factor = np.deg2rad(self.rotation) * turn, self.zoom**zoom
     cos, sin = factor * np.cos(angle), factor * np.sin(angle)
     linear = np.array([[cos, -sin], [sin, cos]])

@@ -151,8 +151,8 @@ class LinearDepth:
       **_report(((truth, maps[..., 0]) for truth, maps in found), depths),
       'low': depths.low,
       'high': depths.high,
-      'num_train': len(train) - train.faults.count,
-      'num_test': len(test) - test.faults.count,
+      'num_train': train.num_read,
+      'num_test': test.num_read,
     }
 
   def _depths(self, train: Pictures) -> Depths:

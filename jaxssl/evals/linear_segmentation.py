@@ -128,8 +128,8 @@ class LinearSegmentation:
     answers = ((truth, logits.argmax(axis=-1)) for truth, logits in found)
     return {
       **confusion.report(answers, classes),
-      'num_train': len(train) - train.faults.count,
-      'num_test': len(test) - test.faults.count,
+      'num_train': train.num_read,
+      'num_test': test.num_read,
     }
 
 

@@ -23,6 +23,15 @@ def test_shuffle_is_uniform_over_keys():
   assert ((table - 1000) ** 2 / 1000).sum() < 61
 
 
+def test_uniform_numbers_are_the_first_53_bits():
+  places = np.arange(10_000)
+  found = order.uniform(3, places)
+  words = [int(word) >> 11 for word in order.mix64(3, places)]
+  np.testing.assert_array_equal(found, [word / 2**53 for word in words])
+  assert 0 <= found.min() < 0.01
+  assert 0.99 < found.max() < 1
+
+
 def test_neighbours_do_not_stay_neighbours():
   shuffled = order.shuffle(np.arange(5000), num_examples=5000, key=1)
   assert (np.abs(np.diff(shuffled)) == 1).mean() < 0.005
