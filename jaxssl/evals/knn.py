@@ -198,7 +198,7 @@ def _nearest(
   query_chunk = _even_size(len(queries), query_chunk)
   bank_chunk = _even_size(len(bank), bank_chunk)
   parts = [
-    _normalize(_pad(queries[first : first + query_chunk], query_chunk, 0))
+    normalize(_pad(queries[first : first + query_chunk], query_chunk, 0))
     for first in range(0, len(queries), query_chunk)
   ]
   nearest = [
@@ -210,7 +210,7 @@ def _nearest(
   ]
   for first in range(0, len(bank), bank_chunk):
     # Once for all queries: it costs as much as the products with a few of them.
-    rows = _normalize(_pad(bank[first : first + bank_chunk], bank_chunk, 0))
+    rows = normalize(_pad(bank[first : first + bank_chunk], bank_chunk, 0))
     votes = _pad(bank_labels[first : first + bank_chunk], bank_chunk, -1)
     masked = bool(np.any(votes < 0))
     votes = jnp.asarray(votes, jnp.int32)
@@ -236,7 +236,8 @@ def _pad(rows: np.ndarray, size: int, value: float) -> np.ndarray:
 
 
 @jax.jit
-def _normalize(x: jax.Array) -> jax.Array:
+def normalize(x: jax.Array) -> jax.Array:
+  """Returns features [n, D] of length one, float32; zeros stay."""
   x = x.astype(jnp.float32)
   norm = jnp.linalg.norm(x, axis=-1, keepdims=True)
   return x / jnp.maximum(norm, 1e-12)

@@ -18,7 +18,7 @@ from jaxssl import errors
 from jaxssl.data import dense
 from jaxssl.data.dense import Pictures
 from jaxssl.data.targets import Kind
-from jaxssl.evals import confusion, pixel_classes, sliding
+from jaxssl.evals import confusion, knn, pixel_classes, sliding
 from jaxssl.evals.needs import DenseFeatures
 from jaxssl.evals.patch_features import PatchEncoder
 from jaxssl.evals.sliding import Windowed
@@ -104,8 +104,8 @@ class KnnSegmentation:
     return {
       **confusion.report(answers, classes),
       'num_patches': len(bank.features),
-      'num_train': len(train) - train.faults.count,
-      'num_test': len(test) - test.faults.count,
+      'num_train': train.num_read,
+      'num_test': test.num_read,
     }
 
   def bank(
@@ -168,7 +168,7 @@ class Bank:
       k: neighbours; all, if the bank has fewer.
       temperature: T.
     """
-    features, shares = _unit(jnp.asarray(self.features)), self.shares
+    features, shares = knn.normalize(jnp.asarray(self.features)), self.shares
     shares = jnp.asarray(shares)
 
     def predict(images: np.ndarray) -> jax.Array:
@@ -205,18 +205,13 @@ def attend(
 
   def some(rows: jax.Array) -> jax.Array:
     # The default precision of TF32 or bfloat16 would reorder neighbours.
-    similarity = jnp.matmul(_unit(rows), bank.T, precision='highest')
+    similarity = jnp.matmul(knn.normalize(rows), bank.T, precision='highest')
     nearest, at = jax.lax.top_k(similarity, k)
     weights = jax.nn.softmax(nearest / temperature, axis=-1)
     return jnp.einsum('qk,qkc->qc', weights, values[at], precision='highest')
 
   found = jax.lax.map(some, padded.reshape(-1, _CHUNK, padded.shape[-1]))
   return found.reshape(-1, values.shape[-1])[: len(queries)]
-
-
-def _unit(x: jax.Array) -> jax.Array:
-  norm = jnp.linalg.norm(x, axis=-1, keepdims=True)
-  return x / jnp.maximum(norm, 1e-12)
 
 
 def _patch_shares(

@@ -56,12 +56,12 @@ def find(
     jaxssl.errors.UserError: if the bank has no batch, or features are not
       finite.
   """
-  queries = _unit(queries)
+  queries = unit(queries)
   best: Neighbours | None = None
   for batch in bank:
     rows = np.asarray(encode(batch['image']))
     finite.require_rows(rows[batch['mask']], 'features')
-    similarity = queries @ _unit(rows).T
+    similarity = queries @ unit(rows).T
     similarity[:, ~batch['mask']] = _EMPTY
     if skip is not None:
       similarity[batch['index'][None] == skip[:, None]] = _EMPTY
@@ -137,9 +137,10 @@ def neighbours_panel(
   )
 
 
-def _unit(features: np.ndarray) -> np.ndarray:
+def unit(features: np.ndarray) -> np.ndarray:
+  """Returns features of length 1, float32 [..., D]."""
   features = features.astype(np.float32)
-  norm = np.linalg.norm(features, axis=1, keepdims=True)
+  norm = np.linalg.norm(features, axis=-1, keepdims=True)
   return features / np.maximum(norm, 1e-12)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from jaxssl.data.shown import show_like
 from jaxssl.evals.features import Encode
+from jaxssl.pictures.neighbours import unit
 from jaxssl.pictures.panel import Column, Panel
 
 _FRAME = (255, 60, 0)
@@ -41,12 +42,6 @@ def read_bank(encode: Encode, batches: Iterable[dict[str, Any]]) -> Bank:
     features.append(unit(np.asarray(encode(batch['image']))[mask]))
     index.append(batch['index'][mask])
   return Bank(*map(np.concatenate, (images, features, index)))
-
-
-def unit(features: np.ndarray) -> np.ndarray:
-  """Returns features of length 1, float32 [..., D]."""
-  norm = np.linalg.norm(features, axis=-1, keepdims=True)
-  return (features / np.maximum(norm, 1e-12)).astype(np.float32)
 
 
 def chosen_patches(features: np.ndarray) -> np.ndarray:

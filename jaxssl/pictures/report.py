@@ -20,6 +20,7 @@ from jaxssl.pictures import captions, mosaic, page, verdict
 from jaxssl.pictures import report_blocks as blocks
 from jaxssl.pictures.curve import Point, read_points, series
 from jaxssl.pictures.feature_map import pca
+from jaxssl.pictures.neighbours import unit
 from jaxssl.pictures.of_run import (
   LookedAt,
   Trained,
@@ -319,10 +320,7 @@ def _map(images: np.ndarray, features: np.ndarray) -> list[str]:
   if len(images) < 4 or features.shape[1] < 2:
     return []
   step = max(1, images.shape[1] // _THUMBNAIL)
-  unit = features / np.maximum(
-    np.linalg.norm(features, axis=1, keepdims=True), 1e-12
-  )
-  points, share = pca(unit)
+  points, share = pca(unit(features))
   words = (
     f'{len(images)} pictures on the two principal axes of their features '
     f'({share.sum():.0%} of the variance): those side by side are alike to the '

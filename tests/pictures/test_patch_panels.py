@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from jaxssl.pictures import patch_neighbours
+from jaxssl.pictures import neighbours, patch_neighbours
 from jaxssl.pictures.patch_colors import patch_colors_panel
 from jaxssl.pictures.patch_neighbours import Bank
 from jaxssl.pictures.segmentation import class_colors, segmentation_panel
@@ -13,7 +13,7 @@ def _bank(count=6, seed=0):
   random = np.random.default_rng(seed)
   features = random.normal(size=(count, 4, 4, 5))
   images = random.integers(0, 200, (count, 16, 16, 3), np.uint8)
-  unit = patch_neighbours.unit(features)
+  unit = neighbours.unit(features)
   return Bank(images, unit, np.arange(10, 10 + count))
 
 
@@ -44,7 +44,7 @@ def test_the_most_similar_patches_of_other_pictures():
 def test_the_patch_that_is_least_like_the_rest_is_looked_up():
   features = np.tile(np.array([1.0, 0.1, 0]), (2, 3, 4, 1))
   features[0, 1, 2] = features[1, 2, 0] = [0, 0, 1]
-  found = patch_neighbours.chosen_patches(patch_neighbours.unit(features))
+  found = patch_neighbours.chosen_patches(neighbours.unit(features))
   assert found.tolist() == [[1, 2], [2, 0]]
 
 
