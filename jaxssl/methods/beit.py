@@ -6,9 +6,8 @@ from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxssl import errors
 from jaxssl.fields import Count, check_fields
-from jaxssl.methods import block_masks, row_sums, variables
+from jaxssl.methods import at_rest, block_masks, row_sums, variables
 from jaxssl.methods.base import Batch, PyTree, RowSums
 from jaxssl.methods.codebook import Codebook
 from jaxssl.models import reinitialize
@@ -104,7 +103,8 @@ class BEiT:
     images = batch['views'][0]
     # Masks and dropped paths are drawn from keys of their own.
     mask = self.draw_mask(fold_keys(keys, 0), images)
-    codes = self.codes(state['tokenizer'], _pixels(batch))  # [b, N]
+    pixels = at_rest.pixels(batch, 'beit')
+    codes = self.codes(state['tokenizer'], pixels)  # [b, N]
     logits, places, hidden = self.predict(
       params, images, mask, train=True, keys=fold_keys(keys, 1)
     )
@@ -198,15 +198,11 @@ class BEiT:
     rows, columns = self.encoder.grid_of(pixels)
     shape = (len(pixels), rows * STRIDE, columns * STRIDE, pixels.shape[-1])
     small = jax.image.resize(pixels, shape, 'lanczos3', antialias=True)
-    mean, std = (
-      jnp.asarray(values, jnp.float32).reshape(1, 1, 1, -1)
-      for values in (self.tokenizer.mean, self.tokenizer.std)
-    )
     _, out = variables.apply(
       self.tokenizer.encoder,
       tokenizer,
       # Lanczos' filter overshoots at edges.
-      (jnp.clip(small, 0.0, 1.0) - mean) / std,
+      at_rest.normalize(jnp.clip(small, 0.0, 1.0), self.tokenizer),
     )
     codes = out['logits'].argmax(-1)
     return codes.reshape(len(pixels), -1).astype(jnp.int32)
@@ -215,12 +211,3 @@ class BEiT:
     # float32 whatever the encoder's type: a softmax over thousands of codes
     # follows.
     return nn.Dense(vocab_size, dtype=jnp.float32)
-
-
-def _pixels(batch: Batch) -> jax.Array:
-  if 'pixels' not in batch:
-    raise errors.UserError(
-      "method 'beit' needs the pixels of its view: use augment.name='beit', or "
-      'an Augment with keep_pixels=True'
-    )
-  return batch['pixels']

@@ -16,10 +16,7 @@ from jaxssl.models.drop_path import fold_keys
 from jaxssl.models.normed_tokens import require_mask_token
 from jaxssl.models.vit import ViT
 from jaxssl.ops import schedules
-from jaxssl.ops.tokens import take_tokens
-
-# PyTorch's default for `F.layer_norm`, with which the authors make targets.
-_EPSILON = 1e-5
+from jaxssl.ops.tokens import standardize, take_tokens
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -212,19 +209,14 @@ class Data2Vec:
     depth, num_patches = self.encoder.depth, out['patches'].shape[1]
     # Without the class token and registers, which stand in front.
     blocks = [
-      _normalize(out[f'block{i:02d}'][:, -num_patches:])
+      standardize(out[f'block{i:02d}'][:, -num_patches:])
       for i in range(depth - self.num_blocks, depth)
     ]
     # The mean of several blocks is easier to predict than the last one alone,
     # and better (paper, section 5.3).
     mean = sum(blocks[1:], blocks[0]) / len(blocks)
-    return jax.lax.stop_gradient(_normalize(mean))
+    return jax.lax.stop_gradient(standardize(mean))
 
   def _distance(self, d: jax.Array) -> jax.Array:
     square, line = d**2 / (2 * self.beta), jnp.abs(d) - self.beta / 2
     return jnp.where(jnp.abs(d) < self.beta, square, line)
-
-
-def _normalize(x: jax.Array) -> jax.Array:
-  x = x.astype(jnp.float32)
-  return jax.nn.standardize(x, axis=-1, epsilon=_EPSILON)

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 import dataclasses
-from typing import Any
 
 from flax import linen as nn
 import jax
@@ -10,10 +9,11 @@ import jax.numpy as jnp
 
 from jaxssl import errors
 from jaxssl.fields import Count, NonNegative, check_fields
-from jaxssl.methods import row_sums, variables
+from jaxssl.methods import at_rest, row_sums, variables
 from jaxssl.methods.base import Batch, PyTree, RowSums
 from jaxssl.methods.teacher import Teacher
-from jaxssl.models import Adaptor, ViT
+from jaxssl.models import Adaptor
+from jaxssl.models.spatial_map import spatial_map
 from jaxssl.ops.feature_match import cosine_distance, match_distance
 
 _HEADS = ('global_head', 'patch_head')
@@ -93,8 +93,10 @@ class Distillation:
       encoder_key, images
     )
     teacher = jax.tree.map(jnp.asarray, self.teacher.variables)
-    own = self._kinds(self.encoder, features, out, images)
-    targets = jax.eval_shape(self.targets, teacher, _pixels(batch))
+    own = self._kinds(features, out, images)
+    targets = jax.eval_shape(
+      self.targets, teacher, at_rest.pixels(batch, 'distillation')
+    )
     heads = {
       name: self.head.init(head_key, own[name], targets[name].shape[-1])
       for name, head_key in zip(_HEADS, head_keys, strict=True)
@@ -125,8 +127,10 @@ class Distillation:
       axis_name=axis_name,
       keys=keys,
     )
-    own = self._kinds(self.encoder, features, out, images)
-    targets = self.targets(state['teacher'], _pixels(batch))
+    own = self._kinds(features, out, images)
+    targets = self.targets(
+      state['teacher'], at_rest.pixels(batch, 'distillation')
+    )
     found = {
       name: self._distances(name, params[name], own[name], targets[name])
       for name in own
@@ -180,20 +184,15 @@ class Distillation:
       shape = (pixels.shape[0], side, side, pixels.shape[-1])
       pixels = jax.image.resize(pixels, shape, 'cubic', antialias=True)
       pixels = jnp.clip(pixels, 0.0, 1.0)  # the filter overshoots at edges
-    mean, std = (
-      jnp.asarray(values, jnp.float32).reshape(1, 1, 1, -1)
-      for values in (self.teacher.mean, self.teacher.std)
-    )
-    images = (pixels - mean) / std
+    images = at_rest.normalize(pixels, self.teacher)
     network = self.teacher.encoder
     if hasattr(network, 'dtype') and hasattr(self.encoder, 'dtype'):
       network = network.clone(dtype=self.encoder.dtype)
     features, out = variables.apply(network, teacher, images)
-    return self._kinds(network, features, out, images)
+    return self._kinds(features, out, images)
 
   def _kinds(
     self,
-    encoder: nn.Module,
     features: jax.Array,
     out: Mapping[str, jax.Array],
     images: jax.Array,
@@ -203,7 +202,7 @@ class Distillation:
     for name in _HEADS:
       if self._weight(name):
         is_global = name == 'global_head'
-        own = features if is_global else _patch_map(encoder, out, images)
+        own = features if is_global else _patch_map(out, images)
         found[name] = own.astype(jnp.float32)
     return found
 
@@ -230,26 +229,12 @@ class Distillation:
     )
 
 
-def _patch_map(
-  encoder: nn.Module, out: Mapping[str, jax.Array], images: jax.Array
-) -> jax.Array:
+def _patch_map(out: Mapping[str, jax.Array], images: jax.Array) -> jax.Array:
   """Returns patch tokens in their grid, or the last map, [b, h, w, D]."""
-  if isinstance(encoder, ViT):
-    patches = out['patches']
-    return patches.reshape(len(patches), *encoder.grid_of(images), -1)
-  stages = [name for name in out if name.startswith('stage')]
-  if not stages:
+  _, height, width, _ = images.shape
+  try:
+    return spatial_map(out, (height, width))
+  except errors.UserError as error:
     raise errors.UserError(
-      f'{type(encoder).__name__} has no patch features; set '
-      'method.patch_weight=0'
-    )
-  return out[max(stages)]
-
-
-def _pixels(batch: Batch) -> Any:
-  if 'pixels' not in batch:
-    raise errors.UserError(
-      "method 'distillation' needs the pixels of its view: use "
-      "augment.name='distillation', or an Augment with keep_pixels=True"
-    )
-  return batch['pixels']
+      f'{error}; without patch features, set method.patch_weight=0'
+    ) from error

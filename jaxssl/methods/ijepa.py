@@ -18,11 +18,9 @@ from jaxssl.models.jepa_predictor import JEPAPredictor
 from jaxssl.models.normed_tokens import require_normed_tokens
 from jaxssl.models.vit import ViT
 from jaxssl.ops import multi_block, schedules
-from jaxssl.ops.tokens import take_tokens
+from jaxssl.ops.tokens import standardize, take_tokens
 
 _Share = Annotated[float, Range(0, 1, without_low=True)]
-# PyTorch's default for `F.layer_norm`, with which the authors make targets.
-_EPSILON = 1e-5
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -264,6 +262,5 @@ class IJEPA:
       self.encoder, {'params': state['slow']['encoder']}, images
     )
     # Moved, not trained: it would learn to be easily foreseen.
-    x = jax.lax.stop_gradient(out['patches']).astype(jnp.float32)
     # The final norm has scales, which could shrink; this one has none.
-    return jax.nn.standardize(x, axis=-1, epsilon=_EPSILON)
+    return standardize(jax.lax.stop_gradient(out['patches']))

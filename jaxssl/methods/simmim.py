@@ -13,7 +13,7 @@ from jaxssl.methods import row_sums, variables
 from jaxssl.methods.base import Batch, PyTree, RowSums
 from jaxssl.models import reinitialize
 from jaxssl.models.drop_path import fold_keys
-from jaxssl.models.normed_tokens import require_normed_tokens
+from jaxssl.models.normed_tokens import require_mask_token
 from jaxssl.models.vit import ViT
 from jaxssl.ops import masking, patches
 from jaxssl.ops.tokens import take_tokens
@@ -58,11 +58,7 @@ class SimMIM:
 
   def __post_init__(self) -> None:
     """Raises `UserError` for values that do not go together."""
-    require_normed_tokens('simmim', self.encoder)
-    if not self.encoder.use_mask_token:
-      raise errors.UserError(
-        "method 'simmim' needs encoder.use_mask_token=True"
-      )
+    require_mask_token('simmim', self.encoder)
     check_fields(self)
     if self.mask_size % self.encoder.patch_size:
       raise errors.UserError(

@@ -1,7 +1,10 @@
-"""Tokens of each row by their places."""
+"""Tokens: those at some places, and each on a scale of its own."""
 
 import jax
 import jax.numpy as jnp
+
+# PyTorch's default for `F.layer_norm`.
+_EPSILON = 1e-5
 
 
 @jax.custom_vjp
@@ -42,3 +45,19 @@ def _take_bwd(
 
 
 take_tokens.defvjp(_take_fwd, _take_bwd)
+
+
+def standardize(x: jax.Array) -> jax.Array:
+  """Returns tokens of mean 0 and variance 1 over their numbers.
+
+  A LayerNorm without scale and shift, which could shrink what is to be
+  predicted: with it I-JEPA and data2vec make their targets.
+
+  Args:
+    x: [..., D].
+
+  Returns:
+    float32 [..., D].
+  """
+  x = x.astype(jnp.float32)
+  return jax.nn.standardize(x, axis=-1, epsilon=_EPSILON)
