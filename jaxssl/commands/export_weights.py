@@ -18,7 +18,7 @@ from jaxssl.weights import (
   stablehlo,
   timm_model,
 )
-from jaxssl.weights.exported import save_encoder
+from jaxssl.weights.exported import ExportedEncoder, save_encoder
 
 _log = logging.getLogger(__name__)
 
@@ -41,7 +41,8 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   refuse_existing(out)
   workdir = Workdir(arguments.workdir)
   with atomic_file.folder(out) as partial:
-    say = FORMATS[arguments.format](partial, workdir, arguments.step)
+    exported = encoders.load(workdir, step=arguments.step)
+    say = FORMATS[arguments.format](partial, exported, workdir)
   _log.info('wrote %s (%s)', out, arguments.format)
   say(out.absolute())
   return 0
@@ -52,14 +53,17 @@ _Say = Callable[[pathlib.Path], None]
 
 
 def _to_safetensors(
-  out: pathlib.Path, workdir: Workdir, step: int | None
+  out: pathlib.Path, exported: ExportedEncoder, workdir: Workdir
 ) -> _Say:
-  save_encoder(out, encoders.load(workdir, step=step))
+  del workdir
+  save_encoder(out, exported)
   return lambda folder: None
 
 
-def _to_timm(out: pathlib.Path, workdir: Workdir, step: int | None) -> _Say:
-  exported = encoders.load(workdir, step=step)
+def _to_timm(
+  out: pathlib.Path, exported: ExportedEncoder, workdir: Workdir
+) -> _Say:
+  del workdir
   known = timm_model.save(out, exported)
   if known:
     loaded_again.by_timm(out, exported)
@@ -67,13 +71,12 @@ def _to_timm(out: pathlib.Path, workdir: Workdir, step: int | None) -> _Say:
 
 
 def _to_huggingface(
-  out: pathlib.Path, workdir: Workdir, step: int | None
+  out: pathlib.Path, exported: ExportedEncoder, workdir: Workdir
 ) -> _Say:
   model = 'CLIPModel'
   if exported_pair.has_text(workdir):
-    exported_pair.save(out, workdir, step=step)
+    exported_pair.save(out, workdir, exported)
   else:
-    exported = encoders.load(workdir, step=step)
     model = huggingface_folder.save(out, exported)
     loaded_again.by_transformers(out, exported)
   return lambda folder: print(
@@ -82,9 +85,10 @@ def _to_huggingface(
 
 
 def _to_stablehlo(
-  out: pathlib.Path, workdir: Workdir, step: int | None
+  out: pathlib.Path, exported: ExportedEncoder, workdir: Workdir
 ) -> _Say:
-  error = stablehlo.save(out, encoders.load(workdir, step=step))
+  del workdir
+  error = stablehlo.save(out, exported)
   _log.info('loaded again and compared: features differ by %.1g', error)
   return lambda folder: print(
     'jax.export.deserialize(pathlib.Path('
@@ -92,8 +96,11 @@ def _to_stablehlo(
   )
 
 
-def _to_onnx(out: pathlib.Path, workdir: Workdir, step: int | None) -> _Say:
-  error = onnx_file.save(out, encoders.load(workdir, step=step))
+def _to_onnx(
+  out: pathlib.Path, exported: ExportedEncoder, workdir: Workdir
+) -> _Say:
+  del workdir
+  error = onnx_file.save(out, exported)
   _log.info('run by ONNX Runtime: features differ by %.1g', error)
   return lambda folder: print(
     f'onnxruntime.InferenceSession({str(folder / onnx_file.FILE)!r})'

@@ -101,8 +101,7 @@ def _write(
 ) -> None:
   workdir = Workdir(arguments.workdir)
   exported = encoders.load(workdir, step=arguments.step)
-  export = export_weights.FORMATS[arguments.format]
-  export(folder, workdir, arguments.step)
+  export_weights.FORMATS[arguments.format](folder, exported, workdir)
   card = _card(arguments, workdir, exported, hub)
   atomic_file.write_text(folder / 'README.md', card)
 

@@ -96,12 +96,21 @@ def require_equal(
     for name in expected if names is None else names:
       ours = expected[name][:rows]
       error = max(error, _error(np.asarray(theirs[name]), ours))
+  require_small(error)
+  return error
+
+
+def require_small(error: float) -> None:
+  """Raises a `UserError` for features that differ too much.
+
+  Args:
+    error: a difference over the largest value.
+  """
   if not error < _TOLERANCE:
     raise UserError(
       f'what was written gives other features than the encoder (by {error:.1g} '
       f'of the largest, not below {_TOLERANCE:g}) and is not kept'
     )
-  return error
 
 
 def write_preprocessing(out: pathlib.Path, exported: ExportedEncoder) -> None:
