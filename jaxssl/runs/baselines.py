@@ -108,17 +108,13 @@ def patch_encoders(
     if baselines:
       began = start()
       yield 'raw patch colours', of(patch_features.raw_colors(stride))
-      random = dataclasses.replace(
-        exported, variables=_random_variables(exported)
-      )
-      yield (
-        (_START, of(encode(began)))
-        if began
-        else (
-          _UNTRAINED,
-          of(encode(random)),
-        )
-      )
+      if began:
+        yield _START, of(encode(began))
+      else:
+        # Compiled only where it is needed.
+        weights = _random_variables(exported)
+        random = dataclasses.replace(exported, variables=weights)
+        yield _UNTRAINED, of(encode(random))
     yield TRAINED, of(encode(exported))
 
   return found()
