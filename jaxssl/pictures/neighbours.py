@@ -139,9 +139,10 @@ def neighbours_panel(
 
 def unit(features: np.ndarray) -> np.ndarray:
   """Returns features of length 1, float32 [..., D]."""
-  features = features.astype(np.float32)
-  norm = np.linalg.norm(features, axis=-1, keepdims=True)
-  return features / np.maximum(norm, 1e-12)
+  # Rounded at the end only, and half precision not at all.
+  wide = features.astype(np.promote_types(features.dtype, np.float32))
+  norm = np.linalg.norm(wide, axis=-1, keepdims=True)
+  return (wide / np.maximum(norm, 1e-12)).astype(np.float32)
 
 
 def _start(n: int, k: int, batch: dict[str, Any]) -> Neighbours:
