@@ -13,10 +13,25 @@ from tests.commands import runs
 
 @pytest.fixture(scope='session')
 def finished_run(tmp_path_factory) -> pathlib.Path:
-  """Workdir of a run of 4 steps on digits, with checkpoints 2 and 4."""
+  """Workdir of a run of 4 steps on digits, with checkpoints 2 and 4.
+
+  It is shared: a test that writes into it takes a copy.
+  """
   workdir = tmp_path_factory.mktemp('finished') / 'run'
   assert runs.train(workdir) == 0
   return workdir
+
+
+@pytest.fixture(autouse=True)
+def _finished_run_is_left_as_it_was(request):
+  # Else the tests after this one would depend on it.
+  if 'finished_run' not in request.fixturenames:
+    yield
+    return
+  run = request.getfixturevalue('finished_run')
+  before = runs.files(run)
+  yield
+  assert runs.files(run) == before
 
 
 @pytest.fixture(scope='session')

@@ -64,13 +64,14 @@ def test_config_says_what_was_chosen(adapted, finished_run):
   assert config['eval']['guard'] == 'keep'
 
 
-def test_step_zero_is_the_model(adapted, finished_run):
+def test_step_zero_is_the_model(adapted, finished_run, tmp_path):
   looks = json.loads((adapted / 'guard' / 'looks.json').read_text())
   assert [look['step'] for look in looks] == [0, 2, 4]
   assert looks[0]['knn/agreement'] == 1.0
-  command = ('eval', 'knn', f'--workdir={finished_run}', '--limit=64')
+  run = shutil.copytree(finished_run, tmp_path / 'run')
+  command = ('eval', 'knn', f'--workdir={run}', '--limit=64')
   assert runs.jaxssl(*command) == 0
-  result = finished_run / 'results' / 'knn-v1-digits.json'
+  result = run / 'results' / 'knn-v1-digits.json'
   found = json.loads(result.read_text())['metrics']['top1']
   assert looks[0]['knn/top1'] == found
 

@@ -1,6 +1,7 @@
 """`jaxssl eval` on patch features."""
 
 import json
+import shutil
 
 import pytest
 
@@ -11,14 +12,19 @@ FEW = ('--steps=2', '--batch_size=2')
 BASELINES = ['raw patch colours', 'untrained encoder']
 
 
+@pytest.fixture
+def run(finished_run, tmp_path):
+  return shutil.copytree(finished_run, tmp_path / 'run')
+
+
 def _evaluate(run, *arguments):
   return runs.jaxssl('eval', f'--workdir={run}', *DATA, *arguments)
 
 
-def test_results_tables_and_baselines_of_two_splits(finished_run, capsys):
-  assert _evaluate(finished_run, 'linear_segmentation', *FEW) == 0
+def test_results_tables_and_baselines_of_two_splits(run, capsys):
+  assert _evaluate(run, 'linear_segmentation', *FEW) == 0
   name = 'linear_segmentation-v1'
-  path = finished_run / 'results' / f'{name}-shapes.json'
+  path = run / 'results' / f'{name}-shapes.json'
   result = json.loads(path.read_text())
   assert result['protocol'] == name
   assert result['settings']['size'] == 32
@@ -32,18 +38,18 @@ def test_results_tables_and_baselines_of_two_splits(finished_run, capsys):
   }
 
 
-def test_results_of_the_others(finished_run, capsys):
+def test_results_of_the_others(run, capsys):
   plain = '--no_baselines'
   both = ('knn_segmentation', 'linear_depth', *FEW, '--bins=4')
-  assert _evaluate(finished_run, *both, plain) == 0
-  assert _evaluate(finished_run, 'discovery', 'correspondence', plain) == 0
+  assert _evaluate(run, *both, plain) == 0
+  assert _evaluate(run, 'discovery', 'correspondence', plain) == 0
   for name, metric, chance in (
     ('knn_segmentation-v1', 'miou', {'miou'}),
     ('linear_depth-v1', 'rmse', {'rmse', 'abs_rel', 'delta1'}),
     ('discovery-v1', 'corloc', {'corloc', 'mean_iou'}),
     ('correspondence-v1', 'pck', {'pck'}),
   ):
-    path = finished_run / 'results' / f'{name}-shapes.json'
+    path = run / 'results' / f'{name}-shapes.json'
     result = json.loads(path.read_text())
     assert metric in result['metrics']
     assert result['chance'].keys() == chance
