@@ -90,8 +90,10 @@ def test_load_takes_an_id_of_the_hub(exported, tmp_path, monkeypatch):
   (entry / 'refs' / 'main').write_text('0a1b')
   loaded = jaxssl.load('owner/name')
   chex.assert_trees_all_equal(loaded.variables, exported.variables)
-  with pytest.raises(UserError, match='is no file or folder here'):
-    jaxssl.load('runs/misspelt')
+  (tmp_path / 'runs' / 'simclr').mkdir(parents=True)
+  message = r"is no file or folder here \(did you mean 'runs/simclr'\?\)"
+  with pytest.raises(UserError, match=message):
+    jaxssl.load('runs/simcrl')
 
 
 def test_a_module_of_nnx_has_the_weights_and_a_gradient(exported, tmp_path):

@@ -13,6 +13,7 @@ import numpy as np
 
 from jaxssl import checksums, data
 from jaxssl import config as config_lib
+from jaxssl.data import places
 from jaxssl.data.chosen import is_pattern, several
 from jaxssl.data.source import Source
 from jaxssl.errors import UserError
@@ -114,7 +115,7 @@ def _absolute(choice: DataChoice) -> DataChoice:
   if choice.data is None:
     return choice
   names = [
-    os.path.abspath(name) if os.path.exists(name) or is_pattern(name) else name
+    places.absolute(name) if os.path.exists(name) or is_pattern(name) else name
     for name in several(choice.data)
   ]
   named = names[0] if len(names) == 1 else names

@@ -4,15 +4,14 @@ from collections.abc import Iterator, Mapping
 import dataclasses
 import json
 import logging
-import os
 import pathlib
 from typing import Any
 
 from jaxssl import build, data, defaults
+from jaxssl.data import places
 from jaxssl.data.chosen import Paths, several
 from jaxssl.data.source import Source
 from jaxssl.errors import UserError
-from jaxssl.paths import is_remote
 from jaxssl.train.workdir import Workdir
 from jaxssl.weights.exported import ExportedEncoder
 
@@ -152,10 +151,7 @@ def data_place(chosen: Mapping[str, Any]) -> str:
 
 def absolute(paths: Paths) -> list[str]:
   """Returns where paths lie, whatever the folder at hand; sorted."""
-  return sorted(
-    path if is_remote(path) else os.path.abspath(path)
-    for path in several(paths)
-  )
+  return sorted(map(places.absolute, several(paths)))
 
 
 def open_set(

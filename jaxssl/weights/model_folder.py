@@ -10,6 +10,7 @@ import pathlib
 import re
 from typing import NamedTuple
 
+from jaxssl.data.misspelt import folders_like
 from jaxssl.errors import UserError, first_of
 from jaxssl.weights.exported import INFO, WEIGHTS
 
@@ -151,12 +152,15 @@ def _pickle(path: pathlib.Path) -> UserError:
 
 
 def _from_hub(name: str, layout: _Layout) -> pathlib.Path:
+  here = f'{name!r} is no file or folder here'
+  if close := folders_like(name):
+    here += f' (did you mean {" or ".join(map(repr, close))}?)'
   try:
     hub = importlib.import_module('huggingface_hub')
   except ModuleNotFoundError as error:
     raise UserError(
-      f'{name!r} is no file or folder here; to look for it at the Hugging Face '
-      'hub, pip install "jaxssl[hub]"'
+      f'{here}; to look for it at the Hugging Face hub, pip install '
+      '"jaxssl[hub]"'
     ) from error
   wanted = [*layout.weights, *layout.descriptions]
   try:
@@ -165,7 +169,7 @@ def _from_hub(name: str, layout: _Layout) -> pathlib.Path:
     # Its messages are paragraphs; the first sentence says what went wrong.
     reason = re.split(r'\n|\. ', str(error))[0] or type(error).__name__
     raise UserError(
-      f'{name!r} is no file or folder here and could not be had from the hub '
-      f'({reason}); download {", ".join(wanted)} of it where there is a '
-      'network, and give their folder'
+      f'{here} and could not be had from the hub ({reason}); download '
+      f'{", ".join(wanted)} of it where there is a network, and give their '
+      'folder'
     ) from error
