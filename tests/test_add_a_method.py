@@ -14,10 +14,10 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 PAGE = ROOT / 'docs' / 'add_a_method.md'
 TABLE = 'jaxssl/methods/__init__.py'
 FILES = {
-  'jaxssl/methods/simsiam.py',
+  'jaxssl/methods/uniformity.py',
   TABLE,
-  'configs/simsiam_photos.py',
-  'tests/methods/test_simsiam.py',
+  'configs/uniformity_photos.py',
+  'tests/methods/test_uniformity.py',
 }
 # The numbers of the config are for minutes, not for seconds.
 SHORT = (
@@ -99,7 +99,7 @@ def test_it_takes_four_files(tree):
 @pytest.mark.slow
 def test_it_trains(tree, tmp_path):
   workdir = tmp_path / 'run'
-  config = '--config=configs/simsiam_photos.py'
+  config = '--config=configs/uniformity_photos.py'
   _run(tree[0], 'jaxssl', 'train', config, f'--workdir={workdir}', *SHORT)
   lines = (workdir / 'metrics.jsonl').read_text().splitlines()
   assert len([line for line in lines if '"loss"' in line]) == 3
@@ -109,12 +109,12 @@ def test_it_trains(tree, tmp_path):
 @pytest.mark.slow
 def test_the_tests_of_all_methods_are_of_it_and_pass(tree):
   tests = (
-    'tests/methods/test_simsiam.py',
+    'tests/methods/test_uniformity.py',
     'tests/methods/test_contract.py',
     'tests/methods/test_entry.py',
     'tests/benchmarks/test_every_method.py',
   )
-  select = '(simsiam or every_method) and not steps_of_a_config'
+  select = '(uniformity or every_method) and not steps_of_a_config'
   out = _run(
     tree[0], 'pytest', *tests, '-k', select, '-p', 'no:cacheprovider', '-rp'
   )

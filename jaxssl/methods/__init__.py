@@ -38,6 +38,8 @@ from jaxssl.methods.rotation import Rotation as Rotation
 from jaxssl.methods.siglip import SigLIP as SigLIP
 from jaxssl.methods.simclr import SimCLR as SimCLR
 from jaxssl.methods.simmim import SimMIM as SimMIM
+from jaxssl.methods.simsiam import SimSiam as SimSiam
+from jaxssl.methods.simsiam import projector as simsiam_projector
 from jaxssl.methods.supervised import Supervised as Supervised
 from jaxssl.methods.swav import SwAV as SwAV
 from jaxssl.methods.vicreg import VICReg as VICReg
@@ -654,6 +656,24 @@ METHODS: dict[str, Entry] = {
       learning_rate=0.1,
       method={'mask_size': 8, 'mask_ratio': 0.5},
       encoder={**_TINY_VIT, 'drop_path': 0.2},
+    ),
+  ),
+  'simsiam': Entry(
+    make=SimSiam,
+    head=simsiam_projector,
+    recipe='moco_v2',
+    config='simsiam_photos',
+    num_views=2,
+    small={
+      **_SMALL_SIMCLR,
+      'method': {'predictor_dim': 128},
+      'head': {'name': 'simsiam', 'hidden_dim': 512, 'out_dim': 512},
+    },
+    tiny=Tiny(
+      # Predictions that have nothing to do with their targets.
+      initial_loss=0.0,
+      method={'predictor_dim': 8},
+      head={'num_layers': 2, 'hidden_dim': 32, 'out_dim': 64},
     ),
   ),
   'supervised': Entry(

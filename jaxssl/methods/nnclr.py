@@ -81,18 +81,14 @@ class NNCLR:
   def init(self, key: jax.Array, batch: Batch) -> tuple[PyTree, PyTree]:
     """See `Method.init`."""
     net_key, predictor_key, queue_key = jax.random.split(key, 3)
-    z, net = Net(self.encoder, self.head).init_with_output(
-      net_key, batch['views'][0], train=False
+    params, stats = variables.init_with_predictor(
+      net_key,
+      predictor_key,
+      Net(self.encoder, self.head),
+      self.predictor,
+      batch['views'][0],
     )
-    parts = {
-      name: variables.tower(name, *variables.split(net))
-      for name in ('encoder', 'head')
-    }
-    predictor = self.predictor.init(predictor_key, z, train=False)
-    params, stats = variables.split(
-      variables.join(**parts, predictor=predictor)
-    )
-    queue = jax.random.normal(queue_key, (self.queue_size, z.shape[-1]))
+    queue = jax.random.normal(queue_key, (self.queue_size, self.head.out_dim))
     return params, {'stats': stats, 'queue': contrastive.l2_normalize(queue)}
 
   def embed(

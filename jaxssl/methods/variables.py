@@ -134,6 +134,29 @@ def apply_each(
   return outputs, new
 
 
+def init_with_predictor(
+  net_key: jax.Array,
+  predictor_key: jax.Array,
+  net: nn.Module,
+  predictor: nn.Module,
+  images: jax.Array,
+) -> tuple[PyTree, PyTree]:
+  """Returns `split` variables of encoder, head and predictor, by these names.
+
+  Args:
+    net_key: key of encoder and head.
+    predictor_key: key of the predictor.
+    net: `models.Net`, images -> projections [b, K].
+    predictor: projections -> predictions.
+    images: [b, H, W, 3].
+  """
+  z, found = net.init_with_output(net_key, images, train=False)
+  parts = {name: tower(name, *split(found)) for name in ('encoder', 'head')}
+  return split(
+    join(**parts, predictor=predictor.init(predictor_key, z, train=False))
+  )
+
+
 def replace(stats: PyTree, *changes: PyTree) -> PyTree:
   """Returns `stats` with the new ones of some submodules."""
   for new in changes:

@@ -17,6 +17,18 @@ def squared_distance(x: jax.Array, y: jax.Array) -> jax.Array:
     x: [b, D] (any norm).
     y: [b, D], same rows (any norm).
   """
+  return 2 + 2 * negative_cosine(x, y)
+
+
+def negative_cosine(x: jax.Array, y: jax.Array) -> jax.Array:
+  """Returns -mean_b cos(x_b, y_b).
+
+  From -1 (the same direction) to 1 (opposite); 0 of directions that have
+  nothing to do with each other.
+
+  Args:
+    x: [b, D] (any norm).
+    y: [b, D], same rows (any norm).
+  """
   chex.assert_equal_shape([x, y])
-  cosine = jnp.sum(l2_normalize(x) * l2_normalize(y), axis=-1)
-  return 2 - 2 * jnp.mean(cosine)
+  return -jnp.mean(jnp.sum(l2_normalize(x) * l2_normalize(y), axis=-1))
