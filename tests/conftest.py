@@ -71,8 +71,10 @@ def pytest_collection_finish():
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
-  for item in items:
-    item.add_marker(pytest.mark.xdist_group(_worker_group(item)))
+  # The plugin declares the marker.
+  if config.pluginmanager.hasplugin('xdist'):
+    for item in items:
+      item.add_marker(pytest.mark.xdist_group(_worker_group(item)))
   # A long group that began last would keep one worker alone at the end.
   long = {_worker_group(i) for i in items if i.get_closest_marker('slow')}
   items.sort(key=lambda item: _worker_group(item) not in long)
