@@ -13,6 +13,7 @@ from jaxssl.errors import UserError
 from jaxssl.models import ConvNeXt, ResNet, ViT
 from jaxssl.weights import (
   huggingface_convnets,
+  huggingface_towers,
   huggingface_vit,
   preprocessors,
   safetensors_file,
@@ -62,6 +63,8 @@ def save(out: pathlib.Path, exported: ExportedEncoder) -> str:
 
 def _converter(exported: ExportedEncoder) -> _Convert:
   if isinstance(exported.encoder, ViT):
+    if huggingface_towers.is_tower(exported.encoder):
+      return huggingface_towers.convert
     return huggingface_vit.convert
   if isinstance(exported.encoder, ResNet | ConvNeXt):
     return huggingface_convnets.convert

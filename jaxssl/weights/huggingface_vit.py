@@ -3,7 +3,7 @@
 Which model it is follows from the encoder: LayerScale, registers or gated MLPs
 make it a Dinov2Model (Dinov2WithRegistersModel), no class token an IJepaModel,
 rotary positions a DINOv3ViTModel, all else a ViTModel. The inverse of
-`weights.huggingface`.
+`weights.huggingface`. `huggingface_towers` has the towers of CLIP and SigLIP.
 """
 
 from collections.abc import Mapping
@@ -25,11 +25,7 @@ _ACTS = {
   'swiglu': 'silu',
 }
 # What none of the models can be told otherwise, by attribute.
-_FIXED = {
-  'stem': 'patch',
-  'norm_pre': False,
-  'patch_bias': True,
-}
+_FIXED = {'stem': 'patch', 'patch_bias': True}
 # Applied in this order to timm's names.
 _COMMON = (
   (r'^(cls_token|mask_token)$', r'embeddings.\1'),
@@ -74,7 +70,7 @@ def convert(
   Features are the last hidden states; those of `pool='avg'` are their mean.
 
   Args:
-    encoder: the module.
+    encoder: the module, no image tower of `huggingface_towers`.
     variables: its variables.
     image_size: side of its images in pixels, for fixed positions.
 
@@ -205,7 +201,7 @@ def _check(encoder: ViT) -> None:
       raise _refusal(f'encoder.{name} is {found!r}, not {value!r}')
   if encoder.position in ('relative', 'none'):
     raise _refusal(f'encoder.position is {encoder.position!r}')
-  if encoder.uses_fc_norm() or encoder.pool == 'map':
+  if encoder.uses_fc_norm():
     raise _refusal('its models end in the norm of the tokens')
   if encoder.grid is not None and encoder.grid[0] != encoder.grid[1]:
     raise _refusal('the images are no squares')

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxssl.models import ViT
-from jaxssl.weights import program
+from jaxssl.weights import huggingface_towers, program
 from jaxssl.weights.exported import ExportedEncoder
 
 _log = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ def by_transformers(folder: pathlib.Path, exported: ExportedEncoder) -> None:
   """Compares tokens, or features, of transformers' model with the encoder's.
 
   Its models of vision transformers pool otherwise than ours, so it is the patch
-  tokens that are compared; of other encoders, the features.
+  tokens that are compared; of image towers and other encoders, the features.
 
   Args:
     folder: from `huggingface_folder.save`.
@@ -87,14 +87,16 @@ def by_transformers(folder: pathlib.Path, exported: ExportedEncoder) -> None:
   import transformers
 
   model: Any = transformers.AutoModel.from_pretrained(folder).eval()
-  is_vit = isinstance(exported.encoder, ViT)
+  # Flax's types leave open what a method takes.
+  encoder: Any = exported.encoder
+  is_vit = isinstance(encoder, ViT) and not huggingface_towers.is_tower(encoder)
 
   @torch.no_grad()
   def found(pixels: np.ndarray) -> dict[str, np.ndarray]:
     out = model(pixel_values=_seen(exported, pixels))
     if not is_vit:
       return {'features': out.pooler_output.flatten(1).numpy()}
-    rows, columns = exported.encoder.grid_of(pixels)
+    rows, columns = encoder.grid_of(pixels)
     return {'patches': out.last_hidden_state[:, -rows * columns :].numpy()}
 
   name = 'patches' if is_vit else 'features'

@@ -17,12 +17,17 @@ from tests.weights import program_cases
 
 VIT = {'name': 'vit_s8', 'dim': 16, 'depth': 1, 'num_heads': 2}
 RESNET = {'name': 'resnet18'}
+TOWERS = (
+  {**VIT, 'name': 'clip_vit_b8'},
+  {**VIT, 'name': 'siglip_vit_b8'},
+)
 LIBRARIES = {
   'timm': (timm_model.save, loaded_again.by_timm),
   'transformers': (huggingface_folder.save, loaded_again.by_transformers),
 }
 CASES = [
-  (library, section) for library in LIBRARIES for section in (VIT, RESNET)
+  *((library, section) for library in LIBRARIES for section in (VIT, RESNET)),
+  *(('transformers', tower) for tower in TOWERS),
 ]
 
 

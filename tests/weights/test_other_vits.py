@@ -124,6 +124,8 @@ def test_features_equal_timm(name, tmp_path):
     {'position': 'sincos_mae'},
     {'class_token': False, 'pool': 'avg', 'fc_norm': False},
     {'act': 'gelu_tanh', 'epsilon': 1e-12},
+    {'name': 'clip_vit_b16'},
+    {'name': 'siglip_vit_b16', 'mlp_ratio': 2.5},
   ],
 )
 def test_export_to_transformers_and_back(section, tmp_path):
