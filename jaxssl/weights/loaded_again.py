@@ -87,8 +87,7 @@ def by_transformers(folder: pathlib.Path, exported: ExportedEncoder) -> None:
   import transformers
 
   model: Any = transformers.AutoModel.from_pretrained(folder).eval()
-  # Flax's types leave open what a method takes.
-  encoder: Any = exported.encoder
+  encoder = exported.encoder
   is_vit = isinstance(encoder, ViT) and not huggingface_towers.is_tower(encoder)
 
   @torch.no_grad()
@@ -96,7 +95,7 @@ def by_transformers(folder: pathlib.Path, exported: ExportedEncoder) -> None:
     out = model(pixel_values=_seen(exported, pixels))
     if not is_vit:
       return {'features': out.pooler_output.flatten(1).numpy()}
-    rows, columns = encoder.grid_of(pixels)
+    rows, columns = encoder.grid_of(jnp.asarray(pixels))
     return {'patches': out.last_hidden_state[:, -rows * columns :].numpy()}
 
   name = 'patches' if is_vit else 'features'
