@@ -24,14 +24,7 @@ def vit(
   quick_gelu: bool = True,
 ) -> nn.Module:
   """Returns a CLIP with a vision transformer; towers have our attributes."""
-  vision = {
-    'layers': image['depth'],
-    'width': image['dim'],
-    'head_width': image['dim'] // image['num_heads'],
-    'mlp_ratio': image['mlp_ratio'],
-    'patch_size': patch_size,
-    'image_size': image_size,
-  }
+  vision = _vision_config(image_size, patch_size, image)
   return _clip(vision, text, vocab_size, length, out_dim, quick_gelu)
 
 
@@ -97,6 +90,46 @@ def siglip(
   return randomize(model)
 
 
+def coca(
+  *,
+  image_size: int,
+  patch_size: int,
+  image: dict[str, Any],
+  text: dict[str, Any],
+  vocab_size: int,
+  length: int,
+  out_dim: int,
+) -> nn.Module:
+  """Returns a CoCa without poolers; towers have our attributes.
+
+  The decoder has the sizes of the text tower, and MLPs of four times its width
+  whatever that has.
+  """
+  torch_simclr.libraries()
+  from open_clip.coca_model import CoCa
+
+  vision = _vision_config(image_size, patch_size, image)
+  text_cfg = _text_config(text, vocab_size, length)
+  model = CoCa(
+    out_dim,
+    text_cfg,
+    {**text_cfg, 'output_tokens': True},
+    {**vision, 'output_tokens': True},
+  )
+  return randomize(model)
+
+
+def _vision_config(image_size, patch_size, image):
+  return {
+    'layers': image['depth'],
+    'width': image['dim'],
+    'head_width': image['dim'] // image['num_heads'],
+    'mlp_ratio': image['mlp_ratio'],
+    'patch_size': patch_size,
+    'image_size': image_size,
+  }
+
+
 def _clip(vision, text, vocab_size, length, out_dim, quick_gelu=True):
   torch_simclr.libraries()
   from open_clip import CLIP
@@ -151,7 +184,7 @@ def randomize(model: nn.Module, seed: int = 0) -> nn.Module:
   named = itertools.chain(model.named_parameters(), model.named_buffers())
   with torch.no_grad():
     for name, tensor in named:
-      if not tensor.is_floating_point() or name == 'attn_mask':
+      if not tensor.is_floating_point() or name.endswith('attn_mask'):
         continue
       noise = torch.randn(tensor.shape, generator=draws)
       if name.endswith('running_var'):

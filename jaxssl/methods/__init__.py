@@ -14,6 +14,7 @@ from jaxssl.methods.beit import BEiT as BEiT
 from jaxssl.methods.byol import BYOL as BYOL
 from jaxssl.methods.byol import mlp
 from jaxssl.methods.clip import CLIP as CLIP
+from jaxssl.methods.coca import CoCa as CoCa
 from jaxssl.methods.colorization import Colorization as Colorization
 from jaxssl.methods.data2vec import Data2Vec as Data2Vec
 from jaxssl.methods.dino import DINO as DINO
@@ -113,6 +114,11 @@ _CLIP_VIT_OPTIM = {
   # A vector in CLIP's code, so not decayed; here it is [1, 1, D].
   'rules': ({'match': 'cls_token$', 'weight_decay': 0.0},),
 }
+_COCA_OPTIM = {
+  # 8e-4 at the published batch of 65,536.
+  'learning_rate': {'start': 5e-4},
+  'weight_decay': 0.01,
+}
 _SIGLIP_OPTIM = {
   'learning_rate': {'start': 1e-3},
   'b2': 0.95,
@@ -206,6 +212,25 @@ METHODS: dict[str, Entry] = {
     tiny=Tiny(
       # Warm, so that the logits of random features are small.
       initial_loss=math.log(16),
+      method={'temperature': 1.0},
+      head={'out_dim': 8},
+      encoder={**_TINY_VIT, 'drop_path': 0.2},
+    ),
+  ),
+  'coca': Entry(
+    make=CoCa,
+    head=models.Projection,
+    text_encoder='clip_512',
+    recipe='clip',
+    config='coca_photos',
+    encoder='vit_s16',
+    vit={'pool': 'map', 'class_token': False},
+    small={'text_encoder': {'name': 'clip_512', **_SMALL_TEXT}},
+    few={'text_encoder': {'name': 'clip_512', **_SMALL_TEXT}},
+    optim=_COCA_OPTIM,
+    tiny=Tiny(
+      # 32 words, whose logits start with the variance 1.
+      initial_loss=math.log(16) + 2 * (math.log(32) + 0.5),
       method={'temperature': 1.0},
       head={'out_dim': 8},
       encoder={**_TINY_VIT, 'drop_path': 0.2},

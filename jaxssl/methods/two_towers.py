@@ -1,6 +1,7 @@
 """An image tower and a text tower that end in one space."""
 
 import dataclasses
+from typing import Any
 
 from flax import linen as nn
 import jax
@@ -94,10 +95,37 @@ class TwoTowers:
     Returns:
       {'image': [b, K], 'text': [b, K]}, not normalised, and new statistics.
     """
+    found, stats = self.outputs(
+      params, stats, batch, keys=keys, axis_name=axis_name
+    )
+    return {name: y for name, (y, _) in found.items()}, stats
+
+  def outputs(
+    self,
+    params: PyTree,
+    stats: PyTree,
+    batch: Batch,
+    *,
+    keys: jax.Array,
+    axis_name: str | None = None,
+  ) -> tuple[dict[str, tuple[jax.Array, dict[str, Any]]], PyTree]:
+    """Runs both towers in training mode.
+
+    Args:
+      params: parameters of both towers.
+      stats: their statistics.
+      batch: `views` and `text`.
+      keys: typed PRNG keys [b].
+      axis_name: mapped device axis, or None in the global view.
+
+    Returns:
+      By tower [b, K], not normalised, with every intermediate of its encoder;
+      and new statistics.
+    """
     inputs = {'image': batch['views'][0], 'text': batch['text']}
-    embeddings = {}
+    found = {}
     for number, (name, net) in enumerate(self._nets().items()):
-      embeddings[name], new = variables_lib.apply_part(
+      found[name], new = variables_lib.apply_part(
         name,
         net,
         params,
@@ -106,9 +134,10 @@ class TwoTowers:
         axis_name=axis_name,
         # The towers drop paths of their own.
         keys=fold_keys(keys, number),
+        method='outputs',
       )
       stats = variables_lib.replace(stats, new)
-    return embeddings, stats
+    return found, stats
 
   def export(self, params: PyTree, stats: PyTree) -> dict[str, PyTree]:
     """Returns variables: `encoder`, `image_head` if it has any, `text`."""

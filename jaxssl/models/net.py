@@ -1,5 +1,7 @@
 """An encoder with a head on it."""
 
+from typing import Any
+
 from flax import linen as nn
 import jax
 
@@ -31,5 +33,17 @@ class Net(nn.Module):
       axis_name: mapped device axis, or None in the global view.
       keys: typed PRNG keys [b], needed only for drop path in training.
     """
-    features, _ = self.encoder(images, train, axis_name, keys)
-    return self.head(features, train=train, axis_name=axis_name)
+    y, _ = self.outputs(images, train=train, axis_name=axis_name, keys=keys)
+    return y
+
+  def outputs(
+    self,
+    images: jax.Array,
+    *,
+    train: bool,
+    axis_name: str | None = None,
+    keys: jax.Array | None = None,
+  ) -> tuple[jax.Array, dict[str, Any]]:
+    """Returns the head's output, and every intermediate of the encoder."""
+    features, out = self.encoder(images, train, axis_name, keys)
+    return self.head(features, train=train, axis_name=axis_name), out

@@ -14,6 +14,7 @@ from jaxssl.models.block import Block
 from jaxssl.models.layer_norm import LayerNorm
 from jaxssl.models.mlp import Deviations
 from jaxssl.models.remat import Remat
+from jaxssl.ops.captioning import end_of
 from jaxssl.ops.tokens import take_tokens
 
 
@@ -183,9 +184,9 @@ class TextEncoder(nn.Module):
       total = jnp.maximum(weights.sum(1, keepdims=True), 1.0)
       return jnp.einsum('bl,bld->bd', weights / total, x.astype(jnp.float32))
     if self.pool == 'eot':
-      marks = text if self.eot_id is None else text == self.eot_id
+      end = end_of(text, self.eot_id)
       # Not an index of arrays, whose gradient is a scatter.
-      return take_tokens(x, jnp.argmax(marks, axis=1)[:, None])[:, 0]
+      return take_tokens(x, end[:, None])[:, 0]
     return x[:, 0 if self.pool == 'cls' else -1]
 
   def _norm(self, name: str) -> LayerNorm:

@@ -24,6 +24,7 @@ RECIPES = {
   'byol_resnet50_imagenet': (*_RESNET, *_WIDE_HEAD),
   'clip_lit_vit_b16_tar': (*_VIT, *_TEXT, 'head.out_dim=64'),
   'clip_vit_b32_tar': _PAIRS,
+  'coca_vit_b18_tar': (*_PAIRS, 'head.out_dim=64'),
   'colorization_resnet50_imagenet': _RESNET,
   'dino_vit_s16_imagenet': (*_VIT, 'head.out_dim=256', 'head.hidden_dim=64'),
   'dinov2_vit_l16_imagenet': (

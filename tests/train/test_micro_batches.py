@@ -113,7 +113,7 @@ def _trace(name, method, parts):
 
 
 def test_methods_declare_how_their_batch_is_cut():
-  assert {'clip', 'moco_v3', 'siglip', 'simclr'} <= set(COMPARED)
+  assert {'clip', 'coca', 'moco_v3', 'siglip', 'simclr'} <= set(COMPARED)
   assert {'beit', 'dino', 'mae', 'rotation', 'supervised'} <= set(SUMMED)
   whole = METHODS.keys() - {*COMPARED, *SUMMED}
   assert {'jigsaw', 'moco_v1', 'moco_v2', 'relative_patch'} <= whole
