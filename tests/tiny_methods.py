@@ -21,6 +21,10 @@ VIEW = View(
   crop=CropSpec(size=SIZE, scale=(0.5, 1.0)),
   ops=(geometry.random_flip_left_right,),
 )
+# Of a method that sees its crops at two sizes.
+LARGER_VIEW = View(
+  crop=CropSpec(size=3 * SIZE // 2, scale=(0.5, 1.0)), size=SIZE
+)
 SMALL_VIEW = View(crop=CropSpec(size=SIZE // 2, scale=(0.2, 0.5)))
 # Of a method whose recipe makes local views.
 NUM_SMALL_VIEWS = 2
@@ -79,10 +83,16 @@ def text_encoder(encoder: Any) -> Any:
 def augment(name: str) -> Augment:
   """Returns what makes the views that the method needs."""
   row = METHODS[name]
-  views = (VIEW,) * row.num_views
-  if 'num_local' in schema.keys('augment', row.recipe):
+  keys = schema.keys('augment', row.recipe)
+  keeps_crops = 'gram_size' in keys
+  views = (LARGER_VIEW if keeps_crops else VIEW,) * row.num_views
+  if 'num_local' in keys:
     views += (SMALL_VIEW,) * NUM_SMALL_VIEWS
-  return Augment(views=views, keep_pixels=row.needs_pixels)
+  return Augment(
+    views=views,
+    keep_pixels=row.needs_pixels,
+    keep_crops=row.num_views if keeps_crops else 0,
+  )
 
 
 def smooth_batch() -> Batch:

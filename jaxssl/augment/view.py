@@ -25,6 +25,9 @@ class View:
 
   Attributes:
     crop: the random crop, made on the host or on the device.
+    size: side that the crop is made smaller to before the operations, with the
+      filter of `crop`; None: it stays as it is. `Augment.keep_crops` then gives
+      a method both.
     ops: functions `op(key, image) -> image` of one float32 image [S, S, C] in
       [0, 1], which stays in [0, 1]. Usually `functools.partial` of the
       `random_*` functions of this package; any other pure function will do.
@@ -32,23 +35,32 @@ class View:
 
   crop: CropSpec
   ops: tuple[Op, ...] = ()
+  size: int | None = None
 
-  def from_image(self, key: jax.Array, image: jax.Array) -> jax.Array:
-    """Makes the view of a whole image, uint8 or uint16 [H, W, C]."""
-    keys = self._keys(key)
-    image = geometry.random_resized_crop(
-      keys[0], _to_float(image), spec=self.crop
+  def cut(self, key: jax.Array, image: jax.Array) -> jax.Array:
+    """Crops a whole image, uint8 or uint16 [H, W, C], to [S, S, C]."""
+    return geometry.random_resized_crop(
+      self._keys(key)[0], _to_float(image), spec=self.crop
     )
-    return self._apply_ops(keys, image)
 
-  def from_crop(self, key: jax.Array, crop: jax.Array) -> jax.Array:
-    """Makes the view of what the host cropped, uint8 or uint16 [S, S, C]."""
-    return self._apply_ops(self._keys(key), _to_float(crop))
+  def finish(self, key: jax.Array, crop: jax.Array) -> jax.Array:
+    """Makes the view of its crop, float32 [S, S, C] in [0, 1]."""
+    keys = self._keys(key)
+    return self._apply_ops(keys, self._resized(crop))
 
   def _keys(self, key: jax.Array) -> jax.Array:
     # The first is the crop's, also where the host has made it: the operations
     # draw the same either way.
     return jax.random.split(key, 1 + len(self.ops))
+
+  def _resized(self, crop: jax.Array) -> jax.Array:
+    if self.size is None:
+      return crop
+    whole = geometry.Box(0, 0, *crop.shape[:2])
+    smaller = geometry.crop_and_resize(
+      crop, whole, size=self.size, interpolation=self.crop.interpolation
+    )
+    return jnp.clip(smaller, 0.0, 1.0)  # the filter overshoots at edges
 
   def _apply_ops(self, keys: jax.Array, image: jax.Array) -> jax.Array:
     for index, op in enumerate(self.ops):
@@ -70,6 +82,8 @@ class Augment:
     std: then divides each channel.
     keep_pixels: whether batches get `pixels` too, the first view in [0, 1]
       before mean and deviation (what a tokenizer sees).
+    keep_crops: of so many first views batches get `whole` too, their crops as
+      they are before `View.size` and the operations, normalised.
     bands: channels of the images and how files are read; None: 8-bit RGB.
 
   Raises:
@@ -80,6 +94,7 @@ class Augment:
   mean: Channels = (0.0, 0.0, 0.0)
   std: Channels = (1.0, 1.0, 1.0)
   keep_pixels: bool = False
+  keep_crops: int = 0
   bands: Bands | None = None
 
   def __post_init__(self) -> None:
@@ -108,24 +123,28 @@ class Augment:
 
     Returns:
       `batch` with `views`: one float32 [b, S_v, S_v, C] a view, normalised;
-      with `keep_pixels`, `pixels`: float32 [b, S_0, S_0, C] in [0, 1].
+      with `keep_pixels`, `pixels`: float32 [b, S_0, S_0, C] in [0, 1]; with
+      `keep_crops`, `whole`: crops of the first views, normalised.
 
     Raises:
       jaxssl.errors.UserError: the crops are not those of `self.crops`, or the
         batch holds no images.
     """
-    views = []
+    crops, views = [], []
     for index, view in enumerate(self.views):
-      rows, make = self._rows(index, view, batch)
+      rows, cut = self._rows(index, view, batch)
       # By view and by place in the global batch: other views and other numbers
       # of devices change nothing.
       keys = collectives.row_keys(
         jax.random.fold_in(key, index), len(rows), axis_name
       )
-      views.append(jax.vmap(make)(keys, rows))
+      crops.append(jax.vmap(cut)(keys, rows))
+      views.append(jax.vmap(view.finish)(keys, crops[-1]))
     # A tokenizer has a mean and deviation of its own.
-    pixels = {'pixels': views[0]} if self.keep_pixels else {}
-    return {**batch, **pixels, 'views': tuple(map(self._normalize, views))}
+    kept = {'pixels': views[0]} if self.keep_pixels else {}
+    if self.keep_crops:
+      kept['whole'] = tuple(map(self._normalize, crops[: self.keep_crops]))
+    return {**batch, **kept, 'views': tuple(map(self._normalize, views))}
 
   def normalize(self, images: jax.Array) -> jax.Array:
     """Returns images [..., C] as the encoder sees them, float32."""
@@ -147,21 +166,21 @@ class Augment:
   def _rows(
     self, index: int, view: View, batch: Batch
   ) -> tuple[jax.Array, Callable[[jax.Array, jax.Array], jax.Array]]:
-    """Returns the rows of a view and the function that augments one."""
+    """Returns the rows of a view and the function that makes a crop of one."""
     if 'crops' not in batch:
       if 'image' not in batch:
         raise errors.UserError(
           "a batch must hold 'image' or 'crops'; it holds "
           + ', '.join(sorted(batch))
         )
-      return batch['image'], view.from_image
+      return batch['image'], view.cut
     sizes = tuple(crop.shape[1:3] for crop in batch['crops'])
     expected = tuple((crop.size, crop.size) for crop in self.crops)
     if sizes != expected:
       raise errors.UserError(
         f'the batch holds crops of {sizes} pixels; the views need {expected}'
       )
-    return batch['crops'][index], view.from_crop
+    return batch['crops'][index], lambda key, crop: _to_float(crop)
 
 
 def _to_float(images: jax.Array) -> jax.Array:

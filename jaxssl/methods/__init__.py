@@ -32,6 +32,8 @@ from jaxssl.methods.lejepa import projector as lejepa_projector
 from jaxssl.methods.mae import MAE as MAE
 from jaxssl.methods.moco import MoCo as MoCo
 from jaxssl.methods.moco_v3 import MoCoV3 as MoCoV3
+from jaxssl.methods.msn import MSN as MSN
+from jaxssl.methods.msn import head as msn_head
 from jaxssl.methods.nnclr import NNCLR as NNCLR
 from jaxssl.methods.nnclr import projector as nnclr_projector
 from jaxssl.methods.relative_patch import RelativePatch as RelativePatch
@@ -45,6 +47,8 @@ from jaxssl.methods.supervised import Supervised as Supervised
 from jaxssl.methods.swav import SwAV as SwAV
 from jaxssl.methods.vicreg import VICReg as VICReg
 from jaxssl.methods.vicreg import expander
+from jaxssl.methods.wmse import WMSE as WMSE
+from jaxssl.methods.wmse import projector as wmse_projector
 
 # The slow network comes to rest at the end of the run.
 _TO_ONE = {'name': 'cosine', 'end': 1.0}
@@ -103,6 +107,13 @@ _MOCO_V3_OPTIM = {
   'weight_decay': 0.1,
   # Never trained: the paper's remedy for unstable ViTs.
   'rules': ({'match': 'patch_embed', 'freeze_steps': -1},),
+}
+_MSN_OPTIM = {
+  # 1e-3 at the published batch of 1024.
+  'learning_rate': {'start': 1e-3 / 4, 'end': 1e-6},
+  'weight_decay': {'name': 'cosine', 'start': 0.04, 'end': 0.4},
+  'rules': ({'match': 'head/last_layer', 'weight_decay': 0.0},),
+  'clip_norm': 3.0,
 }
 _CLIP_OPTIM = {
   'learning_rate': {'start': 5e-4},
@@ -353,6 +364,36 @@ METHODS: dict[str, Entry] = {
       encoder={**_TINY_VIT, 'drop_path': 0.2},
     ),
   ),
+  'dinov3': Entry(
+    make=functools.partial(DINOv2, gram_weight=2.0),
+    head=dinov2_head,
+    recipe='dinov3',
+    config='dinov3_photos',
+    num_views=2,
+    encoder='vit_s16',
+    vit={'use_mask_token': True, 'position': 'rope', 'rope_rescale': 2.0},
+    defaults={
+      'method': {
+        'momentum': {**_TO_ONE, 'start': 0.992},
+        'teacher_temperature': _SOFTER,
+      }
+    },
+    few={'head': {'name': 'dinov3', 'out_dim': 4096}},
+    optim=_DINOV2_OPTIM,
+    small={
+      'head': {'name': 'dinov3', 'out_dim': 4096},
+      'augment': {'local_size': 16, 'num_local': 4, 'use_blur': False},
+    },
+    tiny=Tiny(
+      # As DINOv2's. The anchor is the student, on other pixels and without a
+      # mask: patches resemble each other nearly alike.
+      initial_loss=1.5 * math.log(64) + 0.1 * 2 * 2.65,
+      learning_rate=0.005,
+      method={'gram_start': 1, 'gram_every': 2, 'gram_updates': 1},
+      head={'hidden_dim': 32, 'bottleneck_dim': 256, 'out_dim': 64},
+      encoder={**_TINY_VIT, 'drop_path': 0.2},
+    ),
+  ),
   'distillation': Entry(
     make=Distillation,
     head=models.Adaptor,
@@ -575,6 +616,31 @@ METHODS: dict[str, Entry] = {
       head={'num_layers': 2, 'hidden_dim': 32, 'out_dim': 16},
     ),
   ),
+  'msn': Entry(
+    make=MSN,
+    head=msn_head,
+    recipe='msn',
+    config='msn_photos',
+    num_views=2,
+    encoder='vit_s16',
+    defaults={
+      'method': {'momentum': {'name': 'linear', 'start': 0.996, 'end': 1.0}}
+    },
+    optim=_MSN_OPTIM,
+    small={
+      'head': {'name': 'msn', 'hidden_dim': 512, 'out_dim': 256},
+      'augment': {'local_size': 16, 'num_local': 4, 'use_blur': False},
+    },
+    guessing=lambda m, rows: guessing.among(m.head.out_dim),
+    tiny=Tiny(
+      initial_loss=math.log(64),
+      learning_rate=0.05,
+      method={'mask_ratio': 0.5, 'momentum': 0.9},
+      # Wide, so that cosines of random features are small.
+      head={'hidden_dim': 32, 'bottleneck_dim': 256, 'out_dim': 64},
+      encoder={**_TINY_VIT, 'drop_path': 0.2},
+    ),
+  ),
   'nnclr': Entry(
     make=NNCLR,
     head=nnclr_projector,
@@ -756,6 +822,22 @@ METHODS: dict[str, Entry] = {
       initial_loss=16.6 + 2.8,
       tolerance=0.2,
       head={'num_layers': 2, 'hidden_dim': 32, 'out_dim': 16},
+    ),
+  ),
+  'wmse': Entry(
+    make=WMSE,
+    head=wmse_projector,
+    recipe='simclr',
+    config='wmse_photos',
+    num_views=2,
+    small=_SMALL_SIMCLR,
+    tiny=Tiny(
+      # From 0, views that agree, to 2, views that share nothing; crops of one
+      # picture lie between.
+      initial_loss=1.0,
+      tolerance=1.0,
+      learning_rate=0.01,
+      head={'hidden_dim': 32, 'out_dim': 4},
     ),
   ),
 }

@@ -27,6 +27,26 @@ def pixels(batch: Batch, method: str) -> jax.Array:
   return batch['pixels']
 
 
+def crops(batch: Batch, method: str, count: int) -> tuple[jax.Array, ...]:
+  """Returns the crops of the first views as they were cut, [b, S, S, 3] each.
+
+  Args:
+    batch: what the augmentation has made.
+    method: who needs them, which is also the name of its recipe.
+    count: how many.
+
+  Raises:
+    UserError: if the augmentation does not keep so many.
+  """
+  found = batch.get('whole', ())
+  if len(found) < count:
+    raise errors.UserError(
+      f'method {method!r} needs the crops of its first {count} views: use '
+      f'augment.name={method!r}, or an Augment with keep_crops={count}'
+    )
+  return found[:count]
+
+
 def normalize(pixels: jax.Array, network: Codebook | Teacher) -> jax.Array:
   """Returns pixels in [0, 1] with the network's own mean and deviation.
 

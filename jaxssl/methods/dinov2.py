@@ -1,8 +1,12 @@
-"""DINOv2: iBOT with heads of their own, even targets and spread features."""
+"""DINOv2: iBOT with heads of their own, even targets and spread features.
+
+With an anchor for the patch features it is DINOv3's Gram anchoring.
+"""
 
 from collections.abc import Sequence
 import dataclasses
 import functools
+import math
 from typing import Any
 
 import jax
@@ -17,6 +21,7 @@ from jaxssl.fields import (
   check_fields,
 )
 from jaxssl.methods import (
+  at_rest,
   block_masks,
   contrast,
   masked_views,
@@ -26,7 +31,7 @@ from jaxssl.methods import (
 )
 from jaxssl.methods import momentum as momentum_lib
 from jaxssl.methods.base import Aux, Batch, PyTree
-from jaxssl.models import DINOHead
+from jaxssl.models import DINOHead, positions
 from jaxssl.models.drop_path import fold_keys
 from jaxssl.models.vit import ViT
 from jaxssl.ops import masking, schedules
@@ -36,6 +41,7 @@ from jaxssl.ops.distillation import (
   entropy,
   masked_distillation,
 )
+from jaxssl.ops.gram import gram_distance
 from jaxssl.ops.koleo import koleo
 from jaxssl.ops.tokens import take_tokens
 
@@ -61,6 +67,8 @@ class DINOv2:
            + w / G mean_b mean_m
              -sum_k p'_m[k] log softmax(s_m / T_s)[k]
            + w' sum_i koleo(student's features of view i)
+           + w'' mean_i mean_b gram_distance(student's patches of view i,
+                                             anchor's patches of crop i)
 
   `ops.assignment.sinkhorn` gives every prototype its share of the global batch
   instead of a centre, and `ops.koleo.koleo` pushes each feature away from its
@@ -68,15 +76,23 @@ class DINOv2:
   the two cross entropies are (1 + w / G) ln K. After the optimizer, with the
   new parameters, slow <- m slow + (1 - m) student.
 
+  The last term is DINOv3's Gram anchoring (w'' = 0: none). In long runs patch
+  features grow noisy while those of pictures still get better; the anchor, an
+  earlier teacher, keeps how patches resemble each other
+  (`ops.gram.gram_distance`), not what they are. It sees the large views as they
+  were cropped, larger and in their own colours, which the recipe 'dinov3'
+  keeps, and its patches are resized to the student's grid.
+
   Shapes are static: a picture has M places for hidden patches, as many as the
   largest mask has; places without one have the weight 0, in Sinkhorn's sums
   too.
 
-  Metrics: `class_loss`, `patch_loss` (without w) and `koleo`, the terms;
+  Metrics: the terms `class_loss`, `patch_loss` (without w), `koleo` and `gram`;
   `hidden_patches`, their mean number; `teacher_entropy`, the mean entropy of p,
   in [0, ln K].
 
-  State: `slow`, parameters of the teacher.
+  State: `slow`, parameters of the teacher; `anchor`, those of its encoder as
+  they were, where there is one.
 
   Attributes:
     encoder: a ViT with `use_mask_token` whose tokens pass its final norm. The
@@ -95,6 +111,13 @@ class DINOv2:
     koleo_group: rows among which neighbours are looked for, which must divide
       the batch; 0 for all. The authors have the 64 of a GPU.
     mask_ratio: least and largest share of the patches that a mask hides.
+    gram_weight: w'', a number or a schedule; 0 for no anchor.
+    gram_start: steps after which the anchor first becomes the teacher as it is
+      then. Until then it is what the run began with: trained weights, in a
+      stage that starts from them (`train.init_encoder`).
+    gram_every: it does so after every so many steps; 0 for never.
+    gram_updates: how often at most; None for no limit. DINOv3: after 10,000
+      steps, three times.
 
   Raises:
     UserError: for an encoder, a head or numbers that do not serve.
@@ -103,6 +126,8 @@ class DINOv2:
     Oquab et al., DINOv2: Learning Robust Visual Features without Supervision,
     2023, https://arxiv.org/abs/2304.07193 (section 4); dinov2/train and
     dinov2/loss of https://github.com/facebookresearch/dinov2.
+    Siméoni et al., DINOv3, 2025, https://arxiv.org/abs/2508.10104 (section 4);
+    dinov3/train/ssl_meta_arch.py of https://github.com/facebookresearch/dinov3.
 
   Differs from the authors' code: exactly one large view of a picture is masked,
   where theirs mask a random half of the large views of a GPU, with a share of
@@ -123,8 +148,17 @@ class DINOv2:
   koleo_weight: NonNegative = 0.1
   koleo_group: Natural = 0
   mask_ratio: tuple[float, float] = (0.1, 0.5)
+  gram_weight: NonNegative | schedules.Schedule = 0.0
+  gram_start: Natural = 0
+  gram_every: Natural = 0
+  gram_updates: Count | None = None
 
   loss = contrast.loss
+
+  @property
+  def anchored(self) -> bool:
+    """Whether an anchor holds the patch features."""
+    return self.gram_weight != 0
 
   def __post_init__(self) -> None:
     """Raises `UserError` for values that do not go together."""
@@ -141,7 +175,10 @@ class DINOv2:
     for name, head_key in zip(_HEADS, head_keys, strict=True):
       made = self.head.init(head_key, features, train=False)
       params[name] = made['params']
-    return params, {'slow': params}
+    state = {'slow': params}
+    if self.anchored:
+      state['anchor'] = {'encoder': params['encoder']}
+    return params, state
 
   def embed(
     self,
@@ -159,6 +196,9 @@ class DINOv2:
     multi_crop.check_views('DINOv2', len(views), self.num_global)
     large = views[: self.num_global]
     masked_views.check_sizes(large)
+    whole = ()
+    if self.anchored:
+      whole = at_rest.crops(batch, 'dinov3', self.num_global)
     masks = self.draw_masks(fold_keys(keys, 0), large)
     count = masking.most_hidden(self.encoder.grid_of(large[0]), self.mask_ratio)
     # Places of all G N patches of a row, as one view of it has a mask.
@@ -170,7 +210,7 @@ class DINOv2:
     quiet = momentum_lib.without_noise(self.encoder)
     student = masked_views.run(self.encoder, params, views, masks, keys=keys)
     teacher = masked_views.run(quiet, slow, large, keys=keys)
-    embeddings = {
+    embeddings: dict[str, Any] = {
       name: {
         'features': [*features],
         # Before the head, which is wide.
@@ -181,6 +221,14 @@ class DINOv2:
         ('teacher', teacher),
       )
     }
+    if self.anchored:
+      anchor = jax.lax.stop_gradient(state['anchor'])
+      _, targets = masked_views.run(quiet, anchor, whole, keys=keys)
+      old, new = (self.encoder.grid_of(x[0]) for x in (whole, large))
+      # Of patches with the mask's token too, as the authors'.
+      embeddings['gram'] = gram_distance(
+        student[1], _resized(targets, old, new)
+      ).mean(0)
     return {**embeddings, 'hidden': hidden}, {}
 
   def compare(
@@ -226,6 +274,9 @@ class DINOv2:
       + self.patch_weight * losses['patch_loss']
       + self.koleo_weight * losses['koleo']
     )
+    if self.anchored:
+      losses['gram'] = embeddings['gram'].mean()
+      loss += schedules.value_at(self.gram_weight, step) * losses['gram']
     metrics = {
       **losses,
       'hidden_patches': hidden.sum(-1).mean(),
@@ -239,7 +290,13 @@ class DINOv2:
     """See `Method.update`."""
     del carry
     momentum = schedules.value_at(self.momentum, step)
-    return params, {'slow': momentum_lib.move(state['slow'], params, momentum)}
+    new = {'slow': momentum_lib.move(state['slow'], params, momentum)}
+    if self.anchored:
+      teacher = {'encoder': new['slow']['encoder']}
+      # All of it or nothing: a factor, as only the running step knows.
+      stays = 1.0 - self._is_due(step + 1).astype(jnp.float32)
+      new['anchor'] = momentum_lib.move(state['anchor'], teacher, stays)
+    return params, new
 
   def export(self, params: PyTree, state: PyTree) -> dict[str, PyTree]:
     """See `Method.export`; the teacher's encoder, as the authors evaluate."""
@@ -267,6 +324,17 @@ class DINOv2:
       fold_keys(keys, 1)
     )
     return chosen.T[:, :, None] & mask[None]
+
+  def _is_due(self, finished: jax.Array) -> jax.Array:
+    """Returns whether the anchor becomes the teacher after so many steps."""
+    if not self.gram_every:
+      return jnp.zeros((), bool)
+    first = max(math.ceil(self.gram_start / self.gram_every), 1)
+    turn = finished // self.gram_every - first
+    due = (finished % self.gram_every == 0) & (turn >= 0)
+    if self.gram_updates is not None:
+      due &= turn < self.gram_updates
+    return due
 
   def _targets(
     self,
@@ -301,6 +369,16 @@ class DINOv2:
 def _one_of(key: jax.Array, count: int) -> jax.Array:
   """Returns bool [count], True at one place, all being as likely."""
   return jnp.arange(count) == jax.random.randint(key, (), 0, count)
+
+
+def _resized(
+  tokens: jax.Array, old: tuple[int, int], new: tuple[int, int]
+) -> jax.Array:
+  """Returns patch tokens [G, b, N, D] in another grid, by PyTorch's bicubic."""
+  resize = functools.partial(
+    positions.interpolate, old=old, new=new, antialias=False
+  )
+  return jax.vmap(jax.vmap(resize))(tokens)
 
 
 def _rows_first(x: jax.Array) -> jax.Array:

@@ -15,7 +15,9 @@ NAMES_OF_OPS = {
   'moco_v1': ['gray', 'jitter', 'flip'],
   'moco_v2': ['jitter', 'gray', 'blur', 'flip'],
   'dino': ['flip', 'jitter', 'gray', 'blur'],
+  'dinov3': ['jitter', 'gray', 'blur'],
   'swav': ['flip', 'jitter', 'gray', 'blur'],
+  'msn': ['flip', 'jitter', 'gray', 'blur'],
   'lejepa': ['flip', 'jitter', 'gray', 'blur', 'solarize'],
   'patches': ['gray'],
   'colorization': ['flip'],
@@ -49,9 +51,9 @@ def _keywords(view, name):
 
 @pytest.mark.parametrize('name', recipes.RECIPES)
 def test_first_view_has_the_operations_in_the_order_of_the_authors(name):
-  augment = recipes.RECIPES[name](size=224)
-  assert _names(augment.views[0]) == NAMES_OF_OPS[name]
-  assert augment.crops[0].size == 224
+  view = recipes.RECIPES[name](size=224).views[0]
+  assert _names(view) == NAMES_OF_OPS[name]
+  assert (view.size or view.crop.size) == 224
 
 
 def test_numbers_of_simclr():
@@ -94,6 +96,18 @@ def test_numbers_of_dino():
   ]
   assert _keywords(local[0], 'jitter')['hue'] == 0.1
   assert 'blur' not in _names(recipes.dino(use_blur=False).views[0])
+
+
+def test_numbers_of_dinov3():
+  augment = recipes.dinov3(num_local=1)
+  first, second, local = augment.views
+  assert [crop.size for crop in augment.crops] == [512, 512, 112]
+  assert (first.size, second.size, local.size) == (256, 256, None)
+  assert (first.crop.scale, local.crop.scale) == ((0.32, 1.0), (0.05, 0.32))
+  assert augment.keep_crops == 2
+  assert _names(second) == ['jitter', 'gray', 'blur', 'solarize']
+  larger = recipes.dinov3(size=512, gram_size=768).views[0]
+  assert (larger.crop.size, larger.size) == (768, 512)
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,20 @@ def test_pixels_are_the_first_view_before_normalisation():
   chex.assert_trees_all_close(made['pixels'], back, atol=1e-6)
 
 
+def test_crops_are_kept_as_they_were_before_the_operations():
+  """From the host, too; the view is made of the crop, smaller."""
+  noise = lambda key, image: image * jax.random.uniform(key)  # noqa: E731
+  view = View(crop=CropSpec(size=24), ops=(noise,), size=12)
+  augment = dataclasses.replace(AUGMENT, views=(view, view), keep_crops=1)
+  made = augment(KEY, {'crops': (IMAGES, IMAGES)})
+  (whole,) = made['whole']
+  chex.assert_trees_all_close(whole, augment.normalize(IMAGES), atol=1e-6)
+  chex.assert_shape(made['views'], (8, 12, 12, 3))
+  plain = dataclasses.replace(view, ops=()).finish(KEY, IMAGES[0] / 255)
+  expected = jax.image.resize(IMAGES[0] / 255, (12, 12, 3), 'linear')
+  chex.assert_trees_all_close(plain, expected, atol=1e-5)
+
+
 def test_normalize_and_back():
   normalized = AUGMENT.normalize(IMAGES)
   mean, std = np.array(AUGMENT.mean), np.array(AUGMENT.std)

@@ -37,6 +37,7 @@ ONE_MODE = {
   'coca': 'jit8',
   'beit': 'jit8',
   'ibot': 'jit8',
+  'dinov3': 'pmap2',
   'dvae': 'jit8',
 }
 
@@ -79,7 +80,7 @@ CASES = {name: Case(name) for name in METHODS} | {
 # MoCo v2 with another head.
 FULL_CASES = {'moco_v1'}
 # Parts of the state that targets are made with.
-TARGETS = ('slow', 'tokenizer')
+TARGETS = ('slow', 'anchor', 'tokenizer')
 
 
 def _modes():
@@ -300,11 +301,11 @@ class TestContract:
       pytest.skip('its encoder is no use alone')
     state, trained = _started(case, 'jit1'), _trained(case)
     chex.assert_trees_all_equal(_encoder(case, state), trained)
-    # The slow network too, and nothing else.
+    # The slow network and an anchor too, and nothing else.
     inside, outside = _in_encoders(state)
     leaves = [leaf.tobytes() for leaf in jax.tree.leaves(trained)]
     assert {leaf.tobytes() for leaf in inside.values()} == set(leaves)
-    copies = 2 if 'slow' in state.method_state else 1
+    copies = 1 + len(state.method_state.keys() & {'slow', 'anchor'})
     assert len(inside) == copies * len(leaves)
     _, drawn = _in_encoders(_initial(case))
     chex.assert_trees_all_equal(outside, drawn)

@@ -1,3 +1,4 @@
+import dataclasses
 import functools
 
 import chex
@@ -178,6 +179,78 @@ def test_small_views_and_registers_go_along():
     return method.loss(*method.init(key, batch), batch, key=key, step=0)[0]
 
   assert jax.eval_shape(run, jax.random.key(0)).shape == ()
+
+
+@pytest.mark.reference
+def test_the_anchor_holds_how_patches_resemble_each_other():
+  """Its grid is made smaller, and the distance taken, with PyTorch."""
+  import torch
+  import torch.nn.functional as F
+
+  params, state = _initial()
+  state = {**state, 'anchor': {'encoder': state['slow']['encoder']}}
+  views = make_views()
+  whole = make_views((24, 24))
+  loss, aux = jax.jit(_method(gram_weight=3.0).loss)(
+    params,
+    state,
+    {'views': views, 'whole': tuple(whole)},
+    key=jax.random.key(1),
+    step=jnp.zeros((), jnp.int32),
+  )
+  encoder, found = test_ibot.make_encoder(), []
+  for view, crop, mask in zip(views[:2], whole, _masks(), strict=True):
+    _, own = encoder.apply({'params': params['encoder']}, view, mask=mask)
+    _, out = encoder.apply({'params': state['slow']['encoder']}, crop)
+    grid = torch.tensor(np.array(out['patches'])).reshape(ROWS, 6, 6, -1)
+    smaller = F.interpolate(
+      grid.permute(0, 3, 1, 2), size=(4, 4), mode='bicubic', antialias=False
+    )
+    target = smaller.flatten(2).transpose(1, 2)
+    cosines = [
+      x @ x.transpose(1, 2)
+      for x in (
+        F.normalize(torch.tensor(np.array(own['patches'])), dim=-1),
+        F.normalize(target, dim=-1),
+      )
+    ]
+    found.append(F.mse_loss(*cosines).item())
+  np.testing.assert_allclose(aux.metrics['gram'], np.mean(found), rtol=1e-4)
+  terms = {name: float(aux.metrics[name]) for name in aux.metrics}
+  np.testing.assert_allclose(
+    loss,
+    terms['class_loss']
+    + terms['patch_loss']
+    + 0.1 * terms['koleo']
+    + 3 * terms['gram'],
+    rtol=1e-5,
+  )
+
+
+def test_the_anchor_becomes_the_teacher_at_its_steps():
+  """First after the start, then every so many steps, and twice at most."""
+  method = _method(
+    gram_weight=1.0, gram_start=3, gram_every=2, gram_updates=2, momentum=0.0
+  )
+  anchor, seen = {'encoder': jnp.zeros(())}, []
+  for step in range(10):
+    params = {'encoder': jnp.asarray(step + 1.0)}
+    _, state = method.update(
+      params, {'slow': params, 'anchor': anchor}, (), step=jnp.asarray(step)
+    )
+    anchor = state['anchor']
+    seen.append(float(anchor['encoder']))
+  assert seen == [0, 0, 0, 4, 4, 6, 6, 6, 6, 6]
+  stays = dataclasses.replace(method, gram_every=0)
+  _, state = stays.update(
+    params, {'slow': params, 'anchor': anchor}, (), step=jnp.asarray(5)
+  )
+  assert state['anchor']['encoder'] == 6
+
+
+def test_an_augmentation_without_larger_crops_is_a_user_error():
+  with pytest.raises(UserError, match=r"augment\.name='dinov3'"):
+    _loss(gram_weight=1.0)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ the method would change. `RECIPES` is the table of their names.
 from collections.abc import Callable
 
 from jaxssl.augment.recipes.captioned import clip, siglip
-from jaxssl.augment.recipes.multi_crop import dino, lejepa, swav
+from jaxssl.augment.recipes.multi_crop import dino, dinov3, lejepa, msn, swav
 from jaxssl.augment.recipes.plain import crop_flip, none
 from jaxssl.augment.recipes.pretext import colorization, patches
 from jaxssl.augment.recipes.reconstructed import (
@@ -33,7 +33,9 @@ RECIPES: dict[str, Callable[..., Augment]] = {
   'moco_v1': moco_v1,
   'moco_v2': moco_v2,
   'dino': dino,
+  'dinov3': dinov3,
   'swav': swav,
+  'msn': msn,
   'lejepa': lejepa,
   'mae': mae,
   'ijepa': ijepa,

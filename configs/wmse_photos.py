@@ -1,0 +1,41 @@
+"""W-MSE on crops of 19 photographs: minutes on a CPU, offline.
+
+    jaxssl train --config configs/wmse_photos.py --workdir runs/wmse
+
+Paper: Ermolov et al. 2021, https://arxiv.org/abs/2007.06346. A small head.
+Measured: see docs/methods.md.
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+  """Returns the config."""
+  return ConfigDict(
+    {
+      'method': {'name': 'wmse'},
+      'head': {'name': 'wmse', 'hidden_dim': 256, 'out_dim': 32},
+      'encoder': {'name': 'resnet18', 'stem': 'cifar', 'width': 0.25},
+      'augment': {'name': 'simclr_cifar', 'size': 32, 'scale': (0.1, 0.6)},
+      'data': {'name': 'photos', 'crop': 128, 'size': 64},
+      'input': {'crop': 'device', 'image_size': 64},
+      'optim': {
+        'name': 'adamw',
+        'learning_rate': {'name': 'cosine', 'start': 1e-3, 'warmup_steps': 20},
+        'lr_scaling': 'none',
+        'weight_decay': 0.05,
+        'exclude': 'ndim<=1',
+      },
+      'train': {
+        'steps': 220,
+        'batch_size': 128,
+        'log_steps': 10,
+        'checkpoint_steps': 110,
+      },
+      'eval': {
+        'steps': 55,
+        'data': {'crop': 64, 'size': 32},
+        'image_size': 32,
+      },
+    }
+  )
