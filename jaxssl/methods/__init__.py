@@ -634,7 +634,7 @@ METHODS: dict[str, Entry] = {
     guessing=lambda m, rows: guessing.among(m.head.out_dim),
     tiny=Tiny(
       initial_loss=math.log(64),
-      learning_rate=0.05,
+      learning_rate=0.005,
       method={'mask_ratio': 0.5, 'momentum': 0.9},
       # Wide, so that cosines of random features are small.
       head={'hidden_dim': 32, 'bottleneck_dim': 256, 'out_dim': 64},
