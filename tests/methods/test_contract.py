@@ -143,7 +143,9 @@ def _in_encoders(state):
   named = {'/'.join(str(e.key) for e in path): leaf for path, leaf in leaves}
   # Of the encoder alone where there are none of anything else.
   stats = 'state/stats/batch_stats/'
-  of_parts = any(n.startswith(stats) and 'encoder/' in n for n in named)
+  of_parts = any(
+    n.startswith(stats) and ('encoder/' in n or 'head/' in n) for n in named
+  )
 
   def is_inside(name):
     alone = name.startswith(stats) and not of_parts
