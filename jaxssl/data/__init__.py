@@ -1,6 +1,7 @@
 """Sources of pictures and the input pipeline.
 
-Importing this package does not import TensorFlow; reading batches does.
+Importing this package does not import TensorFlow; reading batches does, unless
+they are whole pictures of pixels in memory (`threads`).
 """
 
 from jaxssl.data.arrays import Arrays

@@ -20,6 +20,7 @@ from jaxssl.data.decode import MAX_PIXELS
 from jaxssl.data.rows import EncodeText, Faults, Plan
 from jaxssl.data.source import Source
 from jaxssl.data.stream import Reader
+from jaxssl.data.threads import ThreadReader, suits
 from jaxssl.errors import UserError
 
 Batch = dict[str, Any]
@@ -30,7 +31,9 @@ _ENDLESS = 2**62
 class TrainBatches:
   """The endless batches of one process; made by `train_batches`."""
 
-  def __init__(self, reader: Reader, faults: Faults, *, cropped: bool):
+  def __init__(
+    self, reader: Reader | ThreadReader, faults: Faults, *, cropped: bool
+  ):
     self._reader = reader
     self._faults = faults
     self._cropped = cropped
@@ -146,7 +149,7 @@ def train_batches(
     max_pixels=max_pixels,
     encode_text=encode_text,
   )
-  reader = Reader(
+  reader = _reader(
     plan,
     positions,
     first_step=first_step,
@@ -157,6 +160,19 @@ def train_batches(
     num_threads=num_threads,
   )
   return TrainBatches(reader, faults, cropped=bool(crops))
+
+
+def _reader(
+  plan: Plan,
+  positions: Callable[[int], np.ndarray],
+  *,
+  faults: Faults,
+  replace: bool,
+  **options: Any,
+) -> Reader | ThreadReader:
+  if suits(plan):
+    return ThreadReader(plan, positions, **options)
+  return Reader(plan, positions, faults=faults, replace=replace, **options)
 
 
 def check_bands(source: Source, bands: Bands | None) -> None:
@@ -242,7 +258,7 @@ def eval_batches(
     max_pixels=max_pixels,
   )
   steps = -(-count // batch_size)
-  reader = Reader(
+  reader = _reader(
     plan,
     lambda s: np.arange(s * batch_size, min((s + 1) * batch_size, count)),
     first_step=0,

@@ -68,17 +68,6 @@ class Plan:
     """Type of a value of a picture."""
     return pixel_type(self.bands)[1]
 
-  @property
-  def as_stored(self) -> bool:
-    """Whether rows are the pixels of the source, untouched."""
-    rule = self.preprocessing
-    return (
-      self.source.content == 'pixels'
-      and not self.crops
-      and (rule is None or rule.resize_size == rule.image_size)
-      and self.shapes == (self._stored_shape(),)
-    )
-
   def _stored_shape(self) -> tuple[int, int, int]:
     return self.source.fetch(np.zeros(1, np.int64)).content.shape[1:]
 

@@ -1,5 +1,6 @@
 """Batches of rows from a tf.data graph, mended where records are unreadable.
 
+For files, and for crops on the host; whole pictures of pixels have `threads`.
 The graph decodes rows in parallel and in order, and leaves out those that fail.
 `Reader` sees from the positions which are missing and makes them one by one in
 Python, so that a broken file costs a moment and nothing else.
@@ -157,17 +158,14 @@ class Reader:
     data = tf.data.Dataset.range(first_step, self._last_step)
     data = data.take_while(plain(is_near))
     data = data.map(plain(self._fetch))
-    if self._plan.as_stored:
-      data = data.map(plain(_as_pictures))
-    else:
-      data = data.prefetch(1).unbatch()
-      data = data.map(
-        plain(self._render),
-        num_parallel_calls=self._threads,
-        deterministic=True,
-      )
-      data = data.ignore_errors()
-      data = data.batch(len(self._positions(first_step)))
+    data = data.prefetch(1).unbatch()
+    data = data.map(
+      plain(self._render),
+      num_parallel_calls=self._threads,
+      deterministic=True,
+    )
+    data = data.ignore_errors()
+    data = data.batch(len(self._positions(first_step)))
     return data.prefetch(self._prefetch).with_options(self._options())
 
   def _options(self) -> Any:
@@ -298,11 +296,6 @@ class _RowMaker:
         np.zeros((1, *shape), self._plan.dtype) for shape in self._plan.shapes
       ),
     }
-
-
-def _as_pictures(rows: dict[str, Any]) -> dict[str, Any]:
-  rows.pop('key')
-  return {'pictures': (rows.pop('content'),), **rows}
 
 
 def _row(chunk: Rows, row: int) -> Rows:
