@@ -1,5 +1,8 @@
 """The handwritten digits that ship with scikit-learn: tiny, for smoke tests."""
 
+import importlib.util
+import pathlib
+
 import numpy as np
 
 from jaxssl.data.arrays import Arrays
@@ -30,14 +33,26 @@ def digits(*, split: str = 'train', size: int = 32) -> Arrays:
     raise unknown('split of digits', split, ('train', 'test'))
   if size <= 0 or size % 8:
     raise UserError(f'digits: size {size} is not a multiple of 8')
-  data = require('sklearn.datasets', extra='photos').load_digits()
-  count = len(data.images)
+  table = _table()
+  pixels, labels = table[:, :-1].reshape(-1, 8, 8), table[:, -1].astype(int)
+  count = len(table)
   permutation = shuffle(np.arange(count), num_examples=count, key=0)
   border = round(count * (1 - TEST_SHARE))
   chosen = permutation[:border] if split == 'train' else permutation[border:]
-  images = np.rint(data.images[chosen] * (255 / 16)).astype(np.uint8)
+  images = np.rint(pixels[chosen] * (255 / 16)).astype(np.uint8)
   images = images.repeat(size // 8, axis=1).repeat(size // 8, axis=2)
-  names = tuple(str(name) for name in data.target_names)
+  names = tuple(str(name) for name in range(10))
   return Arrays(
-    images, data.target[chosen], class_names=names, name=f'digits/{split}'
+    images, labels[chosen], class_names=names, name=f'digits/{split}'
   )
+
+
+def _table() -> np.ndarray:
+  """Returns 64 pixels and the label of each digit, float64 [1797, 65]."""
+  found = importlib.util.find_spec('sklearn')
+  if found is None or found.origin is None:
+    require('sklearn', extra='photos')  # says how to install it
+    raise UserError('digits: scikit-learn has no files here')
+  # What `load_digits` reads. To import it takes a second of every start.
+  folder = pathlib.Path(found.origin).parent
+  return np.loadtxt(folder / 'datasets/data/digits.csv.gz', delimiter=',')

@@ -62,6 +62,24 @@ def test_digits_are_split_once_and_for_all():
   assert content.max() == 255
 
 
+def test_digits_are_those_of_scikit_learn():
+  from sklearn import datasets
+
+  source = data.make_source('digits', size=8)
+  images, labels = datasets.load_digits(return_X_y=True)
+  stored = source.fetch(np.arange(source.num_examples))
+  pixels = np.rint(images * (255 / 16)).reshape(-1, 8, 8)
+  rows = {
+    (label, image.tobytes())
+    for label, image in zip(labels, pixels, strict=True)
+  }
+  found = stored.content[..., 0].astype(float)
+  assert rows >= {
+    (label, image.tobytes())
+    for label, image in zip(stored.label, found, strict=True)
+  }
+
+
 def test_gray_arrays_become_rgb():
   source = arrays.Arrays(np.full((2, 4, 4), 7, np.uint8))
   records = source.fetch(np.array([1]))
