@@ -7,7 +7,7 @@ from typing import Any
 from jaxssl import models, scale
 from jaxssl.augment.bands import fields_of
 from jaxssl.config import Config, schema
-from jaxssl.data import Paths, hold_out
+from jaxssl.data import Paths, hold_out, resizers
 from jaxssl.data.chosen import several
 from jaxssl.data.sources import file_kind
 from jaxssl.errors import unknown
@@ -105,6 +105,9 @@ def default_config(
     'train': {**length, 'batch_size': batch},
     'eval': {},
   }
+  if facts and sections['input']['crop'] == 'host' and not facts.measured:
+    # Of the machine, as the batch is; kept in the config of the run.
+    sections['input']['resizer'] = resizers.fastest()
   few = facts is not None and facts.num_pictures < scale.FEW
   for changes in (
     {'encoder': {'stem': 'cifar'} if is_resnet and is_small else {}},

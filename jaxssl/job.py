@@ -215,6 +215,7 @@ def _train_batches(run: Run, on_bad: OnBad, first_step: int) -> Any:
     seed=run.seed,
     first_step=first_step,
     crops=run.host_crops,
+    resizer=run.input.resizer,
     bands=run.augment.bands,
     image_size=run.input.image_size,
     process_index=jax.process_index(),

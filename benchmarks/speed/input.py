@@ -1,22 +1,26 @@
-"""Images per second of the folder source against decoding alone.
+"""What a picture of the folder source costs, against decoding it alone.
 
-  python -m benchmarks.speed.input [--out FILE]
+  python -m benchmarks.speed.input [--threads 1 2 4] [--out FILE]
 
 The folder holds photograph-like JPEGs of 500 x 375 pixels (quality 90) cut from
-the pictures of scikit-image. `ours` is `train_batches` with one random-resized
-crop to 224 on the host, as uint8; `theirs` is what no pipeline can beat without
-decoding less: tf.data that reads and decodes the same files completely and does
-nothing else. The crop lets ours decode only a window, and then resizes it.
+the pictures of scikit-image. `train_batches` makes random-resized crops to 224
+on the host, as uint8, of several recipes and by either resizer.
+The limit is what no pipeline can beat without decoding less: tf.data that reads
+and decodes the same files completely and does nothing else. A crop lets ours
+decode only a window, and then resizes it.
 
-Both run with one thread a core, alternating A B A B; rates are medians.
+All take turns, A B C ... A B C; told are medians of processor time per
+picture, which other programs disturb little, and of images/s by the clock.
 """
 
 import argparse
+import functools
 import os
 import pathlib
 import statistics
 import tempfile
 import time
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 from PIL import Image
@@ -24,12 +28,20 @@ from skimage import data as pictures
 
 from benchmarks.report import rows
 from jaxssl import data
-from jaxssl.augment.crop_spec import CropSpec
+from jaxssl.augment.crop_spec import CropSpec, Resizer
+from jaxssl.augment.recipes import RECIPES
 from jaxssl.data.optional import tensorflow
 
 NAMES = ('astronaut', 'cat', 'coffee', 'rocket', 'hubble_deep_field', 'retina')
 PER_PICTURE = 16
 BATCH = 64
+
+
+class Cost(NamedTuple):
+  """Processor time per image, and images a second by the clock."""
+
+  milliseconds: float
+  rate: float
 
 
 def write_pictures(folder: pathlib.Path) -> float:
@@ -52,19 +64,28 @@ def write_pictures(folder: pathlib.Path) -> float:
   return statistics.mean(sizes)
 
 
-def ours(folder: pathlib.Path, batches: int) -> float:
-  source = data.make_source(str(folder))
+def ours(
+  folder: pathlib.Path,
+  batches: int,
+  threads: int,
+  crops: tuple[CropSpec, ...],
+  resizer: Resizer,
+) -> Cost:
   stream = data.train_batches(
-    source, batch_size=BATCH, seed=0, crops=(CropSpec(size=224),)
+    data.make_source(str(folder)),
+    batch_size=BATCH,
+    seed=0,
+    crops=crops,
+    resizer=resizer,
+    num_threads=threads,
   )
-  rate = measure(stream, batches)
+  cost = measure(stream, batches)
   stream.close()
-  return rate
+  return cost
 
 
-def decoding_alone(folder: pathlib.Path, batches: int) -> float:
+def decoding_alone(folder: pathlib.Path, batches: int, threads: int) -> Cost:
   tf = tensorflow()
-  threads = len(os.sched_getaffinity(0))
   options = tf.data.Options()
   options.autotune.enabled = False
   options.threading.private_threadpool_size = threads
@@ -80,46 +101,79 @@ def decoding_alone(folder: pathlib.Path, batches: int) -> float:
   return measure(iter(stream), batches)
 
 
-def measure(stream, batches: int) -> float:
+def measure(stream, batches: int) -> Cost:
   # The first batches fill the buffers and pay for the graph.
   for _ in range(4):
     next(stream)
-  start = time.perf_counter()
+  start, begin = time.process_time(), time.perf_counter()
   for _ in range(batches):
     next(stream)
-  return batches * BATCH / (time.perf_counter() - start)
+  images = batches * BATCH
+  return Cost(
+    1000 * (time.process_time() - start) / images,
+    images / (time.perf_counter() - begin),
+  )
+
+
+LIMIT = 'read and decode only'
+VIEWS = {
+  'one view, bilinear': (CropSpec(size=224),),
+  'two views, bicubic': (CropSpec(size=224, interpolation='bicubic'),) * 2,
+  'MAE': RECIPES['mae'](size=224).crops,
+  'DINO, 2 + 8 crops': RECIPES['dino'](size=224).crops,
+}
+MEASURED = {LIMIT: decoding_alone} | {
+  f'{name}, {resizer}': functools.partial(ours, crops=crops, resizer=resizer)
+  for name, crops in VIEWS.items()
+  for resizer in get_args(Resizer)
+}
 
 
 def main():
   parser = argparse.ArgumentParser(description=__doc__)
   parser.add_argument('--rounds', type=int, default=5)
   parser.add_argument('--batches', type=int, default=30)
-  parser.add_argument('--out', help='file to write the row to')
+  parser.add_argument(
+    '--threads', type=int, nargs='+', default=[len(os.sched_getaffinity(0))]
+  )
+  parser.add_argument('--out', help='file to write the rows to')
   args = parser.parse_args()
+  found = []
   with tempfile.TemporaryDirectory() as name:
     folder = pathlib.Path(name)
     size = write_pictures(folder)
-    rates = [
-      (ours(folder, args.batches), decoding_alone(folder, args.batches))
-      for _ in range(args.rounds)
-    ]
-  mine, theirs = (
-    statistics.median(column) for column in zip(*rates, strict=True)
-  )
-  detail = f'{size:.0f} kB a file, {args.rounds} rounds A B, rates ' + ' '.join(
-    f'{a:.0f}/{b:.0f}' for a, b in rates
-  )
+    for threads in args.threads:
+      costs = {name: [] for name in MEASURED}
+      for _ in range(args.rounds):
+        for name, function in MEASURED.items():
+          costs[name].append(function(folder, args.batches, threads))
+      found += [_row(name, costs, threads, size) for name in MEASURED]
+  rows.report(found, args.out)
+
+
+def _row(
+  name: str, costs: dict[str, list[Cost]], threads: int, size: float
+) -> dict[str, Any]:
+  mine, limit = costs[name], costs[LIMIT]
   row = rows.row(
-    'input/folder_500x375_to_224',
-    ours=mine,
-    theirs=theirs,
-    unit='images/s',
-    peer='tf.data, read and decode only',
-    detail=detail,
+    f'input/{name}, {threads} threads',
+    ours=statistics.median(cost.milliseconds for cost in mine),
+    theirs=statistics.median(cost.milliseconds for cost in limit),
+    unit='ms of processor time per image',
+    peer=f'tf.data, {LIMIT}',
+    lower_is_better=True,
+    detail=f'{size:.0f} kB a file, {len(mine)} rounds in turn, '
+    + ' '.join(f'{cost.milliseconds:.2f}' for cost in mine)
+    + f'; {statistics.median(c.rate for c in mine):.0f} images/s by the clock',
   )
-  # Machines change speed between rounds; the two sides of a round less so.
-  row['ratio'] = round(statistics.median(a / b for a, b in rates), 3)
-  rows.report([row], args.out)
+  # Machines change speed between rounds; what stands in one round less so.
+  row['ratio'] = round(
+    statistics.median(
+      b.milliseconds / a.milliseconds for a, b in zip(mine, limit, strict=True)
+    ),
+    3,
+  )
+  return row
 
 
 if __name__ == '__main__':

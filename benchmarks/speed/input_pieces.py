@@ -5,24 +5,27 @@
 The files of `benchmarks/speed/input.py`, one thread. Each piece is a tf.data
 graph that does what the one before does and something more; all run in turn,
 several rounds, and medians are told. Processor time, so that other programs
-disturb little.
+disturb little. Then resizing alone of one crop, and what of it holds Python's
+lock: copies in and out, between which both libraries release it.
 """
 
 import argparse
 from collections.abc import Callable
+import functools
+import itertools
 import pathlib
 import statistics
 import tempfile
 import time
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from benchmarks.speed.input import BATCH, write_pictures
 from jaxssl import data
-from jaxssl.augment.crop_spec import CropSpec
+from jaxssl.augment.crop_spec import CropSpec, Interpolation, Resizer
 from jaxssl.data import crop, decode
-from jaxssl.data.optional import tensorflow
+from jaxssl.data.optional import require, tensorflow
 
 SPEC = CropSpec(size=224)
 _WARM_UP = 48
@@ -49,8 +52,13 @@ def pieces(folder: pathlib.Path, images: int) -> dict[str, Callable[[], float]]:
       function, [window(content, number)], tf.uint8, stateful=False
     )
 
-  def resize(pixels):
-    return crop.resize(pixels, SPEC.size, interpolation=SPEC.interpolation)
+  def resize(pixels, resizer='pillow'):
+    return crop.resize(
+      pixels,
+      SPEC.size,
+      interpolation=SPEC.interpolation,
+      resizer=resizer,
+    )
 
   graphs = {
     'read and decode the whole picture': lambda c, _: decode.jpeg(c),
@@ -59,13 +67,46 @@ def pieces(folder: pathlib.Path, images: int) -> dict[str, Callable[[], float]]:
     'draw of the box': box,
     'decode the window': window,
     'a call into Python': called(lambda _: blank),
-    'resize': called(resize),
+    'resize by Pillow': called(resize),
+    'resize by cykooz-resizer': called(lambda p: resize(p, 'cykooz')),
   }
   measured = {
     name: lambda graph=graph: _of_graph(folder, graph, images)
     for name, graph in graphs.items()
   }
   return measured | {'train_batches': lambda: _of_batches(folder, images)}
+
+
+def resizing(images: int) -> dict[str, Callable[[], float]]:
+  """Returns what to measure of resizing a crop of 318 x 318 pixels alone."""
+  image = require('PIL.Image', extra='data')
+  fast = require('cykooz_resizer', extra='resize')
+  part = np.random.default_rng(0).integers(0, 256, (375, 500, 3), np.uint8)
+  part, small = part[9:327, 9:327], part[: SPEC.size, : SPEC.size]
+  shown, rgb = image.fromarray(small), fast.PixelType.U8x3
+  made = fast.ImageData(*small.shape[:2], rgb, small.tobytes())
+  calls = {}
+  for name in get_args(Interpolation):
+    for resizer in get_args(Resizer):
+      calls[f'{resizer}, {name}'] = functools.partial(
+        crop.resize, part, SPEC.size, interpolation=name, resizer=resizer
+      )
+  calls |= {
+    'pillow, under the lock': lambda: (
+      image.fromarray(part),
+      np.asarray(shown),
+    ),
+    'cykooz, under the lock': lambda: (
+      fast.ImageData(*part.shape[:2], rgb, part.tobytes()),
+      made.get_buffer(),
+    ),
+  }
+  return {
+    name: lambda call=call: _milliseconds(
+      (call() for _ in itertools.count()), images, warm_up=9
+    )
+    for name, call in calls.items()
+  }
 
 
 def _of_graph(folder: pathlib.Path, graph: Any, images: int) -> float:
@@ -116,7 +157,7 @@ def main():
   with tempfile.TemporaryDirectory() as name:
     folder = pathlib.Path(name)
     write_pictures(folder)
-    measured = pieces(folder, args.images)
+    measured = pieces(folder, args.images) | resizing(args.images)
     rounds = [
       {name: measure() for name, measure in measured.items()}
       for _ in range(args.rounds)

@@ -13,6 +13,8 @@ from jaxssl.fields import Count, check_fields
 
 Rule = Literal['torchvision', 'tf']
 Interpolation = Literal['bilinear', 'bicubic']
+# The library that resizes on the host.
+Resizer = Literal['pillow', 'cykooz']
 Scale = tuple[float, float]
 
 

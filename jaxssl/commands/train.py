@@ -11,6 +11,7 @@ from jaxssl.arguments import configs
 from jaxssl.build import Run, build
 from jaxssl.config import Config, config_hash
 from jaxssl.config.schema import complete
+from jaxssl.data import resizers
 from jaxssl.errors import EXIT_GUARDED, EXIT_PREEMPTED, UserError
 from jaxssl.failures import tell
 from jaxssl.job import check_shapes, exported_encoder, make_job
@@ -126,6 +127,8 @@ def train_config(
     Guarded: after saving, if the guard ended it.
   """
   run_ = build(config)
+  if run_.host_crops:
+    resizers.check(run_.input.resizer, run_.augment.bands)
   processes.check_agreement(
     {
       'the code': processes.code_version(),

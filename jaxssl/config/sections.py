@@ -5,6 +5,7 @@ import dataclasses
 from typing import Any, Literal
 
 from jaxssl.augment.bands import Bands, ValueRange, make_bands
+from jaxssl.augment.crop_spec import Resizer
 from jaxssl.augment.preprocessing import Channels, Interpolation, Resize
 from jaxssl.fields import Count, Fraction, Natural, Positive
 
@@ -16,6 +17,8 @@ class Input:
   Attributes:
     crop: `'device'` sends whole pictures of one size to the accelerator and
       crops there; `'host'` crops first and sends the crops (big pictures).
+    resizer: what resizes with `crop='host'`: `'pillow'`, or `'cykooz'`, a
+      faster one that has to be installed. Evaluation has Pillow always.
     image_size: side of the pictures with `crop='device'`, and of evaluation
       unless section `eval` says another.
     channels: None: pictures are made 8-bit RGB. A number: their channels are
@@ -32,6 +35,7 @@ class Input:
   """
 
   crop: Literal['device', 'host'] = 'device'
+  resizer: Resizer = 'pillow'
   image_size: Count = 32
   channels: Count | None = None
   value_range: ValueRange | None = None

@@ -1,17 +1,20 @@
 """Boxes of random crops, and resizing, on the host.
 
 Boxes are drawn in the TensorFlow graph, where the size of a picture is known
-before it is decoded. Pillow resizes: it is the reference of the field, and was
-2.5 times as fast as `tf.image.resize(antialias=True)`; it holds Python's lock
-only to copy pixels in and out.
+before it is decoded. Pillow resizes, or for training what `resizers` offers
+besides. Both hold Python's lock only to copy pixels in and out.
 """
 
+from collections.abc import Callable
+import functools
 from typing import Any
 
 import numpy as np
 
-from jaxssl.augment.crop_spec import CropSpec
+from jaxssl.augment.crop_spec import CropSpec, Resizer
+from jaxssl.augment.crop_spec import Interpolation as OfCrops
 from jaxssl.augment.preprocessing import Interpolation, Preprocessing
+from jaxssl.data import resizers
 from jaxssl.data.optional import require, tensorflow
 
 _ATTEMPTS = 10
@@ -99,25 +102,49 @@ def union(boxes: list[Any]) -> Any:
 
 
 def resize(
-  image: np.ndarray, size: int, *, interpolation: Interpolation
+  image: np.ndarray,
+  size: int,
+  *,
+  interpolation: OfCrops,
+  resizer: Resizer = 'pillow',
 ) -> np.ndarray:
-  """Resizes a picture to a square by Pillow, antialiased.
+  """Resizes a picture to a square, antialiased.
 
   Args:
-    image: uint8 [h, w, 3], or uint16 [h, w, C].
+    image: uint8 [h, w, 3], or of Pillow uint16 [h, w, C].
     size: side S of the output.
     interpolation: filter.
+    resizer: the library.
 
   Returns:
-    [S, S, C] in the type of `image`; of uint8 what torchvision makes of a
-    Pillow image bit for bit.
+    [S, S, C] in the type of `image`; by Pillow of uint8 what torchvision makes
+    of a Pillow image bit for bit.
   """
+  if resizer == 'cykooz':
+    make = functools.partial(
+      resizers.cykooz, size=size, interpolation=interpolation
+    )
+    return _unturned(make, image)
+  return _square(image, size, interpolation)
+
+
+def _square(
+  image: np.ndarray, size: int, interpolation: Interpolation
+) -> np.ndarray:
+  make = functools.partial(
+    _resize, size=(size, size), interpolation=interpolation
+  )
+  return _unturned(make, image)
+
+
+def _unturned(
+  make: Callable[[np.ndarray], np.ndarray], image: np.ndarray
+) -> np.ndarray:
   if image.shape[0] > _STRIP * image.shape[1]:
     # Of a tall strip, rows first would make S columns of all its height. (That
     # is what Pillow did before version 13, which takes the cheaper order.)
-    turned = _resize(image.swapaxes(0, 1), (size, size), interpolation)
-    return turned.swapaxes(0, 1)
-  return _resize(image, (size, size), interpolation)
+    return make(image.swapaxes(0, 1)).swapaxes(0, 1)
+  return make(image)
 
 
 def resize_to(
@@ -161,7 +188,7 @@ def prepare(image: np.ndarray, rule: Preprocessing) -> np.ndarray:
       _box(image.shape[:2], (height, width), (top, left), size),
     )
   if rule.resize == 'squash':
-    resized = resize(image, width, interpolation=rule.interpolation)
+    resized = _square(image, width, rule.interpolation)
   else:
     resized = _resize(image, (width, height), rule.interpolation)
   return resized[top : top + size, left : left + size]

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from jaxssl.augment.bands import Bands, fields_of
-from jaxssl.augment.crop_spec import CropSpec
+from jaxssl.augment.crop_spec import CropSpec, Resizer
 from jaxssl.augment.preprocessing import Preprocessing, usual
-from jaxssl.data import order
+from jaxssl.data import order, resizers
 from jaxssl.data.decode import MAX_PIXELS
 from jaxssl.data.rows import EncodeText, Faults, Plan
 from jaxssl.data.source import Source
@@ -72,6 +72,7 @@ def train_batches(
   first_step: int = 0,
   crops: tuple[CropSpec, ...] | None = None,
   bands: Bands | None = None,
+  resizer: Resizer = 'pillow',
   image_size: int | None = None,
   process_index: int = 0,
   process_count: int = 1,
@@ -93,6 +94,7 @@ def train_batches(
       pictures are returned, to be cropped on the device.
     bands: how pictures are read whose channels are kept as stored; None: all
       are made 8-bit RGB.
+    resizer: what resizes `crops`; see `resizers`.
     image_size: side of whole pictures: the shorter side is resized to it
       (bicubic) and the centre is cut out. May be None if all pictures of the
       source have one size. Not used with `crops`.
@@ -117,7 +119,8 @@ def train_batches(
 
   Raises:
     UserError: if the batch does not divide among the processes, `image_size`
-      is missing, or text is asked of a source without captions; on iteration,
+      or the resizer is missing, or text is asked of a source without captions;
+      on iteration,
       with `strict`, for an unreadable record, and if no record can be read at
       all.
   """
@@ -126,6 +129,8 @@ def train_batches(
       f'{source.name}: pictures may differ in size; give image_size or crops'
     )
   check_bands(source, bands)
+  if crops:
+    resizers.check(resizer, bands)
   if encode_text is not None:
     check_captions(source)
   positions = functools.partial(
@@ -146,6 +151,7 @@ def train_batches(
     crops=tuple(crops or ()),
     preprocessing=whole,
     bands=bands,
+    resizer=resizer,
     max_pixels=max_pixels,
     encode_text=encode_text,
   )

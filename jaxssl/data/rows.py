@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from jaxssl.augment.bands import Bands
-from jaxssl.augment.crop_spec import CropSpec
+from jaxssl.augment.crop_spec import CropSpec, Resizer
 from jaxssl.augment.preprocessing import Preprocessing
 from jaxssl.data import crop, decode, raster
 from jaxssl.data.batch_shapes import pixel_type
@@ -35,6 +35,7 @@ class Plan:
     preprocessing: how whole pictures are resized and cut, or None to leave
       them as they are.
     bands: how pictures are read; None: as 8-bit RGB.
+    resizer: what resizes the crops.
     max_pixels: pictures with more pixels are not decoded.
     encode_text: captions to int32 [b, L] token ids, for sources with captions;
       None for rows without `text`.
@@ -46,6 +47,7 @@ class Plan:
   crops: tuple[CropSpec, ...] = ()
   preprocessing: Preprocessing | None = None
   bands: Bands | None = None
+  resizer: Resizer = 'pillow'
   max_pixels: int = MAX_PIXELS
   encode_text: EncodeText | None = None
 
@@ -160,7 +162,7 @@ class Plan:
     if not self.crops:
       tf = tensorflow()
       with tf.control_dependencies([size]):
-        return self._resized([decode.jpeg(content)])
+        return self._prepared(decode.jpeg(content))
     # One window around all views: a second entropy decoding costs more than
     # the inverse transform of what lies between them.
     boxes = self._boxes(size, key)
@@ -170,7 +172,7 @@ class Plan:
   def render_pixels(self, pixels: Any, key: Any) -> Any:
     """Crops decoded pixels, [H, W, C]; otherwise as `render`."""
     if not self.crops:
-      return self._resized([pixels])
+      return self._prepared(pixels)
     boxes = self._boxes(tensorflow().shape(pixels)[:2], key)
     return self._cropped(pixels, boxes, [0, 0])
 
@@ -182,30 +184,40 @@ class Plan:
 
   def _cropped(self, pixels: Any, boxes: list[Any], corner: Any) -> Any:
     tf = tensorflow()
-    parts = []
-    for box in boxes:
-      (top, left), sides = tf.unstack(box[:2] - corner), tf.unstack(box[2:])
-      parts.append(pixels[top : top + sides[0], left : left + sides[1]])
-    return self._resized(parts)
+    places = tf.stack(boxes) - tf.concat([corner, [0, 0]], axis=0)
+    return self._in_python(self._crop, pixels, places)
 
-  def _resized(self, parts: list[Any]) -> Any:
-    tf = tensorflow()
-    if self.crops or self.preprocessing is not None:
-      parts = tf.numpy_function(
-        self._resize, parts, [part.dtype for part in parts], stateful=False
-      )
-    return tuple(
-      tf.ensure_shape(part, shape)
-      for part, shape in zip(parts, self.shapes, strict=True)
-    )
-
-  def _resize(self, *parts: np.ndarray) -> list[np.ndarray]:
-    if not self.crops and self.preprocessing is not None:
-      return [crop.prepare(parts[0], self.preprocessing)]
+  def _crop(self, pixels: np.ndarray, boxes: np.ndarray) -> list[np.ndarray]:
     return [
-      crop.resize(part, spec.size, interpolation=spec.interpolation)
-      for part, spec in zip(parts, self.crops, strict=True)
+      crop.resize(
+        pixels[top : top + height, left : left + width],
+        spec.size,
+        interpolation=spec.interpolation,
+        resizer=self.resizer,
+      )
+      for (top, left, height, width), spec in zip(
+        boxes.tolist(), self.crops, strict=True
+      )
     ]
+
+  def _prepared(self, pixels: Any) -> Any:
+    rule = self.preprocessing
+    if rule is None:
+      return (tensorflow().ensure_shape(pixels, self.shapes[0]),)
+    return self._in_python(lambda whole: [crop.prepare(whole, rule)], pixels)
+
+  def _in_python(self, function: Any, pixels: Any, *more: Any) -> Any:
+    tf = tensorflow()
+    pictures = tf.numpy_function(
+      function,
+      [pixels, *more],
+      [pixels.dtype] * len(self.shapes),
+      stateful=False,
+    )
+    return tuple(
+      tf.ensure_shape(picture, shape)
+      for picture, shape in zip(pictures, self.shapes, strict=True)
+    )
 
 
 class Faults:
