@@ -97,6 +97,7 @@ class Run:
       bands=self.augment.bands,
       image_size=self.input.image_size,
       text_length=self.tokenizer and self.tokenizer.length,
+      captions=self.input.captions,
     )
 
 
@@ -124,6 +125,11 @@ def build(config: Config, source: Source | None = None) -> Run:
   steps_per_epoch = source.num_examples / train.batch_size
   length = _Length(_num_steps(train, steps_per_epoch), steps_per_epoch)
   encoder, tokenizer = build_encoder(config), build_tokenizer(config)
+  if inputs.captions > 1 and tokenizer is None:
+    raise UserError(
+      f'method {config["method"]["name"]!r} takes no text; leave '
+      'config.input.captions out'
+    )
   method = _build_method(config, encoder, tokenizer, length.resolve)
   if type(method).loss is contrast.loss:
     contrast.check_rows(cast(Contrastive, method), train.batch_size)

@@ -224,6 +224,7 @@ def _train_batches(run: Run, on_bad: OnBad, first_step: int) -> Any:
     prefetch=run.input.prefetch,
     num_threads=run.input.num_threads,
     encode_text=run.tokenizer and run.tokenizer.encode,
+    captions=run.input.captions,
     on_bad=on_bad,
   )
 

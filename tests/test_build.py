@@ -309,3 +309,8 @@ def test_a_batch_of_one_row_is_refused_before_a_contrast_is_trained():
   one = _config(train__batch_size=1, train__num_devices=1)
   with pytest.raises(UserError, match='SimCLR compares the rows of a batch'):
     build.build(one, FakeSource())
+
+
+def test_several_captions_for_a_method_without_texts_are_refused():
+  with pytest.raises(UserError, match='takes no text; leave config'):
+    build.build(_config(input__captions=2), FakeSource())

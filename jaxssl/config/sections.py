@@ -32,6 +32,8 @@ class Input:
     strict: an unreadable record ends the run instead of being replaced.
     num_threads: number of threads of the host; its number of cores by default.
     prefetch: batches made ahead.
+    captions: captions of each picture in a batch, for a method that takes text:
+      all are its positives. A picture that has fewer gives some of them again.
   """
 
   crop: Literal['device', 'host'] = 'device'
@@ -44,6 +46,7 @@ class Input:
   strict: bool = False
   num_threads: Count | None = None
   prefetch: Natural = 2
+  captions: Count = 1
 
   @property
   def bands(self) -> Bands | None:

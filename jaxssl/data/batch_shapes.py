@@ -22,6 +22,7 @@ def batch_shapes(
   bands: Bands | None = None,
   image_size: int | None = None,
   text_length: int | None = None,
+  captions: int = 1,
 ) -> dict[str, Any]:
   """Returns what `train_batches` yields, as the device sees it.
 
@@ -31,11 +32,12 @@ def batch_shapes(
     bands: how pictures are read; None: as 8-bit RGB.
     image_size: side S of whole pictures in pixels; not used with `crops`.
     text_length: number of token ids L of a caption; None for no text.
+    captions: captions K of a row.
 
   Returns:
     `jax.ShapeDtypeStruct`s: `image` uint8 [b, S, S, 3], or `crops`, a tuple of
     uint8 [b, S_v, S_v, 3], with `bands` uint16 of C channels; `label` int32
-    [b]; with text, `text` int32 [b, L].
+    [b]; with text, `text` int32 [b, L], or [b, K, L] of several captions.
   """
   channels, dtype = pixel_type(bands)
 
@@ -48,5 +50,6 @@ def batch_shapes(
   else:
     batch['image'] = pictures(image_size)
   if text_length is not None:
-    batch['text'] = jax.ShapeDtypeStruct((rows, text_length), np.int32)
+    each = () if captions == 1 else (captions,)
+    batch['text'] = jax.ShapeDtypeStruct((rows, *each, text_length), np.int32)
   return batch

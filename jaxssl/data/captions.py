@@ -86,22 +86,30 @@ class Captions:
     )
 
   def draw(
-    self, indices: np.ndarray, *, epoch: np.ndarray, seed: int
+    self, indices: np.ndarray, *, epoch: np.ndarray, seed: int, each: int = 1
   ) -> list[str]:
-    """Draws one text of each record.
+    """Draws one text of each record, or several in a row.
 
     A function of seed, epoch and record, so that the same record gets another
-    caption in another epoch but the same one after a resume.
+    caption in another epoch but the same one after a resume. Several are those
+    that follow the one that is drawn, around the end: different ones as long as
+    the record has so many, and every one as often as the others.
 
     Args:
       indices: records, int64 [b].
       epoch: epoch that each row is drawn in, int64 [b].
       seed: seed of the run.
+      each: texts of each record.
+
+    Returns:
+      b * `each` texts, those of a record behind each other.
     """
     words = order.mix64(seed, epoch, indices, _STREAM)
-    chosen = words % self._count[indices].astype(np.uint64)
-    numbers = self._first[indices] + chosen.astype(np.int64)
-    return [self._text(number) for number in numbers.tolist()]
+    count = self._count[indices]
+    chosen = (words % count.astype(np.uint64)).astype(np.int64)
+    numbers = (chosen[:, None] + np.arange(each)) % count[:, None]
+    numbers += self._first[indices][:, None]
+    return [self._text(number) for number in numbers.ravel().tolist()]
 
   @property
   def arrays(self) -> dict[str, np.ndarray]:

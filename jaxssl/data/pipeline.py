@@ -81,6 +81,7 @@ def train_batches(
   num_threads: int | None = None,
   max_pixels: int = MAX_PIXELS,
   encode_text: EncodeText | None = None,
+  captions: int = 1,
   on_bad: Callable[[str, str], None] | None = None,
 ) -> TrainBatches:
   """Returns the endless batches of this process from `first_step` on.
@@ -107,6 +108,8 @@ def train_batches(
     max_pixels: records with more pixels are not decoded but count as bad.
     encode_text: captions to int32 [n, L], such as `text.Tokenizer.encode`; None
       for batches without text.
+    captions: captions K of a row; a record that has fewer gives some of them
+      again.
     on_bad: called with name and reason of each bad record, once; None logs a
       warning.
 
@@ -115,7 +118,7 @@ def train_batches(
     uint8 [b, S_v, S_v, 3], with `bands` uint16 of C channels; `label` int32
     [b], -1 where unknown; `index` int64 [b], the record in its source; with
     `encode_text`, `text` int32 [b, L], of a caption that is drawn from those of
-    the record. b = batch_size / process_count.
+    the record, or [b, K, L] of several. b = batch_size / process_count.
 
   Raises:
     UserError: if the batch does not divide among the processes, `image_size`
@@ -154,6 +157,7 @@ def train_batches(
     resizer=resizer,
     max_pixels=max_pixels,
     encode_text=encode_text,
+    captions=captions,
   )
   reader = _reader(
     plan,

@@ -39,6 +39,7 @@ class Plan:
     max_pixels: pictures with more pixels are not decoded.
     encode_text: captions to int32 [b, L] token ids, for sources with captions;
       None for rows without `text`.
+    captions: captions K of a row.
   """
 
   source: Source
@@ -50,6 +51,7 @@ class Plan:
   resizer: Resizer = 'pillow'
   max_pixels: int = MAX_PIXELS
   encode_text: EncodeText | None = None
+  captions: int = 1
 
   @property
   def shapes(self) -> tuple[tuple[int, int, int], ...]:
@@ -85,7 +87,7 @@ class Plan:
     Returns:
       `content` and `label` of `Records`; `position`, `index` int64 [b]; `key`
       int64 [b, max(1, views), 2], the seed of each crop; with `encode_text`,
-      `text` int32 [b, L], of one caption a row.
+      `text` int32 [b, L], of one caption a row, or [b, K, L].
     """
     epoch, index = self.locate(positions)
     if replacement:
@@ -105,8 +107,13 @@ class Plan:
       'key': key,
     }
     if self.encode_text is not None:
-      texts = self._captions().draw(index, epoch=epoch, seed=self.seed)
-      rows['text'] = self.encode_text(texts)
+      texts = self._captions().draw(
+        index, epoch=epoch, seed=self.seed, each=self.captions
+      )
+      text = self.encode_text(texts)
+      if self.captions > 1:
+        text = text.reshape(len(index), self.captions, -1)
+      rows['text'] = text
     return rows
 
   def _captions(self) -> Captions:

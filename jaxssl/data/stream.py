@@ -203,7 +203,7 @@ class Reader:
     rows['content'].set_shape([None, None, None, 3] if pixels else [None])
     rows['key'].set_shape([None, None, 2])
     if 'text' in rows:
-      rows['text'].set_shape([None, None])
+      rows['text'].set_shape([None] * (2 if self._plan.captions == 1 else 3))
     return rows
 
   def _render(self, row: dict[str, Any]) -> dict[str, Any]:

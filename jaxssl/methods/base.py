@@ -63,7 +63,8 @@ class Method(Protocol):
       params: trainable variables.
       state: what the method remembers; constant under differentiation.
       batch: `views`: tuple of float32 images [b, H_v, W_v, 3]; `label`: int32
-        [b], -1 where unknown; `text`: int32 [b, L] for image-text methods.
+        [b], -1 where unknown; `text`: int32 [b, L] for image-text methods, or
+        [b, n, L] of n texts of each image.
       key: PRNG key of this step, equal on all devices.
       step: int32 scalar, number of finished optimizer steps.
       axis_name: mapped device axis, or None if `batch` is the global batch.

@@ -13,6 +13,7 @@ from jaxssl.methods import contrast
 from jaxssl.methods import variables as variables_lib
 from jaxssl.methods.base import Aux, Batch, PyTree
 from jaxssl.methods.clip import CLIP
+from jaxssl.methods.two_towers import flat_texts, vectors
 from jaxssl.models import Projection, TextEncoder
 from jaxssl.models.caption_decoder import CaptionDecoder
 from jaxssl.models.spatial_map import spatial_map
@@ -155,10 +156,14 @@ class CoCa:
     # A sum for each text: no part of a batch has to know the others' lengths,
     # and no logits are kept.
     cost, count = caption_entropy(
-      logits, batch['text'], self.text_encoder.eot_id
+      logits, flat_texts(batch['text']), self.text_encoder.eot_id
     )
-    embeddings = {name: y for name, (y, _) in found.items()}
-    return {**embeddings, 'cost': cost, 'count': count}, stats
+    rows = (len(keys), -1)
+    return {
+      **vectors(found, batch),
+      'cost': cost.reshape(rows),
+      'count': count.reshape(rows),
+    }, stats
 
   def compare(
     self,
@@ -219,4 +224,12 @@ def _tokens(found: PyTree, batch: Batch) -> tuple[jax.Array, jax.Array]:
   # Nothing comes after the last token.
   text = found['text'][1]['encoded'][:, :-1]
   places = spatial_map(found['image'][1], batch['views'][0].shape[1:3])
-  return text, places.reshape(len(places), -1, places.shape[-1])
+  image = places.reshape(len(places), -1, places.shape[-1])
+  each = len(text) // len(image)
+  if each > 1:
+    # All texts of an image look at it; in float32, as is the sum of what they
+    # send back.
+    shape = (len(image), each, *image.shape[1:])
+    image = jnp.broadcast_to(image.astype(jnp.float32)[:, None], shape)
+    image = image.reshape(-1, *shape[2:])
+  return text, image

@@ -60,8 +60,10 @@ class TwoTowers:
     x, image = self.image.init_with_output(
       image_key, batch['views'][0], train=False
     )
-    y, text = self.text.init_with_output(text_key, batch['text'], train=False)
-    if x.shape != y.shape:
+    y, text = self.text.init_with_output(
+      text_key, flat_texts(batch['text']), train=False
+    )
+    if x.shape[-1] != y.shape[-1]:
       raise errors.UserError(
         f'the image tower ends in {x.shape[-1]} numbers, the text tower in '
         f'{y.shape[-1]}; set project_images=True, or head.out_dim to the former'
@@ -93,12 +95,13 @@ class TwoTowers:
       axis_name: mapped device axis, or None in the global view.
 
     Returns:
-      {'image': [b, K], 'text': [b, K]}, not normalised, and new statistics.
+      {'image': [b, K], 'text': [b, K], or [b, n, K] of n texts each}, not
+      normalised, and new statistics.
     """
     found, stats = self.outputs(
       params, stats, batch, keys=keys, axis_name=axis_name
     )
-    return {name: y for name, (y, _) in found.items()}, stats
+    return vectors(found, batch), stats
 
   def outputs(
     self,
@@ -120,9 +123,13 @@ class TwoTowers:
 
     Returns:
       By tower [b, K], not normalised, with every intermediate of its encoder;
-      and new statistics.
+      and new statistics. Several texts of an image are rows behind each other.
     """
-    inputs = {'image': batch['views'][0], 'text': batch['text']}
+    texts = flat_texts(batch['text'])
+    inputs = {'image': batch['views'][0], 'text': texts}
+    row_keys = {'image': keys, 'text': keys}
+    if len(texts) > len(keys):
+      row_keys['text'] = jnp.repeat(keys, len(texts) // len(keys))
     found = {}
     for number, (name, net) in enumerate(self._nets().items()):
       found[name], new = variables_lib.apply_part(
@@ -133,7 +140,7 @@ class TwoTowers:
         inputs[name],
         axis_name=axis_name,
         # The towers drop paths of their own.
-        keys=fold_keys(keys, number),
+        keys=fold_keys(row_keys[name], number),
         method='outputs',
       )
       stats = variables_lib.replace(stats, new)
@@ -197,3 +204,23 @@ class TwoTowers:
 
   def _nets(self) -> dict[str, Net]:
     return {'image': self.image, 'text': self.text}
+
+
+def flat_texts(text: jax.Array) -> jax.Array:
+  """Returns texts [b n, L] of [b, n, L], the n of an image behind each other.
+
+  Args:
+    text: token ids [b, n, L], or [b, L] of one text of each image.
+  """
+  return text.reshape(-1, text.shape[-1])
+
+
+def vectors(found: PyTree, batch: Batch) -> dict[str, jax.Array]:
+  """Returns what the towers end in, see `TwoTowers.embed`.
+
+  Args:
+    found: what `TwoTowers.outputs` returns.
+    batch: what it was given.
+  """
+  x, y = found['image'][0], found['text'][0]
+  return {'image': x, 'text': y.reshape(*batch['text'].shape[:-1], -1)}

@@ -110,32 +110,49 @@ def info_nce(
   for unit vectors q and k. At random embeddings the expected loss is about
   chance(B), see the top of this file.
 
+  A row can have several queries, which are rows of their own, and several keys
+  k_in, each of which is a right answer:
+
+    loss = 1/B sum_i 1/K sum_n
+           -log( exp(q_i . k_in / T) / sum_jm exp(q_i . k_jm / T) )
+
+  Then it is at least ln K, and about chance(B K) at random.
+
   Args:
-    queries: [b, D] (any norm).
-    keys: [b, D], same rows (any norm).
+    queries: [b, D] or [b, Q, D] (any norm).
+    keys: [b, D] or [b, K, D], same rows (any norm).
     temperature: T > 0.
     chunk: columns of the matrix at a time, see `ops.negatives`; None: all.
     axis_name: mapped device axis; the keys are then those of all devices.
 
   Returns:
     The mean loss over the rows at hand and the share of queries that are
-    nearest to their own key; float32 scalars.
+    nearest to a key of their own; float32 scalars.
 
   References:
     van den Oord et al., 2018, https://arxiv.org/abs/1807.03748, equation 4;
     Chen et al., An Empirical Study of Training Self-Supervised Vision
     Transformers, 2021, https://arxiv.org/abs/2104.02057, equation 1 (`ctr` of
-    the authors' code is 2 T times this value).
+    the authors' code is 2 T times this value); of several keys: Yang et al.,
+    Unified Contrastive Learning in Image-Text-Label Space, 2022,
+    https://arxiv.org/abs/2204.03610, equations 3 and 4.
   """
-  chex.assert_rank([queries, keys], 2)
-  chex.assert_equal_shape([queries, keys])
-  queries = l2_normalize(queries) / temperature
-  keys = l2_normalize(keys)
-  rows = collectives.row_ids(len(queries), axis_name)
+  q, k = _each(l2_normalize(queries) / temperature), _each(l2_normalize(keys))
+  positive = _own_products(q, k)  # [b Q, K]
+  rows = collectives.row_ids(len(q), axis_name)
   others = negatives.logsumexp(
-    queries, keys, rows, chunk=chunk, axis_name=axis_name
+    _flat(q),
+    _flat(k),
+    jnp.repeat(rows, q.shape[1]),
+    jnp.repeat(rows, k.shape[1]),
+    chunk=chunk,
+    axis_name=axis_name,
   )
-  return _cross_entropy(jnp.sum(queries * keys, axis=1), others)
+  # To one right answer, the other right ones are answers like the wrong ones.
+  total = _with_siblings(others.total, positive)
+  losses = jax.nn.softplus(total - positive)
+  nearest = positive.max(1) > others.largest
+  return jnp.mean(losses), jnp.mean(nearest)
 
 
 def clip(
@@ -151,11 +168,12 @@ def clip(
     loss = 1/2 (info_nce(x, y) + info_nce(y, x)),  T = 1 / scale
 
   At random embeddings the expected loss is about chance(B) at T = 1 / scale,
-  see the top of this file.
+  see the top of this file. With K texts of each image, all of which are right
+  for it, it is about (chance(B) + chance(B K)) / 2, and at least ln K / 2.
 
   Args:
     images: [b, D] (any norm).
-    texts: [b, D], same rows (any norm).
+    texts: [b, D] or [b, K, D], same rows (any norm).
     scale: factor of the cosines, float32 scalar.
     chunk: columns of the matrix at a time, see `ops.negatives`; None: all.
     axis_name: mapped device axis; the negatives are then those of all devices.
@@ -193,11 +211,13 @@ def sigmoid(
 
     loss = -1/B sum_ij log sigmoid(z_ij (scale x_i . y_j + bias))
 
-  for unit vectors x and y; z is 1 for i = j, otherwise -1.
+  for unit vectors x and y; z is 1 for i = j, otherwise -1. With K texts of
+  each image it is the mean of the K losses with one text of each: all K are
+  that image's, and a pair's share does not depend on how many there are.
 
   Args:
     images: [b, D] (any norm).
-    texts: [b, D], same rows (any norm).
+    texts: [b, D] or [b, K, D], same rows (any norm).
     scale: factor of the cosines, float32 scalar.
     bias: added to the logits, float32 scalar.
     chunk: columns of the matrix at a time, see `ops.negatives`; None: all.
@@ -205,23 +225,73 @@ def sigmoid(
 
   Returns:
     The sum over all texts, mean over the images at hand, and the share of
-    images that are nearest to their own text; float32 scalars.
+    images that are nearest to a text of their own; float32 scalars.
 
   References:
     Zhai et al., Sigmoid Loss for Language Image Pre-Training, 2023,
     https://arxiv.org/abs/2303.15343, equation 1 as in its pseudocode (the
     displayed equation has the sign of the logits reversed).
   """
-  chex.assert_rank([images, texts], 2)
-  x, y = scale * l2_normalize(images), l2_normalize(texts)
-  positive = jnp.sum(x * y, axis=1) + bias
+  chex.assert_rank(images, 2)
+  x, y = _each(scale * l2_normalize(images)), _each(l2_normalize(texts))
+  positive = _own_products(x, y) + bias  # [b, K]
   rows = collectives.row_ids(len(x), axis_name)
   others = negatives.softplus(
-    x, y, bias, rows, chunk=chunk, axis_name=axis_name
+    _flat(x),
+    _flat(y),
+    bias,
+    rows,
+    jnp.repeat(rows, y.shape[1]),
+    chunk=chunk,
+    axis_name=axis_name,
   )
-  losses = jax.nn.softplus(-positive) + others.total
+  losses = jax.nn.softplus(-positive).sum(1) + others.total
   # Strictly: a text that is as near as the image's own makes it a miss.
-  return jnp.mean(losses), jnp.mean(positive > others.largest)
+  nearest = positive.max(1) > others.largest
+  return jnp.mean(losses) / y.shape[1], jnp.mean(nearest)
+
+
+def _each(x: jax.Array) -> jax.Array:
+  """Returns [b, n, D] of n embeddings a row, [b, n, D] or [b, D] of one."""
+  chex.assert_rank(x, {2, 3})
+  return x[:, None] if x.ndim == 2 else x
+
+
+def _flat(x: jax.Array) -> jax.Array:
+  """Returns [b n, D] of [b, n, D]."""
+  return x.reshape(-1, x.shape[-1])
+
+
+def _own_products(x: jax.Array, y: jax.Array) -> jax.Array:
+  """Returns the products inside of each row, [b n, m].
+
+  Args:
+    x: [b, n, D].
+    y: [b, m, D].
+  """
+  chex.assert_equal_shape([x[:, 0], y[:, 0]])
+  # A sum, which no accelerator rounds as it does a matrix product.
+  products = jnp.sum(x[:, :, None] * y[:, None], axis=-1)
+  return products.reshape(-1, y.shape[1])
+
+
+def _with_siblings(total: jax.Array, positive: jax.Array) -> jax.Array:
+  """Returns log sum exp of the negatives and the other positives, [n, K].
+
+  Args:
+    total: that of the negatives [n].
+    positive: logits of the positives [n, K].
+  """
+  count = positive.shape[1]
+  if count == 1:
+    return total[:, None]
+  logits = jnp.broadcast_to(positive[:, None], (len(positive), count, count))
+  siblings = jax.nn.logsumexp(
+    logits, axis=2, where=~jnp.eye(count, dtype=bool)[None]
+  )
+  return jnp.logaddexp(
+    jnp.broadcast_to(total[:, None], siblings.shape), siblings
+  )
 
 
 def _cross_entropy(

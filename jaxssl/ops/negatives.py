@@ -54,6 +54,7 @@ def logsumexp(
   x: jax.Array,
   y: jax.Array,
   rows: jax.Array,
+  columns: jax.Array | None = None,
   *,
   chunk: int | None = None,
   axis_name: str | None = None,
@@ -62,16 +63,20 @@ def logsumexp(
 
   Args:
     x: float32 [n, D], rows at hand, with the temperature in it.
-    y: float32 [n, D], rows at hand of what they are compared with.
+    y: float32 [m, D], rows at hand of what they are compared with.
     rows: int32 [n], a number for each row at hand; columns of the global batch
       with the number of a row are not among its negatives.
+    columns: int32 [m], the numbers of y; None: those of x.
     chunk: columns at a time; None for the full matrix.
     axis_name: mapped device axis; the negatives are then those of all devices.
 
   Raises:
     UserError: if `chunk` is not positive.
   """
-  return _negatives(_LOGSUMEXP, x, y, jnp.zeros(()), rows, chunk, axis_name)
+  columns = rows if columns is None else columns
+  return _negatives(
+    _LOGSUMEXP, x, y, jnp.zeros(()), rows, columns, chunk, axis_name
+  )
 
 
 def softplus(
@@ -79,6 +84,7 @@ def softplus(
   y: jax.Array,
   bias: jax.Array,
   rows: jax.Array,
+  columns: jax.Array | None = None,
   *,
   chunk: int | None = None,
   axis_name: str | None = None,
@@ -87,16 +93,18 @@ def softplus(
 
   Args:
     x: float32 [n, D], rows at hand, with the temperature in it.
-    y: float32 [n, D], rows at hand of what they are compared with.
+    y: float32 [m, D], rows at hand of what they are compared with.
     bias: float32 scalar.
     rows: int32 [n], see `logsumexp`.
+    columns: int32 [m], see `logsumexp`.
     chunk: columns at a time; None for the full matrix.
     axis_name: mapped device axis; the negatives are then those of all devices.
 
   Raises:
     UserError: if `chunk` is not positive.
   """
-  return _negatives(_SOFTPLUS, x, y, bias, rows, chunk, axis_name)
+  columns = rows if columns is None else columns
+  return _negatives(_SOFTPLUS, x, y, bias, rows, columns, chunk, axis_name)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,21 +146,25 @@ def _negatives(
   y: jax.Array,
   bias: jax.Array,
   rows: jax.Array,
+  columns: jax.Array,
   chunk: int | None,
   axis_name: str | None,
 ) -> Negatives:
-  chex.assert_rank([x, y, rows, bias], [2, 2, 1, 0])
-  chex.assert_equal_shape([x, y])
+  chex.assert_rank([x, y, rows, columns, bias], [2, 2, 1, 1, 0])
+  chex.assert_equal_shape_prefix([x, rows], 1)
+  chex.assert_equal_shape_prefix([y, columns], 1)
   if chunk is None:
     all_y = collectives.gather(y, axis_name)
-    all_rows = collectives.gather(rows, axis_name)
-    logits = _logits(x, all_y, bias, rows, all_rows)
+    all_columns = collectives.gather(columns, axis_name)
+    logits = _logits(x, all_y, bias, rows, all_columns)
     largest = jax.lax.stop_gradient(logits.max(1))
     return Negatives(reduction.block(logits), largest)
   if chunk < 1:
     raise errors.UserError(f'chunk is {chunk}; it must be at least 1')
   blocks = functools.partial(_blocks, reduction, chunk)
-  total, largest = collectives.device_view(blocks, axis_name)(x, y, bias, rows)
+  total, largest = collectives.device_view(blocks, axis_name)(
+    x, y, bias, rows, columns
+  )
   return Negatives(total, jax.lax.stop_gradient(largest))
 
 
@@ -186,8 +198,10 @@ _NO_ROW = -1
 
 
 PyTree = Any
-# (x, y, bias, rows, the total of each row)
-_Residuals = tuple[jax.Array, jax.Array, jax.Array, jax.Array, jax.Array]
+# (x, y, bias, rows, columns, the total of each row)
+_Residuals = tuple[
+  jax.Array, jax.Array, jax.Array, jax.Array, jax.Array, jax.Array
+]
 
 
 def _blocks(
@@ -197,11 +211,12 @@ def _blocks(
   y: jax.Array,
   bias: jax.Array,
   rows: jax.Array,
+  columns: jax.Array,
   *,
   axis_name: AxisName | None,
 ) -> tuple[jax.Array, jax.Array]:
   # A custom_vjp takes no keywords.
-  return _in_blocks(reduction, chunk, axis_name, x, y, bias, rows)
+  return _in_blocks(reduction, chunk, axis_name, x, y, bias, rows, columns)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
@@ -213,8 +228,11 @@ def _in_blocks(
   y: jax.Array,
   bias: jax.Array,
   rows: jax.Array,
+  columns: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
-  return _in_blocks_fwd(reduction, chunk, axis_name, x, y, bias, rows)[0]
+  return _in_blocks_fwd(reduction, chunk, axis_name, x, y, bias, rows, columns)[
+    0
+  ]
 
 
 def _in_blocks_fwd(
@@ -225,6 +243,7 @@ def _in_blocks_fwd(
   y: jax.Array,
   bias: jax.Array,
   rows: jax.Array,
+  columns: jax.Array,
 ) -> tuple[tuple[jax.Array, jax.Array], _Residuals]:
   def see(result: Negatives, columns: _Columns) -> tuple[Negatives, None]:
     logits = _logits_of_block(x, columns, bias, rows)
@@ -243,11 +262,12 @@ def _in_blocks_fwd(
   # Made from x, so that it varies over devices as the results do.
   nothing = jnp.zeros_like(x[:, 0])
   result = Negatives(nothing + reduction.empty, nothing + _LEFT_OUT)
-  carry = (result, _split(y, rows, chunk))
+  carry = (result, _split(y, columns, chunk))
   (result, _), _ = jax.lax.scan(
     hop, carry, length=collectives.axis_size(axis_name)
   )
-  return (result.total, result.largest), (x, y, bias, rows, result.total)
+  residuals = (x, y, bias, rows, columns, result.total)
+  return (result.total, result.largest), residuals
 
 
 def _in_blocks_bwd(
@@ -256,9 +276,9 @@ def _in_blocks_bwd(
   axis_name: AxisName | None,
   residuals: _Residuals,
   cotangents: tuple[jax.Array, jax.Array],
-) -> tuple[jax.Array, jax.Array, jax.Array, None]:
+) -> tuple[jax.Array, jax.Array, jax.Array, None, None]:
   """Goes around the ring once more; columns take their gradient along."""
-  x, y, bias, rows, total = residuals
+  x, y, bias, rows, columns, total = residuals
   weight = cotangents[0][:, None]  # [n, 1]; `largest` has no gradient
 
   def see(
@@ -282,14 +302,14 @@ def _in_blocks_bwd(
     travelling = collectives.rotate((columns, dy + more), axis_name)
     return (sums, *travelling), None
 
-  columns = _split(y, rows, chunk)
+  blocks = _split(y, columns, chunk)
   # Sums that start from x vary over devices as the results do.
   sums = (jnp.zeros_like(x), jnp.zeros_like(x[0, 0]))
-  carry = (sums, columns, jnp.zeros_like(columns.y))
+  carry = (sums, blocks, jnp.zeros_like(blocks.y))
   ((dx, dbias), _, dy), _ = jax.lax.scan(
     hop, carry, length=collectives.axis_size(axis_name)
   )
-  return dx, dy.reshape(-1, y.shape[1])[: len(y)], dbias, None
+  return dx, dy.reshape(-1, y.shape[1])[: len(y)], dbias, None, None
 
 
 _in_blocks.defvjp(_in_blocks_fwd, _in_blocks_bwd)

@@ -230,7 +230,8 @@ def _more_facts(trained: Trained, looked_at: LookedAt) -> dict[str, str]:
 
 def _guessing(trained: Trained) -> float | None:
   run = trained.run
-  if run is None:
+  # Of several captions each is an answer: the numbers are those of one.
+  if run is None or run.input.captions > 1:
     return None
   row = METHODS[run.config['method']['name']]
   return row.guessing(run.learner.method, run.train.batch_size)

@@ -40,6 +40,21 @@ def test_every_text_is_drawn_equally_often_and_again_in_the_same_place():
   assert captions.draw(index, epoch=epochs, seed=2) != drawn
 
 
+def test_several_texts_of_a_record_differ_while_it_has_so_many():
+  captions = Captions.from_texts([('a', 'b', 'c'), ('d',), ('e', 'f', 'g')])
+  index = np.tile([0, 1, 2], 1000)
+  epochs = np.arange(3000)
+  drawn = captions.draw(index, epoch=epochs, seed=1, each=2)
+  rows = np.array(drawn).reshape(-1, 2)
+  # The first is the one that is drawn alone.
+  assert rows[:, 0].tolist() == captions.draw(index, epoch=epochs, seed=1)
+  several = rows[index != 1]
+  assert np.all(several[:, 0] != several[:, 1])
+  assert np.all(rows[index == 1] == 'd')
+  # Standard deviation 26 of 667.
+  assert min((several == text).sum() for text in 'abcefg') > 560
+
+
 def test_what_is_left_out_is_counted_and_named(caplog):
   with caplog.at_level(logging.WARNING):
     warn_skipped('x.tar', {'too large': list('abcde'), 'empty': []})

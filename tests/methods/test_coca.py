@@ -206,6 +206,15 @@ def test_padding_and_later_words_do_not_matter():
   assert np.all(np.abs(cost(other) - found) > 1e-3)
 
 
+def test_parameters_do_not_depend_on_the_number_of_texts():
+  text = np.stack([TEXT, TEXT], axis=1)
+
+  def shapes(batch):
+    return jax.eval_shape(_coca().init, jax.random.key(0), batch)
+
+  assert shapes({**_batch(), 'text': text}) == shapes(_batch())
+
+
 def test_a_text_tower_that_sees_all_is_a_user_error():
   tower = models.make_text_encoder('siglip_b', **transformers_pairs.SMALL_TEXT)
   with pytest.raises(UserError, match='causal=True'):

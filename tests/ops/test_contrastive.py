@@ -244,6 +244,56 @@ def test_jit_over_sharded_rows_equals_one_device(devices):
   )
 
 
+def _with_texts():
+  rng = np.random.default_rng(0)
+  return rng.normal(size=(6, 8)), rng.normal(size=(6, 3, 8))
+
+
+def _unit(x):
+  return x / np.linalg.norm(x, axis=-1, keepdims=True)
+
+
+def test_all_texts_of_an_image_are_right_answers_to_clip():
+  images, texts = _with_texts()
+  logits = 5 * np.einsum('id,jkd->ijk', _unit(images), _unit(texts))
+  own = logits[np.arange(6), np.arange(6)]  # [6, 3]
+  to_texts = np.log(np.exp(logits).sum((1, 2)))[:, None] - own
+  to_images = np.log(np.exp(logits).sum(0)) - own
+  loss, _ = contrastive.clip(images, texts, scale=5.0)
+  # float32 against float64.
+  expected = (to_texts.mean() + to_images.mean()) / 2
+  np.testing.assert_allclose(loss, expected, rtol=1e-6)
+
+
+def test_sigmoid_of_several_texts_is_the_mean_of_the_losses_of_one():
+  images, texts = _with_texts()
+  options = {'scale': 5.0, 'bias': -2.0}
+  loss, _ = contrastive.sigmoid(images, texts, **options)
+  singles = [
+    contrastive.sigmoid(images, texts[:, k], **options)[0] for k in range(3)
+  ]
+  np.testing.assert_allclose(loss, np.mean(singles), rtol=1e-6)
+
+
+def test_one_text_in_a_list_is_one_text():
+  images, texts = _with_texts()
+  for loss in (
+    functools.partial(contrastive.clip, scale=5.0),
+    functools.partial(contrastive.sigmoid, scale=5.0, bias=-2.0),
+  ):
+    chex.assert_trees_all_equal(
+      loss(images, texts[:, :1]), loss(images, texts[:, 0])
+    )
+
+
+def test_an_image_is_found_with_any_of_its_texts():
+  images = np.eye(3)
+  # The first is nearest to its second text, the third to one of the first's.
+  texts = np.array([images[[2, 0]], images[[1, 1]], -images[[2, 1]]])
+  _, top1 = contrastive.sigmoid(images, texts, scale=5.0, bias=0.0)
+  np.testing.assert_allclose(top1, 2 / 3)
+
+
 class TestL2Normalize:
   def test_norm_is_one(self):
     z, _ = _embeddings(5)

@@ -32,11 +32,26 @@ def _sigmoid(z1, z2, **options):
   return contrastive.sigmoid(z1, z2, scale=scale, bias=bias, **options)
 
 
+def _several(z2):
+  """Three texts of each row."""
+  return jnp.stack([z2, jnp.roll(z2, 1, axis=1), z2 * z2], axis=1)
+
+
+def _clip_of_several(z1, z2, **options):
+  return _clip(z1, _several(z2), **options)
+
+
+def _sigmoid_of_several(z1, z2, **options):
+  return _sigmoid(z1, _several(z2), **options)
+
+
 LOSSES = {
   'nt_xent': _nt_xent,
   'info_nce': _info_nce,
   'clip': _clip,
   'sigmoid': _sigmoid,
+  'clip_of_several': _clip_of_several,
+  'sigmoid_of_several': _sigmoid_of_several,
 }
 
 

@@ -5,6 +5,7 @@ import functools
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 import pytest
 
@@ -53,7 +54,7 @@ def _initial(name):
   return jax.device_get(state)
 
 
-def _after_steps(name, mode_name, num_devices, parts):
+def _after_steps(name, mode_name, num_devices, parts, batch=BATCH):
   """Parameters, state and metrics after steps of plain gradient descent."""
   mode = modes.make_mode(mode_name, num_devices=num_devices)
   state = mode.put_state(_initial(name).replace(key=jax.random.key(1)))
@@ -64,7 +65,7 @@ def _after_steps(name, mode_name, num_devices, parts):
   )
   # Whoever is next to whom may flip by rounding after a step.
   for _ in range(1 if name in COMPARED else 3):
-    state, metrics = step(state, mode.put_batch(BATCH))
+    state, metrics = step(state, mode.put_batch(batch))
   state = mode.get_state(state)
   return jax.device_get((state.params, state.method_state)), mode.fetch(metrics)
 
@@ -98,6 +99,20 @@ def test_steps_equal_those_of_the_whole_batch(case, mode, devices, parts):
   chex.assert_trees_all_close(
     _after_steps(case, mode, devices, parts),
     _expected(case),
+    atol=1e-5,
+    rtol=1e-5,
+  )
+
+
+@pytest.mark.slow
+def test_several_texts_of_an_image_stay_with_it():
+  # Its loss has CLIP's in it, and a decoder that looks at the image once for
+  # each text.
+  ids = np.random.default_rng(1).integers(1, 32, (16, 3, 6), np.int32)
+  batch = {**BATCH, 'text': ids}
+  chex.assert_trees_all_close(
+    _after_steps('coca', 'pmap', 2, 2, batch),
+    _after_steps('coca', 'jit', 1, 1, batch),
     atol=1e-5,
     rtol=1e-5,
   )
