@@ -4,7 +4,7 @@
 
 Paper: Yu et al. 2022, https://arxiv.org/abs/2205.01917. Towers, batch and steps
 for two CPU cores; a token per byte, so no tokenizer has to be trained.
-Measured: see docs/methods.md.
+Measured: a smaller run, benchmarks/results/coca_photos.md.
 """
 
 from ml_collections import ConfigDict
