@@ -9,6 +9,7 @@ Temperatures grow by step, the authors' by epoch.
 
 Data: `imagenet2012` as TFDS prepares it (array_record for fast random access).
 Hardware: the authors used 16 GPUs with 64 images each; hours not measured.
+Arithmetic (`jaxssl plan`): 130.7 GFLOP an image, 94 H100 hours at 40 % of peak.
 Expected: 75.2 % nearest neighbours, 77.9 % linear, 82.3 % fine-tuned (the
 authors' README).
 Measured: not run.

@@ -196,9 +196,6 @@ class DINOv2:
     multi_crop.check_views('DINOv2', len(views), self.num_global)
     large = views[: self.num_global]
     masked_views.check_sizes(large)
-    whole = ()
-    if self.anchored:
-      whole = at_rest.crops(batch, 'dinov3', self.num_global)
     masks = self.draw_masks(fold_keys(keys, 0), large)
     count = masking.most_hidden(self.encoder.grid_of(large[0]), self.mask_ratio)
     # Places of all G N patches of a row, as one view of it has a mask.
@@ -222,13 +219,7 @@ class DINOv2:
       )
     }
     if self.anchored:
-      anchor = jax.lax.stop_gradient(state['anchor'])
-      _, targets = masked_views.run(quiet, anchor, whole, keys=keys)
-      old, new = (self.encoder.grid_of(x[0]) for x in (whole, large))
-      # Of patches with the mask's token too, as the authors'.
-      embeddings['gram'] = gram_distance(
-        student[1], _resized(targets, old, new)
-      ).mean(0)
+      embeddings['gram'] = self._gram(state['anchor'], batch, student[1], keys)
     return {**embeddings, 'hidden': hidden}, {}
 
   def compare(
@@ -324,6 +315,26 @@ class DINOv2:
       fold_keys(keys, 1)
     )
     return chosen.T[:, :, None] & mask[None]
+
+  def _gram(
+    self, anchor: PyTree, batch: Batch, patches: jax.Array, keys: jax.Array
+  ) -> jax.Array:
+    """Returns how far the patches resemble each other in another way, [b].
+
+    Args:
+      anchor: parameters.
+      batch: has the views, and the crops of the large ones.
+      patches: the student's [G, b, N, D]; also those with the mask's token, as
+        the authors'.
+      keys: typed PRNG keys [b].
+    """
+    crops = at_rest.crops(batch, 'dinov3', self.num_global)
+    quiet = momentum_lib.without_noise(self.encoder)
+    anchor = jax.lax.stop_gradient(anchor)
+    _, targets = masked_views.run(quiet, anchor, crops, keys=keys)
+    old = self.encoder.grid_of(crops[0])
+    new = self.encoder.grid_of(batch['views'][0])
+    return gram_distance(patches, _resized(targets, old, new)).mean(0)
 
   def _is_due(self, finished: jax.Array) -> jax.Array:
     """Returns whether the anchor becomes the teacher after so many steps."""

@@ -71,9 +71,13 @@ class SimSiam:
 
   def init(self, key: jax.Array, batch: Batch) -> tuple[PyTree, PyTree]:
     """See `Method.init`."""
-    net = Net(self.encoder, self.head)
+    net_key, predictor_key = jax.random.split(key)
     return variables.init_with_predictor(
-      *jax.random.split(key), net, self.predictor, batch['views'][0]
+      net_key,
+      predictor_key,
+      Net(self.encoder, self.head),
+      self.predictor,
+      batch['views'][0],
     )
 
   def compare(

@@ -249,8 +249,14 @@ def test_the_anchor_becomes_the_teacher_at_its_steps():
 
 
 def test_an_augmentation_without_larger_crops_is_a_user_error():
+  params, state = _initial()
+  state = {**state, 'anchor': {'encoder': state['slow']['encoder']}}
+  keys = jax.random.split(jax.random.key(0), ROWS)
+  embed = functools.partial(
+    _method(gram_weight=1.0).embed, params, state, {'views': make_views()}
+  )
   with pytest.raises(UserError, match=r"augment\.name='dinov3'"):
-    _loss(gram_weight=1.0)
+    jax.eval_shape(embed, keys=keys, step=0)
 
 
 @pytest.mark.parametrize(
