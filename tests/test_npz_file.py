@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from jaxssl import npz_file
-from jaxssl.data import shards
+from jaxssl.data import kept_index
 from jaxssl.data.captions import Captions
+from jaxssl.data.shard_index import ShardIndex, packed
 from jaxssl.evals import features as features_lib
 
 RANDOM = np.random.default_rng(0)
@@ -88,20 +89,22 @@ def test_features_from_a_changed_cache_are_right(tmp_path):
 
 def test_a_changed_index_of_shards_is_right_or_damaged(tmp_path):
   path, random = tmp_path / 'a.npz', np.random.default_rng(3)
-  index = shards.ShardIndex(
-    names=['x', 'y'],
+  index = ShardIndex(
+    names=packed(['x', 'y']),
     places=np.array([[0, 3], [3, 9]]),
     captions=Captions.from_texts([['a'], ['b', 'c']]),
-    labels=['1', '2'],
+    labels=np.array([1, 0], np.int32),
+    label_texts=['1', '2'],
     skipped={},
   )
   index.save(path)
   good, read = path.read_bytes(), 0
   for trial in range(300):
     path.write_bytes(_mutated(good, trial, random))
-    with contextlib.suppress(*shards._DAMAGE):
-      found = shards.ShardIndex.load(path)
-      assert (found.names, found.labels) == (index.names, index.labels)
-      np.testing.assert_array_equal(found.places, index.places)
+    with contextlib.suppress(*kept_index.DAMAGE):
+      found = ShardIndex.load(path)
+      assert found.label_texts == index.label_texts
+      for name, array in index.arrays.items():
+        np.testing.assert_array_equal(found.arrays[name], array)
       read += 1
   assert read < 150

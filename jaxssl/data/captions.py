@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from jaxssl.data import order
+from jaxssl.data.byte_strings import ByteStrings
 from jaxssl.data.text_bytes import decoded
 
 _log = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ class Captions:
     first: np.ndarray,
     count: np.ndarray,
   ):
-    self._blob, self._bounds = blob, bounds
+    self._texts = ByteStrings(blob, bounds)
     self._first, self._count = first, count
 
   @classmethod
@@ -44,15 +45,11 @@ class Captions:
     """Makes them of the texts of each record."""
     texts = list(texts)
     # Half of a surrogate pair, as careless JSON has it, is no text.
-    encoded = [t.encode(errors='replace') for record in texts for t in record]
-    count = np.array([len(record) for record in texts], np.int64)
-    lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))
-    return cls(
-      np.frombuffer(b''.join(encoded), np.uint8),
-      np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-      np.cumsum(count) - count,
-      count,
+    encoded = ByteStrings.of(
+      text.encode(errors='replace') for record in texts for text in record
     )
+    count = np.array([len(record) for record in texts], np.int64)
+    return cls(encoded.blob, encoded.bounds, np.cumsum(count) - count, count)
 
   @classmethod
   def joined(cls, parts: Sequence['Captions']) -> 'Captions':
@@ -60,11 +57,11 @@ class Captions:
     blobs, bounds, firsts = [], [np.zeros(1, np.int64)], []
     size = texts = 0
     for part in parts:
-      blobs.append(part._blob)
-      bounds.append(part._bounds[1:] + size)
+      blobs.append(part._texts.blob)
+      bounds.append(part._texts.bounds[1:] + size)
       firsts.append(part._first + texts)
-      size += len(part._blob)
-      texts += len(part._bounds) - 1
+      size += len(part._texts.blob)
+      texts += len(part._texts)
     counts = [part._count for part in parts]
     joined = map(np.concatenate, (blobs, bounds, firsts, counts))
     return cls(*joined)
@@ -82,7 +79,10 @@ class Captions:
   def take(self, indices: np.ndarray) -> 'Captions':
     """Returns the captions of some records; the texts are not copied."""
     return Captions(
-      self._blob, self._bounds, self._first[indices], self._count[indices]
+      self._texts.blob,
+      self._texts.bounds,
+      self._first[indices],
+      self._count[indices],
     )
 
   def draw(
@@ -115,15 +115,14 @@ class Captions:
   def arrays(self) -> dict[str, np.ndarray]:
     """What the constructor takes, by name."""
     return {
-      'blob': self._blob,
-      'bounds': self._bounds,
+      'blob': self._texts.blob,
+      'bounds': self._texts.bounds,
       'first': self._first,
       'count': self._count,
     }
 
   def _text(self, number: int) -> str:
-    start, end = self._bounds[number : number + 2].tolist()
-    return self._blob[start:end].tobytes().decode(errors='replace')
+    return self._texts[number].decode(errors='replace')
 
 
 def as_texts(value: Any) -> list[str]:

@@ -1,8 +1,9 @@
 """A test split of records that have none of their own."""
 
 import collections
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 import hashlib
+import itertools
 import os
 from typing import Protocol
 
@@ -39,8 +40,8 @@ def check_split(split: str, test_fraction: float) -> None:
 
 
 def of_each_class(
-  names: Sequence[str],
-  labels: Sequence[str | None],
+  names: Iterable[str],
+  labels: Sequence[str | None] | np.ndarray,
   split: str,
   *,
   test_fraction: float,
@@ -56,7 +57,7 @@ def of_each_class(
   pictures it is a hash of the name, and nothing is read.
 
   Args:
-    names: names of all files.
+    names: names of all files, which are looked at once, if at all.
     labels: class of each; None for none, which is a class here.
     split: `'train'`, `'test'` or `'all'`.
     test_fraction: share of the pictures of each class that is held out.
@@ -69,18 +70,20 @@ def of_each_class(
   Raises:
     UserError: if there are none.
   """
+  count = len(labels)
   if split == 'all' or (split == 'train' and test_fraction == 0):
-    return np.arange(len(names))
+    return np.arange(count)
   if test_fraction == 0:
-    return _of_split(np.zeros(len(names), bool), split, source)
-  keys = _keys(names, read)
-  classes: dict[str | None, list[str]] = collections.defaultdict(list)
-  for key, label in zip(keys, labels, strict=True):
-    classes[label].append(key)
-  held = set()
-  for found in classes.values():
-    held |= _first(collections.Counter(found), test_fraction * len(found))
-  return _of_split(np.array([key in held for key in keys]), split, source)
+    return _of_split(np.zeros(count, bool), split, source)
+  ranks = _ranks(names, read, count)
+  classes = _numbered(labels)
+  by_class = np.lexsort((ranks, classes))
+  ends = np.cumsum(np.bincount(classes)).tolist()
+  held = np.zeros(count, bool)  # of each rank
+  for start, end in itertools.pairwise([0, *ends]):
+    found, counts = np.unique(ranks[by_class[start:end]], return_counts=True)
+    held[found[: _first(counts, test_fraction * (end - start))]] = True
+  return _of_split(held[ranks], split, source)
 
 
 def num_held_out(count: int, kept: np.ndarray, split: str) -> int:
@@ -98,12 +101,24 @@ def _of_split(held: np.ndarray, split: str, source: str) -> np.ndarray:
   return found
 
 
-def _keys(names: Sequence[str], read: Read) -> list[str]:
-  """Returns a text of each picture by which copies are known."""
-  keys = [_digest(name) for name in names]
-  if len(names) > _MOST_READ:
-    return keys
-  rows = list(range(len(names)))
+def _numbered(labels: Sequence[str | None] | np.ndarray) -> np.ndarray:
+  """Returns the number of each class, from 0, without gaps."""
+  if isinstance(labels, np.ndarray):
+    return np.unique(labels, return_inverse=True)[1].astype(np.int32)
+  number: dict[str | None, int] = {}
+  found = (number.setdefault(label, len(number)) for label in labels)
+  return np.fromiter(found, np.int32, len(labels))
+
+
+def _ranks(names: Iterable[str], read: Read, count: int) -> np.ndarray:
+  """Returns the place of each picture in the order of hashes, int32 [n].
+
+  Copies have the same place.
+  """
+  if count > _MOST_READ:
+    return _ranks_of_names(names)
+  keys = [_digest(name).hex() for name in names]
+  rows = list(range(count))
   for row, digest in _digests(rows, read, _HEAD_BYTES):
     keys[row] = digest
   # Pictures that are not compressed may begin with the same black rows.
@@ -111,7 +126,21 @@ def _keys(names: Sequence[str], read: Read) -> list[str]:
   rows = [row for row in rows if counts[keys[row]] > 1]
   for row, digest in _digests(rows, read, None):
     keys[row] += digest
-  return keys
+  return np.unique(keys, return_inverse=True)[1].astype(np.int32)
+
+
+def _ranks_of_names(names: Iterable[str]) -> np.ndarray:
+  """Returns `_ranks` by names alone, of millions of them."""
+  digests = bytearray()
+  for name in names:
+    digests += _digest(name)[:16]  # 128 bits tell all names apart
+  words = np.frombuffer(digests, '>u8').reshape(-1, 2)
+  order = np.lexsort((words[:, 1], words[:, 0])).astype(np.int32)
+  first, second = words[order[:-1]], words[order[1:]]
+  steps = (first != second).any(axis=1)
+  ranks = np.zeros(len(order), np.int32)
+  ranks[order[1:]] = np.cumsum(steps, dtype=np.int32)
+  return ranks
 
 
 def _digests(
@@ -126,18 +155,20 @@ def _digests(
         yield row, hashlib.sha256(content).hexdigest()
 
 
-def _first(counts: collections.Counter[str], wanted: float) -> set[str]:
-  """Returns the first keys that have about so many pictures together."""
-  held: set[str] = set()
-  number = 0
-  for key in sorted(counts)[:-1]:  # the last one always stays
-    if held and number + counts[key] / 2 > wanted:
-      break
-    held.add(key)
-    number += counts[key]
-  return held
+def _first(counts: np.ndarray, wanted: float) -> int:
+  """Returns how many of the first keys have about so many pictures together.
+
+  Args:
+    counts: pictures of each key, in the order of the keys.
+    wanted: number of pictures.
+  """
+  counts = counts[:-1]  # the last one always stays
+  before = np.cumsum(counts) - counts
+  enough = np.flatnonzero(before + counts / 2 > wanted)
+  enough = enough[enough > 0]  # and the first one always goes
+  return int(enough[0]) if enough.size else len(counts)
 
 
-def _digest(name: str) -> str:
+def _digest(name: str) -> bytes:
   text = name.replace(os.sep, '/').encode(errors='surrogateescape')
-  return hashlib.sha256(text).hexdigest()
+  return hashlib.sha256(text).digest()

@@ -66,13 +66,14 @@ def as_text(value: Any, *, where: str) -> str:
 
 
 def number(
-  texts: Sequence[str], *, source: str
+  texts: Sequence[str], *, source: str, which: np.ndarray | None = None
 ) -> tuple[np.ndarray, tuple[str, ...] | None]:
   """Numbers the labels of a source by the rule above.
 
   Args:
     texts: label of each record as a text, from `as_text`.
     source: what messages call it.
+    which: int [n], which of `texts` each record has; None: its own.
 
   Returns:
     Labels int32 [n], -1 where unknown; names of the classes, None if not one
@@ -93,6 +94,8 @@ def number(
   else:
     names, labels = _numbers(numbers, source)
   found = np.array([labels.get(text, UNKNOWN) for text in texts], np.int32)
+  if which is not None:
+    found = found[which]
   _warn_of_unknown(found, source)
   return found, names or None
 

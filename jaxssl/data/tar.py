@@ -7,6 +7,7 @@ Members that share their path up to the first dot of the name are one record:
 from collections.abc import Generator, Iterable, Iterator, Sequence
 import contextlib
 import dataclasses
+import functools
 import json
 import pathlib
 import re
@@ -15,10 +16,11 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from jaxssl.data import formats, remote, shards
+from jaxssl.data import formats, index_workers, kept_index, remote, shards
 from jaxssl.data.captions import Captions, as_texts
 from jaxssl.data.formats import EXTENSIONS, UNREAD
 from jaxssl.data.labels import as_text
+from jaxssl.data.shard_index import ShardIndex, coded, packed
 from jaxssl.errors import UserError
 
 MAX_PICTURE_BYTES = 1 << 26
@@ -35,6 +37,31 @@ _AT_ONCE = 1 << 20
 _DAMAGE = (tarfile.TarError, OSError, EOFError, ValueError, LookupError)
 
 
+# Ending of a member, and the key of a value in it if it is JSON.
+_Field = tuple[str, str | None]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Wanted:
+  """What is read of a record."""
+
+  pictures: frozenset[str] | None
+  captions: tuple[_Field, ...]
+  label: _Field | None
+
+  @property
+  def settings(self) -> str:
+    """Names it, equally in every process."""
+    pictures = self.pictures and sorted(self.pictures)
+    return f'{pictures} {self.captions} {self.label}'
+
+  @property
+  def texts(self) -> set[str]:
+    """Endings of the members with captions and labels."""
+    fields = (*self.captions, *([self.label] if self.label else []))
+    return {ending for ending, _ in fields}
+
+
 def tar(
   path: str | Sequence[str],
   *,
@@ -47,9 +74,9 @@ def tar(
   """Opens tar files of image-text pairs; nothing is extracted.
 
   The first use of a file reads the headers of all members and the texts, and
-  keeps that as an index in the cache folder (`shards.cache_folder`), by path,
-  size and time of change. A file is read to its end: one that is cut short,
-  damaged or followed by another one is refused.
+  keeps that as an index in the cache folder (`kept_index.cache_folder`), by
+  path, size and time of change. A file is read to its end: one that is cut
+  short, damaged or followed by another one is refused.
 
   Members whose names are absolute or contain `..` are refused, those that are
   no regular files are passed over. Records with a picture of more than 64 MiB
@@ -78,20 +105,25 @@ def tar(
     UserError: for a file that is no whole, uncompressed tar file, a refused or
       repeated member, a record with several pictures, and if no record is left.
   """
-  wanted = _Wanted(
+  wanted = Wanted(
     pictures=None if image is None else _endings(image),
     captions=tuple(_field(each) for each in _several(captions)),
     label=None if label is None else _field(label),
   )
   return shards.Shards(
     shards.expand(path),
-    scan=lambda file: _scan(file, wanted),
-    settings=f'tar {wanted.settings} without {formats.missing()}',
+    scan=functools.partial(_scan, wanted=wanted),
+    settings=settings(wanted),
     has_labels=label is not None,
     has_captions=bool(wanted.captions),
     split=split,
     test_fraction=test_fraction,
   )
+
+
+def settings(wanted: Wanted) -> str:
+  """Returns what the index of a file depends on besides the file."""
+  return f'tar {wanted.settings} without {formats.missing()}'
 
 
 def members(
@@ -109,48 +141,26 @@ def members(
   Raises:
     UserError: as `tar`.
   """
-  wanted = _Wanted(pictures=_endings(endings), captions=(), label=None)
+  wanted = Wanted(pictures=_endings(endings), captions=(), label=None)
   files = shards.expand(path)
-  settings = f'members {wanted.settings}'
+  what = f'members {wanted.settings}'
+  scan = functools.partial(_scan, wanted=wanted)
+  states = [kept_index.state_of(file) for file in files]
+  index_workers.make(files, states, scan, what)
   if not any(
-    shards.index_of(file, lambda f: _scan(f, wanted), settings).names
-    for file in files
+    len(kept_index.of_file(file, state, scan, what))
+    for file, state in zip(files, states, strict=True)
   ):
     return None
   return shards.Shards(
     files,
-    scan=lambda file: _scan(file, wanted),
-    settings=settings,
+    scan=scan,
+    settings=what,
     has_labels=False,
     has_captions=False,
     split='all',
     test_fraction=0.0,
   )
-
-
-# Ending of a member, and the key of a value in it if it is JSON.
-_Field = tuple[str, str | None]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class _Wanted:
-  """What is read of a record."""
-
-  pictures: frozenset[str] | None
-  captions: tuple[_Field, ...]
-  label: _Field | None
-
-  @property
-  def settings(self) -> str:
-    """Names it, equally in every process."""
-    pictures = self.pictures and sorted(self.pictures)
-    return f'{pictures} {self.captions} {self.label}'
-
-  @property
-  def texts(self) -> set[str]:
-    """Endings of the members with captions and labels."""
-    fields = (*self.captions, *([self.label] if self.label else []))
-    return {ending for ending, _ in fields}
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -202,7 +212,7 @@ def _field(text: str) -> _Field:
   return f'{before}.json'.lower() if before else 'json', key
 
 
-def _scan(path: str, wanted: _Wanted) -> shards.ShardIndex:
+def _scan(path: str, wanted: Wanted) -> ShardIndex:
   skipped: dict[str, list[str]] = {
     fault: []
     for fault in (
@@ -233,17 +243,19 @@ def _scan(path: str, wanted: _Wanted) -> shards.ShardIndex:
     else:
       skipped[NO_FILE] += record.no_file
   places = [records[name].place for name in kept]
-  return shards.ShardIndex(
-    names=kept,
+  label_texts, codes = coded(labels)
+  return ShardIndex(
+    names=packed(kept),
     places=np.array(places, np.int64).reshape(-1, 2),
     captions=Captions.from_texts(texts),
-    labels=labels,
+    labels=codes,
+    label_texts=label_texts,
     skipped={fault: names for fault, names in skipped.items() if names},
   )
 
 
 def _records(
-  path: str, wanted: _Wanted, too_large: list[str]
+  path: str, wanted: Wanted, too_large: list[str]
 ) -> dict[str, _Record]:
   """Returns the records of a file; adds to a list what is too large."""
   records: dict[str, _Record] = {}
@@ -360,6 +372,8 @@ def _check_end(file: BinaryIO, offset: int, path: str) -> None:
 
 
 def _check_name(name: str, path: str) -> None:
+  if '..' not in name and '\0' not in name and not name.startswith('/'):
+    return  # nearly all of millions
   parts = pathlib.PurePosixPath(name)
   if parts.is_absolute() or '..' in parts.parts or '\0' in name:
     raise UserError(

@@ -1,6 +1,7 @@
 """Image-text pairs in TFRecord files, as img2dataset writes them."""
 
 from collections.abc import Iterator, Sequence
+import functools
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from jaxssl.data.captions import Captions, as_texts
 from jaxssl.data.formats import EXTENSIONS
 from jaxssl.data.labels import as_text
 from jaxssl.data.optional import tensorflow
+from jaxssl.data.shard_index import ShardIndex, coded, packed
 from jaxssl.data.source import fingerprint
 from jaxssl.data.tfrecord import FOOTER, record_places, verified
 from jaxssl.errors import UserError
@@ -52,7 +54,7 @@ def tfrecord(
   fields = (captions,) if isinstance(captions, str) else tuple(captions)
   return shards.Shards(
     shards.expand(path),
-    scan=lambda file: _scan(file, fields, label),
+    scan=functools.partial(_scan, captions=fields, label=label),
     picture=_picture,
     settings=f'tfrecord {fields} {label} without {formats.missing()}',
     has_labels=label is not None,
@@ -63,7 +65,7 @@ def tfrecord(
 
 def _scan(
   path: str, captions: tuple[str, ...], label: str | None
-) -> shards.ShardIndex:
+) -> ShardIndex:
   places, checksums = record_places(path)
   kept, names, texts, labels = [], [], [], []
   skipped: dict[str, list[str]] = {
@@ -89,12 +91,14 @@ def _scan(
       texts.append(found)
       value = _values(features, label or '')
       labels.append(as_text(value, where=f'{path}:{name}'))
-  return shards.ShardIndex(
-    names=names,
+  label_texts, codes = coded(labels)
+  return ShardIndex(
+    names=packed(names),
     # With the checksum, which is verified whenever a record is read.
     places=places[kept] + [0, FOOTER],
     captions=Captions.from_texts(texts),
-    labels=labels,
+    labels=codes,
+    label_texts=label_texts,
     skipped={fault: each for fault, each in skipped.items() if each},
     digest=fingerprint(checksums),
   )

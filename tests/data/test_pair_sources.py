@@ -172,7 +172,7 @@ def test_the_index_is_kept_until_the_file_changes(tmp_path, cache, monkeypatch):
   first = data.make_source(str(path))
   (kept,) = cache.iterdir()
   with monkeypatch.context() as patched:
-    patched.setattr(tar, '_scan', None)
+    patched.setattr(tar, '_records', None)
     again = data.make_source(str(path))
   assert again.fingerprint == first.fingerprint
   assert again.captions[0] == first.captions[0]
