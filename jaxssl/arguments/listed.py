@@ -13,6 +13,7 @@ data:
   FOLDER ...           folders of pictures, or with a folder for each class
   'photos/*.jpg'       a pattern; or files, or a .txt list of them
   x.tar x.tfrecord     pictures with captions; also .csv, .tsv, .jsonl tables
+  x.parquet            an image data set of Hugging Face; or a folder of such
   photos digits        come with jaxssl (jaxssl[photos]); else a TFDS name
 """
 _OVERRIDES = """\

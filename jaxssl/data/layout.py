@@ -5,8 +5,9 @@ import dataclasses
 import os
 from typing import Literal
 
-_TRAIN = 'train'
-_TESTS = ('test', 'val', 'validation')  # the first that is there
+TRAIN = 'train'
+TESTS = ('test', 'val', 'validation')  # the first that is there
+SPLITS = (TRAIN, *TESTS)
 
 Folders = tuple[str, ...]
 
@@ -43,12 +44,12 @@ def read(folders: Iterable[str]) -> dict[str, Meaning]:
   paths = {folder: _parts(folder) for folder in folders}
   depth = len(_parts(os.path.commonpath(paths)))
   firsts = {path[depth] for path in paths.values() if len(path) > depth}
-  test = next((name for name in _TESTS if name in firsts), None)
-  if _TRAIN not in firsts or test is None:
+  test = next((name for name in TESTS if name in firsts), None)
+  if TRAIN not in firsts or test is None:
     labels = _labels(list(paths.values()), depth)
     return {f: Meaning(label=labels.get(p)) for f, p in paths.items()}
   labels = _labels_of_splits(list(paths.values()), depth)
-  names: dict[str, Literal['train', 'test']] = {_TRAIN: 'train', test: 'test'}
+  names: dict[str, Literal['train', 'test']] = {TRAIN: 'train', test: 'test'}
   return {
     folder: Meaning(
       split=names.get(path[depth]) if len(path) > depth else None,
@@ -67,7 +68,7 @@ def _labels_of_splits(
 ) -> dict[Folders, str]:
   """Returns folder -> class, for the splits in which every picture has one."""
   labelled: list[Folders] = []
-  for name in (_TRAIN, *_TESTS):
+  for name in SPLITS:
     split = [path for path in paths if path[depth : depth + 1] == (name,)]
     if all(len(path) > depth + 1 for path in split):
       labelled += split

@@ -7,7 +7,7 @@ from jaxssl import nearest
 from jaxssl.errors import UserError
 
 # Made from other sections; nobody who misspells a folder means one of them.
-_FORMS = ('folder', 'mixture', 'pairs', 'table', 'tar', 'tfrecord')
+_FORMS = ('folder', 'mixture', 'pairs', 'parquet', 'table', 'tar', 'tfrecord')
 
 
 def misspelt(name: str, sources: Iterable[str]) -> UserError:

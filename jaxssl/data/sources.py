@@ -7,12 +7,14 @@ import os
 from typing import Any
 
 from jaxssl.data import chosen, tfds_source
+from jaxssl.data import parquet as parquet_lib
 from jaxssl.data.collages import Collages
 from jaxssl.data.digits import digits
 from jaxssl.data.folder import Folder
 from jaxssl.data.misspelt import misspelt
 from jaxssl.data.mixture import Mixture
 from jaxssl.data.motorcycle import Motorcycle
+from jaxssl.data.parquet import parquet
 from jaxssl.data.photos import photos
 from jaxssl.data.shapes import Shapes
 from jaxssl.data.source import Source
@@ -65,11 +67,14 @@ SOURCES: dict[str, Callable[..., Source]] = {
   'tar': tar,
   'tfrecord': tfrecord,
   'table': Table,
+  'parquet': parquet,
 }
-# Files that are sources of image-text pairs, by their ending.
-PAIR_FILES = {'.tar': 'tar', '.tfrecord': 'tfrecord'} | dict.fromkeys(
-  ENDINGS, 'table'
-)
+# Files that are sources of many records, by their ending.
+PAIR_FILES = {
+  '.tar': 'tar',
+  '.tfrecord': 'tfrecord',
+  parquet_lib.ENDING: 'parquet',
+} | dict.fromkeys(ENDINGS, 'table')
 
 
 def make_source(name: chosen.Paths, **kwargs: Any) -> Source:
@@ -116,8 +121,8 @@ def file_kind(names: chosen.Paths) -> str | None:
       raise misspelt(strange, SOURCES)
     raise UserError(
       f'{chosen.name_of(names)}: several data are folders, pictures, patterns '
-      'and lists of pictures, or tar files, or TFRecord files; others together '
-      "are the source 'mixture' of a config"
+      'and lists of pictures, or tar files, or TFRecord files, or parquet '
+      "files; others together are the source 'mixture' of a config"
     )
   return kinds.pop()
 
@@ -131,6 +136,8 @@ def _file_kind(name: str) -> str | None:
     return kind
   if is_here and is_folder(name):
     return 'pairs'
+  if is_here and parquet_lib.is_folder(name):
+    return 'parquet'
   return 'folder' if chosen.is_chosen(name) else None
 
 

@@ -17,7 +17,7 @@ from jaxssl.weights.exported import ExportedEncoder
 
 _log = logging.getLogger(__name__)
 # Sources that have the split `all`.
-_WITH_ALL = ('folder', 'pairs', 'tar', 'tfrecord', 'table')
+_WITH_ALL = ('folder', 'pairs', 'tar', 'tfrecord', 'table', 'parquet')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -36,6 +36,8 @@ HELD = {
   'jsonl': (pairs.COUNT, None),
   'sidecar': (pairs.COUNT, None),
   'mixture': (2 * pairs.COUNT, None),
+  'parquet': (pairs.COUNT, 2),
+  'snappy': (pairs.COUNT, 2),
 }
 # Their test split is not a part of it.
 OWN_TEST = {

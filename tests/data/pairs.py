@@ -1,5 +1,6 @@
 """Small files of image-text pairs, in every layout."""
 
+import functools
 import io
 import json
 import tarfile
@@ -8,7 +9,16 @@ import numpy as np
 from PIL import Image
 
 COUNT = 9
-KINDS = ('tar', 'tfrecord', 'csv', 'tsv', 'jsonl', 'folder', 'mixture')
+KINDS = (
+  'tar',
+  'tfrecord',
+  'csv',
+  'tsv',
+  'jsonl',
+  'folder',
+  'mixture',
+  'parquet',
+)
 
 
 def picture(number: int, kind: str = 'PNG') -> bytes:
@@ -75,6 +85,45 @@ def write_tfrecord(path, records):
       example = tf.train.Example(features=tf.train.Features(feature=features))
       writer.write(example.SerializeToString())
   return path
+
+
+def write_parquet(path, rows, features=None, **options):
+  """Rows: dicts of columns; features: their description by `datasets`."""
+  import pyarrow as pa
+  import pyarrow.parquet as pq
+
+  table = pa.Table.from_pylist(rows)
+  if features is not None:
+    described = json.dumps({'info': {'features': features}})
+    table = table.replace_schema_metadata({'huggingface': described})
+  pq.write_table(table, path, **options)
+  return path
+
+
+def rows_of(numbers):
+  """Rows of an image data set of Hugging Face."""
+  return [
+    {
+      'image': {'bytes': picture(i), 'path': f'{i:03}.png'},
+      'label': i % 2,
+      'text': texts(i),
+    }
+    for i in numbers
+  ]
+
+
+FEATURES = {
+  'image': {'_type': 'Image'},
+  'label': {'_type': 'ClassLabel', 'names': ['even', 'odd']},
+  'text': {'_type': 'List', 'feature': {'_type': 'Value', 'dtype': 'string'}},
+}
+
+
+def _parquet(folder, **options):
+  for name, numbers in (('0', range(5)), ('1', range(5, COUNT))):
+    path = folder / f'train-{name}.parquet'
+    write_parquet(path, rows_of(numbers), FEATURES, row_group_size=2, **options)
+  return dict(name='parquet', path=str(folder), captions='text')
 
 
 def write_pictures(folder, numbers):
@@ -152,5 +201,8 @@ def section(kind, folder):
     'tfrecord': _tfrecord,
     'jsonl': _jsonl,
     'folder': _folder,
+    # As `datasets` 5 and as its older versions write it.
+    'parquet': functools.partial(_parquet, compression='none'),
+    'snappy': _parquet,
   }
   return make[kind](folder)

@@ -75,6 +75,8 @@ SOURCES = {
   'jsonl': lambda folder: pairs.section('jsonl', folder),
   'sidecar': lambda folder: pairs.section('folder', folder),
   'mixture': lambda folder: pairs.section('mixture', folder),
+  'parquet': lambda folder: pairs.section('parquet', folder),
+  'snappy': lambda folder: pairs.section('snappy', folder),
 }
 IN_A_STORE = [
   kind
@@ -89,7 +91,7 @@ IN_A_STORE = [
 
 def test_no_source_is_missing_here():
   tables = {'csv', 'tsv', 'jsonl'}
-  kinds = SOURCES.keys() - tables | {'table'}
+  kinds = SOURCES.keys() - {*tables, 'snappy'} | {'table'}
   assert tables <= SOURCES.keys()
   assert sources.SOURCES.keys() <= kinds
 
