@@ -15,6 +15,7 @@ from jaxssl.models.layer_norm import LayerNorm
 from jaxssl.models.mlp import Deviations
 from jaxssl.models.remat import Remat
 from jaxssl.ops.captioning import end_of
+from jaxssl.ops.row_major import row_major
 from jaxssl.ops.tokens import take_tokens
 
 
@@ -128,7 +129,7 @@ class TextEncoder(nn.Module):
     out['tok_embed'] = x
     x = self._run_blocks(x, mask, out)
     x = x if self.post_norm else self._norm('norm')(x)
-    out['encoded'] = x
+    x = out['encoded'] = row_major(x)
     out['pre_logits'] = self._pool(x, text, mask).astype(jnp.float32)
     return out['pre_logits'], out
 

@@ -28,6 +28,7 @@ from jaxssl.models.layer_norm import LayerNorm
 from jaxssl.models.patch_embed import PatchEmbed
 from jaxssl.models.relative_position import RelativePositionBias
 from jaxssl.models.remat import Remat
+from jaxssl.ops.row_major import row_major
 from jaxssl.ops.tokens import take_tokens
 
 # By how much something may be stretched or shrunk.
@@ -196,7 +197,7 @@ class ViT(nn.Module):
     x = self._run_blocks(x, keys, bias, self._seen(present), turn, out)
     if not self.uses_fc_norm():
       x = self._norm('norm')(x)
-    out['encoded'] = x
+    x = out['encoded'] = row_major(x)
     out['patches'] = x[:, self._num_prefix() :]
     if self.class_token:
       out['cls'] = x[:, 0]
