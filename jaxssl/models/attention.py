@@ -13,8 +13,10 @@ from jaxssl.models.layer_norm import LayerNorm
 from jaxssl.models.mlp import MLP, Deviations, dense
 from jaxssl.models.rope import Rotation, rotate
 
-# cuDNN's kernels take whole groups of so many tokens.
-_GROUP = 8
+# JAX differentiates cuDNN's kernels for even numbers of tokens. A bias or mask
+# has rows of as many numbers, which then start every 16 bytes.
+_EVEN = 2
+_ALIGNED = 8
 
 
 def attend(
@@ -78,7 +80,7 @@ def has_cudnn() -> bool:
   installed, as they are wherever JAX runs on an NVIDIA GPU. A GPU is not
   needed.
   """
-  x = jax.ShapeDtypeStruct((1, _GROUP, 1, 8), jnp.bfloat16)
+  x = jax.ShapeDtypeStruct((1, _EVEN, 1, 8), jnp.bfloat16)
   trace = functools.partial(
     jax.nn.dot_product_attention, implementation='cudnn'
   )
@@ -98,12 +100,12 @@ def in_groups(
   bias: jax.Array | None = None,
   mask: jax.Array | None = None,
 ) -> jax.Array:
-  """Calls an attention kernel with numbers of tokens that are multiples of 8.
+  """Calls an attention kernel with even numbers of tokens.
 
   `jax.nn.dot_product_attention` refuses to differentiate cuDNN's attention for
-  odd numbers, such as the 197 of a class token and 14 x 14 patches, and cuDNN
-  works on whole groups. The kernel is told how many tokens are real; what it
-  returns for others is dropped, and so are their gradients.
+  odd numbers, such as the 197 of a class token and 14 x 14 patches. With a bias
+  or a mask the numbers are multiples of 8. The kernel is told how many tokens
+  are real; what it returns for others is dropped, and so are their gradients.
 
   Args:
     kernel: called as `jax.nn.dot_product_attention`.
@@ -117,26 +119,28 @@ def in_groups(
     [b, T, heads, d].
   """
   (b, queries), keys = q.shape[:2], k.shape[1]
+  group = _EVEN if bias is None and mask is None else _ALIGNED
+  fill = functools.partial(_fill, group=group)
   if bias is not None:
-    bias = _fill(_fill(bias.astype(q.dtype), axis=2), axis=3)
+    bias = fill(fill(bias.astype(q.dtype), axis=2), axis=3)
   if mask is not None:
     mask = jnp.broadcast_to(mask, (b, 1, queries, keys))
-    mask = _fill(_fill(mask, axis=2), axis=3)
+    mask = fill(fill(mask, axis=2), axis=3)
   lengths = {}
   # Equal for all rows: under `jit` each GPU gets those of the first rows.
-  if queries % _GROUP or keys % _GROUP:
+  if queries % group or keys % group:
     lengths = {
       'query_seq_lengths': jnp.full(b, queries, jnp.int32),
       'key_value_seq_lengths': jnp.full(b, keys, jnp.int32),
     }
-  q, k, v = (_fill(x, axis=1) for x in (q, k, v))
+  q, k, v = (fill(x, axis=1) for x in (q, k, v))
   return kernel(q, k, v, bias, mask, **lengths)[:, :queries]
 
 
-def _fill(x: jax.Array, *, axis: int) -> jax.Array:
+def _fill(x: jax.Array, *, axis: int, group: int) -> jax.Array:
   """Appends zeros up to whole groups."""
   missing = [(0, 0)] * x.ndim
-  missing[axis] = (0, -x.shape[axis] % _GROUP)
+  missing[axis] = (0, -x.shape[axis] % group)
   return jnp.pad(x, missing)
 
 

@@ -104,3 +104,17 @@ def test_a_kernel_sees_whole_groups_and_real_lengths():
   assert seen['bias'].dtype == jnp.bfloat16
   assert seen['query_seq_lengths'].tolist() == [37, 37]
   assert seen['key_value_seq_lengths'].tolist() == [37, 37]
+
+
+@pytest.mark.parametrize(('length', 'filled'), [(37, 38), (50, 50)])
+def test_tokens_alone_are_filled_up_to_even_numbers(length, filled):
+  seen = {}
+
+  def kernel(q, k, v, bias, mask, **lengths):
+    seen.update(lengths=lengths, shapes={x.shape for x in (q, k, v)})
+    return q
+
+  q = jnp.ones((2, length, 3, 8), jnp.bfloat16)
+  assert attention.in_groups(kernel, q, q, q).shape == q.shape
+  assert seen['shapes'] == {(2, filled, 3, 8)}
+  assert bool(seen['lengths']) == (length != filled)
