@@ -3,7 +3,6 @@
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxssl.models import positions
 
@@ -46,9 +45,7 @@ class RelativePositionBias(nn.Module):
     # Offsets lie on a grid and are interpolated as positions are; the three
     # entries of the class token are of no offset.
     patches = positions.interpolate(table[:, :-3].T, old, new).T
-    table = jnp.concatenate([patches, table[:, -3:]], axis=1)
-    # Its gradient is a scatter: all pairs of an offset share its entry.
-    return table[:, bias_index(grid)][None]
+    return _with_class_token(_pairs(patches, grid), table[:, -3:])[None]
 
 
 def offsets(grid: tuple[int, int]) -> tuple[int, int]:
@@ -56,25 +53,46 @@ def offsets(grid: tuple[int, int]) -> tuple[int, int]:
   return 2 * grid[0] - 1, 2 * grid[1] - 1
 
 
-def bias_index(grid: tuple[int, int]) -> np.ndarray:
-  """Returns the entry of the table for each pair of tokens.
+def _pairs(table: jax.Array, grid: tuple[int, int]) -> jax.Array:
+  """Returns the entry of each pair of patches, [heads, N, N].
 
   Entry (i, j) is for query i and key j; patches at row offset dy = y_i - y_j
-  and column offset dx have entry (dy + h - 1) (2 w - 1) + dx + w - 1.
+  and column offset dx have entry (dy + h - 1) (2 w - 1) + dx + w - 1. Copied in
+  rows that are shifted one against the next: the gradient of an index would be
+  a scatter, which adds atomically on a GPU, as all pairs of an offset share its
+  entry.
 
   Args:
+    table: [heads, (2 h - 1) (2 w - 1)].
     grid: (h, w) of patches.
-
-  Returns:
-    int64 [1 + N, 1 + N], class token first.
   """
-  y, x = (axis.reshape(-1) for axis in np.mgrid[: grid[0], : grid[1]])
-  rows, columns = offsets(grid)
-  dy = y[:, None] - y[None] + grid[0] - 1
-  dx = x[:, None] - x[None] + grid[1] - 1
-  index = np.zeros((len(y) + 1,) * 2, np.int64)
-  index[1:, 1:] = dy * columns + dx
-  index[0, :] = rows * columns
-  index[:, 0] = rows * columns + 1
-  index[0, 0] = rows * columns + 2
-  return index
+  height, width = grid
+  x = table.reshape(-1, *offsets(grid))
+  x = jnp.moveaxis(_differences(x, width), 1, -1)  # [heads, w, w, 2 h - 1]
+  x = _differences(x, height).transpose(0, 3, 1, 4, 2)  # [heads, h, w, h, w]
+  return x.reshape(-1, height * width, height * width)
+
+
+def _differences(x: jax.Array, size: int) -> jax.Array:
+  """Returns y[..., i, j] = x[..., i - j + n - 1], from [2 n - 1] to [n, n]."""
+  lead, step = x.shape[:-1], 2 * size - 1
+  # Rows one longer than the step from one to the next: each starts earlier.
+  row = jnp.pad(x[..., ::-1], [(0, 0)] * len(lead) + [(0, 1)])
+  rows = jnp.broadcast_to(row[..., None, :], (*lead, size, step + 1))
+  flat = rows.reshape(*lead, -1)[..., size - 1 : size - 1 + size * step]
+  return flat.reshape(*lead, size, step)[..., :size]
+
+
+def _with_class_token(pairs: jax.Array, entries: jax.Array) -> jax.Array:
+  """Returns [heads, 1 + N, 1 + N], class token first.
+
+  Args:
+    pairs: [heads, N, N].
+    entries: [heads, 3], see `RelativePositionBias`.
+  """
+  heads, count, _ = pairs.shape
+  seen = jnp.broadcast_to(entries[:, 0, None, None], (heads, 1, count))
+  seeing = jnp.broadcast_to(entries[:, 1, None, None], (heads, count, 1))
+  top = jnp.concatenate([entries[:, 2, None, None], seen], axis=2)
+  rest = jnp.concatenate([seeing, pairs], axis=2)
+  return jnp.concatenate([top, rest], axis=1)

@@ -5,24 +5,40 @@ import numpy as np
 import pytest
 
 from jaxssl import errors, models
-from jaxssl.models.relative_position import RelativePositionBias, bias_index
+from jaxssl.models.relative_position import RelativePositionBias, offsets
+
+
+def _module(grid):
+  """A module, and a table of different numbers."""
+  module = RelativePositionBias(num_heads=2, grid=grid)
+  rows, columns = offsets(grid)
+  table = jnp.arange(2.0 * (rows * columns + 3)).reshape(2, -1)
+  return module, {'params': {'relative_position_bias_table': table}}
 
 
 @pytest.mark.reference
 @pytest.mark.parametrize('grid', [(3, 3), (4, 4), (2, 5)])
-def test_index_equals_transformers(grid):
+def test_entries_and_their_gradient_equal_transformers(grid):
   modeling_beit = pytest.importorskip('transformers.models.beit.modeling_beit')
   theirs = modeling_beit.BeitRelativePositionBias
-  expected = theirs.generate_relative_position_index(grid).numpy()
-  np.testing.assert_array_equal(bias_index(grid), expected)
+  index = theirs.generate_relative_position_index(grid).numpy()
+  module, variables = _module(grid)
+  (bias,), pullback = jax.vjp(lambda v: module.apply(v, grid), variables)
+  table = variables['params']['relative_position_bias_table']
+  np.testing.assert_array_equal(bias, table[:, index])
+  (gradient,) = pullback(jnp.ones_like(bias)[None])
+  (gradient,) = jax.tree.leaves(gradient)
+  # Each entry as often as it is used.
+  np.testing.assert_array_equal(gradient, 2 * [np.bincount(index.flat)])
 
 
 def test_equal_offsets_share_an_entry():
-  index = bias_index((3, 4))[1:, 1:]
+  module, variables = _module((3, 4))
+  bias = module.apply(variables, (3, 4))[0, 0, 1:, 1:]
   for query, key in [((0, 0), (1, 1)), ((1, 2), (2, 3))]:
     i, j = query[0] * 4 + query[1], key[0] * 4 + key[1]
-    assert index[i, j] == index[0, 5]
-  assert len(np.unique(index)) == 5 * 7
+    assert bias[i, j] == bias[0, 5]
+  assert len(np.unique(bias)) == 5 * 7
 
 
 def test_bias_starts_from_zero_and_a_larger_grid_interpolates():

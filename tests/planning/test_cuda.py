@@ -19,7 +19,6 @@ MODES = {
 }
 # What several threads may add to, atomically; see `train.deterministic`.
 SCATTERS = {
-  'beit_vit_b16_imagenet': 'gradient of the table of relative positions',
   'clip_lit_vit_b16_tar': 'gradient of the table of words',
   'clip_vit_b32_tar': 'gradient of the table of words',
   'colorization_resnet50_imagenet': 'soft encoding; the loss of its bins',
