@@ -42,6 +42,7 @@ class BatchNorm(nn.Module):
     scale_init: initialiser of `scale`.
     num_groups: G; must divide the global batch, and be divisible by the devices
       of `axis_name`, so that no group spans two of them.
+    relu: end with ReLU, `max(y, 0)`; its derivative at 0 is 0.
     dtype: type of the result; parameters and statistics are float32.
   """
 
@@ -51,11 +52,17 @@ class BatchNorm(nn.Module):
   epsilon: float = 1e-5
   scale_init: nn.initializers.Initializer = nn.initializers.ones
   num_groups: int = 1
+  relu: bool = False
   dtype: Dtype = jnp.float32
 
   @nn.compact
   def __call__(
-    self, x: jax.Array, *, train: bool, axis_name: str | None = None
+    self,
+    x: jax.Array,
+    *,
+    train: bool,
+    axis_name: str | None = None,
+    shortcut: jax.Array | None = None,
   ) -> jax.Array:
     """Normalises `x` [..., C].
 
@@ -64,6 +71,7 @@ class BatchNorm(nn.Module):
       train: normalise with the statistics of the batch and update the running
         ones; otherwise normalise with the running ones.
       axis_name: mapped device axis, or None in the global view.
+      shortcut: of the shape of `x` and type `dtype`, added before ReLU.
 
     Returns:
       An array of the shape of `x` and type `dtype`.
@@ -83,13 +91,17 @@ class BatchNorm(nn.Module):
       # Without communication: devices have the same running statistics.
       factor = jax.lax.rsqrt(running_var.value + self.epsilon) * scale
       y = _transform(x, running_mean.value, factor, bias)
-      return y.astype(self.dtype)
+      return _activate(y.astype(self.dtype), shortcut, self.relu)
     shape, groups = x.shape, self._groups_at_hand(x.shape[0], axis_name)
     if groups is not None:
-      x = x.reshape(groups, -1, *shape[1:])
-    view = _View(axis_name, grouped=groups is not None, dtype=self.dtype)
+      apart = (groups, -1, *shape[1:])
+      x = x.reshape(apart)
+      shortcut = None if shortcut is None else shortcut.reshape(apart)
+    view = _View(
+      axis_name, grouped=groups is not None, relu=self.relu, dtype=self.dtype
+    )
     # Any, because no checker sees what a `custom_vjp` with options returns.
-    found: Any = _normalize(x, scale, bias, self.epsilon, view)
+    found: Any = _normalize(x, scale, bias, shortcut, self.epsilon, view)
     y, mean, var = found
     changes = self.is_mutable_collection('batch_stats')
     # The example that a network is initialised with is no batch.
@@ -145,11 +157,13 @@ class _View:
   Attributes:
     axis_name: mapped device axis, or None.
     grouped: the first axis has groups, each with statistics of its own.
+    relu: ReLU follows.
     dtype: type of the result.
   """
 
   axis_name: str | None
   grouped: bool
+  relu: bool
   dtype: Dtype
 
   def axes(self, x: jax.Array) -> tuple[int, ...]:
@@ -171,32 +185,66 @@ class _View:
 
 
 class _Residuals(NamedTuple):
+  """What the backward pass needs.
+
+  Attributes:
+    x: as it came.
+    mean: [C] or [G, C], as the next.
+    inverse_std: 1 / std.
+    scale: [C].
+    bias: [C].
+    y: the result, with ReLU only; what follows keeps it anyhow.
+    added: nothing, or an empty array if there was a shortcut.
+  """
+
   x: jax.Array
   mean: jax.Array
   inverse_std: jax.Array
   scale: jax.Array
+  bias: jax.Array
+  y: jax.Array | None
+  added: jax.Array | None
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
+@functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5))
 def _normalize(
-  x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float, view: _View
+  x: jax.Array,
+  scale: jax.Array,
+  bias: jax.Array,
+  shortcut: jax.Array | None,
+  epsilon: float,
+  view: _View,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
   """Returns the result, and mean and biased variance, [C] or [G, C].
 
   These two have no gradient of their own: nothing but the running statistics is
   made of them.
   """
-  return _normalize_fwd(x, scale, bias, epsilon, view)[0]
+  return _normalize_fwd(x, scale, bias, shortcut, epsilon, view)[0]
 
 
 def _normalize_fwd(
-  x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float, view: _View
+  x: jax.Array,
+  scale: jax.Array,
+  bias: jax.Array,
+  shortcut: jax.Array | None,
+  epsilon: float,
+  view: _View,
 ) -> tuple[tuple[jax.Array, jax.Array, jax.Array], _Residuals]:
   mean, var = _statistics(x, view)
   inverse_std = jax.lax.rsqrt(var + epsilon)
   y = _transform(x, mean, inverse_std * _like(scale, var), bias)
-  residuals = _Residuals(x, mean, inverse_std, scale)
-  return (y.astype(view.dtype), mean, var), residuals
+  y = _activate(y.astype(view.dtype), shortcut, view.relu)
+  residuals = _Residuals(
+    x,
+    mean,
+    inverse_std,
+    scale,
+    bias,
+    y if view.relu else None,
+    None if shortcut is None else jnp.zeros(0),
+  )
+  return (y, mean, var), residuals
 
 
 def _normalize_bwd(
@@ -204,37 +252,118 @@ def _normalize_bwd(
   view: _View,
   residuals: _Residuals,
   gradients: tuple[jax.Array, ...],
-) -> tuple[jax.Array, jax.Array, jax.Array]:
+) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array | None]:
   """With n = (x - E[x]) / std over the N values of a channel.
 
   dx = scale / std (dy - E[dy] - n E[dy n]),  dscale = sum dy n,  dbias = sum dy
 
-  Derived from the forward pass, the same sums are taken through float32 copies
-  of `dy` and `x`, which moves twice as many bytes.
+  where dy is 0 for what ReLU has made 0. Derived from the forward pass, the
+  same sums are taken through float32 copies of `dy` and `x`, which moves twice
+  as many bytes.
   """
   del epsilon
-  x, mean, inverse_std, scale = residuals
-  dy = gradients[0].astype(jnp.float32)
-  axes = view.axes(x)
-  normed = _along_channels(
-    x.astype(jnp.float32), jnp.subtract, mean, jnp.multiply, inverse_std
+  local = view.local_count(residuals.x)
+  passed, sum_dy, sum_product = jax.lax.platform_dependent(
+    residuals,
+    gradients[0],
+    cuda=functools.partial(_sums_at_once, view=view),
+    default=functools.partial(_sums, view=view),
   )
-  sum_dy, sum_product = dy.sum(axes), (dy * normed).sum(axes)
-  local = view.local_count(x)
   # Other devices' losses see these rows, through mean and variance: the
   # gradient needs the sums over `dy` of all. Those of scale and bias are of the
   # rows at hand, as the train step averages parameters' gradients.
   first = view.over_devices(sum_dy / local)
   second = view.over_devices(sum_product / local)
-  slope = _along_channels(normed, jnp.multiply, second)
+  dy = passed.astype(jnp.float32)
+  slope = _along_channels(_normed(residuals), jnp.multiply, second)
   inner = _along_channels(dy - slope, jnp.subtract, first)
-  factor = inverse_std * _like(scale, inverse_std)
-  dx = _along_channels(inner, jnp.multiply, factor)
+  inverse_std = residuals.inverse_std
+  factor = inverse_std * _like(residuals.scale, inverse_std)
+  dx = _along_channels(inner, jnp.multiply, factor).astype(residuals.x.dtype)
   groups = tuple(range(sum_dy.ndim - 1))
-  return dx.astype(x.dtype), sum_product.sum(groups), sum_dy.sum(groups)
+  added = None if residuals.added is None else passed
+  return dx, sum_product.sum(groups), sum_dy.sum(groups), added
 
 
 _normalize.defvjp(_normalize_fwd, _normalize_bwd)
+
+
+def _activate(
+  y: jax.Array, shortcut: jax.Array | None, relu: bool
+) -> jax.Array:
+  y = y if shortcut is None else y + shortcut
+  return jnp.maximum(y, 0) if relu else y
+
+
+def _sums(
+  residuals: _Residuals, dy: jax.Array, *, view: _View
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+  """Returns what ReLU lets through of `dy`, its sum, and that of `dy n`."""
+  passed, product = _passed(residuals, dy), _normed(residuals)
+  axes, wide = view.axes(residuals.x), passed.astype(jnp.float32)
+  return passed, wide.sum(axes), (wide * product).sum(axes)
+
+
+def _sums_at_once(
+  residuals: _Residuals, dy: jax.Array, *, view: _View
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+  """As `_sums`, in one kernel, which shares nothing with that of `dx`.
+
+  Left alone, XLA's GPU compiler has another kernel write for both what ReLU
+  lets through, and reads more of the forward pass to find it out.
+  """
+  apart, dy_apart = jax.lax.optimization_barrier((residuals, dy))
+  if residuals.y is None or residuals.added is not None:
+    # A shortcut needs it in memory anyhow.
+    passed = _passed(apart, dy_apart)
+    sums = _reduce(apart, passed, view)
+    return jax.lax.optimization_barrier((passed, *sums))
+  # Both kernels read `x`, of which the sign is made again in place of `y`.
+  sums = _reduce(apart, _passed(_with_sign(apart), dy_apart), view)
+  return _passed(_with_sign(residuals), dy), *sums
+
+
+def _passed(residuals: _Residuals, dy: jax.Array) -> jax.Array:
+  if residuals.y is None:
+    return dy
+  return jnp.where(residuals.y > 0, dy, jnp.zeros_like(dy))
+
+
+def _with_sign(residuals: _Residuals) -> _Residuals:
+  """Returns `y` as `x a - b`, of which only the sign can be used.
+
+  Written as in `_transform` it would be too much work to do twice, as the
+  compiler sees it.
+  """
+  x, mean, inverse_std, scale, bias = residuals[:5]
+  factor = inverse_std * _like(scale, mean)
+  y = _along_channels(
+    x.astype(jnp.float32),
+    *(jnp.multiply, factor),
+    *(jnp.subtract, mean * factor - _like(bias, mean)),
+  )
+  return residuals._replace(y=y)
+
+
+def _reduce(
+  residuals: _Residuals, dy: jax.Array, view: _View
+) -> tuple[jax.Array, ...]:
+  """Returns the sums of `dy` and `dy n` by one operation."""
+  wide, zero = dy.astype(jnp.float32), jnp.zeros(())
+  return jax.lax.reduce(
+    (wide, wide * _normed(residuals)),
+    (zero, zero),
+    lambda total, each: (total[0] + each[0], total[1] + each[1]),
+    view.axes(residuals.x),
+  )
+
+
+def _normed(residuals: _Residuals) -> jax.Array:
+  return _along_channels(
+    residuals.x.astype(jnp.float32),
+    *(jnp.subtract, residuals.mean),
+    *(jnp.multiply, residuals.inverse_std),
+  )
 
 
 def _transform(

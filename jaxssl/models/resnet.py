@@ -63,17 +63,23 @@ class ResidualBlock(nn.Module):
         num_groups=self.bn_groups, dtype=self.dtype, name='downsample_1'
       )(shortcut, train=train, axis_name=axis_name)
     for i, (features, kernel_size, stride) in enumerate(layers, start=1):
+      last = i == len(layers)
       x = Conv(
         features, kernel_size, stride, dtype=self.dtype, name=f'conv{i}'
       )(x)
       x = BatchNorm(
-        scale_init=self._scale_init(last=i == len(layers)),
+        scale_init=self._scale_init(last),
         num_groups=self.bn_groups,
+        relu=True,
         dtype=self.dtype,
         name=f'bn{i}',
-      )(x, train=train, axis_name=axis_name)
-      x = nn.relu(x) if i < len(layers) else x
-    return nn.relu(x + shortcut)
+      )(
+        x,
+        train=train,
+        axis_name=axis_name,
+        shortcut=shortcut if last else None,
+      )
+    return x
 
   def _layers(self) -> list[tuple[int, int, int]]:
     """Returns (features, kernel size, stride) of each convolution."""
@@ -184,8 +190,7 @@ class ResNet(nn.Module):
       dtype=self.dtype,
       name='conv1',
     )(images)
-    x = BatchNorm(num_groups=self.bn_groups, dtype=self.dtype, name='bn1')(
-      x, train=train, axis_name=axis_name
-    )
-    x = nn.relu(x)
+    x = BatchNorm(
+      num_groups=self.bn_groups, relu=True, dtype=self.dtype, name='bn1'
+    )(x, train=train, axis_name=axis_name)
     return max_pool(x) if big else x

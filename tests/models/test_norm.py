@@ -6,6 +6,7 @@ import pytest
 
 from jaxssl import models
 from jaxssl.errors import UserError
+from jaxssl.models import norm as norm_lib
 
 
 def _x(mean=1.0, shape=(8, 3, 3, 4)):
@@ -18,6 +19,17 @@ def _train(norm, x, axis_name=None):
   return norm.apply(
     variables, x, train=True, axis_name=axis_name, mutable=['batch_stats']
   )
+
+
+def _apply(norm, variables, x, **options):
+  start = norm.init(jax.random.key(0), x, train=False)
+  return norm.apply(
+    {**start, **variables},
+    x,
+    train=True,
+    mutable=['batch_stats'],
+    **options,
+  )[0]
 
 
 @pytest.mark.reference
@@ -140,3 +152,37 @@ def test_groups_are_normalised_apart():
 def test_groups_that_do_not_fit_the_batch():
   with pytest.raises(UserError, match=r'3 groups .* batch of 8 on 1 devices'):
     _train(models.BatchNorm(num_groups=3), _x())
+
+
+@pytest.mark.parametrize('sums', ['_sums', '_sums_at_once'])
+@pytest.mark.parametrize('num_groups', [1, 2])
+@pytest.mark.parametrize('shortcut', [False, True])
+def test_relu_has_the_gradient_of_its_parts(
+  sums, num_groups, shortcut, monkeypatch
+):
+  # Both ways to add up, of which this machine would take one.
+  monkeypatch.setattr(norm_lib, '_sums', getattr(norm_lib, sums))
+  x, other, weights = _x(), _x(mean=0.0), _x(mean=0.0)[::-1]
+  variables = {
+    'params': {'scale': jnp.array([1.0, -2.0, 0.5, 0.0]), 'bias': _x()[0, 0, 0]}
+  }
+  other = other if shortcut else None
+
+  def together(variables, x, other):
+    norm = models.BatchNorm(relu=True, num_groups=num_groups)
+    return _apply(norm, variables, x, shortcut=other)
+
+  def apart(variables, x, other):
+    y = _apply(models.BatchNorm(num_groups=num_groups), variables, x)
+    return jax.nn.relu(y if other is None else y + other)
+
+  found, expected = (
+    jax.grad(lambda *args, f=f: (f(*args) * weights).sum(), (0, 1, 2))(
+      variables, x, other
+    )
+    for f in (together, apart)
+  )
+  chex.assert_trees_all_close(found, expected, atol=1e-5)
+  chex.assert_trees_all_equal(
+    together(variables, x, other), apart(variables, x, other)
+  )
