@@ -35,9 +35,9 @@ def _placed(tree, sharding):
 
 
 def _tokenizer() -> str:
-  """Writes a discrete VAE of DALL-E's size at random weights."""
+  """Writes a discrete VAE as `dvae_imagenet` makes it, at random weights."""
   tiny_tokenizer.SECTION.clear()
-  tiny_tokenizer.SECTION.update(name='dvae', vocab_size=8192)
+  tiny_tokenizer.SECTION.update(name='dvae', vocab_size=8192, dtype='bfloat16')
   return tiny_tokenizer.tiny_tokenizer()
 
 
