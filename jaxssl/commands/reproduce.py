@@ -187,7 +187,13 @@ def _print_origin(result: _Result, here: Mapping[str, Any]) -> None:
 def _origin(recipe_: Mapping[str, Any]) -> dict[str, Any]:
   origin = {
     name: recipe_.get(name)
-    for name in ('code', 'device', 'training_data', 'weights')
+    for name in (
+      'code',
+      'device',
+      'compiler_options',
+      'training_data',
+      'weights',
+    )
   }
   data = recipe_.get('data') or {}
   return origin | {f'data, {name}': value for name, value in data.items()}

@@ -7,6 +7,7 @@ from jax.ad_checkpoint import checkpoint_name
 import jax.numpy as jnp
 
 from jaxssl.models.remat import CONVOLUTION
+from jaxssl.ops.computed_once import computed_once
 from jaxssl.ops.convolution import conv2d
 
 # torchvision's `kaiming_normal_(mode='fan_out', nonlinearity='relu')`.
@@ -47,7 +48,10 @@ class Conv(nn.Module):
     kernel = self.param('kernel', self.kernel_init, shape, jnp.float32)
     # The parameter stays float32; only what is multiplied has `dtype`.
     x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
+    x = computed_once(x)
     if k == 1:
-      return x[:, ::stride, ::stride] @ kernel[0, 0]
+      return computed_once(x[:, ::stride, ::stride] @ kernel[0, 0])
     # Named, so that 'dots' of `models.remat` keeps it like a product.
-    return checkpoint_name(conv2d(x, kernel, stride), CONVOLUTION)
+    return computed_once(
+      checkpoint_name(conv2d(x, kernel, stride), CONVOLUTION)
+    )

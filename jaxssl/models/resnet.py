@@ -13,6 +13,7 @@ from jaxssl.models import remat
 from jaxssl.models.conv import Conv
 from jaxssl.models.norm import BatchNorm
 from jaxssl.models.remat import Remat
+from jaxssl.ops.computed_once import computed_once
 from jaxssl.ops.pooling import max_pool
 
 # depth -> (residual branch, blocks of each stage).
@@ -54,6 +55,7 @@ class ResidualBlock(nn.Module):
     # Positional arguments, because rematerialisation has only static positions.
     layers = self._layers()
     out = layers[-1][0]
+    x = computed_once(x)
     shortcut = x
     if self.stride != 1 or x.shape[-1] != out:
       shortcut = Conv(

@@ -1,4 +1,4 @@
-"""Convolution, with a backward pass that is fast on CPUs."""
+"""Convolution, fast on CPUs for images of a few pixels too."""
 
 from collections.abc import Callable
 import functools
@@ -7,10 +7,6 @@ import jax
 from jax import lax
 import jax.numpy as jnp
 
-# Patches of this many numbers (4.5 MB) stay in a core's cache between being
-# gathered and being multiplied; measured best, within 10 %, for 8 to 32 pixels.
-_BLOCK = 1_200_000
-
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def conv2d(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
@@ -18,11 +14,9 @@ def conv2d(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
 
       y[n, i, j, f] = Σ_uvc x[n, s·i + u − p, s·j + v − p, c]·w[u, v, c, f]
 
-  Accelerators run XLA's convolution and its gradients. On a CPU two cases have
-  a form of their own, because XLA's are slow there (two cores, ResNet-18):
-  the gradient of the kernel, a convolution with a window as large as the image,
-  becomes a sum of matrix products over blocks of images (1.6 to 4 times as
-  fast); images of at most 2x2 pixels become one matrix product (20 times).
+  Accelerators run XLA's convolution and its gradients. On a CPU images of at
+  most 2x2 pixels become one matrix product, 20 times as fast as XLA's there
+  (two cores, ResNet-18).
 
   Only reverse-mode differentiation is defined.
 
@@ -58,10 +52,7 @@ def _backward(
     kernel,
     grad,
   )
-  grad_kernel = _platform(
-    _blocked_grad_kernel, _xla_grad_kernel, stride, x, kernel, grad
-  )
-  return grad_x, grad_kernel
+  return grad_x, _grad_kernel(x, kernel, grad, stride=stride)
 
 
 conv2d.defvjp(_forward, _backward)
@@ -110,7 +101,7 @@ def _grad_x(
   )[0]
 
 
-def _xla_grad_kernel(
+def _grad_kernel(
   x: jax.Array, kernel: jax.Array, grad: jax.Array, *, stride: int
 ) -> jax.Array:
   return jax.linear_transpose(lambda k: _convolve(x, k, stride=stride), kernel)(
@@ -144,34 +135,3 @@ def _patch_product(
 ) -> jax.Array:
   patches = _patches(x, kernel.shape[0], stride)
   return patches @ kernel.reshape(-1, kernel.shape[-1])
-
-
-def _blocked_grad_kernel(
-  x: jax.Array, kernel: jax.Array, grad: jax.Array, *, stride: int
-) -> jax.Array:
-  """Sums gradᵀ·patches over blocks of images whose patches fit the cache.
-
-  The other order, patchesᵀ·grad, runs at half the speed on one core.
-  """
-  k, _, channels, features = kernel.shape
-  block = _block_size(len(x), grad.shape[1] * grad.shape[2] * k * k * channels)
-
-  def add(
-    total: jax.Array, images: tuple[jax.Array, ...]
-  ) -> tuple[jax.Array, None]:
-    x, grad = images
-    patches = _patches(x, k, stride).reshape(-1, k * k * channels)
-    return total + grad.reshape(-1, features).T @ patches, None
-
-  # A loop, so that the patches of one block exist at a time: all of them are up
-  # to k² times as large as the images.
-  blocks = tuple(a.reshape(-1, block, *a.shape[1:]) for a in (x, grad))
-  zero = jnp.zeros((features, k * k * channels), grad.dtype)
-  return lax.scan(add, zero, blocks)[0].T.reshape(kernel.shape)
-
-
-def _block_size(images: int, numbers_per_image: int) -> int:
-  """Returns the largest divisor of `images` whose patches fit the cache."""
-  # A divisor, because a scan takes blocks of one size.
-  limit = max(1, _BLOCK // numbers_per_image)
-  return next(n for n in range(min(limit, images), 0, -1) if images % n == 0)

@@ -19,7 +19,7 @@ from jax.sharding import PartitionSpec as P
 import numpy as np
 
 from jaxssl.errors import UserError, unknown
-from jaxssl.parallel import rules
+from jaxssl.parallel import compiler_options, rules
 
 PyTree = Any
 Step = Callable[..., tuple[PyTree, PyTree]]
@@ -31,9 +31,6 @@ AXIS = 'data'
 # The devices along this axis share one copy of the state.
 FSDP = 'fsdp'
 ROWS = P((AXIS, FSDP))
-# Scatters and sums without atomics, deterministic kernels of cuDNN and cuBLAS,
-# and no choice among kernels by their speed.
-_SAME_BITS = {'xla_gpu_deterministic_ops': True}
 
 
 class Mode(Protocol):
@@ -137,9 +134,10 @@ class Jit:
         (self.shardings(state), NamedSharding(self.mesh, P())),
       )
 
-    return jax.jit(
-      pinned, donate_argnums=0, compiler_options=self._compiler_options()
+    options = compiler_options.of_step(
+      self.mesh.devices.flat[0], deterministic=self.deterministic
     )
+    return jax.jit(pinned, donate_argnums=0, compiler_options=dict(options))
 
   def put_state(self, state: PyTree) -> PyTree:
     """See `Mode.put_state`."""
@@ -162,11 +160,6 @@ class Jit:
   def fetch(self, tree: PyTree) -> PyTree:
     """See `Mode.fetch`."""
     return jax.device_get(tree)
-
-  def _compiler_options(self) -> dict[str, bool] | None:
-    # Others always do; a TPU's compiler does not know the option.
-    on_gpus = self.mesh.devices.flat[0].platform == 'gpu'
-    return _SAME_BITS if self.deterministic and on_gpus else None
 
   def shardings(self, state: PyTree) -> PyTree:
     """Returns where each array of a state belongs."""

@@ -17,7 +17,7 @@ from jaxssl.data import places
 from jaxssl.data.chosen import is_pattern, several
 from jaxssl.data.source import Source
 from jaxssl.errors import UserError
-from jaxssl.parallel import processes
+from jaxssl.parallel import compiler_options, processes
 from jaxssl.runs.opened import OpenedRun
 from jaxssl.runs.sources import DataChoice
 from jaxssl.train.workdir import Workdir
@@ -37,8 +37,9 @@ def of_run(run: OpenedRun, exported: ExportedEncoder) -> dict[str, Any]:
   Returns:
     `config` of the training run; `longer_after`, the steps after which it
     became longer; `code`, `device`, `weights` and `training_data` (hashes, None
-    where it cannot be told); `data`, a hash for each split that was read;
-    `choice` and the other arguments of `OpenedRun`.
+    where it cannot be told); `compiler_options`, with which this code compiles
+    the training step on this device; `data`, a hash for each split that was
+    read; `choice` and the other arguments of `OpenedRun`.
   """
   config = _config(run.workdir)
   return {
@@ -46,6 +47,7 @@ def of_run(run: OpenedRun, exported: ExportedEncoder) -> dict[str, Any]:
     'longer_after': _longer_after(run.workdir),
     'code': processes.code_version(),
     'device': jax.devices()[0].device_kind,
+    'compiler_options': _compiler_options(config),
     'weights': _weights(exported),
     'training_data': training_data(config),
     'data': {name: s.identity for name, s in _opened(run).items()},
@@ -77,6 +79,16 @@ def open_run(recipe: Mapping[str, Any], workdir: Workdir) -> OpenedRun:
 
 def _config(workdir: Workdir) -> config_lib.Config | None:
   return workdir.read_config() if workdir.config_path.exists() else None
+
+
+def _compiler_options(config: Mapping[str, Any] | None) -> dict[str, Any]:
+  train = (config or {}).get('train') or {}
+  options = compiler_options.of_step(
+    jax.devices()[0],
+    mode=train.get('mode', 'jit'),
+    deterministic=train.get('deterministic', False),
+  )
+  return dict(options)
 
 
 def _longer_after(workdir: Workdir) -> list[int]:

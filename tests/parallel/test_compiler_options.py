@@ -1,0 +1,39 @@
+import types
+
+import jax
+import jax.numpy as jnp
+
+from jaxssl.parallel import compiler_options, modes
+
+CPU = jax.devices()[0]
+GPU, TPU = (types.SimpleNamespace(platform=name) for name in ('gpu', 'tpu'))
+
+
+def test_options_go_by_platform():
+  same_bits = {'xla_gpu_deterministic_ops': True}
+  assert compiler_options.of_step(GPU) == {}
+  assert compiler_options.of_step(GPU, deterministic=True) == same_bits
+  assert compiler_options.of_step(TPU, deterministic=True) == {}
+  assert compiler_options.of_step(CPU)
+  assert compiler_options.of_step(CPU, mode='pmap') == {}
+
+
+def test_what_the_compiler_does_not_know_is_left_out():
+  options = {
+    'xla_cpu_of_another_version': True,
+    'xla_cpu_opt_preset': 'CPU_OPT_PRESET_OF_ANOTHER_VERSION',
+    'xla_cpu_enable_fast_math': False,
+  }
+  known = compiler_options.known(options)
+  assert known == {'xla_cpu_enable_fast_math': False}
+
+
+def test_a_step_starts_where_the_compiler_knows_none(monkeypatch):
+  monkeypatch.setattr(compiler_options, '_CPU', {'xla_cpu_of_then': '1'})
+  step = modes.make_mode('jit', num_devices=1).compile(_step)
+  assert step(jnp.ones(2), jnp.ones(2))[1] == 4
+
+
+def _step(state, batch, axis_name=None):
+  del axis_name
+  return state, (state + batch).sum()
