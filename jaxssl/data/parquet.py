@@ -308,7 +308,7 @@ def _scan(path: str, *, columns: _Columns) -> ShardIndex:
     labels=codes,
     label_texts=label_texts,
     group_bytes=found.group_bytes,
-    skipped=skipped,
+    skipped=dict(skipped),
     digest=found.digest,
   )
 

@@ -6,7 +6,7 @@ holds each as it is, and its place is as good as that in a tar file.
 """
 
 import collections
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 import contextlib
 import itertools
 import threading
@@ -25,7 +25,7 @@ _PREFIX = 60
 
 
 @contextlib.contextmanager
-def opened(path: str) -> Iterator[Any]:
+def opened(path: str) -> Generator[Any]:
   """Opens a parquet file, of this machine or of a store.
 
   Gives a `pyarrow.parquet.ParquetFile`. It verifies the checksums of pages that
@@ -40,7 +40,7 @@ def opened(path: str) -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def _damage(path: str) -> Iterator[None]:
+def _damage(path: str) -> Generator[None]:
   """Tells in one line that a file cannot be read."""
   arrow = require('pyarrow', extra='data')
   try:
@@ -93,7 +93,7 @@ def places_in(
   Returns:
     None if one does not stand there as it is.
   """
-  places, place = [], 0
+  whole, places, place = memoryview(content), [], 0
   for value in found:
     length = len(value).to_bytes(_LENGTH, 'little')
     start = bytes(value[:_PREFIX])
@@ -102,7 +102,7 @@ def places_in(
       if place < 0:
         return None
       place += _LENGTH
-      if content[place : place + len(value)] == value:
+      if whole[place : place + len(value)] == value:
         break
     places.append((place, len(value)))
     place += len(value)

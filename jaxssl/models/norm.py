@@ -316,11 +316,11 @@ def _sums_at_once(
   if residuals.y is None or residuals.added is not None:
     # A shortcut needs it in memory anyhow.
     passed = _passed(apart, dy_apart)
-    sums = _reduce(apart, passed, view)
-    return jax.lax.optimization_barrier((passed, *sums))
+    first, second = _reduce(apart, passed, view)
+    return jax.lax.optimization_barrier((passed, first, second))
   # Both kernels read `x`, of which the sign is made again in place of `y`.
-  sums = _reduce(apart, _passed(_with_sign(apart), dy_apart), view)
-  return _passed(_with_sign(residuals), dy), *sums
+  first, second = _reduce(apart, _passed(_with_sign(apart), dy_apart), view)
+  return _passed(_with_sign(residuals), dy), first, second
 
 
 def _passed(residuals: _Residuals, dy: jax.Array) -> jax.Array:
