@@ -7,6 +7,7 @@ asks for `first_step` and gets the same bytes without replaying anything.
 """
 
 from collections.abc import Callable, Iterator
+import contextlib
 import functools
 from typing import Any
 
@@ -278,7 +279,17 @@ def eval_batches(
     prefetch=2,
     num_threads=None,
   )
-  return (_padded(reader.read(), batch_size) for _ in range(steps))
+  return _read(reader, steps, batch_size)
+
+
+def _read(
+  reader: Reader | ThreadReader, steps: int, batch_size: int
+) -> Iterator[Batch]:
+  """Yields batches, and stops the threads at the end or when it is dropped."""
+  # TensorFlow holds the reader and would keep the threads of every pass.
+  with contextlib.closing(reader):
+    for _ in range(steps):
+      yield _padded(reader.read(), batch_size)
 
 
 def _padded(rows: dict[str, Any], size: int) -> Batch:

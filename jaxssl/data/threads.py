@@ -76,9 +76,13 @@ class ThreadReader:
     return rows
 
   def close(self) -> None:
-    """Stops the threads and drops what was prefetched."""
+    """Stops the threads and drops what was prefetched.
+
+    A fetch that has begun is not waited for: a stop may have come because it
+    takes too long.
+    """
     for threads in (self._fetching, self._resizing):
-      threads.shutdown(cancel_futures=True)
+      threads.shutdown(wait=False, cancel_futures=True)
     self._ahead.clear()
 
   def _make(self, step: int) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import pytest
 from jaxssl import data
 from jaxssl.augment.crop_spec import CropSpec
 from jaxssl.augment.preprocessing import usual
-from jaxssl.data import crop
+from jaxssl.data import crop, stream, threads
 from jaxssl.errors import UserError
 
 CROPS = (
@@ -109,6 +109,29 @@ def test_eval_pads_the_last_batch(pixels):
   index = np.concatenate([batch['index'] for batch in batches])
   assert index.tolist() == [*range(10), -1, -1]
   assert batches[-1]['label'].tolist() == [8, 9, -1, -1]
+
+
+@pytest.mark.parametrize('taken', [3, 1])
+def test_eval_stops_its_threads(taken, pixels, folder, monkeypatch):
+  closed = []
+  for reader in (stream.Reader, threads.ThreadReader):
+
+    def close(self, close=reader.close):
+      closed.append(self)
+      close(self)
+
+    monkeypatch.setattr(reader, 'close', close)
+  for source in (pixels, data.make_source(str(folder))):
+    batches = data.eval_batches(source, batch_size=4, preprocessing=usual(16))
+    if taken == 3:
+      assert len(list(batches)) == taken
+    else:
+      next(batches)
+    del batches
+  assert [type(reader) for reader in closed] == [
+    threads.ThreadReader,
+    stream.Reader,
+  ]
 
 
 def test_eval_limit_is_spread_over_the_source(pixels):
