@@ -1,6 +1,7 @@
 """Batches without TensorFlow, against those of its graph."""
 
 import threading
+import time
 
 import chex
 import numpy as np
@@ -18,6 +19,7 @@ from jaxssl.data.threads import ThreadReader, suits
 from jaxssl.errors import UserError
 
 BATCH = 4
+PATIENCE = 60  # seconds; only what hangs needs them
 
 
 def _arrays():
@@ -120,10 +122,45 @@ def test_batches_are_read_ahead_and_no_further():
   )
   before = threading.active_count()
   reader.read()
-  reader.close()  # waits for what has begun
+  reader.close()
+  _wait_for_threads(before)
   assert asked[0] == 5
   assert set(asked) <= {5, 6, 7}
-  assert threading.active_count() <= before
+
+
+def test_a_fetch_that_hangs_is_not_waited_for():
+  hangs, goes_on = threading.Event(), threading.Event()
+
+  def locate(positions):
+    if positions[0] == 1:
+      hangs.set()
+      goes_on.wait()
+    return positions, positions
+
+  plan = Plan(source=_arrays(), locate=locate)
+  before = threading.active_count()
+  reader = ThreadReader(
+    plan,
+    lambda step: np.array([step]),
+    first_step=0,
+    last_step=3,
+    prefetch=2,
+    num_threads=1,
+  )
+  reader.read()
+  assert hangs.wait(PATIENCE)
+  reader.close()
+  assert not goes_on.is_set()
+  goes_on.set()
+  _wait_for_threads(before)
+
+
+def _wait_for_threads(count):
+  """Waits until there are no more threads than that."""
+  end = time.monotonic() + PATIENCE
+  while threading.active_count() > count:
+    assert time.monotonic() < end
+    time.sleep(0.01)
 
 
 def test_what_a_source_raises_is_raised_where_it_is_read():
