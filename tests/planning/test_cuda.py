@@ -21,6 +21,7 @@ MODES = {
 SCATTERS = {
   'clip_lit_vit_b16_tar': 'gradient of the table of words',
   'clip_vit_b32_tar': 'gradient of the table of words',
+  'coca_vit_b18_tar': 'gradient of the table of words',
   'colorization_resnet50_imagenet': 'soft encoding; the loss of its bins',
   'dvae_imagenet': 'how often each code is used',
   'siglip_vit_b16_tar': 'gradient of the table of words',
