@@ -66,9 +66,8 @@ def test_every_recipe_has_a_rule_for_five_channels(name):
   assert augment.crops == recipe.crops
   batch = {'image': jax.ShapeDtypeStruct((2, 40, 40, 5), jnp.uint16)}
   views = jax.eval_shape(augment, jax.random.key(0), batch)['views']
-  assert [v.shape for v in views] == [
-    (2, crop.size, crop.size, 5) for crop in recipe.crops
-  ]
+  sizes = [view.size or view.crop.size for view in recipe.views]
+  assert [v.shape for v in views] == [(2, size, size, 5) for size in sizes]
 
 
 def test_jitter_keeps_its_strengths_and_the_place_in_the_order():
