@@ -1,6 +1,6 @@
 """Time and memory of opening data of many records.
 
-  python -m benchmarks.speed.scale --folder /tmp/scale --out rows.jsonl
+  python -m benchmarks.speed.scale --folder runs/scale --out rows.jsonl
   python -m benchmarks.speed.scale --kinds kept hold_out --sizes 10000000
 
 Kinds:
@@ -214,7 +214,7 @@ def main() -> None:
   parser = argparse.ArgumentParser(description=__doc__)
   parser.add_argument('--kinds', nargs='+', default=list(MAKE), choices=MAKE)
   parser.add_argument('--sizes', nargs='+', type=int, default=[10**5, 10**6])
-  parser.add_argument('--folder', type=pathlib.Path, default='/tmp/scale')
+  parser.add_argument('--folder', type=pathlib.Path, default='runs/scale')
   parser.add_argument('--out', type=pathlib.Path, help='file to append rows to')
   parser.add_argument('--section', type=json.loads, help=argparse.SUPPRESS)
   arguments = parser.parse_args()
