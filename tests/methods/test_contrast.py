@@ -45,14 +45,18 @@ def test_they_are_those_that_compare_rows():
     'BYOL',
     'BarlowTwins',
     'CLIP',
+    'CoCa',
     'DINOv2',
     'LeJEPA',
+    'MSN',
     'MoCoV3',
     'NNCLR',
     'SigLIP',
     'SimCLR',
+    'SimSiam',
     'SwAV',
     'VICReg',
+    'WMSE',
   }
 
 

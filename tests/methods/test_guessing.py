@@ -20,6 +20,7 @@ STARTS_AT_GUESSING = (
   'moco_v1',
   'moco_v2',
   'moco_v3',
+  'msn',
   'nnclr',
   'relative_patch',
   'rotation',
