@@ -58,7 +58,7 @@ TABLES = {
     ('encoders', 'clip', 'clip_vit_b16'),
     ('methods', 'simclr2', 'simclr'),
     ('methods', 'SimCLR', 'simclr'),
-    ('methods', 'dinov3', 'dino'),
+    ('methods', 'dino_v3', 'dinov3'),
     ('methods', 'moco', 'moco_v1'),
     ('methods', 'mocov3', 'moco_v3'),
     ('methods', 'barlow', 'barlow_twins'),

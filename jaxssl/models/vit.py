@@ -197,7 +197,8 @@ class ViT(nn.Module):
     x = self._run_blocks(x, keys, bias, self._seen(present), turn, out)
     if not self.uses_fc_norm():
       x = self._norm('norm')(x)
-    x = out['encoded'] = row_major(x)
+    # Only training has a gradient of a head.
+    x = out['encoded'] = row_major(x) if train else x
     out['patches'] = x[:, self._num_prefix() :]
     if self.class_token:
       out['cls'] = x[:, 0]

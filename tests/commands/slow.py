@@ -1,4 +1,4 @@
-"""`jaxssl` with steps of 0.2 s or more, for tests that stop it."""
+"""`jaxssl` with steps of 0.1 s or more, for tests that stop it."""
 
 import resource
 import signal
@@ -14,7 +14,7 @@ def main() -> NoReturn:
   add = monitor.Monitor.add
 
   def slow_add(self, step, metrics):
-    time.sleep(0.2)
+    time.sleep(0.1)
     add(self, step, metrics)
 
   monitor.Monitor.add = slow_add
