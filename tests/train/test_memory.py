@@ -1,3 +1,4 @@
+import importlib.metadata
 import types
 
 import jax
@@ -85,7 +86,9 @@ def test_the_compiler_says_what_a_step_needs():
   x = np.ones((2048, 4), np.float32)
   found = jax.jit(step).lower(x).compile().memory_analysis()
   assert found.argument_size_in_bytes == x.nbytes
-  assert found.temp_size_in_bytes >= 2 * 4 * 2048 * 2048
+  # findings/jax_012_cpu_programs_have_no_scratch_memory.sh
+  is_told = not importlib.metadata.version('jaxlib').startswith('0.12.')
+  assert (found.temp_size_in_bytes >= 2 * 4 * 2048 * 2048) == is_told
 
 
 def test_a_device_without_memory_is_told_in_one_line():
