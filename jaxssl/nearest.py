@@ -80,8 +80,17 @@ _SAME, _BEGINS, _SIMILAR = range(3)
 
 def hint(name: str, options: Iterable[str], *, most: int = 3) -> str:
   """Returns `did you mean 'x' or 'y'?`, or nothing if no option is close."""
-  close = nearest(name, options, most=most)
-  return f'did you mean {" or ".join(map(repr, close))}?' if close else ''
+  return question(nearest(name, options, most=most))
+
+
+def question(close: Iterable[str]) -> str:
+  """Returns `did you mean 'x' or 'y'?`, or nothing if there are none.
+
+  Args:
+    close: the names that may have been meant.
+  """
+  names = ' or '.join(map(repr, close))
+  return f'did you mean {names}?' if names else ''
 
 
 def _kind(name: str, option: str) -> int:

@@ -12,6 +12,7 @@ import io
 import os
 import posixpath
 
+from jaxssl import nearest
 from jaxssl.data import formats, layout, places, remote
 from jaxssl.data.formats import EXTENSIONS, UNREAD
 from jaxssl.data.misspelt import folders_like
@@ -181,9 +182,10 @@ class _Found:
     elif places.place(path).is_dir():
       self.folders[path.rstrip('/')] = None
     elif not _is_file(path):
-      close = ' or '.join(map(repr, folders_like(path)))
-      hint = f'; did you mean {close}?' if close else ''
-      raise UserError(f'{path} is neither a folder nor a file{hint}')
+      hint = nearest.question(folders_like(path))
+      raise UserError(
+        f'{path} is neither a folder nor a file' + (hint and f'; {hint}')
+      )
     elif path.lower().endswith(LIST_ENDING):
       self._add_list(path)
     else:

@@ -25,9 +25,8 @@ def misspelt(name: str, sources: Iterable[str]) -> UserError:
   close = folders_like(name)
   if os.sep not in name:
     close = [*nearest.nearest(name, names, most=1, cutoff=0.6), *close]
-  if close:
-    hint = 'did you mean ' + ' or '.join(repr(each) for each in close) + '?'
-  else:
+  hint = nearest.question(close)
+  if not hint:
     hint = f'give a folder that is there, {", ".join(sorted(names))}, or a TFDS'
     hint += ' data set'
   if os.sep in name:

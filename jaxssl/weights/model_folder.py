@@ -10,6 +10,7 @@ import pathlib
 import re
 from typing import NamedTuple
 
+from jaxssl import nearest
 from jaxssl.data.misspelt import folders_like
 from jaxssl.errors import UserError, first_of
 from jaxssl.weights.exported import INFO, WEIGHTS
@@ -153,8 +154,8 @@ def _pickle(path: pathlib.Path) -> UserError:
 
 def _from_hub(name: str, layout: _Layout) -> pathlib.Path:
   here = f'{name!r} is no file or folder here'
-  if close := folders_like(name):
-    here += f' (did you mean {" or ".join(map(repr, close))}?)'
+  if hint := nearest.question(folders_like(name)):
+    here += f' ({hint})'
   try:
     hub = importlib.import_module('huggingface_hub')
   except ModuleNotFoundError as error:
