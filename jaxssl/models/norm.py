@@ -292,7 +292,8 @@ def _activate(
   y: jax.Array, shortcut: jax.Array | None, relu: bool
 ) -> jax.Array:
   y = y if shortcut is None else y + shortcut
-  return jnp.maximum(y, 0) if relu else y
+  # Not 0: jax2onnx would make float64 of float32 and an integer.
+  return jnp.maximum(y, 0.0) if relu else y
 
 
 def _sums(
