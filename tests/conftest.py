@@ -6,6 +6,7 @@ import pathlib
 
 from tests import (
   cpu_report,
+  fast,
   kept_programs,
   quick_compiler,
   returned_memory,
@@ -44,6 +45,11 @@ REFERENCES = (
 def pytest_addoption(parser):
   cpu_report.add_options(parser)
   parser.addoption(
+    '--fast',
+    action='store_true',
+    help='leave out what tests/longer_tests.txt names, for a look in between',
+  )
+  parser.addoption(
     '--full',
     action='store_true',
     help='also run the tests marked full: all modes, several processes',
@@ -71,6 +77,8 @@ def pytest_collection_finish():
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
+  if config.getoption('fast'):
+    fast.leave_out(config, items)
   # The plugin declares the marker.
   if config.pluginmanager.hasplugin('xdist'):
     for item in items:
