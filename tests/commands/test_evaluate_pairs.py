@@ -3,11 +3,13 @@
 import json
 import shutil
 
+import chex
 import numpy as np
 from PIL import Image
 import pytest
 
 from jaxssl.data import make_source
+from jaxssl.weights import exported
 from tests.commands import runs
 from tests.commands.harmed_export import with_one_nan
 from tests.data import pairs
@@ -74,6 +76,40 @@ def test_text_encoder_has_the_sizes_of_the_tokenizer(run, tokenizer):
   assert json.loads((run / 'tokenizer.json').read_text())['added_tokens']
   losses = [line['loss'] for line in runs.metrics(run)]
   assert len(losses) == 4
+
+
+def test_several_captions_of_a_picture_train_and_go_on(tmp_path):
+  run, again = tmp_path / 'run', tmp_path / 'again'
+  captions = (
+    '--config.input.captions=3',
+    # Warm, so that the logits of random features are small.
+    '--config.method.temperature=1',
+  )
+  assert (
+    runs.jaxssl('train', f'--workdir={run}', *MODEL, *runs.LENGTH, *captions)
+    == 0
+  )
+  # 16 pictures, each of whose three texts is right.
+  expected = (np.log(16) + np.log(48)) / 2
+  first = runs.metrics(run)[0]['loss']
+  np.testing.assert_allclose(first, expected, rtol=0.02)
+  shutil.copytree(run, again)
+  shutil.rmtree(again / 'export')
+  # As if stopped after the second step.
+  shutil.rmtree(again / 'checkpoints' / '4')
+  assert runs.jaxssl('train', f'--workdir={again}') == 0
+  chex.assert_trees_all_equal(
+    *(exported.load_encoder(f / 'export').towers for f in (run, again))
+  )
+  assert runs.jaxssl('eval', 'zeroshot', f'--workdir={run}', '--limit=32') == 0
+  # Another number would be another run.
+  other = (
+    f'--workdir={run}',
+    *MODEL,
+    *runs.LENGTH,
+    '--config.input.captions=2',
+  )
+  assert runs.jaxssl('train', *other) == 2
 
 
 def test_a_locked_text_tower_of_another_run_stays(run, tmp_path):
