@@ -111,7 +111,9 @@ def test_the_tests_of_all_methods_are_of_it_and_pass(tree):
   tests = (
     'tests/methods/test_uniformity.py',
     'tests/methods/test_contract.py',
+    'tests/methods/test_contrast.py',
     'tests/methods/test_entry.py',
+    'tests/methods/test_guessing.py',
     'tests/benchmarks/test_every_method.py',
   )
   select = '(uniformity or every_method) and not steps_of_a_config'

@@ -45,23 +45,8 @@ def _step(name, rows, *, micro_batches=1, devices=None):
 
 def test_they_are_those_that_compare_rows():
   bases = {type(tiny_methods.make(name)).__name__ for name in CONTRASTIVE}
-  assert bases == {
-    'BYOL',
-    'BarlowTwins',
-    'CLIP',
-    'CoCa',
-    'DINOv2',
-    'LeJEPA',
-    'MSN',
-    'MoCoV3',
-    'NNCLR',
-    'SigLIP',
-    'SimCLR',
-    'SimSiam',
-    'SwAV',
-    'VICReg',
-    'WMSE',
-  }
+  assert bases > {'CLIP', 'MoCoV3', 'SimCLR', 'WMSE'}
+  assert not bases & {'BEiT', 'DINO', 'MAE', 'MoCo', 'Rotation'}
 
 
 @pytest.mark.parametrize('name', CONTRASTIVE)
