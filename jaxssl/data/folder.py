@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 import os
-from typing import Literal
 
 import numpy as np
 
@@ -11,16 +10,14 @@ from jaxssl.data import (
   formats,
   hold_out,
   layout,
-  order,
   raster,
   sidecar,
 )
 from jaxssl.data import labels as labels_lib
-from jaxssl.data.cached_property import cached_property
 from jaxssl.data.captions import Captions, warn_skipped
+from jaxssl.data.labelled_files import LabelledFiles
 from jaxssl.data.labels import UNKNOWN
 from jaxssl.data.picture_files import PictureFiles
-from jaxssl.data.source import Records, fingerprint
 from jaxssl.errors import UserError
 
 OTHER_SPLIT = 'pictures in the folder of neither split'
@@ -29,7 +26,7 @@ _TRIED = 8
 _HEADER_BYTES = 1 << 16
 
 
-class Folder:
+class Folder(LabelledFiles):
   """All pictures below a folder, or below several.
 
   A file counts as a picture by its extension (`formats.EXTENSIONS`, in any
@@ -69,8 +66,6 @@ class Folder:
       few is readable, or the split is unknown or empty.
   """
 
-  content: Literal['paths', 'bytes']
-
   def __init__(
     self,
     path: str | os.PathLike[str] | Sequence[str],
@@ -82,7 +77,6 @@ class Folder:
     hold_out.check_split(split, test_fraction)
     found = chosen.find(path)
     self._root, files, meaning = found.root, found.files, found.meaning
-    self.content = self._root.content
     self.name = chosen.name_of(path)
     self.skipped: dict[str, int] = {}
     self._leave_out(found.skipped)
@@ -175,35 +169,3 @@ class Folder:
       f'{self.name}: none of the first {len(names)} pictures can be read'
       + ''.join(f': {fault}' for fault in [*faults][:1])
     )
-
-  @cached_property
-  def identity(self) -> str:
-    """Hash of what copies of it share; see `source.Source`."""
-    texts = self.captions.arrays.values() if self.captions else ()
-    return fingerprint(
-      self._files.identity,
-      self._labels,
-      repr(self.class_names),
-      *texts,
-    )
-
-  @cached_property
-  def fingerprint(self) -> str:
-    """Hash that also changes when a file is written again."""
-    return fingerprint(self.identity, self._files.states)
-
-  def fetch(self, indices: np.ndarray) -> Records:
-    """Returns records; see `source.Source`."""
-    return Records(
-      content=self._files.records(indices), label=self._labels[indices]
-    )
-
-  def locate(
-    self, positions: np.ndarray, *, seed: int
-  ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns `(epoch, index)`; see `source.Source`."""
-    return order.locate(positions, num_examples=self.num_examples, seed=seed)
-
-  def describe(self, index: int) -> str:
-    """Returns the name of a file."""
-    return self._files.describe(index)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 import os
+from typing import Literal
 
 import numpy as np
 
@@ -22,7 +23,7 @@ class PictureFiles:
 
   def __init__(self, root: Place | Scattered, names: Sequence[str]):
     self._root = root
-    self.content = root.content
+    self.content: Literal['paths', 'bytes'] = root.content
     # Bytes of a fixed width: one object for a hundred million names.
     self._names = np.array([os.fsencode(name) for name in names])
 

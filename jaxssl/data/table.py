@@ -5,20 +5,19 @@ import csv
 import io
 import json
 import os
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from jaxssl.data import formats, hold_out, order, places
+from jaxssl.data import formats, hold_out, places
 from jaxssl.data import labels as labels_lib
 from jaxssl.data import remote as remote_lib
-from jaxssl.data.cached_property import cached_property
 from jaxssl.data.captions import Captions, as_texts, warn_skipped
+from jaxssl.data.labelled_files import LabelledFiles
 from jaxssl.data.labels import as_text
 from jaxssl.data.picture_files import PictureFiles
 from jaxssl.data.scattered import Scattered, store_of
 from jaxssl.data.shards import NO_CAPTION, NO_PICTURE
-from jaxssl.data.source import Records, fingerprint
 from jaxssl.errors import UserError, unknown
 from jaxssl.paths import is_remote
 
@@ -27,7 +26,7 @@ ENDINGS = (*_DELIMITERS, '.jsonl')
 ELSEWHERE = 'pictures in another store, which remote=True allows to contact'
 
 
-class Table:
+class Table(LabelledFiles):
   """Picture files with captions, one pair a line.
 
   Lines that name the same picture are one record with several captions. Lines
@@ -59,8 +58,6 @@ class Table:
       left.
   """
 
-  content: Literal['paths', 'bytes']
-
   def __init__(
     self,
     path: str | os.PathLike[str],
@@ -79,7 +76,6 @@ class Table:
     self._root: places.Place | Scattered = self._home
     pairs, labels = self._read(file, image, columns, label)
     pairs = self._whole(pairs, store_of(file), remote)
-    self.content = self._root.content
     names = list(pairs)
     kept = hold_out.of_each_class(
       names,
@@ -153,37 +149,6 @@ class Table:
         )
       )
     return pairs
-
-  @cached_property
-  def identity(self) -> str:
-    """Hash of what copies of it share; see `source.Source`."""
-    return fingerprint(
-      self._files.identity,
-      self._labels,
-      repr(self.class_names),
-      *self.captions.arrays.values(),
-    )
-
-  @cached_property
-  def fingerprint(self) -> str:
-    """Hash that also changes when a file is written again."""
-    return fingerprint(self.identity, self._files.states)
-
-  def fetch(self, indices: np.ndarray) -> Records:
-    """Returns records; see `source.Source`."""
-    return Records(
-      content=self._files.records(indices), label=self._labels[indices]
-    )
-
-  def locate(
-    self, positions: np.ndarray, *, seed: int
-  ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns `(epoch, index)`; see `source.Source`."""
-    return order.locate(positions, num_examples=self.num_examples, seed=seed)
-
-  def describe(self, index: int) -> str:
-    """Returns the name of a file."""
-    return self._files.describe(index)
 
 
 def _rows(file: str, columns: tuple[str, ...]) -> Iterator[dict[str, Any]]:
