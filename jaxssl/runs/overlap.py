@@ -102,12 +102,17 @@ class Overlap:
 def warn(*, shared: int | None, trained_on: int | None, num_test: int) -> None:
   """Says in the log what a number is worth less for."""
   if shared:
+    told = (
+      'so the numbers say little; give a --test_split apart from --train_split'
+      if 2 * shared >= num_test
+      else f'which may add {100 * shared / num_test:.1f} points to a number'
+    )
     _log.warning(
       '%d of the %d test pictures are training pictures of the evaluation too: '
-      'they find themselves, so the numbers say little; give a --test_split '
-      'apart from --train_split',
+      'they find themselves, %s',
       shared,
       num_test,
+      told,
     )
   if trained_on:
     _log.warning(

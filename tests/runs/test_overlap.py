@@ -5,7 +5,7 @@ import pytest
 
 from jaxssl import data
 from jaxssl.data import copies
-from jaxssl.runs.overlap import Overlap
+from jaxssl.runs.overlap import Overlap, warn
 from tests.data import pairs
 
 
@@ -82,3 +82,17 @@ def test_what_cannot_be_read_is_no_copy(tmp_path):
   found = copies.of(data.make_source(str(tmp_path)))
   assert found is not None
   assert found.count == 0
+
+
+@pytest.mark.parametrize(
+  ('shared', 'told'),
+  [
+    (0, ''),
+    (23, 'may add 1.9 points'),
+    (1100, 'so the numbers say little; give a --test_split'),
+  ],
+)
+def test_what_a_number_is_worth_less_for_is_measured(shared, told, caplog):
+  warn(shared=shared, trained_on=None, num_test=1216)
+  assert told in caplog.text
+  assert bool(caplog.text) == bool(shared)
