@@ -138,25 +138,33 @@ def larc(
   momentum: float = 0.9,
   trust_coefficient: float = 0.001,
   epsilon: float = 1e-8,
+  clip: bool = False,
 ) -> optax.GradientTransformation:
-  """Apex's LARC without clipping, of SwAV and SimSiam's linear probe.
+  """Apex's LARC, of SwAV and SimSiam's linear probe; solo-learn's LARS.
 
     a = eta |p| / (|g| + wd |p| + eps);  g = a (g + wd p)
 
   then SGD with momentum. Where |p| or |g| is zero, g stays as it is. The
-  authors apply it to every parameter (`exclude='none'`).
+  authors apply it to every parameter (`exclude='none'`) without `clip`;
+  solo-learn excludes biases and scales (`'ndim<=1'`), with `clip`.
 
   Args:
-    treatment: unused; part of every algorithm's signature.
+    treatment: says which parameters are scaled.
     learning_rate: step -> learning rate.
     weight_decay: step -> weight decay.
     momentum: factor of the old momentum m.
     trust_coefficient: eta.
     epsilon: eps.
+    clip: min(a / lr, 1) instead of a, so that no step is longer than SGD's.
   """
-  del treatment
+  rate = learning_rate if clip else None
+  scale = (
+    _larc_scale(weight_decay, trust_coefficient, epsilon, rate)
+    if treatment.trust
+    else _add_decay(weight_decay)
+  )
   return optax.chain(
-    _larc_scale(weight_decay, trust_coefficient, epsilon),
+    scale,
     optax.trace(momentum),
     optax.scale_by_learning_rate(learning_rate),
   )
@@ -203,15 +211,22 @@ def _add_decay(weight_decay: Schedule) -> optax.GradientTransformation:
 
 
 def _larc_scale(
-  weight_decay: Schedule, trust_coefficient: float, epsilon: float
+  weight_decay: Schedule,
+  trust_coefficient: float,
+  epsilon: float,
+  clip_rate: Schedule | None,
 ) -> optax.GradientTransformation:
   def apply(step: jax.Array, updates: PyTree, params: PyTree) -> PyTree:
     decay = weight_decay(step)
+    # A rate of 0, the first of a warm-up, leaves nothing to move.
+    rate = None if clip_rate is None else jnp.maximum(clip_rate(step), 1e-30)
 
     def scale(g: jax.Array, p: jax.Array) -> jax.Array:
       p_norm, g_norm = jnp.linalg.norm(p), jnp.linalg.norm(g)
       # The sum of the norms of g and wd p; `lars` has the norm of their sum.
       ratio = trust_coefficient * p_norm / (g_norm + decay * p_norm + epsilon)
+      if rate is not None:
+        ratio = jnp.minimum(ratio / rate, 1)
       defined = (p_norm != 0) & (g_norm != 0)
       return jnp.where(defined, ratio * (g + decay * p), g)
 

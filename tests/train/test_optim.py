@@ -177,6 +177,16 @@ def _larc_update(p, g, buffer, rate):
   return p - rate * buffer, buffer
 
 
+def _clipped_update(p, g, buffer, rate):
+  """solo-learn's LARS with `clip_lr`, decay 0.01, eta 0.2."""
+  p_norm, g_norm = np.linalg.norm(p), np.linalg.norm(g)
+  if p.ndim > 1 and p_norm != 0 and g_norm != 0:
+    ratio = 0.2 * p_norm / (g_norm + 0.01 * p_norm + 1e-8)
+    g = min(ratio / rate, 1) * (g + 0.01 * p)
+  buffer = 0.9 * buffer + g
+  return p - rate * buffer, buffer
+
+
 LARS = {
   'lars': (_lars_update, {'exclude': 'ndim<=1'}),
   'lars_simclr': (_lars_simclr_update, {'exclude': 'ndim<=1'}),
@@ -200,6 +210,24 @@ class TestLars:
     grads['last']['kernel'][:5] = 0
     ours = _ours(params, grads, name=name, weight_decay=0.01, **options)
     assert_close(ours, _by_tensor(update, params, grads), rtol=1e-4)
+
+  def test_solo_learns_formula(self):
+    options = {'name': 'larc', 'exclude': 'ndim<=1', 'weight_decay': 0.01}
+    ours = _ours(**options, trust_coefficient=0.2, clip=True)
+    assert_close(ours, _by_tensor(_clipped_update))
+    # Some steps are clipped, and some are not.
+    never = _ours(**options, trust_coefficient=0.2)
+    always = _ours(**options, trust_coefficient=1e6, clip=True)
+    for other in (never, always):
+      kernels = ours['last']['kernel'], other['last']['kernel']
+      assert not np.allclose(*kernels, rtol=1e-2)
+
+  def test_a_rate_of_zero_moves_nothing(self):
+    start = _params()
+    tx = optim.make_optimizer(
+      name='larc', learning_rate=lambda step: 0.0 * step, clip=True
+    )
+    chex.assert_trees_all_close(_train(tx, _params(), _grads()), start, rtol=0)
 
   def test_the_orders_differ_only_while_the_rate_changes(self):
     both = ('lars', 'lars_simclr')
