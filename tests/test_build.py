@@ -1,5 +1,6 @@
 import dataclasses
 import pathlib
+import runpy
 
 import jax
 import jax.numpy as jnp
@@ -9,16 +10,27 @@ import pytest
 import jaxssl
 from jaxssl import build, config, job
 from jaxssl.augment.view import Augment
-from jaxssl.config import schema
+from jaxssl.config import schema, shipped
 from jaxssl.errors import UserError
 from jaxssl.methods import SimCLR
 from jaxssl.models import ResNet, SimCLRHead
 from tests.tiny_teacher import tiny_teacher
 from tests.tiny_tokenizer import tiny_codebook
 
-CONFIGS = sorted(
-  (pathlib.Path(jaxssl.__file__).parent.parent / 'configs').glob('*.py')
-)
+FOLDER = pathlib.Path(jaxssl.__file__).parent.parent / 'configs'
+
+
+def _configs():
+  """Every file, with each argument that it takes."""
+  for path in sorted(FOLDER.glob('*.py')):
+    if shipped.argument(path):
+      for argument in runpy.run_path(str(path))['ARGUMENTS']:
+        yield f'{path}:{argument}'
+    else:
+      yield str(path)
+
+
+CONFIGS = tuple(_configs())
 SMALL = {
   'method': {'name': 'simclr', 'temperature': 0.2},
   'encoder': {'name': 'resnet18', 'width': 0.25, 'stem': 'cifar'},
@@ -77,7 +89,7 @@ def _batch(run):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures('without_data')
-@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda p: p.rpartition('/')[2])
 def test_every_config_file_is_complete_and_builds(path):
   complete = schema.complete(config.load_file(path))
   assert schema.complete(complete) == complete

@@ -151,7 +151,7 @@ def _check_arguments(words):
   arguments, rest = parser.parse_known_args(given)
   assert not rest, words
   config = getattr(arguments, 'config', None)
-  assert config is None or shipped.find(config).is_file()
+  assert config is None or shipped.find(shipped.split(config)[0]).is_file()
 
 
 def _evaluation_names():

@@ -58,10 +58,14 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
 
 
 def _print_list() -> None:
-  configs = shipped.configs()
-  width = max(map(len, configs))
-  for name, path in configs.items():
-    print(f'{name:<{width}}  {shipped.summary(path)}')
+  lines = []
+  for name, path in shipped.configs().items():
+    argument = shipped.argument(path)
+    shown = f'{name}:{argument.upper()}' if argument else name
+    lines.append((shown, shipped.summary(path)))
+  width = max(len(shown) for shown, _ in lines)
+  for shown, summary in lines:
+    print(f'{shown:<{width}}  {summary}')
 
 
 def _print(title: str, rows: Sequence[reference.Row]) -> None:

@@ -27,6 +27,30 @@ def summary(path: pathlib.Path) -> str:
   return text.partition('\n')[0].rstrip('.')
 
 
+def argument(path: pathlib.Path) -> str | None:
+  """Returns what stands behind the colon of a config, None for nothing."""
+  for node in ast.parse(path.read_text(encoding='utf-8')).body:
+    if isinstance(node, ast.FunctionDef) and node.name == 'get_config':
+      return node.args.args[0].arg if node.args.args else None
+  return None
+
+
+def split(path: str | os.PathLike[str]) -> tuple[str, str | None]:
+  """Splits `FILE:ARGUMENT` at its last colon.
+
+  Args:
+    path: path of a file, which may have colons in its name, or a name.
+
+  Returns:
+    The path or name, and the argument; None without a colon.
+  """
+  text = os.fspath(path)
+  place, colon, found = text.rpartition(':')
+  if not colon or pathlib.Path(text).is_file():
+    return text, None
+  return place, found
+
+
 def find(path: str | os.PathLike[str]) -> pathlib.Path:
   """Returns a config file.
 

@@ -7,8 +7,9 @@ keep the resolved config as JSON, which is data.
 """
 
 import ast
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 import hashlib
+import inspect
 import json
 import pathlib
 import runpy
@@ -27,24 +28,62 @@ def load_file(path: str | pathlib.Path) -> Config:
   Args:
     path: a Python file, or the name of a config that comes with jaxssl
       (`'quickstart'`); `get_config` returns a dict or an
-      `ml_collections.ConfigDict`.
+      `ml_collections.ConfigDict`. `'FILE:ARGUMENT'` calls
+      `get_config('ARGUMENT')`; the file may say in `ARGUMENTS` what it takes.
 
   Raises:
-    UserError: if the file does not exist, fails, or has no `get_config`.
+    UserError: if the file does not exist, fails, has no `get_config`, or takes
+      another argument.
   """
-  path = shipped.find(path)
-  try:
-    get_config = runpy.run_path(str(path)).get('get_config')
-    config = to_plain(get_config()) if get_config else None
-  except (Exception, SystemExit) as error:
-    raise UserError(
-      f'config file {str(path)!r} fails: {type(error).__name__}: {error}'
-    ) from error
+  place, argument = shipped.split(path)
+  file = str(shipped.find(place))
+  names = _run(file, lambda: runpy.run_path(file))
+  get_config = names.get('get_config')
+  config = None
+  if callable(get_config):
+    _check_argument(place, get_config, argument, names.get('ARGUMENTS', ()))
+    given = () if argument is None else (argument,)
+    config = _run(file, lambda: to_plain(get_config(*given)))
   if not isinstance(config, dict):
     raise UserError(
-      f'config file {str(path)!r} must define get_config() -> ConfigDict'
+      f'config file {file!r} must define get_config() -> ConfigDict'
     )
   return config
+
+
+def _run(file: str, call: Callable[[], Any]) -> Any:
+  """Calls what a config file defines; its errors are the user's to mend."""
+  try:
+    return call()
+  except (Exception, SystemExit) as error:
+    raise UserError(
+      f'config file {file!r} fails: {type(error).__name__}: {error}'
+    ) from error
+
+
+def _check_argument(
+  place: str,
+  get_config: Callable[..., Any],
+  argument: str | None,
+  options: Sequence[str],
+) -> None:
+  parameters = inspect.signature(get_config).parameters.values()
+  if argument is not None and not parameters:
+    raise UserError(
+      f'config {place!r} takes nothing behind a colon, got {argument!r}'
+    )
+  is_missing = argument is None and any(
+    parameter.default is parameter.empty for parameter in parameters
+  )
+  known = ', '.join(options)
+  if is_missing:
+    word = options[0] if options else 'ARGUMENT'
+    raise UserError(
+      f"config {place!r} needs one word more, as in '{place}:{word}'"
+      + (f'; it has {known}' if options else '')
+    )
+  if argument is not None and options and argument not in options:
+    raise UserError(f'config {place!r} has no {argument!r}; it has {known}')
 
 
 def to_plain(value: Any) -> Any:

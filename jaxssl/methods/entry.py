@@ -63,6 +63,8 @@ class Entry:
       method that takes no text.
     starts_trained: whether a run can start from a trained encoder; a method
       whose encoder is no use without what was trained beside it cannot.
+    only_encoder: what the name of an encoder must have in it, where the method
+      does not take every one: `'vit'` for what hides patches.
     encoder: its encoder where none is named; a vision transformer is a smaller
       one of smaller patches for small pictures and on CPUs.
     resnet: keys of section `encoder` that it wants of a ResNet.
@@ -92,6 +94,7 @@ class Entry:
   head: Callable[..., nn.Module] | None = None
   text_encoder: str | None = None
   starts_trained: bool = True
+  only_encoder: str | None = None
   encoder: str = 'resnet18'
   resnet: Keys = dataclasses.field(default_factory=dict)
   vit: Keys = dataclasses.field(default_factory=dict)
@@ -107,3 +110,7 @@ class Entry:
   needs_pixels: bool = False
   panel: str | None = None
   guessing: Callable[[Any, int], float | None] = unknown
+
+  def takes(self, encoder: str) -> bool:
+    """Returns whether the method trains an encoder of this name."""
+    return self.only_encoder is None or self.only_encoder in encoder

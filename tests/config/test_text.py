@@ -53,6 +53,48 @@ class TestFile:
     with pytest.raises(UserError, match=message):
       self._load(tmp_path, text)
 
+  @pytest.mark.parametrize(
+    ('text', 'path', 'seed'),
+    [
+      ("def get_config(name): return {'seed': name}", 'config.py:a', 'a'),
+      ("def get_config(name='b'): return {'seed': name}", 'config.py', 'b'),
+      ("def get_config(name='b'): return {'seed': name}", 'config.py:a', 'a'),
+    ],
+  )
+  def test_argument(self, text, path, seed, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'config.py').write_text(text)
+    assert config_lib.load_file(path) == {'seed': seed}
+
+  @pytest.mark.parametrize(
+    ('text', 'path', 'message'),
+    [
+      ('def get_config(): return {}', ':a', "nothing behind a colon, got 'a'"),
+      ('def get_config(x): return {}', '', "as in 'config.py:ARGUMENT'$"),
+      (
+        "ARGUMENTS = 'a', 'b'\ndef get_config(x): return {}",
+        '',
+        "needs one word more, as in 'config.py:a'; it has a, b$",
+      ),
+      (
+        "ARGUMENTS = 'a', 'b'\ndef get_config(x): return {}",
+        ':c',
+        "'config.py' has no 'c'; it has a, b$",
+      ),
+      ('def get_config(x): return {}[x]', ':a', "fails: KeyError: 'a'"),
+    ],
+  )
+  def test_wrong_argument(self, text, path, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'config.py').write_text(text)
+    with pytest.raises(UserError, match=message):
+      config_lib.load_file(f'config.py{path}')
+
+  def test_a_name_with_a_colon_is_a_file(self, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'a:b').write_text("def get_config(): return {'seed': 1}")
+    assert config_lib.load_file('a:b') == {'seed': 1}
+
 
 class TestParse:
   @pytest.mark.parametrize(

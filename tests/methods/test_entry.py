@@ -2,11 +2,13 @@ import pathlib
 
 import pytest
 
-from jaxssl import config
+from jaxssl import config, models
 from jaxssl.augment.recipes import RECIPES
 from jaxssl.config import schema
+from jaxssl.errors import UserError
 from jaxssl.methods import METHODS
 from jaxssl.pictures.method_panels import method_panel
+from tests import tiny_methods
 
 CONFIGS = pathlib.Path(__file__).resolve().parents[2] / 'configs'
 
@@ -32,6 +34,16 @@ class TestEntry:
     for keys in (each.get('head', {}) for each in sections):
       head = schema.keys('head', name) if row.head else {}
       assert keys.keys() <= {'name', *head}
+
+  def test_encoders_that_it_does_not_take_are_refused(self, name):
+    row = METHODS[name]
+    assert row.takes(row.encoder)
+    encoder = models.make_encoder('resnet18', **row.resnet)
+    if row.takes('resnet18'):
+      assert tiny_methods.make(name, encoder).encoder is encoder
+    else:
+      with pytest.raises(UserError, match='needs'):
+        tiny_methods.make(name, encoder)
 
   def test_what_takes_text_has_both_towers(self, name):
     row = METHODS[name]

@@ -127,6 +127,7 @@ def swav(
   scale: Scale = (0.14, 1.0),
   local_scale: Scale = (0.05, 0.14),
   use_blur: bool = True,
+  strength: float = 1.0,
 ) -> Augment:
   """SwAV's multi-crop: two global views and any number of small local ones.
 
@@ -147,11 +148,13 @@ def swav(
     scale: share of the image's area in a global crop.
     local_scale: the same of a local crop.
     use_blur: False for small images, which the blur would erase.
+    strength: factor of the jitter.
 
   Returns:
     An `Augment` with 2 + `num_local` views, the globals first.
   """
-  ops = (*_colors(0.8, 0.8, 0.8, 0.2), *(_blur(0.5) if use_blur else ()))
+  jitters = (strength * most for most in (0.8, 0.8, 0.8, 0.2))
+  ops = (*_colors(*jitters), *(_blur(0.5) if use_blur else ()))
   return _views(
     View(crop=CropSpec(size=size, scale=scale), ops=ops),
     View(crop=CropSpec(size=local_size, scale=local_scale), ops=ops),

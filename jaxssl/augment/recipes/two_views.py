@@ -78,7 +78,9 @@ def simclr_cifar(
   return simclr(size=size, strength=strength, blur_prob=0.0, scale=scale)
 
 
-def byol(*, size: int = 224, scale: Scale = (0.08, 1.0)) -> Augment:
+def byol(
+  *, size: int = 224, scale: Scale = (0.08, 1.0), use_blur: bool = True
+) -> Augment:
   """BYOL: two views that differ in blur (1.0, 0.1) and solarize (0, 0.2).
 
   Crop, flip, jitter (0.4, 0.4, 0.2, 0.1) with probability 0.8 and additive
@@ -94,6 +96,7 @@ def byol(*, size: int = 224, scale: Scale = (0.08, 1.0)) -> Augment:
   Args:
     size: side of the views.
     scale: share of the image's area in a crop.
+    use_blur: False for small images, which the blur would erase.
 
   Returns:
     An `Augment` with two different views.
@@ -112,11 +115,11 @@ def byol(*, size: int = 224, scale: Scale = (0.08, 1.0)) -> Augment:
     ),
     color.random_gray,
   )
-  first = View(crop=crop, ops=(*shared, *_tenth_blur(size, 1.0)))
-  second = View(
-    crop=crop,
-    ops=(*shared, *_tenth_blur(size, 0.1), color.random_solarize),
+  often, seldom = (
+    _tenth_blur(size, prob) if use_blur else () for prob in (1.0, 0.1)
   )
+  first = View(crop=crop, ops=(*shared, *often))
+  second = View(crop=crop, ops=(*shared, *seldom, color.random_solarize))
   return Augment(views=(first, second), mean=IMAGENET_MEAN, std=IMAGENET_STD)
 
 
