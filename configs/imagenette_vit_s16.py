@@ -17,7 +17,8 @@ and by a linear classifier that is trained along, on the validation images.
     ijepa         33.2  34.0       simsiam   54.9  62.8
     lejepa        85.4  87.1       swav      86.4  89.7
     mae           72.1  84.1       vicreg    75.0  79.4
-    moco_v2       70.0  70.8       wmse      16.9  15.9
+    maskfeat      27.8  25.6       wmse      16.9  15.9
+    moco_v2       70.0  70.8
 
 Its figures of DINOv2 are of a run that had not ended; those of BEiT, of a
 tokenizer that is random; its DINOv3 is DINOv2 with registers, not Gram
@@ -179,6 +180,11 @@ COMPARISON = Comparison(
     'mae': {
       'method': {'decoder_dim': 384, 'decoder_depth': 4, 'decoder_heads': 6},
       'optim': adamw(5e-4, learning_rate=schedule(5e-4, end=5e-5)),
+      'train': HALF,
+    },
+    'maskfeat': {
+      'augment': {'name': 'crop_flip', 'scale': (0.2, 1.0)},
+      'optim': adamw(2e-3, b2=0.999),
       'train': HALF,
     },
     # A queue of fewer pictures than there are.

@@ -30,6 +30,7 @@ from jaxssl.methods.jigsaw import Jigsaw as Jigsaw
 from jaxssl.methods.lejepa import LeJEPA as LeJEPA
 from jaxssl.methods.lejepa import projector as lejepa_projector
 from jaxssl.methods.mae import MAE as MAE
+from jaxssl.methods.maskfeat import MaskFeat as MaskFeat
 from jaxssl.methods.moco import MoCo as MoCo
 from jaxssl.methods.moco_v3 import MoCoV3 as MoCoV3
 from jaxssl.methods.msn import MSN as MSN
@@ -102,6 +103,10 @@ _IJEPA_OPTIM = {
 }
 _LEJEPA_OPTIM = {'learning_rate': {'start': 5e-4, 'end': 5e-7}}
 _MAE_OPTIM = {'learning_rate': {'start': 1.5e-4}, 'b2': 0.95}
+_MASKFEAT_OPTIM = {
+  'learning_rate': {'start': 2e-4, 'end': 1e-6},
+  'clip_norm': 0.02,
+}
 _MOCO_V3_OPTIM = {
   'learning_rate': {'start': 1.5e-4},
   'weight_decay': 0.1,
@@ -569,6 +574,26 @@ METHODS: dict[str, Entry] = {
       initial_loss=1.479,
       method={'decoder_dim': 16, 'decoder_depth': 1, 'decoder_heads': 2},
       encoder={**_TINY_VIT, 'dim': 32},
+    ),
+  ),
+  'maskfeat': Entry(
+    make=MaskFeat,
+    recipe='crop_flip',
+    config='maskfeat_photos',
+    only_encoder='vit',
+    encoder='vit_s16',
+    vit={'use_mask_token': True},
+    optim=_MASKFEAT_OPTIM,
+    any_size=False,
+    defaults={'augment': {'scale': (0.5, 1.0)}},
+    # Four tenths of 64 patches.
+    small={'method': {'num_masked': 26, 'min_block': 4, 'cell': 4}},
+    tiny=Tiny(
+      # Predictions near 0 of unit vectors of nine values.
+      initial_loss=1 / 9,
+      learning_rate=0.1,
+      method={'num_masked': 6, 'min_block': 2, 'cell': 4},
+      encoder={**_TINY_VIT, 'drop_path': 0.2},
     ),
   ),
   'moco_v1': Entry(
