@@ -189,10 +189,17 @@ def build_encoder(config: Config) -> nn.Module:
 def build_method(config: Config) -> Method:
   """Builds the method to run its towers, without data.
 
-  Schedules stay sections: they need the length of a run, and training.
+  A schedule is the number that it starts from: another would need the length of
+  a run, and is for training.
   """
   encoder, tokenizer = build_encoder(config), build_tokenizer(config)
-  return _build_method(config, encoder, tokenizer, lambda value: value)
+  return _build_method(config, encoder, tokenizer, _at_the_start)
+
+
+def _at_the_start(value: Any) -> Any:
+  """Returns what the section of a schedule starts from; other values stay."""
+  is_schedule = isinstance(value, Mapping) and 'name' in value
+  return value['start'] if is_schedule else value
 
 
 def build_text_encoder(

@@ -80,7 +80,7 @@ class Train:
       encoder: what the encoder starts from, and the slow network of a method
       that has one (all methods but dvae).
     init_text_encoder: the same of an image-text run, whose text tower the run
-      starts from (clip, siglip, coca).
+      starts from (clip, siglip, siglip2, coca).
     keep: how many of the newest checkpoints are kept.
     keep_every: besides, keep steps that this divides.
     tensorboard: whether to write TensorBoard events.

@@ -40,6 +40,7 @@ from jaxssl.methods.nnclr import projector as nnclr_projector
 from jaxssl.methods.relative_patch import RelativePatch as RelativePatch
 from jaxssl.methods.rotation import Rotation as Rotation
 from jaxssl.methods.siglip import SigLIP as SigLIP
+from jaxssl.methods.siglip2 import SigLIP2 as SigLIP2
 from jaxssl.methods.simclr import SimCLR as SimCLR
 from jaxssl.methods.simmim import SimMIM as SimMIM
 from jaxssl.methods.simsiam import SimSiam as SimSiam
@@ -56,6 +57,8 @@ _TO_ONE = {'name': 'cosine', 'end': 1.0}
 # Targets get softer over a run, where the authors' do within 30
 # epochs, which a short run does not have.
 _SOFTER = {'name': 'linear', 'start': 0.04, 'end': 0.07}
+# SigLIP 2's additional losses, at the end of a run; for ViT-B.
+_LATE = {'name': 'switch', 'start': 0.0, 'end': 0.25, 'at': 0.8}
 # A tower of texts for small pictures, with a token per byte.
 _SMALL_TEXT = {'dim': 128, 'depth': 4, 'num_heads': 4}
 _SMALL_SIMCLR = {'augment': {'name': 'simclr_cifar'}}
@@ -139,6 +142,11 @@ _SIGLIP_OPTIM = {
   'learning_rate': {'start': 1e-3},
   'b2': 0.95,
   'weight_decay': 1e-4,
+}
+_SIGLIP2_OPTIM = {
+  'learning_rate': {'start': 1e-3},
+  'weight_decay': 1e-4,
+  'clip_norm': 1.0,
 }
 _SIMMIM_OPTIM = {
   # 4e-4 at the published batch of 2048.
@@ -741,6 +749,43 @@ METHODS: dict[str, Entry] = {
       learning_rate=0.002,
       method={'chunk': 3, 'scale': 1.0},
       head={'out_dim': 8},
+    ),
+  ),
+  'siglip2': Entry(
+    make=SigLIP2,
+    head=functools.partial(models.Projection, use_bias=True),
+    text_encoder='siglip_b',
+    recipe='siglip2',
+    config='siglip2_photos',
+    num_views=2,
+    only_encoder='vit',
+    encoder='vit_s16',
+    vit={'pool': 'map', 'class_token': False, 'use_mask_token': True},
+    defaults={'method': {'self_weight': _LATE}},
+    small={
+      'method': {'self_weight': _LATE, 'num_prototypes': 4096},
+      'text_encoder': {'name': 'siglip_b', **_SMALL_TEXT},
+      'augment': {'local_size': 16, 'num_local': 4, 'use_blur': False},
+    },
+    few={
+      'method': {'self_weight': _LATE, 'num_prototypes': 4096},
+      'text_encoder': {'name': 'siglip_b', **_SMALL_TEXT},
+    },
+    optim=_SIGLIP2_OPTIM,
+    tiny=Tiny(
+      # SigLIP's, 32 words whose logits have the variance 1, and 64 prototypes.
+      initial_loss=10 + math.log(32) + 0.5 + 1.25 * math.log(64),
+      tolerance=0.1,
+      learning_rate=0.002,
+      method={
+        'chunk': 3,
+        'scale': 1.0,
+        'self_weight': 1.0,
+        'num_prototypes': 64,
+        'hidden_dim': 32,
+      },
+      head={'out_dim': 8},
+      encoder={**_TINY_VIT, 'drop_path': 0.2},
     ),
   ),
   'simclr': Entry(

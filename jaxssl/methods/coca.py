@@ -13,10 +13,9 @@ from jaxssl.methods import contrast
 from jaxssl.methods import variables as variables_lib
 from jaxssl.methods.base import Aux, Batch, PyTree
 from jaxssl.methods.clip import CLIP
-from jaxssl.methods.two_towers import flat_texts, vectors
+from jaxssl.methods.two_towers import flat_texts, image_tokens, vectors
 from jaxssl.models import Projection, TextEncoder
 from jaxssl.models.caption_decoder import CaptionDecoder
-from jaxssl.models.spatial_map import spatial_map
 from jaxssl.ops.captioning import caption_entropy
 from jaxssl.parallel import collectives
 
@@ -222,14 +221,4 @@ def _tokens(found: PyTree, batch: Batch) -> tuple[jax.Array, jax.Array]:
     batch: `views` and `text`.
   """
   # Nothing comes after the last token.
-  text = found['text'][1]['encoded'][:, :-1]
-  places = spatial_map(found['image'][1], batch['views'][0].shape[1:3])
-  image = places.reshape(len(places), -1, places.shape[-1])
-  each = len(text) // len(image)
-  if each > 1:
-    # All texts of an image look at it; in float32, as is the sum of what they
-    # send back.
-    shape = (len(image), each, *image.shape[1:])
-    image = jnp.broadcast_to(image.astype(jnp.float32)[:, None], shape)
-    image = image.reshape(-1, *shape[2:])
-  return text, image
+  return found['text'][1]['encoded'][:, :-1], image_tokens(found, batch)

@@ -12,6 +12,7 @@ from jaxssl.methods import variables as variables_lib
 from jaxssl.methods.base import Batch, PyTree
 from jaxssl.models import Net, Unprojected
 from jaxssl.models.drop_path import fold_keys
+from jaxssl.models.spatial_map import spatial_map
 from jaxssl.ops.contrastive import l2_normalize
 
 
@@ -224,3 +225,22 @@ def vectors(found: PyTree, batch: Batch) -> dict[str, jax.Array]:
   """
   x, y = found['image'][0], found['text'][0]
   return {'image': x, 'text': y.reshape(*batch['text'].shape[:-1], -1)}
+
+
+def image_tokens(found: PyTree, batch: Batch) -> jax.Array:
+  """Returns tokens [b n, N, D] of the images, once for each text of an image.
+
+  Args:
+    found: what `TwoTowers.outputs` returns.
+    batch: what it was given.
+  """
+  places = spatial_map(found['image'][1], batch['views'][0].shape[1:3])
+  image = places.reshape(len(places), -1, places.shape[-1])
+  each = len(flat_texts(batch['text'])) // len(image)
+  if each == 1:
+    return image
+  # All texts of an image look at it; in float32, as is the sum of what they
+  # send back.
+  shape = (len(image), each, *image.shape[1:])
+  image = jnp.broadcast_to(image.astype(jnp.float32)[:, None], shape)
+  return image.reshape(-1, *shape[2:])

@@ -38,7 +38,8 @@ def attend(
     k: [b, S, heads, d].
     v: [b, S, heads, d].
     bias: float32 [1, heads, T, S], or None for none.
-    mask: bool [b, 1, 1, S], False for keys that no query sees, or None.
+    mask: bool [b, 1, 1, S], False for keys that no query sees, or
+      [b, 1, T, S], for keys that this one does not see; or None.
     causal: position t sees no key after t.
 
   Returns:
@@ -113,7 +114,7 @@ def in_groups(
     k: [b, S, heads, d].
     v: [b, S, heads, d].
     bias: [1, heads, T, S], or None.
-    mask: bool [b, 1, 1, S], or None.
+    mask: bool [b, 1, 1, S] or [b, 1, T, S], or None.
 
   Returns:
     [b, T, heads, d].
@@ -174,7 +175,7 @@ class SelfAttention(nn.Module):
     Args:
       x: tokens.
       bias: [1, heads, N, N], added to the attention logits, or None.
-      mask: bool [b, 1, 1, N], False for tokens that none sees, or None.
+      mask: bool [b, 1, 1, N] or [b, 1, N, N], see `attend`, or None.
       turn: rotary positions of the last tokens, or None.
     """
     b, n, dim = x.shape

@@ -1,5 +1,6 @@
 """The block of a transformer: attention and an MLP."""
 
+from collections.abc import Callable
 import functools
 
 from flax import linen as nn
@@ -22,7 +23,7 @@ class Block(nn.Module):
 
   Attributes:
     num_heads: attention heads.
-    mlp_ratio: width of the MLP over the width of the tokens.
+    mlp_ratio: width of the MLP over the width of the tokens; 0 for none.
     layer_scale: value that LayerScale starts from, or None for no LayerScale.
     drop_rate: probability to drop a residual branch of a row.
     dtype: type of the computation.
@@ -61,7 +62,7 @@ class Block(nn.Module):
       x: tokens.
       keys: typed PRNG keys [b] of this block, or None to drop nothing.
       bias: [1, heads, N, N], added to the attention logits, or None.
-      mask: bool [b, 1, 1, N], False for tokens that none sees, or None.
+      mask: bool [b, 1, 1, N] or [b, 1, N, N], see `attend`, or None.
       turn: rotary positions of the last tokens, or None.
     """
     hidden_dim = int(x.shape[-1] * self.mlp_ratio)
@@ -73,10 +74,12 @@ class Block(nn.Module):
       self.key_bias,
       name='attn',
     )
-    branches = (
-      functools.partial(attention, bias=bias, mask=mask, turn=turn),
-      MLP(hidden_dim, self.dtype, self.act, self.deviations, name='mlp'),
-    )
+    branches: list[Callable[[jax.Array], jax.Array]] = [
+      functools.partial(attention, bias=bias, mask=mask, turn=turn)
+    ]
+    if hidden_dim:
+      mlp = MLP(hidden_dim, self.dtype, self.act, self.deviations, name='mlp')
+      branches.append(mlp)
     for i, branch in enumerate(branches, start=1):
       # Of the branch's input, or with `post_norm` of the sum: same name.
       norm = LayerNorm(self.epsilon, self.dtype, name=f'norm{i}')

@@ -26,6 +26,8 @@ class CaptionDecoder(nn.Module):
     depth: pairs of blocks.
     num_heads: attention heads; must divide the width of the text's tokens.
     mlp_ratio: width of the MLPs over the width of the tokens.
+    two_mlps: give both blocks of a pair an MLP, as CoCa does; otherwise that of
+      the text has none, and a pair is the layer of the first transformer.
     act: activation of the MLPs, a key of `mlp.ACTIVATIONS`.
     epsilon: ε of the LayerNorms.
     dtype: type of the computation; parameters and logits are float32.
@@ -42,6 +44,7 @@ class CaptionDecoder(nn.Module):
   depth: int
   num_heads: int
   mlp_ratio: float = 4.0
+  two_mlps: bool = True
   act: str = 'gelu'
   epsilon: float = 1e-5
   dtype: Dtype = jnp.float32
@@ -49,7 +52,11 @@ class CaptionDecoder(nn.Module):
 
   @nn.compact
   def __call__(
-    self, text: jax.Array, image: jax.Array, causal: bool = True
+    self,
+    text: jax.Array,
+    image: jax.Array,
+    causal: bool = True,
+    mask: jax.Array | None = None,
   ) -> jax.Array:
     """Returns logits float32 [b, T, V] of the token that comes next.
 
@@ -57,6 +64,8 @@ class CaptionDecoder(nn.Module):
       text: tokens [b, T, D].
       image: tokens [b, N, D'].
       causal: no token of the text sees those after it.
+      mask: bool [b, 1, T, T], False for tokens of the text that another does
+        not see, or None.
     """
     dim = text.shape[-1]
     wide, last = dim**-0.5, (2 * self.depth) ** -0.5
@@ -65,7 +74,6 @@ class CaptionDecoder(nn.Module):
     )
     shared = {
       'num_heads': self.num_heads,
-      'mlp_ratio': self.mlp_ratio,
       'dtype': self.dtype,
       'act': self.act,
       'epsilon': self.epsilon,
@@ -77,12 +85,13 @@ class CaptionDecoder(nn.Module):
     for i in range(self.depth):
       x = own(
         **shared,
+        mlp_ratio=self.mlp_ratio if self.two_mlps else 0.0,
         layer_scale=None,
         drop_rate=0.0,
         causal=causal,
         name=f'blocks_{i}',
-      )(x, None)
-      x = cross(**shared, name=f'cross_{i}')(x, image)
+      )(x, None, None, mask)
+      x = cross(**shared, mlp_ratio=self.mlp_ratio, name=f'cross_{i}')(x, image)
     x = LayerNorm(self.epsilon, self.dtype, name='norm')(x)
     logits = nn.Dense(
       self.vocab_size,

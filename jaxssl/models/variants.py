@@ -277,7 +277,7 @@ def _sizes(style: str) -> _Options:
   return _VITS | _SIZES_OF_STYLE.get(style, {})
 
 
-def make_text_encoder(name: str, **overrides: Any) -> nn.Module:
+def make_text_encoder(name: str, **overrides: Any) -> TextEncoder:
   """Builds a text encoder from its name.
 
   Args:

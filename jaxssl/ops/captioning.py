@@ -18,24 +18,23 @@ def end_of(text: jax.Array, eot_id: int | None) -> jax.Array:
 
 
 def caption_entropy(
-  logits: jax.Array, text: jax.Array, eot_id: int | None
+  logits: jax.Array, text: jax.Array, eot_id: int | None, first: int = 1
 ) -> tuple[jax.Array, jax.Array]:
   """Returns what each text costs, and how many tokens that are.
 
-  Logits at place t are those of the token at t + 1, so the first token is never
-  predicted. What stands behind the end-of-text token is padding and counts
-  nothing.
+  What stands behind the end-of-text token is padding and counts nothing.
 
   Args:
-    logits: float32 [b, L - 1, V].
+    logits: float32 [b, L - first, V] of the tokens from place `first` on.
     text: token ids int32 [b, L].
     eot_id: see `end_of`.
+    first: where the tokens begin that are predicted; a start token is not.
 
   Returns:
     The sum over the tokens of -log softmax(logits)[token], and their number;
     float32 [b] each.
   """
-  places = jnp.arange(1, text.shape[1])
+  places = jnp.arange(first, text.shape[1])
   counts = (places[None] <= end_of(text, eot_id)[:, None]).astype(jnp.float32)
-  losses = label_entropy(logits, text[:, 1:])
+  losses = label_entropy(logits, text[:, first:])
   return jnp.sum(counts * losses, axis=1), jnp.sum(counts, axis=1)

@@ -31,6 +31,20 @@ def distillation(
   return -jnp.sum(targets * others) / (pairs * logits.shape[1])
 
 
+def cross_entropy(
+  targets: jax.Array, logits: jax.Array, *, temperature: float
+) -> jax.Array:
+  """Returns -sum_k targets[k] log softmax(logits / T)[k], float32 [...].
+
+  Args:
+    targets: [..., K], probabilities.
+    logits: [..., K]; the leading axes broadcast.
+    temperature: T > 0.
+  """
+  log_probs = jax.nn.log_softmax(logits / temperature)
+  return -jnp.sum(targets * log_probs, axis=-1)
+
+
 def masked_distillation(
   targets: jax.Array,
   logits: jax.Array,
@@ -57,8 +71,7 @@ def masked_distillation(
   Returns:
     A float32 scalar, the mean over all leading axes.
   """
-  log_probs = jax.nn.log_softmax(logits / temperature)
-  entropies = -jnp.sum(targets * log_probs, axis=-1) * hidden
+  entropies = hidden * cross_entropy(targets, logits, temperature=temperature)
   count = jnp.maximum(hidden.sum(-1), 1.0)
   return jnp.mean(entropies.sum(-1) / count)
 

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from jaxssl.errors import UserError, unknown
+from jaxssl.fields import Fraction
 
 Schedule = Callable[[ArrayLike], jax.Array | float]
 Convention = Literal['step', 'linspace', 'epoch']
@@ -126,6 +127,24 @@ def piecewise(
   return schedule
 
 
+def switch(
+  *, start: float, end: float, at: Fraction, num_steps: int
+) -> Schedule:
+  """Returns k -> start before a share of the run, and `end` from there on.
+
+  SigLIP 2 has more losses once 80 % of the steps are done.
+
+  Args:
+    start: value at first.
+    end: value from step `at` T on, rounded up.
+    at: share of the steps.
+    num_steps: T.
+  """
+  # Not of 0.1 * 30, which is above 3.
+  first = math.ceil(round(at * num_steps, 6))
+  return lambda step: jnp.where(jnp.asarray(step) < first, start, end)
+
+
 def value_at(value: Schedule | float, step: ArrayLike) -> jax.Array | float:
   """Returns the value of a schedule at this step, or the number itself."""
   return value(step) if callable(value) else value
@@ -136,4 +155,5 @@ SCHEDULES = {
   'cosine': cosine,
   'linear': linear,
   'piecewise': piecewise,
+  'switch': switch,
 }

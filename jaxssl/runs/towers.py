@@ -102,7 +102,7 @@ def build_method(config: Config) -> ImageText:
   if not isinstance(method, ImageText):
     raise UserError(
       f'method {config["method"]["name"]!r} has no text tower; give one '
-      'of clip, siglip or coca'
+      'of clip, siglip, siglip2 or coca'
     )
   return method
 
@@ -117,7 +117,7 @@ def read_config(workdir: Workdir) -> Config:
   if not config.get('text'):
     raise UserError(
       f'{str(workdir.path)!r} is a run of {config["method"]["name"]!r}, which '
-      'knows no text; give one of clip, siglip or coca'
+      'knows no text; give one of clip, siglip, siglip2 or coca'
     )
   if not workdir.tokenizer.exists():
     return config

@@ -29,6 +29,7 @@ NAMES_OF_OPS = {
   'crop_flip': ['flip'],
   'clip': [],
   'siglip': [],
+  'siglip2': [],
   'none': [],
 }
 SHORT = {
@@ -172,3 +173,19 @@ def test_views_stay_in_range():
   images = jnp.asarray(batch(20, rows=4))
   (view,) = jax.jit(augment)(jax.random.key(0), {'image': images})['views']
   assert 0 <= float(view.min()) < float(view.max()) <= 1
+
+
+def test_numbers_of_siglip2():
+  augment = recipes.siglip2(num_local=3)
+  plain, large, *small = augment.views
+  assert plain == recipes.siglip(size=256).views[0]
+  assert augment.mean == recipes.siglip().mean
+  assert (large.crop.size, large.crop.scale) == (256, (0.4, 1.0))
+  assert len(small) == 3
+  for view in small:
+    assert (view.crop.size, view.crop.scale) == (96, (0.05, 0.4))
+    assert _names(view) == _names(large) == ['flip', 'jitter', 'gray', 'blur']
+    assert _keywords(view, 'blur') == _keywords(large, 'blur')
+  assert _keywords(large, 'blur')['prob'] == 0.5
+  (_, without, *_) = recipes.siglip2(use_blur=False).views
+  assert _names(without) == ['flip', 'jitter', 'gray']

@@ -9,7 +9,7 @@ from jaxssl import config
 from jaxssl.methods import METHODS
 
 # They need captions.
-PAIRS = {'clip', 'coca', 'siglip'}
+PAIRS = {'clip', 'coca', 'siglip', 'siglip2'}
 # Supervised training and pairs have no published config on ImageNet.
 PUBLISHED = {
   'barlow_twins',

@@ -112,6 +112,28 @@ def test_several_captions_of_a_picture_train_and_go_on(tmp_path):
   assert runs.jaxssl('train', *other) == 2
 
 
+def test_siglip2_is_a_run_like_those_of_siglip(tmp_path, capsys):
+  run = tmp_path / 'run'
+  arguments = (
+    *MODEL[1:],
+    '--method=siglip2',
+    '--config.method.num_prototypes=16',
+    '--config.method.hidden_dim=16',
+    '--config.method.self_weight.at=0.5',
+    '--config.augment.num_local=1',
+    '--config.train.log_steps=1',
+  )
+  assert runs.jaxssl('train', f'--workdir={run}', *arguments, *runs.LENGTH) == 0
+  patch_losses = [line['patch_loss'] for line in runs.metrics(run)]
+  assert patch_losses[:2] == [0.0, 0.0]
+  assert min(patch_losses[2:]) > 1
+  towers = {'text', 'image_head', 'logits'}
+  assert exported.load_encoder(run / 'export').towers.keys() == towers
+  # A schedule is no obstacle to what runs the towers alone.
+  assert runs.jaxssl('eval', 'zeroshot', f'--workdir={run}', '--limit=32') == 0
+  assert 'trained encoder' in capsys.readouterr().out
+
+
 def test_a_locked_text_tower_of_another_run_stays(run, tmp_path):
   arguments = (
     *('train', f'--workdir={tmp_path / "locked"}', *MODEL, *runs.LENGTH),

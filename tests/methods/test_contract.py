@@ -34,6 +34,7 @@ ONE_MODE = {
   'simclr_vit': 'pmap2',
   'dino_vit': 'pmap2',
   'siglip': 'pmap2',
+  'siglip2': 'jit8',
   'coca': 'jit8',
   'beit': 'jit8',
   'ibot': 'jit8',

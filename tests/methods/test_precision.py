@@ -65,12 +65,12 @@ MEASURED = [
 ]
 
 
-def _equations(jaxpr):
+def equations(jaxpr):
   """All equations, those of inner functions too."""
   for equation in jaxpr.eqns:
     yield equation
     for inner in jax.extend.core.jaxprs_in_params(equation.params):
-      yield from _equations(inner)
+      yield from equations(inner)
 
 
 def _gradient(method):
@@ -117,7 +117,7 @@ def test_only_products_and_activations_have_16_bits(case):
     _gradient(method), return_shape=True
   )(params, state, batch)
   narrow = {'dot_general': 0}
-  for equation in _equations(jaxpr.jaxpr):
+  for equation in equations(jaxpr.jaxpr):
     types = {getattr(v.aval, 'dtype', None) for v in equation.invars}
     if jnp.dtype('bfloat16') in types:
       name = equation.primitive.name

@@ -49,6 +49,16 @@ def test_linspace_convention_is_dinos():
   assert values[WARM - 1] == values[WARM] == np.float32(START)
 
 
+@pytest.mark.parametrize(
+  ('at', 'steps', 'first'),
+  [(0.8, 40, 32), (0.1, 30, 3), (0.3, 8, 3), (0.0, 4, 0), (1.0, 4, 4)],
+)
+def test_a_switch_is_thrown_once(at, steps, first):
+  schedule = schedules.switch(start=START, end=END, at=at, num_steps=steps)
+  expected = [START] * first + [END] * (steps + 2 - first)
+  assert_close(_values(schedule, steps + 2), expected)
+
+
 def test_linspace_with_one_warmup_step_begins_below():
   values = _values(COSINE(convention='linspace', warmup_steps=1))
   assert_close(values[:2], [0.1, START])

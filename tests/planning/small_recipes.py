@@ -52,6 +52,13 @@ RECIPES = {
   'relative_patch_resnet50_imagenet': _RESNET,
   'rotation_resnet50_imagenet': _RESNET,
   'siglip_vit_b16_tar': (*_PAIRS, 'head.out_dim=64'),
+  'siglip2_vit_b16_tar': (
+    *_PAIRS,
+    'head.out_dim=64',
+    'method.hidden_dim=64',
+    'method.num_prototypes=64',
+    'augment.num_local=2',
+  ),
   'simclr_resnet50_imagenet': _RESNET,
   'swav_resnet50_imagenet': (*_RESNET, *_WIDE_HEAD),
   'vicreg_resnet50_imagenet': (*_RESNET, *_WIDE_HEAD),

@@ -24,6 +24,7 @@ SCATTERS = {
   'coca_vit_b18_tar': 'gradient of the table of words',
   'colorization_resnet50_imagenet': 'soft encoding; the loss of its bins',
   'dvae_imagenet': 'how often each code is used',
+  'siglip2_vit_b16_tar': 'gradient of both tables of words',
   'siglip_vit_b16_tar': 'gradient of the table of words',
 }
 # Losses that look at one row at a time: under pmap they differ from jit by the

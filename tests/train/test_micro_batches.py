@@ -105,14 +105,17 @@ def test_steps_equal_those_of_the_whole_batch(case, mode, devices, parts):
 
 
 @pytest.mark.slow
-def test_several_texts_of_an_image_stay_with_it():
-  # Its loss has CLIP's in it, and a decoder that looks at the image once for
-  # each text.
+@pytest.mark.parametrize(
+  'case', ['coca', pytest.param('siglip2', marks=pytest.mark.full)]
+)
+def test_several_texts_of_an_image_stay_with_it(case):
+  # Their losses have CLIP's and SigLIP's in them, and a decoder that looks at
+  # the image once for each text.
   ids = np.random.default_rng(1).integers(1, 32, (16, 3, 6), np.int32)
   batch = {**BATCH, 'text': ids}
   chex.assert_trees_all_close(
-    _after_steps('coca', 'pmap', 2, 2, batch),
-    _after_steps('coca', 'jit', 1, 1, batch),
+    _after_steps(case, 'pmap', 2, 2, batch),
+    _after_steps(case, 'jit', 1, 1, batch),
     atol=1e-5,
     rtol=1e-5,
   )
@@ -128,7 +131,9 @@ def _trace(name, method, parts):
 
 
 def test_methods_declare_how_their_batch_is_cut():
-  assert {'clip', 'coca', 'moco_v3', 'siglip', 'simclr'} <= set(COMPARED)
+  assert {'clip', 'coca', 'moco_v3', 'siglip', 'siglip2', 'simclr'} <= set(
+    COMPARED
+  )
   assert {'beit', 'dino', 'mae', 'rotation', 'supervised'} <= set(SUMMED)
   # Keys are shuffled over the batch, and heads have BatchNorm on the way.
   whole = METHODS.keys() - {*COMPARED, *SUMMED}

@@ -6,7 +6,7 @@ the method would change. `RECIPES` is the table of their names.
 
 from collections.abc import Callable
 
-from jaxssl.augment.recipes.captioned import clip, siglip
+from jaxssl.augment.recipes.captioned import clip, siglip, siglip2
 from jaxssl.augment.recipes.multi_crop import dino, dinov3, lejepa, msn, swav
 from jaxssl.augment.recipes.plain import crop_flip, none
 from jaxssl.augment.recipes.pretext import colorization, patches
@@ -47,5 +47,6 @@ RECIPES: dict[str, Callable[..., Augment]] = {
   'crop_flip': crop_flip,
   'clip': clip,
   'siglip': siglip,
+  'siglip2': siglip2,
   'none': none,
 }
