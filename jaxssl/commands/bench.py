@@ -18,7 +18,7 @@ from jaxssl.build import Run, build
 from jaxssl.data.stored import mean_size
 from jaxssl.errors import UserError
 from jaxssl.job import check_shapes, make_job
-from jaxssl.planning import speed
+from jaxssl.planning import resizing, speed
 from jaxssl.planning.advice import (
   Measured,
   Setting,
@@ -82,6 +82,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
 def _setting(run_: Run) -> Setting:
   cores = len(os.sched_getaffinity(0))
   encoder, devices = run_.config['encoder'], jax.devices()
+  stored = mean_size(run_.source)
   return Setting(
     batch_size=run_.train.batch_size,
     platform=devices[0].platform,
@@ -92,10 +93,21 @@ def _setting(run_: Run) -> Setting:
     crop=run_.input.crop,
     views=tuple(spec.size for spec in run_.augment.crops),
     image_size=run_.input.image_size,
-    stored=mean_size(run_.source),
+    stored=stored,
     dtype=encoder['dtype'],
     remat=bool(encoder.get('remat')),
+    resize_seconds=_resize_seconds(run_, stored),
   )
+
+
+def _resize_seconds(
+  run_: Run, stored: tuple[float, float] | None
+) -> float | None:
+  host = run_.input.crop == 'host' and run_.input.resizer == 'pillow'
+  # Other resizers are for 8-bit RGB.
+  if not host or stored is None or run_.input.bands is not None:
+    return None
+  return resizing.seconds_a_picture(run_.augment.crops, stored)
 
 
 def _measured(

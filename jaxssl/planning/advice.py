@@ -15,6 +15,9 @@ Side = Literal['input', 'step', 'both', 'processor']
 _NOISE = 0.1
 _BUSY = 0.8
 _WAITS = 0.05
+# Share of the input's processor time from which on a part of it is what to
+# change first.
+_DOMINATES = 0.5
 # The usual margin of stored pictures over their crops: 256 for 224.
 _MARGIN = 256 / 224
 
@@ -36,6 +39,8 @@ class Setting:
     stored: mean height and width of the encoded pictures; None for pixels.
     dtype: that the encoder computes in.
     remat: whether it computes activations twice.
+    resize_seconds: processor time in which Pillow resizes the crops of a
+      picture; None where it does not, or no other could.
   """
 
   batch_size: int
@@ -50,6 +55,7 @@ class Setting:
   stored: tuple[float, float] | None
   dtype: str
   remat: bool
+  resize_seconds: float | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -143,8 +149,9 @@ def advice(measured: Measured, setting: Setting) -> list[str]:
 
 def _of_input(rate: Rate, measured: Measured, setting: Setting) -> list[str]:
   busy = rate.cores / setting.num_cores
+  less = [*_faster_resizer(rate, setting), *_less_work(setting)]
   if busy < _BUSY:
-    return [_idle_cores(rate, setting), *_less_work(setting)]
+    return [_idle_cores(rate, setting), *less]
   text = (
     f'{rate.cores:.1f} of {setting.num_cores} cores are busy with the input: '
     'more threads would not help, only less work a picture or more cores'
@@ -152,7 +159,19 @@ def _of_input(rate: Rate, measured: Measured, setting: Setting) -> list[str]:
   if measured.step and setting.platform != 'cpu':
     needed = rate.cores * _ratio(measured.step.rate, rate)
     text += f' (about {needed:.0f} would keep up)'
-  return [text, *_less_work(setting)]
+  return [text, *less]
+
+
+def _faster_resizer(rate: Rate, setting: Setting) -> list[str]:
+  resizing, whole = setting.resize_seconds, rate.cores / rate.images_per_second
+  if resizing is None or resizing < _DOMINATES * whole:
+    return []
+  return [
+    f'Pillow takes {1000 * resizing:.2f} of the {1000 * whole:.2f} ms of '
+    'processor time of a picture to resize its crops: '
+    '--config.input.resizer=cykooz needs about a quarter of that (pip install '
+    '"jaxssl[resize]"; pixels differ by rounding)'
+  ]
 
 
 def _idle_cores(rate: Rate, setting: Setting) -> str:
