@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import dataclasses
 import functools
 import itertools
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -109,7 +109,7 @@ def knn_predict(
   ks: Sequence[int] = KS,
   temperature: float = TEMPERATURE,
   query_chunk: int = 1024,
-  bank_chunk: int = 32768,
+  bank_chunk: int = 65536,
 ) -> dict[int, np.ndarray]:
   """Classifies every query by the votes of its nearest neighbours.
 
@@ -201,13 +201,7 @@ def _nearest(
     normalize(_pad(queries[first : first + query_chunk], query_chunk, 0))
     for first in range(0, len(queries), query_chunk)
   ]
-  nearest = [
-    (
-      jnp.full((query_chunk, count), -jnp.inf),
-      jnp.full((query_chunk, count), -1, jnp.int32),
-    )
-    for _ in parts
-  ]
+  nearest: list[Any] = [None] * len(parts)
   for first in range(0, len(bank), bank_chunk):
     # Once for all queries: it costs as much as the products with a few of them.
     rows = normalize(_pad(bank[first : first + bank_chunk], bank_chunk, 0))
@@ -215,7 +209,7 @@ def _nearest(
     masked = bool(np.any(votes < 0))
     votes = jnp.asarray(votes, jnp.int32)
     nearest = [
-      _merge(state, part, rows, votes, masked=masked)
+      _merge(state, part, rows, votes, count=count, masked=masked)
       for state, part in zip(nearest, parts, strict=True)
     ]
   return nearest
@@ -231,6 +225,8 @@ def _even_size(rows: int, largest: int) -> int:
 
 
 def _pad(rows: np.ndarray, size: int, value: float) -> np.ndarray:
+  if len(rows) == size:
+    return rows  # a copy takes as long as a tenth of a search
   widths = [(0, size - len(rows))] + [(0, 0)] * (rows.ndim - 1)
   return np.pad(rows, widths, constant_values=value)
 
@@ -243,42 +239,47 @@ def normalize(x: jax.Array) -> jax.Array:
   return x / jnp.maximum(norm, 1e-12)
 
 
-@functools.partial(jax.jit, static_argnames='masked')
+@functools.partial(jax.jit, static_argnames=('count', 'masked'))
 def _merge(
-  nearest: tuple[jax.Array, jax.Array],
+  nearest: tuple[jax.Array, jax.Array] | None,
   queries: jax.Array,
   bank: jax.Array,
   labels: jax.Array,
   *,
+  count: int,
   masked: bool,
 ) -> tuple[jax.Array, jax.Array]:
   """Merges a chunk of the bank into the nearest neighbours so far.
 
   Args:
-    nearest: similarities [q, K], falling, and labels [q, K].
+    nearest: similarities [q, K], falling, and labels [q, K]; None before the
+      first chunk.
     queries: [q, D], of length one.
     bank: [c, D], of length one.
     labels: [c]; -1 for padding and for rows that do not vote.
+    count: neighbours that are kept.
     masked: whether there are any of those.
 
   Returns:
-    `nearest` over the old neighbours and this chunk.
+    `nearest` over the old neighbours and this chunk, of `count` or, if there
+    are fewer, all.
   """
   # The default precision of TF32 or bfloat16 products would reorder neighbours.
   similarity = jnp.matmul(queries, bank.T, precision='highest')
   if masked:  # one more pass over all similarities
     similarity = jnp.where(labels[None] >= 0, similarity, -jnp.inf)
-  # The chunk's own best first, so that only short lists are joined.
-  count = nearest[0].shape[1]
-  best, at = jax.lax.top_k(similarity, min(count, len(labels)))
-  similarity, labels = jax.tree.map(
-    lambda old, new: jnp.concatenate([old, new], axis=1),
-    nearest,
-    (best, labels[at]),
-  )
+  if nearest is not None:
+    # In front, so that a CPU's top_k, which begins with as many as it keeps,
+    # has seldom one to replace.
+    similarity = jnp.concatenate([nearest[0], similarity], axis=1)
   # top_k prefers the lower index among equals: older chunks, then earlier rows.
-  similarity, at = jax.lax.top_k(similarity, count)
-  return similarity, jnp.take_along_axis(labels, at, axis=1)
+  best, at = jax.lax.top_k(similarity, min(count, similarity.shape[1]))
+  if nearest is None:
+    return best, labels[at]
+  known = nearest[1].shape[1]
+  old = jnp.take_along_axis(nearest[1], jnp.minimum(at, known - 1), axis=1)
+  new = labels[jnp.maximum(at - known, 0)]
+  return best, jnp.where(at < known, old, new)
 
 
 @functools.partial(jax.jit, static_argnames='ks')
