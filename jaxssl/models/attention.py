@@ -185,7 +185,9 @@ class SelfAttention(nn.Module):
       x, self._bias_mask(dim)
     )
     qkv = qkv.reshape(b, n, 3, self.num_heads, dim // self.num_heads)
-    q, k, v = qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]
+    q, k, v = jax.lax.platform_dependent(
+      qkv, cpu=_split, default=lambda x: (x[:, :, 0], x[:, :, 1], x[:, :, 2])
+    )
     if turn is not None:
       q, k = rotate(q, turn), rotate(k, turn)
     x = attend(q, k, v, bias, mask=mask, causal=self.causal)
@@ -198,6 +200,15 @@ class SelfAttention(nn.Module):
     # A factor and no shorter bias: [3 D] is the shape of the weights. A zero
     # factor lets no gradient through, so keys stay without.
     return np.repeat(np.array([1, 0, 1], np.float32), dim)
+
+
+def _split(qkv: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+  """Takes [b, N, 3, heads, d] apart; the gradient is one array.
+
+  That of indexing is a sum of three arrays, mostly zeros, which a CPU writes.
+  """
+  q, k, v = jax.lax.split(qkv, (1, 1, 1), axis=2)
+  return q[:, :, 0], k[:, :, 0], v[:, :, 0]
 
 
 class AttentionPool(nn.Module):
