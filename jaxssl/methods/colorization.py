@@ -1,6 +1,7 @@
 """Colorization: predict the colours of a gray image."""
 
 import dataclasses
+import functools
 from typing import Annotated
 
 from flax import linen as nn
@@ -215,9 +216,35 @@ def soft_cross_entropy(
     float32 [...].
   """
   log_probs = jax.nn.log_softmax(logits.astype(jnp.float32), axis=-1)
+  return jax.lax.platform_dependent(
+    log_probs, bins, weights, cuda=_dense_entropy, default=_sparse_entropy
+  )
+
+
+def _sparse_entropy(
+  log_probs: jax.Array, bins: jax.Array, weights: jax.Array
+) -> jax.Array:
   # Ten of 313 classes; the gradient is a scatter, whose places never meet.
   chosen = jnp.take_along_axis(log_probs, bins, axis=-1)
   return -jnp.sum(chosen * weights, axis=-1)
+
+
+def _dense_entropy(
+  log_probs: jax.Array, bins: jax.Array, weights: jax.Array
+) -> jax.Array:
+  return -jnp.sum(log_probs * _dense(bins, weights, log_probs.shape[-1]), -1)
+
+
+def _dense(bins: jax.Array, weights: jax.Array, size: int) -> jax.Array:
+  """Returns the weights of all classes, [..., Q], zero where none is given.
+
+  A GPU computes them wherever they are used and keeps them nowhere.
+  """
+
+  def one(k: int) -> jax.Array:
+    return jax.nn.one_hot(bins[..., k], size) * weights[..., k, None]
+
+  return functools.reduce(jnp.add, map(one, range(bins.shape[-1])))
 
 
 def _color_sum(
@@ -225,7 +252,17 @@ def _color_sum(
 ) -> jax.Array:
   """Returns the sum of z over coloured images, of each the mean, [313]."""
   share = colored[:, None, None, None] / (bins.shape[1] * bins.shape[2])
-  # A scatter, but nothing is differentiated here, and one-hot rows would be 313
+  return jax.lax.platform_dependent(
+    bins, soft * share, cuda=_counted, default=_scattered
+  )
+
+
+def _scattered(bins: jax.Array, weights: jax.Array) -> jax.Array:
+  # On a GPU a scatter adds in any order. On a CPU, one-hot rows would be 313
   # numbers for each of ten bins of each place.
   zeros = jnp.zeros((len(ab_bins.bin_centers()),))
-  return zeros.at[bins].add(soft * share)
+  return zeros.at[bins].add(weights)
+
+
+def _counted(bins: jax.Array, weights: jax.Array) -> jax.Array:
+  return _dense(bins, weights, len(ab_bins.bin_centers())).sum((0, 1, 2))

@@ -236,7 +236,12 @@ def kl_from_uniform(logits: jax.Array) -> jax.Array:
 
 def code_frequencies(codes: jax.Array, vocab_size: int) -> jax.Array:
   """Returns the share of each of K codes among int [b, ...], float32 [K]."""
-  counts = jnp.bincount(codes.reshape(-1), length=vocab_size)
+  # On a CPU a scatter of so many ones; on a GPU it would add in any order.
+  counts = jax.lax.platform_dependent(
+    codes.reshape(-1),
+    cuda=lambda x: jax.nn.one_hot(x, vocab_size, dtype=jnp.int32).sum(0),
+    default=lambda x: jnp.bincount(x, length=vocab_size),
+  )
   return counts.astype(jnp.float32) / codes.size
 
 

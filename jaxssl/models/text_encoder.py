@@ -17,6 +17,7 @@ from jaxssl.models.remat import Remat
 from jaxssl.ops.captioning import end_of
 from jaxssl.ops.row_major import row_major
 from jaxssl.ops.tokens import take_tokens
+from jaxssl.ops.word_table import look_up
 
 
 class TextEncoder(nn.Module):
@@ -105,7 +106,7 @@ class TextEncoder(nn.Module):
     Args:
       text: int32 [b, L] token ids, L at most `length`.
       train: unused (nothing is random); part of every encoder's signature.
-      axis_name: unused (no batch statistics).
+      axis_name: mapped device axis, or None in the global view.
       keys: unused.
 
     Returns:
@@ -116,7 +117,7 @@ class TextEncoder(nn.Module):
     Raises:
       UserError: a text longer than `length`.
     """
-    del train, axis_name, keys
+    del train, keys
     if text.shape[1] > self.length:
       raise errors.UserError(
         f'texts of {text.shape[1]} tokens do not fit a text encoder of length '
@@ -124,7 +125,7 @@ class TextEncoder(nn.Module):
       )
     mask = None if self.pad_id is None else text != self.pad_id  # [b, L]
     out = {}
-    x = self._embed(text)
+    x = self._embed(text, axis_name)
     x = self._norm('norm_pre')(x) if self.post_norm else x
     out['tok_embed'] = x
     x = self._run_blocks(x, mask, out)
@@ -133,7 +134,7 @@ class TextEncoder(nn.Module):
     out['pre_logits'] = self._pool(x, text, mask).astype(jnp.float32)
     return out['pre_logits'], out
 
-  def _embed(self, text: jax.Array) -> jax.Array:
+  def _embed(self, text: jax.Array, axis_name: str | None) -> jax.Array:
     table = self.param(
       'tok_embed',
       nn.initializers.normal(0.02),
@@ -147,7 +148,7 @@ class TextEncoder(nn.Module):
       jnp.float32,
     )[:, : text.shape[1]]
     # An id outside of the vocabulary becomes NaN, which no run survives.
-    tokens = jnp.take(table, text, axis=0, mode='fill')
+    tokens = look_up(table, text, self.dtype, axis_name)
     # In float32 until both are added: the gradient of the positions is a sum
     # over rows.
     tokens = tokens + jnp.broadcast_to(positions, tokens.shape)

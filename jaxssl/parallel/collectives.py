@@ -85,6 +85,19 @@ def device_view(
   return mapped
 
 
+def spreads_evenly(num_rows: int, axis_name: AxisName | None) -> bool:
+  """Returns whether `device_view` can take so many rows at hand.
+
+  Parts of a batch may have fewer rows than there are devices.
+
+  Args:
+    num_rows: rows at hand.
+    axis_name: mapped device axis, or None in the global view.
+  """
+  mesh = jax.sharding.get_abstract_mesh()
+  return axis_name is not None or mesh.empty or num_rows % mesh.size == 0
+
+
 def gather(x: jax.Array, axis_name: str | None) -> jax.Array:
   """Concatenates the rows of all devices, [b, ...] -> [B, ...].
 

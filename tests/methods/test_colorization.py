@@ -126,6 +126,31 @@ def test_painted_images_keep_their_lightness():
   np.testing.assert_allclose(after[middle], before[middle], atol=0.1)
 
 
+def test_on_a_gpu_bins_are_compared_instead_of_scattered():
+  rng = np.random.default_rng(0)
+  shape = (2, 3, 3, 10)
+  # Ten different bins at each place.
+  bins = jnp.asarray(
+    rng.random((2, 3, 3, 313)).argsort(-1)[..., :10], jnp.int32
+  )
+  weights = jnp.asarray(rng.random(shape, np.float32))
+  logits = jnp.asarray(rng.standard_normal((2, 3, 3, 313)), jnp.float32)
+
+  def value_and_grad(entropy):
+    return jax.value_and_grad(lambda x: entropy(x, bins, weights).sum())(logits)
+
+  chex.assert_trees_all_close(
+    value_and_grad(lib._dense_entropy),
+    value_and_grad(lib._sparse_entropy),
+    rtol=1e-5,
+  )
+  chex.assert_trees_all_close(
+    lib._counted(bins, weights),
+    lib._scattered(bins, weights),
+    rtol=1e-5,
+  )
+
+
 @pytest.mark.reference
 def test_loss_and_gradient_equal_pytorch():
   import torch

@@ -17,16 +17,6 @@ MODES = {
   'jit': ('train.mode=jit', 'train.fsdp=8'),
   'pmap': ('train.mode=pmap',),
 }
-# What several threads may add to, atomically; see `train.deterministic`.
-SCATTERS = {
-  'clip_lit_vit_b16_tar': 'gradient of the table of words',
-  'clip_vit_b32_tar': 'gradient of the table of words',
-  'coca_vit_b18_tar': 'gradient of the table of words',
-  'colorization_resnet50_imagenet': 'soft encoding; the loss of its bins',
-  'dvae_imagenet': 'how often each code is used',
-  'siglip2_vit_b16_tar': 'gradient of both tables of words',
-  'siglip_vit_b16_tar': 'gradient of the table of words',
-}
 # Losses that look at one row at a time: under pmap they differ from jit by the
 # mean over devices only, which others have as well. MoCo v1 is v2 with another
 # head.
@@ -100,8 +90,8 @@ def test_every_recipe_is_traced_for_gpus(name, mode):
   # In the global view the compiler calls back for its part of the batch.
   kernels = re.findall(r'@(__cudnn\$fmha\w+|CustomSPMDPartitioning)', text)
   assert (len(kernels) >= 2) == ('vit' in name)
-  scatters = re.findall(r'stablehlo\.(?:select_and_)?scatter', text)
-  assert bool(scatters) == (name in SCATTERS)
+  # Several threads would add to the same place, atomically and in any order.
+  assert not re.findall(r'stablehlo\.(?:select_and_)?scatter', text)
 
 
 @with_compiler
@@ -134,8 +124,6 @@ def test_deterministic_steps_add_up_without_atomics(name):
   lowered = compiled.lower_step(plan, target)
   text = lowered.compile(compiler_options=target.options).as_text()
   scatters = re.findall(r' (?:select-and-)?scatter\(.*', text)
-  # The gradient of the table of words, at least.
-  assert scatters or 'clip' not in name
   # What several threads add to must be added atomically, in any order.
   shared = [line for line in scatters if 'unique_indices=true' not in line]
   assert not shared
