@@ -50,8 +50,30 @@ class Conv(nn.Module):
     x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
     x = computed_once(x)
     if k == 1:
-      return computed_once(x[:, ::stride, ::stride] @ kernel[0, 0])
+      return pointwise(x[:, ::stride, ::stride], kernel[0, 0])
     # Named, so that 'dots' of `models.remat` keeps it like a product.
     return computed_once(
       checkpoint_name(conv2d(x, kernel, stride), CONVOLUTION)
     )
+
+
+class PointwiseKernel(nn.Module):
+  """The kernel of a `Conv` of 1x1 pixels, for `BatchNorm` to multiply with.
+
+  Attributes:
+    features: output channels.
+  """
+
+  features: int
+
+  @nn.compact
+  def __call__(self, channels: int) -> jax.Array:
+    """Returns the kernel, float32 [channels, features]."""
+    shape = (1, 1, channels, self.features)
+    kernel = self.param('kernel', kaiming_normal_fan_out, shape, jnp.float32)
+    return kernel[0, 0]
+
+
+def pointwise(x: jax.Array, kernel: jax.Array) -> jax.Array:
+  """Returns `x @ kernel` in the type of `x`, a 1x1 convolution."""
+  return computed_once(x @ kernel.astype(x.dtype))

@@ -11,7 +11,9 @@ import jax
 import jax.numpy as jnp
 
 from jaxssl import errors
+from jaxssl.models.conv import pointwise
 from jaxssl.models.moments import moments
+from jaxssl.models.product_norm import Reduction, normalized_product
 from jaxssl.parallel import collectives
 
 
@@ -63,23 +65,27 @@ class BatchNorm(nn.Module):
     train: bool,
     axis_name: str | None = None,
     shortcut: jax.Array | None = None,
+    kernel: jax.Array | None = None,
   ) -> jax.Array:
-    """Normalises `x` [..., C].
+    """Normalises `x` [..., C], or the product `x @ kernel`.
 
     Args:
       x: activations; any number of leading axes, at least one.
       train: normalise with the statistics of the batch and update the running
         ones; otherwise normalise with the running ones.
       axis_name: mapped device axis, or None in the global view.
-      shortcut: of the shape of `x` and type `dtype`, added before ReLU.
+      shortcut: of the shape and type of the result, added before ReLU.
+      kernel: float32 [C', C], of a 1x1 convolution that comes first; `x` is
+        then [..., C'], of type `dtype`. In training in bfloat16 on a GPU the
+        product is not kept (`product_norm`), without groups.
 
     Returns:
-      An array of the shape of `x` and type `dtype`.
+      An array of the shape of what is normalised and type `dtype`.
 
     Raises:
       UserError: groups that do not fit the batch or the devices.
     """
-    channels = x.shape[-1:]
+    channels = x.shape[-1:] if kernel is None else kernel.shape[-1:]
     running_mean = self.variable(
       'batch_stats', 'mean', jnp.zeros, channels, jnp.float32
     )
@@ -87,6 +93,9 @@ class BatchNorm(nn.Module):
       'batch_stats', 'var', jnp.ones, channels, jnp.float32
     )
     scale, bias = self._scale_and_bias(channels)
+    plain = self.num_groups > 1 or self.dtype != jnp.bfloat16
+    if kernel is not None and (plain or not train):
+      x, kernel = pointwise(x, kernel), None
     if not train:
       # Without communication: devices have the same running statistics.
       factor = jax.lax.rsqrt(running_var.value + self.epsilon) * scale
@@ -100,8 +109,11 @@ class BatchNorm(nn.Module):
     view = _View(
       axis_name, grouped=groups is not None, relu=self.relu, dtype=self.dtype
     )
-    # Any, because no checker sees what a `custom_vjp` with options returns.
-    found: Any = _normalize(x, scale, bias, shortcut, self.epsilon, view)
+    if kernel is None:
+      # Any, because no checker sees what a `custom_vjp` with options returns.
+      found: Any = _normalize(x, scale, bias, shortcut, self.epsilon, view)
+    else:
+      found = self._of_product(x, kernel, scale, bias, shortcut, view)
     y, mean, var = found
     changes = self.is_mutable_collection('batch_stats')
     # The example that a network is initialised with is no batch.
@@ -113,7 +125,35 @@ class BatchNorm(nn.Module):
         old.value = self._blend(
           old.value, self._mean_over_groups(new, axis_name)
         )
-    return y.reshape(shape)
+    return y.reshape(*shape[:-1], *channels)
+
+  def _of_product(
+    self,
+    x: jax.Array,
+    kernel: jax.Array,
+    scale: jax.Array,
+    bias: jax.Array,
+    shortcut: jax.Array | None,
+    view: '_View',
+  ) -> Any:
+    """Returns what `_normalize` returns of the product."""
+    reduction = Reduction(view.over_devices, self.relu, self.epsilon)
+
+    def apart(
+      x: jax.Array,
+      kernel: jax.Array,
+      scale: jax.Array,
+      bias: jax.Array,
+      shortcut: jax.Array | None,
+    ) -> Any:
+      z = pointwise(x, kernel)
+      return _normalize(z, scale, bias, shortcut, self.epsilon, view)
+
+    return jax.lax.platform_dependent(
+      *(x, kernel, scale, bias, shortcut),
+      cuda=functools.partial(normalized_product, reduction=reduction),
+      default=apart,
+    )
 
   def _scale_and_bias(
     self, channels: tuple[int, ...]

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxssl import errors
 from jaxssl.fields import Count, Positive, check_fields
 from jaxssl.models import remat
-from jaxssl.models.conv import Conv
+from jaxssl.models.conv import Conv, PointwiseKernel
 from jaxssl.models.norm import BatchNorm
 from jaxssl.models.remat import Remat
 from jaxssl.ops.computed_once import computed_once
@@ -58,17 +58,27 @@ class ResidualBlock(nn.Module):
     x = computed_once(x)
     shortcut = x
     if self.stride != 1 or x.shape[-1] != out:
-      shortcut = Conv(
-        out, 1, self.stride, dtype=self.dtype, name='downsample_0'
-      )(x)
+      kernel = PointwiseKernel(out, name='downsample_0')(x.shape[-1])
+      taken = computed_once(x.astype(self.dtype))
       shortcut = BatchNorm(
         num_groups=self.bn_groups, dtype=self.dtype, name='downsample_1'
-      )(shortcut, train=train, axis_name=axis_name)
+      )(
+        taken[:, :: self.stride, :: self.stride],
+        train=train,
+        axis_name=axis_name,
+        kernel=kernel,
+      )
     for i, (features, kernel_size, stride) in enumerate(layers, start=1):
       last = i == len(layers)
-      x = Conv(
-        features, kernel_size, stride, dtype=self.dtype, name=f'conv{i}'
-      )(x)
+      kernel = None
+      # A product that is wider than what it is made of.
+      if kernel_size == 1 and features > x.shape[-1]:
+        kernel = PointwiseKernel(features, name=f'conv{i}')(x.shape[-1])
+        x = computed_once(x.astype(self.dtype))
+      else:
+        x = Conv(
+          features, kernel_size, stride, dtype=self.dtype, name=f'conv{i}'
+        )(x)
       x = BatchNorm(
         scale_init=self._scale_init(last),
         num_groups=self.bn_groups,
@@ -80,6 +90,7 @@ class ResidualBlock(nn.Module):
         train=train,
         axis_name=axis_name,
         shortcut=shortcut if last else None,
+        kernel=kernel,
       )
     return x
 
