@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from jaxssl.models.caption_decoder import CaptionDecoder
 from jaxssl.models.remat import Remat
+from jaxssl.ops.word_table import look_up
 
 
 class CaptionWriter(nn.Module):
@@ -102,7 +103,7 @@ class CaptionWriter(nn.Module):
       (1, self.length, self.dim),
       jnp.float32,
     )[:, : ids.shape[1]]
-    tokens = jnp.take(table, ids, axis=0)
+    tokens = look_up(table, ids, self.dtype)
     # In float32 until both are added: the gradient of the positions is a sum
     # over rows.
     tokens = tokens + jnp.broadcast_to(positions, tokens.shape)

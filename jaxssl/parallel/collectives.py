@@ -88,14 +88,17 @@ def device_view(
 def spreads_evenly(num_rows: int, axis_name: AxisName | None) -> bool:
   """Returns whether `device_view` can take so many rows at hand.
 
-  Parts of a batch may have fewer rows than there are devices.
+  Parts of a batch may have fewer rows than there are devices. What is mapped
+  over devices already, and was not told the axis, sees those of one.
 
   Args:
     num_rows: rows at hand.
     axis_name: mapped device axis, or None in the global view.
   """
   mesh = jax.sharding.get_abstract_mesh()
-  return axis_name is not None or mesh.empty or num_rows % mesh.size == 0
+  if axis_name is not None or mesh.empty:
+    return True
+  return not mesh.manual_axes and num_rows % mesh.size == 0
 
 
 def gather(x: jax.Array, axis_name: str | None) -> jax.Array:
