@@ -17,7 +17,7 @@ import sys
 
 LIST = pathlib.Path(__file__).with_name('longer_tests.txt')
 # CPU seconds of all cases of a test together.
-LIMIT = 1.0
+LIMIT = 0.5
 
 
 def name_of(test: str) -> str:

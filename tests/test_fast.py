@@ -6,9 +6,9 @@ from tests import conftest, cpu_report, fast
 
 REPORT = f"""{cpu_report.HEADER}
 3.00\t0.00\t3.00\ttests/test_x.py::test_long slow
-0.70\t0.00\t0.70\ttests/test_x.py::TestTable::test_row[a - b[0]]
-0.60\t0.60\t0.00\ttests/test_x.py::TestTable::test_row[c]
-0.90\t0.00\t0.90\ttests/test_x.py::test_short
+0.30\t0.00\t0.30\ttests/test_x.py::TestTable::test_row[a - b[0]]
+0.30\t0.30\t0.00\ttests/test_x.py::TestTable::test_row[c]
+0.40\t0.00\t0.40\ttests/test_x.py::test_short
 """
 
 
