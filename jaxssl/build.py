@@ -198,8 +198,12 @@ def build_method(config: Config) -> Method:
 
 def _at_the_start(value: Any) -> Any:
   """Returns what the section of a schedule starts from; other values stay."""
-  is_schedule = isinstance(value, Mapping) and 'name' in value
-  return value['start'] if is_schedule else value
+  return value['start'] if _is_schedule(value) else value
+
+
+def _is_schedule(value: Any) -> bool:
+  """Whether a value of a config is the section of a schedule."""
+  return isinstance(value, Mapping) and 'name' in value
 
 
 def build_text_encoder(
@@ -288,7 +292,7 @@ class _Length:
     Raises:
       UserError: if the schedule does not take these values.
     """
-    if not (isinstance(value, Mapping) and 'name' in value):
+    if not _is_schedule(value):
       return value
     arguments = dict(value)
     constructor = SCHEDULES[arguments.pop('name')]

@@ -16,7 +16,6 @@ from jaxssl.models.dvae import STRIDE
 from jaxssl.models.normed_tokens import require_mask_token
 from jaxssl.models.vit import ViT
 from jaxssl.ops.cross_entropy import label_entropy
-from jaxssl.ops.tokens import take_tokens
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -178,15 +177,16 @@ class BEiT:
       Logits float32 [b, num_masked, K], the patches that they are of, int32
       [b, num_masked], and which of those are hidden (`block_masks`).
     """
-    _, out = self.encoder.apply(
-      {'params': params['encoder']}, images, train, keys=keys, mask=mask
+    return block_masks.predict(
+      self.encoder,
+      self._head(params['head']['bias'].shape[0]),
+      params,
+      images,
+      mask,
+      num_masked=self.num_masked,
+      train=train,
+      keys=keys,
     )
-    # Only hidden patches are classified, which saves most of a wide layer.
-    places, hidden = block_masks.hidden_first(mask, self.num_masked)
-    tokens = take_tokens(out['patches'], places)
-    head = self._head(params['head']['bias'].shape[0])
-    logits = variables.apply(head, {'params': params['head']}, tokens)
-    return logits, places, hidden
 
   def codes(self, tokenizer: PyTree, pixels: jax.Array) -> jax.Array:
     """Returns the code of each patch, int32 [b, N].

@@ -1,12 +1,18 @@
 """Rectangles of hidden patches, in arrays of fixed shapes."""
 
 import functools
+from typing import Any
 
+from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
 from jaxssl import errors
+from jaxssl.methods import variables
+from jaxssl.methods.base import PyTree
+from jaxssl.models.vit import ViT
 from jaxssl.ops import masking
+from jaxssl.ops.tokens import take_tokens
 
 
 def check(num_masked: int, images: jax.Array, num_patches: int) -> None:
@@ -60,3 +66,40 @@ def hidden_first(mask: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
   """
   hidden, places = jax.lax.top_k(mask.astype(jnp.float32), count)
   return places, hidden
+
+
+def predict(
+  encoder: ViT,
+  head: nn.Module,
+  params: PyTree,
+  images: jax.Array,
+  mask: jax.Array,
+  *,
+  num_masked: int,
+  train: bool,
+  keys: jax.Array | None,
+) -> tuple[Any, jax.Array, jax.Array]:
+  """Returns what a head says of hidden patches, and which these are.
+
+  Only of hidden patches, which saves most of a wide layer.
+
+  Args:
+    encoder: sees the mask token in the place of hidden patches.
+    head: tokens [b, M, D] -> what is predicted of each.
+    params: variables of both, `encoder` and `head`.
+    images: [b, H, W, C], normalised.
+    mask: bool [b, N], at most M of a row True.
+    num_masked: M.
+    train: drop paths.
+    keys: typed PRNG keys [b] for them, or None.
+
+  Returns:
+    The prediction [b, M, ...], and `hidden_first` of the mask.
+  """
+  _, out = encoder.apply(
+    {'params': params['encoder']}, images, train, keys=keys, mask=mask
+  )
+  places, hidden = hidden_first(mask, num_masked)
+  tokens = take_tokens(out['patches'], places)
+  found = variables.apply(head, {'params': params['head']}, tokens)
+  return found, places, hidden

@@ -188,13 +188,16 @@ class Data2Vec:
       float32 [b, num_masked, D], the patches that they are of, int32
       [b, num_masked], and which of those are hidden (`block_masks`).
     """
-    _, out = self.encoder.apply(
-      {'params': params['encoder']}, images, train, keys=keys, mask=mask
+    return block_masks.predict(
+      self.encoder,
+      self.head,
+      params,
+      images,
+      mask,
+      num_masked=self.num_masked,
+      train=train,
+      keys=keys,
     )
-    places, hidden = block_masks.hidden_first(mask, self.num_masked)
-    tokens = take_tokens(out['patches'], places)
-    prediction = variables.apply(self.head, {'params': params['head']}, tokens)
-    return prediction, places, hidden
 
   def target(self, state: PyTree, images: jax.Array) -> jax.Array:
     """Returns what is predicted of images, float32 [b, N, D].

@@ -176,14 +176,16 @@ class MaskFeat:
       they are of, int32 [b, num_masked], and which of those are hidden
       (`block_masks`).
     """
-    _, out = self.encoder.apply(
-      {'params': params['encoder']}, images, train, keys=keys, mask=mask
+    return block_masks.predict(
+      self.encoder,
+      self._head(images.shape[-1]),
+      params,
+      images,
+      mask,
+      num_masked=self.num_masked,
+      train=train,
+      keys=keys,
     )
-    places, hidden = block_masks.hidden_first(mask, self.num_masked)
-    tokens = take_tokens(out['patches'], places)
-    head = self._head(images.shape[-1])
-    found = variables.apply(head, {'params': params['head']}, tokens)
-    return found, places, hidden
 
   def _head(self, channels: int) -> nn.Dense:
     cells = (self.encoder.patch_size // self.cell) ** 2
