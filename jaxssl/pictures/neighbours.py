@@ -9,6 +9,7 @@ import numpy as np
 from jaxssl import errors, finite
 from jaxssl.data.shown import show_like
 from jaxssl.evals.features import Features
+from jaxssl.evals.largest import largest
 from jaxssl.pictures.panel import Column, Panel
 
 _EMPTY = -np.inf  # similarity of a place that nothing has filled yet
@@ -160,7 +161,7 @@ def _merge(
   """Returns the best of the best so far and a batch, similarity [n, b]."""
   k = best.similarity.shape[1]
   both = np.concatenate([best.similarity, similarity], axis=1)
-  order = np.argsort(-both, axis=1, kind='stable')[:, :k]
+  order = largest(both, k)
   rows = np.arange(len(order))[:, None]
   old, new = np.minimum(order, k - 1), np.maximum(order - k, 0)
   is_old = order < k

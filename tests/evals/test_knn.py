@@ -1,4 +1,5 @@
 import chex
+import jax
 import numpy as np
 import pytest
 from sklearn.neighbors import KNeighborsClassifier
@@ -133,9 +134,25 @@ def test_eval_counts_only_labelled_rows():
 
 def test_same_shapes_compile_once():
   knn.knn_predict(BANK, LABELS, QUERIES, ks=(3,))
-  before = knn._merge._cache_size()
+  before = knn._similarity._cache_size()
   knn.knn_predict(BANK[::-1], LABELS[::-1], QUERIES, ks=(3,))
-  assert knn._merge._cache_size() == before
+  assert knn._similarity._cache_size() == before
+
+
+@pytest.mark.parametrize('masked', [False, True])
+def test_the_host_merges_as_an_accelerator_does(masked):
+  rng = np.random.default_rng(0)
+  # Few different numbers: many neighbours are equally near.
+  queries = rng.integers(-1, 2, (7, 4)).astype(np.float32)
+  chunks = rng.integers(-1, 2, (3, 40, 4)).astype(np.float32)
+  labels = rng.integers(-1 if masked else 0, 5, (3, 40)).astype(np.int32)
+  host = device = None
+  for rows, votes in zip(chunks, labels, strict=True):
+    host = knn._merge_on_host(
+      host, queries, rows, votes, count=50, masked=masked
+    )
+    device = knn._merge(device, queries, rows, votes, count=50, masked=masked)
+  chex.assert_trees_all_equal(host, jax.tree.map(np.asarray, device))
 
 
 @pytest.mark.parametrize(
