@@ -9,12 +9,17 @@ The limit is what no pipeline can beat without decoding less: tf.data that reads
 and decodes the same files completely and does nothing else. A crop lets ours
 decode only a window, and then resizes it.
 
+Where they are installed, other loaders make a bilinear view of the same files:
+PyTorch's DataLoader with torchvision, and Grain with Pillow, which decode the
+whole picture.
+
 All take turns, A B C ... A B C; told are medians of processor time per
 picture, which other programs disturb little, and of images/s by the clock.
 """
 
 import argparse
 import functools
+import importlib.util
 import os
 import pathlib
 import statistics
@@ -115,6 +120,74 @@ def measure(stream, batches: int) -> Cost:
   )
 
 
+def torch_loader(folder: pathlib.Path, batches: int, threads: int) -> Cost:
+  """PyTorch's DataLoader in this process, with torchvision's crop."""
+  from benchmarks.peers import torch_simclr
+
+  torch_simclr.libraries()
+  import torch
+  from torchvision import transforms
+
+  crop = transforms.Compose(
+    [transforms.RandomResizedCrop(224), transforms.PILToTensor()]
+  )
+
+  class Pictures(torch.utils.data.Dataset):
+    def __init__(self) -> None:
+      self.files = sorted(folder.glob('*.jpg'))
+
+    def __len__(self) -> int:
+      # An epoch that is longer than the measurement.
+      return len(self.files) * 1000
+
+    def __getitem__(self, index: int) -> Any:
+      with Image.open(self.files[index % len(self.files)]) as image:
+        return crop(image.convert('RGB'))
+
+  torch.set_num_threads(threads)
+  loader = torch.utils.data.DataLoader(Pictures(), BATCH, shuffle=True)
+  return measure(iter(loader), batches)
+
+
+def grain_loader(folder: pathlib.Path, batches: int, threads: int) -> Cost:
+  """Grain's threads with Pillow."""
+  import grain
+
+  def crop(path: pathlib.Path, draws: np.random.Generator) -> np.ndarray:
+    with Image.open(path) as image:
+      box = _random_box(image.width, image.height, draws)
+      return np.asarray(
+        image.convert('RGB').resize((224, 224), Image.BILINEAR, box=box)
+      )
+
+  stream = (
+    grain.MapDataset.source(sorted(folder.glob('*.jpg')))
+    .seed(0)
+    .shuffle()
+    .repeat()
+    .random_map(crop)
+    .to_iter_dataset(grain.ReadOptions(num_threads=threads))
+    .batch(BATCH)
+  )
+  return measure(iter(stream), batches)
+
+
+def _random_box(
+  width: int, height: int, draws: np.random.Generator
+) -> tuple[int, int, int, int]:
+  """Draws a crop as torchvision's RandomResizedCrop does."""
+  for _ in range(10):
+    area = width * height * draws.uniform(0.08, 1)
+    aspect = np.exp(draws.uniform(np.log(3 / 4), np.log(4 / 3)))
+    wide, high = round((area * aspect) ** 0.5), round((area / aspect) ** 0.5)
+    if wide <= width and high <= height:
+      left = int(draws.integers(0, width - wide + 1))
+      top = int(draws.integers(0, height - high + 1))
+      return left, top, left + wide, top + high
+  side = min(width, height)
+  return 0, 0, side, side
+
+
 LIMIT = 'read and decode only'
 VIEWS = {
   'one view, bilinear': (CropSpec(size=224),),
@@ -122,10 +195,19 @@ VIEWS = {
   'MAE': RECIPES['mae'](size=224).crops,
   'DINO, 2 + 8 crops': RECIPES['dino'](size=224).crops,
 }
-MEASURED = {LIMIT: decoding_alone} | {
-  f'{name}, {resizer}': functools.partial(ours, crops=crops, resizer=resizer)
-  for name, crops in VIEWS.items()
-  for resizer in get_args(Resizer)
+PEERS = {'torch': torch_loader, 'grain': grain_loader}
+MEASURED = {
+  LIMIT: decoding_alone,
+  **{
+    f'{name}, {resizer}': functools.partial(ours, crops=crops, resizer=resizer)
+    for name, crops in VIEWS.items()
+    for resizer in get_args(Resizer)
+  },
+  **{
+    f'one view, bilinear, {peer}': loader
+    for peer, loader in PEERS.items()
+    if importlib.util.find_spec(peer)
+  },
 }
 
 
