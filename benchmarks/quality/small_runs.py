@@ -7,19 +7,25 @@ same batch, as `jaxssl train` trains them; then the protocols `knn-v1` and
 training, and each encoder as it was before training (`theirs`).
 
   python -m benchmarks.quality.small_runs --data_dir DIR --workdir runs/small \
-      --out rows.jsonl
+      --rates 0.3 1 3 --out rows.jsonl
+  python -m benchmarks.quality.small_runs --data_dir DIR --workdir runs/small \
+      --rates 0.3 1 3 --seeds 0 1 2 --methods simclr vicreg --out more.jsonl
 
-DIR is a folder of prepared TFDS data sets. Each run keeps its curve, and a run
-that is there already is only evaluated. The rows say what a method learns in so
-many images, and not which method is best: their steps cost different amounts
-and none of their settings was searched for.
+DIR is a folder of prepared TFDS data sets. With several `--rates`, factors of
+the config's learning rate, each is trained and the best is taken by kNN on
+2,000 other test images; with several `--seeds` that one is trained again. Each
+run keeps its curve and what it was judged, and a run that is there already is
+not made again. The rows say what a method learns in so many images, and not
+which method is best: their steps cost different amounts.
 """
 
 import argparse
 from collections.abc import Iterator
+import dataclasses
 import json
 import os
 import pathlib
+import statistics
 from typing import Any
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
@@ -41,9 +47,14 @@ from jaxssl.weights.exported import ExportedEncoder, load_encoder
 
 CONFIGS = pathlib.Path(__file__).parents[2] / 'configs'
 NAME = 'cifar10_jpeg'
-SPLITS = {'train': 'train[:10%]', 'test': 'test[:20%]'}
+SPLITS = {
+  'train': 'train[:10%]',
+  'validation': 'test[20%:40%]',
+  'test': 'test[:20%]',
+}
 SIZE = 32
 STEPS, BATCH = 300, 128
+VALIDATION = 'knn on validation'
 
 VIEWS = {'size': SIZE, 'scale': (0.2, 1.0)}
 PATCHES = {'size': SIZE, 'scale': (0.6, 1.0)}
@@ -100,8 +111,29 @@ def changes_of(name: str, encoder: str) -> config_lib.Config:
   return changes
 
 
-def config_of(name: str, args: argparse.Namespace) -> config_lib.Config:
+@dataclasses.dataclass(frozen=True)
+class Run:
+  """One training.
+
+  Attributes:
+    name: of the method.
+    rate: factor of its learning rate.
+    seed: of the run.
+  """
+
+  name: str
+  rate: float
+  seed: int
+
+  @property
+  def folder(self) -> str:
+    """The workdir, below that of all runs."""
+    return f'{self.name}-{self.rate:g}-{self.seed}'
+
+
+def config_of(run: Run, args: argparse.Namespace) -> config_lib.Config:
   """Returns the config of a run."""
+  name = run.name
   config = config_lib.load_file(CONFIGS / f'{METHODS[name].config}.py')
   changes = changes_of(name, config['encoder']['name']) | {
     'train': {
@@ -113,8 +145,10 @@ def config_of(name: str, args: argparse.Namespace) -> config_lib.Config:
   }
   for section, values in changes.items():
     config[section] = config.get(section, {}) | values
+  rate = config['optim']['learning_rate']
+  config['optim']['learning_rate'] = rate | {'start': run.rate * rate['start']}
   config |= {
-    'seed': args.seed,
+    'seed': run.seed,
     'data': {
       'name': NAME,
       'data_dir': args.data_dir,
@@ -123,20 +157,25 @@ def config_of(name: str, args: argparse.Namespace) -> config_lib.Config:
     'input': {'image_size': SIZE},
     'eval': {
       'steps': max(args.steps // 4, 1),
-      'split': SPLITS['test'],
+      'split': SPLITS['validation'],
       'image_size': config['augment']['size'],
     },
   }
   if schema.takes_codebook(name):
-    config['method']['tokenizer'] = str(args.workdir / 'dvae' / 'export')
+    config['method']['tokenizer'] = str(_needed('dvae', args) / 'export')
   if schema.takes_teacher(name):
-    config['method']['teacher'] = str(args.workdir / TEACHER)
+    config['method']['teacher'] = str(_needed(TEACHER, args))
   return schema.complete(config)
 
 
-def trained(name: str, args: argparse.Namespace) -> ExportedEncoder:
+def _needed(name: str, args: argparse.Namespace) -> pathlib.Path:
+  """Returns the workdir of a run that another one needs."""
+  return args.workdir / Run(name, 1.0, 0).folder
+
+
+def trained(run: Run, args: argparse.Namespace) -> ExportedEncoder:
   """Trains a method, or goes on with it; returns its encoder."""
-  workdir, config = Workdir(args.workdir / name), config_of(name, args)
+  workdir, config = Workdir(args.workdir / run.folder), config_of(run, args)
   workdir.claim(config)
   try:
     train_in_workdir(build.build(config), workdir)
@@ -148,7 +187,10 @@ def trained(name: str, args: argparse.Namespace) -> ExportedEncoder:
 def judge(
   encode: features.Encode, size: int, data_dir: str
 ) -> dict[str, float]:
-  """Returns the accuracies of features in per cent, by protocol."""
+  """Returns the accuracies of features in per cent.
+
+  By protocol on the test images; of kNN also on those for validation.
+  """
   found = {}
   for split, part in SPLITS.items():
     source = data.Tfds(NAME, data_dir=data_dir, split=part)
@@ -156,11 +198,16 @@ def judge(
       source, batch_size=256, preprocessing=usual(size)
     )
     found[split] = features.extract(
-      encode, batches, class_names=source.class_names
+      encode, batches, class_names=source.class_names or ()
     )
-  return {
+  top1 = {
     protocol.name: 100 * protocol.run(found['train'], found['test'])['top1']
     for protocol in map(protocols.make_protocol, ('knn', 'linear'))
+  }
+  knn = protocols.make_protocol('knn')
+  return {
+    **top1,
+    VALIDATION: 100 * knn.run(found['train'], found['validation'])['top1'],
   }
 
 
@@ -180,35 +227,57 @@ def losses(workdir: pathlib.Path) -> tuple[float, float]:
   return logged[0], logged[-1]
 
 
+def judged(run: Run, args: argparse.Namespace) -> dict[str, Any]:
+  """Trains and judges, unless that was done; returns what was found."""
+  folder = args.workdir / run.folder
+  kept = folder / 'judged.json'
+  if kept.exists():
+    return json.loads(kept.read_text())
+  exported = trained(run, args)
+  size = exported.image_size
+  encode = features.encode_fn(
+    exported.encoder, exported.variables, exported.normalize
+  )
+  found = {
+    'encoder': exported.section['name'],
+    'loss': losses(folder),
+    'after': judge(encode, size, args.data_dir),
+    'before': judge(untrained(exported), size, args.data_dir),
+  }
+  kept.write_text(json.dumps(found))
+  return found
+
+
 def method_rows(
   name: str, args: argparse.Namespace
 ) -> Iterator[dict[str, Any]]:
   """Trains and judges a method: a row for each protocol."""
-  exported = trained(name, args)
-  size = exported.image_size
-  after, before = (
-    judge(encode, size, args.data_dir)
-    for encode in (
-      features.encode_fn(
-        exported.encoder, exported.variables, exported.normalize
-      ),
-      untrained(exported),
-    )
+  by_rate = {
+    rate: judged(Run(name, rate, args.seeds[0]), args) for rate in args.rates
+  }
+  best = max(args.rates, key=lambda rate: by_rate[rate]['after'][VALIDATION])
+  runs = [judged(Run(name, best, seed), args) for seed in args.seeds]
+  first, last = runs[0]['loss']
+  tried = ', '.join(
+    f'{rate:g}: {by_rate[rate]["after"][VALIDATION]:.1f}' for rate in args.rates
   )
-  first, last = losses(args.workdir / name)
-  for protocol, accuracy in after.items():
+  for protocol in runs[0]['before'].keys() - {VALIDATION}:
+    top1 = [run['after'][protocol] for run in runs]
+    spread = f' ± {statistics.stdev(top1):.1f}' if len(top1) > 1 else ''
     yield rows.row(
       f'small_runs/{name}/{protocol}',
-      ours=accuracy,
-      theirs=before[protocol],
+      ours=statistics.mean(top1),
+      theirs=runs[0]['before'][protocol],
       unit='% top-1',
       peer='its encoder before training',
-      detail=f'{exported.section["name"]}, {args.steps} steps of {BATCH}, seed '
-      f'{args.seed}; loss {first:.3f} -> {last:.3f}',
+      detail=f'{runs[0]["encoder"]}, {args.steps} steps of {BATCH}, '
+      f'{len(args.seeds)} seeds{spread}; rate {best:g} of {tried}; loss '
+      f'{first:.3f} -> {last:.3f}',
     )
 
 
 def all_rows(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
+  """Yields the rows of raw pixels and of every method."""
   pixels = judge(features.raw_pixels, SIZE, args.data_dir)
   for protocol, accuracy in pixels.items():
     yield rows.row(
@@ -224,12 +293,13 @@ def all_rows(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 
 def main() -> None:
-  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser = argparse.ArgumentParser(description=(__doc__ or '').splitlines()[0])
   parser.add_argument('--data_dir', required=True)
   parser.add_argument('--workdir', type=pathlib.Path, required=True)
   parser.add_argument('--methods', nargs='+', choices=RUNS)
   parser.add_argument('--steps', type=int, default=STEPS)
-  parser.add_argument('--seed', type=int, default=0)
+  parser.add_argument('--rates', nargs='+', type=float, default=[1.0])
+  parser.add_argument('--seeds', nargs='+', type=int, default=[0])
   parser.add_argument('--out', help='file to write the rows to, JSON lines')
   args = parser.parse_args()
   if not (pathlib.Path(args.data_dir) / NAME).is_dir():

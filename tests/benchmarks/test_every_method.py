@@ -38,13 +38,16 @@ def test_the_small_runs_are_of_every_image_method():
 @pytest.mark.parametrize('name', small_runs.RUNS)
 def test_the_small_runs_have_one_budget(name):
   args = argparse.Namespace(
-    steps=50, seed=3, data_dir='data', workdir=pathlib.Path('runs')
+    steps=50, data_dir='data', workdir=pathlib.Path('runs')
   )
-  made = small_runs.config_of(name, args)
+  made = small_runs.config_of(small_runs.Run(name, 3.0, seed=3), args)
   assert made['method']['name'] == name
   assert (made['train']['steps'], made['train']['batch_size']) == (50, 128)
   assert (made['seed'], made['data']['name']) == (3, 'cifar10_jpeg')
   assert made['eval']['image_size'] == made['augment']['size']
+  usual = small_runs.config_of(small_runs.Run(name, 1.0, seed=3), args)
+  rates = [c['optim']['learning_rate']['start'] for c in (made, usual)]
+  assert rates[0] == pytest.approx(3 * rates[1])
 
 
 @pytest.mark.parametrize('device', methods.NAMES)
