@@ -15,6 +15,7 @@ import numpy as np
 from jaxssl.errors import UserError
 
 _NAMED = 3
+_PART = 4096  # rows
 
 
 def require_rows(rows: Any, what: str) -> None:
@@ -28,7 +29,11 @@ def require_rows(rows: Any, what: str) -> None:
     UserError: says how many rows it is, and which is the first.
   """
   rows = np.asarray(rows)
-  good = np.isfinite(rows).all(axis=tuple(range(1, rows.ndim)))
+  good = np.empty(len(rows), bool)
+  # A part at a time: a table of a million rows has a billion answers.
+  for first in range(0, len(rows), _PART):
+    part = np.isfinite(rows[first : first + _PART])
+    good[first : first + _PART] = part.all(axis=tuple(range(1, rows.ndim)))
   if not good.all():
     raise UserError(
       f'{what} are not finite in {(~good).sum()} of {len(rows)} rows (first: '

@@ -83,6 +83,7 @@ class Moved:
 
   Attributes:
     gib: moved by all kernels, GiB.
+    library: of it by those of cuBLAS and cuDNN.
     temporary: scratch memory, GiB.
     kernels: how many run.
     scatters: of them in the text; each adds atomically.
@@ -90,6 +91,7 @@ class Moved:
   """
 
   gib: float
+  library: float
   temporary: float
   kernels: int
   scatters: int
@@ -122,9 +124,12 @@ def count(recipe: Recipe, tree: pathlib.Path, depth: int | None) -> Moved:
 
 
 def _of_text(text: str, temporary: int) -> Moved:
-  bound = roofline.roofline(kernels.kernels(text), chips.GPUS[CARD])
+  found = kernels.kernels(text)
+  bound = roofline.roofline(found, chips.GPUS[CARD])
+  library = [each for each in found if each.kind.startswith('__cu')]
   return Moved(
     gib=bound.bytes / 2**30,
+    library=sum(each.times * each.bytes for each in library) / 2**30,
     temporary=temporary / 2**30,
     kernels=bound.num_kernels,
     scatters=text.count(' scatter(') + text.count(' select-and-scatter('),
@@ -164,7 +169,8 @@ def _rows(
   detail = (
     f'batch {recipe.batch_size}, {layers}; roofline {ours.ms:.1f} against '
     f'{theirs.ms:.1f} ms, {ours.kernels} against {theirs.kernels} kernels, '
-    f'{ours.scatters} against {theirs.scatters} scatters'
+    f'{ours.scatters} against {theirs.scatters} scatters; {ours.library:.1f} '
+    f'against {theirs.library:.1f} GiB by cuBLAS and cuDNN'
   )
   for what in ('gib', 'temporary'):
     yield rows.row(

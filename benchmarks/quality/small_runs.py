@@ -234,16 +234,25 @@ def judged(run: Run, args: argparse.Namespace) -> dict[str, Any]:
   if kept.exists():
     return json.loads(kept.read_text())
   exported = trained(run, args)
-  size = exported.image_size
   encode = features.encode_fn(
     exported.encoder, exported.variables, exported.normalize
   )
   found = {
     'encoder': exported.section['name'],
     'loss': losses(folder),
-    'after': judge(encode, size, args.data_dir),
-    'before': judge(untrained(exported), size, args.data_dir),
+    'top1': judge(encode, exported.image_size, args.data_dir),
   }
+  kept.write_text(json.dumps(found))
+  return found
+
+
+def judged_before(run: Run, args: argparse.Namespace) -> dict[str, float]:
+  """Judges the encoder of a run before training, unless that was done."""
+  kept = args.workdir / run.folder / 'judged_before.json'
+  if kept.exists():
+    return json.loads(kept.read_text())
+  exported = load_encoder(Workdir(args.workdir / run.folder).export)
+  found = judge(untrained(exported), exported.image_size, args.data_dir)
   kept.write_text(json.dumps(found))
   return found
 
@@ -255,19 +264,20 @@ def method_rows(
   by_rate = {
     rate: judged(Run(name, rate, args.seeds[0]), args) for rate in args.rates
   }
-  best = max(args.rates, key=lambda rate: by_rate[rate]['after'][VALIDATION])
+  best = max(args.rates, key=lambda rate: by_rate[rate]['top1'][VALIDATION])
   runs = [judged(Run(name, best, seed), args) for seed in args.seeds]
+  before = judged_before(Run(name, args.rates[0], args.seeds[0]), args)
   first, last = runs[0]['loss']
   tried = ', '.join(
-    f'{rate:g}: {by_rate[rate]["after"][VALIDATION]:.1f}' for rate in args.rates
+    f'{rate:g}: {by_rate[rate]["top1"][VALIDATION]:.1f}' for rate in args.rates
   )
-  for protocol in runs[0]['before'].keys() - {VALIDATION}:
-    top1 = [run['after'][protocol] for run in runs]
+  for protocol in sorted(before.keys() - {VALIDATION}):
+    top1 = [run['top1'][protocol] for run in runs]
     spread = f' ± {statistics.stdev(top1):.1f}' if len(top1) > 1 else ''
     yield rows.row(
       f'small_runs/{name}/{protocol}',
       ours=statistics.mean(top1),
-      theirs=runs[0]['before'][protocol],
+      theirs=before[protocol],
       unit='% top-1',
       peer='its encoder before training',
       detail=f'{runs[0]["encoder"]}, {args.steps} steps of {BATCH}, '

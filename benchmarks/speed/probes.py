@@ -274,21 +274,32 @@ def _their_sweep(
     reached['PyTorch'] = _torch_sweep(each, test, protocol.learning_rates)
 
 
-def _memory_of(protocol: str, folder: pathlib.Path) -> None:
-  """Runs a protocol on the files and prints the largest memory in MiB."""
+def _in_child(what: str, folder: pathlib.Path) -> None:
+  """Writes the files (`make`), or runs a protocol on them and says its memory.
+
+  A process starts with the peak of the one that started it, so that one must
+  not hold the data.
+  """
+  splits = {'train': MEMORY_ROWS, 'test': QUERIES}
+  if what == 'make':
+    for split, num in splits.items():
+      data = clusters(num, MEMORY_DIM, MEMORY_CLASSES)
+      np.save(folder / f'{split}.npy', data.features)
+      np.save(folder / f'{split}_labels.npy', data.labels)
+    return
   train, test = (
     features.Features(
       np.load(folder / f'{split}.npy', mmap_mode='r'),
       np.load(folder / f'{split}_labels.npy'),
     )
-    for split in ('train', 'test')
+    for split in splits
   )
   start = time.process_time()
-  if protocol == 'knn':
+  if what == 'knn':
     knn.Knn().run(train, test)
-  elif protocol == 'linear':
+  elif what == 'linear':
     linear.Linear(epochs=1, batch_size=4096).run(train, test)
-  elif protocol == 'logistic':
+  elif what == 'logistic':
     regression.fit(
       train.features,
       train.labels,
@@ -298,22 +309,17 @@ def _memory_of(protocol: str, folder: pathlib.Path) -> None:
     )
   taken = time.process_time() - start
   peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-  print(f'{protocol}: {peak:,.0f} MiB, {taken:.0f} s of CPU', flush=True)
+  print(f'{what}: {peak:,.0f} MiB, {taken:.0f} s of CPU', flush=True)
 
 
 def memory() -> None:
   """Prints the memory of each protocol, each in a process of its own."""
-  with tempfile.TemporaryDirectory() as name:
-    folder = pathlib.Path(name)
-    for split, num in (('train', MEMORY_ROWS), ('test', QUERIES)):
-      data = clusters(num, MEMORY_DIM, MEMORY_CLASSES)
-      np.save(folder / f'{split}.npy', data.features)
-      np.save(folder / f'{split}_labels.npy', data.labels)
-    for protocol in ('nothing', 'knn', 'linear', 'logistic'):
+  with tempfile.TemporaryDirectory() as folder:
+    for what in ('make', 'nothing', 'knn', 'linear', 'logistic'):
       subprocess.run(
         [
           *(sys.executable, '-m', 'benchmarks.speed.probes'),
-          *('--child', protocol, '--folder', name),
+          *('--child', what, '--folder', folder),
         ],
         check=True,
       )
@@ -329,7 +335,7 @@ def main() -> int:
   parser.add_argument('--folder', type=pathlib.Path, help=argparse.SUPPRESS)
   arguments = parser.parse_args()
   if arguments.child:
-    _memory_of(arguments.child, arguments.folder)
+    _in_child(arguments.child, arguments.folder)
     return 0
   if arguments.memory:
     memory()
