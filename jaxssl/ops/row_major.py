@@ -1,9 +1,13 @@
 """How an array lies in the memory of a GPU."""
 
+from typing import Any
+
 import jax
+from jax.experimental.custom_partitioning import custom_partitioning
 from jax.experimental.layout import Layout, with_layout_constraint
 
 
+@jax.custom_vjp
 def row_major(x: jax.Array) -> jax.Array:
   """Returns x, whose last side lies closest together on NVIDIA GPUs.
 
@@ -16,8 +20,40 @@ def row_major(x: jax.Array) -> jax.Array:
   Args:
     x: any shape.
   """
-  return jax.lax.platform_dependent(
-    x,
-    cuda=lambda x: with_layout_constraint(x, Layout(tuple(range(x.ndim)))),
-    default=lambda x: x,
-  )
+  return _row_major(x)
+
+
+def _row_major(x: jax.Array) -> jax.Array:
+  return jax.lax.platform_dependent(x, cuda=_on_each, default=lambda x: x)
+
+
+row_major.defvjp(
+  lambda x: (_row_major(x), None),
+  lambda _, gradient: (_row_major(gradient),),
+)
+
+
+# What the compiler cannot split over devices it gives to each of them whole:
+# without this, every GPU would gather the tokens of all.
+@custom_partitioning
+def _on_each(x: jax.Array) -> jax.Array:
+  return _constrained(x)
+
+
+def _constrained(x: jax.Array) -> jax.Array:
+  return with_layout_constraint(x, Layout(tuple(range(x.ndim))))
+
+
+def _partition(mesh: Any, operands: Any, result: Any) -> Any:
+  del result
+  sharding = operands[0].sharding
+  return mesh, _constrained, sharding, (sharding,)
+
+
+_on_each.def_partition(
+  partition=_partition,
+  infer_sharding_from_operands=lambda mesh, operands, result: (
+    operands[0].sharding
+  ),
+  sharding_rule='... d -> ... d',
+)
