@@ -23,6 +23,7 @@ from jaxssl.augment.preprocessing import Preprocessing, usual
 from jaxssl.augment.recipes import RECIPES
 from jaxssl.augment.view import Augment
 from jaxssl.config import Config
+from jaxssl.config.recomputation import recomputes
 from jaxssl.config.schema import CONSTRUCTORS, HEADS, OF_ENCODER, OF_TOKENIZER
 from jaxssl.config.sections import Eval, Input, Train
 from jaxssl.data.source import Source
@@ -120,6 +121,7 @@ def build(config: Config, source: Source | None = None) -> Run:
     num_devices=train.num_devices,
     fsdp=train.fsdp,
     deterministic=train.deterministic,
+    recomputes=recomputes(config),
   )
   _check_divides(train)
   steps_per_epoch = source.num_examples / train.batch_size

@@ -39,8 +39,9 @@ from benchmarks.speed import peaks
 from jaxssl import config, models
 from jaxssl.augment.preprocessing import usual
 from jaxssl.config import schema
+from jaxssl.config.recomputation import without_recomputation
 from jaxssl.methods import METHODS
-from jaxssl.planning.abstract import Plan, plan, without_recomputation
+from jaxssl.planning.abstract import Plan, plan
 from jaxssl.planning.flops import matmul_flops
 from jaxssl.weights.exported import ExportedEncoder, save_encoder
 

@@ -14,6 +14,7 @@ from rich.table import Table
 from jaxssl import atomic_file
 from jaxssl import config as config_lib
 from jaxssl.arguments import configs, targets
+from jaxssl.config.recomputation import without_recomputation
 from jaxssl.errors import UserError
 from jaxssl.planning import (
   abstract,
@@ -225,7 +226,7 @@ def _model_flops(
 ) -> float:
   """Products and sums of the step without those that are done twice."""
   plain = abstract.plan(
-    abstract.without_recomputation(config), num_examples=num_examples
+    without_recomputation(config), num_examples=num_examples
   )
   return flops.matmul_flops(
     plain.step, planned.state, planned.batch, platform=platform

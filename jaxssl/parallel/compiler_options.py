@@ -17,6 +17,11 @@ Device = Any
 # and no choice among kernels by their speed. CPUs always do; a TPU's compiler
 # does not know the option.
 _SAME_BITS = {'xla_gpu_deterministic_ops': True}
+# With this estimate XLA orders the kernels of several GPUs so that they wait
+# little for each other, and no more so that they need little memory: what was
+# to be recomputed late it recomputes early, and `remat` saves nothing. Without
+# it eight GPUs need what one needs (benchmarks/results/remat.md).
+_IN_ORDER = {'xla_gpu_enable_analytical_sol_latency_estimator': False}
 _CPU = {
   # Of products, convolutions and sums, which XLA's CPU backend all gives to
   # YNNPACK, only the sums: its own products and convolutions are as fast or
@@ -33,7 +38,11 @@ _CPU = {
 
 
 def of_step(
-  device: Device, *, mode: str = 'jit', deterministic: bool = False
+  device: Device,
+  *,
+  mode: str = 'jit',
+  deterministic: bool = False,
+  recomputes: bool = False,
 ) -> Options:
   """Returns the options for a training step.
 
@@ -44,11 +53,13 @@ def of_step(
     device: one of those that are compiled for; they need not be there.
     mode: see `modes.make_mode`; `pmap` takes no options.
     deterministic: have a GPU run the step with the same bits each time.
+    recomputes: whether it computes activations twice to keep fewer of them.
   """
   if mode == 'pmap':
     return {}
   if device.platform == 'gpu':
-    return _SAME_BITS if deterministic else {}
+    same_bits = _SAME_BITS if deterministic else {}
+    return {**same_bits, **(known(_IN_ORDER) if recomputes else {})}
   return known(_CPU) if device.platform == 'cpu' else {}
 
 

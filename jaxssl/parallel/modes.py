@@ -109,11 +109,13 @@ class Jit:
     mesh: mesh from `make_mesh`.
     smallest: see `rules.partition_specs`.
     deterministic: have a GPU run the step with the same bits each time.
+    recomputes: whether the step computes activations twice.
   """
 
   mesh: Mesh
   smallest: int = rules.SMALLEST
   deterministic: bool = False
+  recomputes: bool = False
   axis_name: None = None
 
   def init(self, fn: Callable[..., PyTree], *args: Any) -> PyTree:
@@ -135,7 +137,9 @@ class Jit:
       )
 
     options = compiler_options.of_step(
-      self.mesh.devices.flat[0], deterministic=self.deterministic
+      self.mesh.devices.flat[0],
+      deterministic=self.deterministic,
+      recomputes=self.recomputes,
     )
     return jax.jit(pinned, donate_argnums=0, compiler_options=dict(options))
 
@@ -289,6 +293,7 @@ def make_mode(
   num_devices: int | None = None,
   fsdp: int | None = 1,
   deterministic: bool = False,
+  recomputes: bool = False,
 ) -> Mode:
   """Returns the compile mode of that name.
 
@@ -297,6 +302,7 @@ def make_mode(
     num_devices: how many devices to use; all of them by default.
     fsdp: how many of them share one copy of the state; None for all.
     deterministic: have GPUs run the step with the same bits each time.
+    recomputes: whether the step computes activations twice (`remat`).
 
   Raises:
     UserError: if the name is unknown, there are fewer devices, they cannot
@@ -317,7 +323,7 @@ def make_mode(
     devices = devices[:num_devices]
   if name == 'jit':
     mesh = make_mesh(devices, fsdp=fsdp)
-    return Jit(mesh, deterministic=deterministic)
+    return Jit(mesh, deterministic=deterministic, recomputes=recomputes)
   if name == 'pmap':
     if deterministic:
       raise UserError(

@@ -1,6 +1,5 @@
 """State and batch of a config as shapes, without data or weights."""
 
-from collections.abc import Mapping
 import dataclasses
 from typing import Any, Literal, NoReturn
 
@@ -81,13 +80,3 @@ def plan(
   run = build.build({**config, 'train': train}, _Unopened(num_examples))
   batch = run.batch_shapes(rows)
   return Plan(run, run.learner.abstract(batch), batch, fsdp)
-
-
-def without_recomputation(config: Config) -> Config:
-  """Returns the config with `remat` off wherever it is on."""
-  return {
-    name: {**section, 'remat': False}
-    if isinstance(section, Mapping) and section.get('remat')
-    else section
-    for name, section in config.items()
-  }

@@ -13,6 +13,7 @@ import jax
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from jaxssl.config.recomputation import recomputes
 from jaxssl.errors import UserError
 from jaxssl.methods.base import PyTree
 from jaxssl.parallel import modes, rules
@@ -121,6 +122,7 @@ def lower_step(plan: Plan, target: Target) -> jax.stages.Lowered:
   mode = modes.Jit(
     modes.make_mesh(list(target.devices), fsdp=plan.fsdp),
     deterministic=plan.run.train.deterministic,
+    recomputes=recomputes(plan.run.config),
   )
   state = mode.target(plan.state)
   batch = _placed(plan.batch, NamedSharding(mode.mesh, modes.ROWS))

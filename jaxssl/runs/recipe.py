@@ -13,6 +13,7 @@ import numpy as np
 
 from jaxssl import checksums, data
 from jaxssl import config as config_lib
+from jaxssl.config.recomputation import recomputes
 from jaxssl.data import places
 from jaxssl.data.chosen import is_pattern, several
 from jaxssl.data.source import Source
@@ -87,6 +88,7 @@ def _compiler_options(config: Mapping[str, Any] | None) -> dict[str, Any]:
     jax.devices()[0],
     mode=train.get('mode', 'jit'),
     deterministic=train.get('deterministic', False),
+    recomputes=recomputes(config or {}),
   )
   return dict(options)
 

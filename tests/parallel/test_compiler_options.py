@@ -14,6 +14,12 @@ def test_options_go_by_platform():
   assert compiler_options.of_step(GPU) == {}
   assert compiler_options.of_step(GPU, deterministic=True) == same_bits
   assert compiler_options.of_step(TPU, deterministic=True) == {}
+  in_order = {'xla_gpu_enable_analytical_sol_latency_estimator': False}
+  in_order = compiler_options.known(in_order)
+  assert compiler_options.of_step(GPU, recomputes=True) == in_order
+  both = compiler_options.of_step(GPU, recomputes=True, deterministic=True)
+  assert both == same_bits | in_order
+  assert compiler_options.of_step(TPU, recomputes=True) == {}
   assert compiler_options.of_step(CPU)
   assert compiler_options.of_step(CPU, mode='pmap') == {}
 

@@ -45,12 +45,6 @@ def test_text_is_part_of_the_batch():
   assert plan.batch['text'].shape == (32768, 77)
 
 
-def test_recomputation_is_switched_off_everywhere():
-  config = {'encoder': {'name': 'x', 'remat': True}, 'head': {}, 'seed': 0}
-  found = abstract.without_recomputation(config)
-  assert found == {**config, 'encoder': {'name': 'x', 'remat': False}}
-
-
 with_libtpu = pytest.mark.skipif(
   importlib.util.find_spec('libtpu') is None,
   reason='libtpu is not installed: pip install "jaxssl[tpu]"',

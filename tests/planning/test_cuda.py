@@ -130,6 +130,25 @@ def test_deterministic_steps_add_up_without_atomics(name):
 
 
 @with_compiler
+@pytest.mark.slow
+def test_recomputation_saves_as_much_on_several_gpus():
+  temporary = {
+    count: compiled.compile_step(
+      small_recipes.plan(
+        'moco_v3_vit_s16_imagenet',
+        'encoder.depth=4',
+        'encoder.remat=true',
+        batch_size=64 * count,
+      ),
+      cuda.cards('h100', count),
+    ).memory['temporary']
+    for count in (1, 2)
+  }
+  # Ordered for speed, the kernels of two GPUs need twice as much.
+  assert temporary[2] < 1.2 * temporary[1]
+
+
+@with_compiler
 def test_the_target_decides_about_attention_not_this_machine():
   # The same function, traced once, for what it is compiled for.
   assert jax.default_backend() == 'cpu'
