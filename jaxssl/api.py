@@ -37,6 +37,7 @@ from jaxssl.data.source import Source
 from jaxssl.errors import UserError, unknown
 from jaxssl.evals.features import Features, encode_fn, extract
 from jaxssl.methods.base import Method, PyTree
+from jaxssl.models import remat
 from jaxssl.parallel import processes
 from jaxssl.parallel.modes import make_mode
 from jaxssl.runs import encoders
@@ -262,7 +263,7 @@ def pretrain_by_parts(
   )
   job = Job(
     learner=Learner(method=method, augment=augment, tx=tx),
-    mode=make_mode(mode, fsdp=fsdp),
+    mode=make_mode(mode, fsdp=fsdp, recomputes=remat.is_on(method)),
     make_batches=make_batches,
     shapes=shapes,
     seed=seed,

@@ -1,11 +1,12 @@
 """Whether a run computes activations twice, to keep fewer of them."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from jaxssl.config import Config
 
 
-def recomputes(config: Config) -> bool:
+def recomputes(config: Mapping[str, Any]) -> bool:
   """Returns whether a section has `remat` on.
 
   Args:

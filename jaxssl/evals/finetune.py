@@ -26,6 +26,7 @@ from jaxssl.evals.needs import FineTuning, Place
 from jaxssl.evals.table import headline
 from jaxssl.methods.base import PyTree
 from jaxssl.methods.supervised import Supervised
+from jaxssl.models import remat
 from jaxssl.ops import schedules
 from jaxssl.parallel import modes
 from jaxssl.train import optim
@@ -224,7 +225,7 @@ def _job(
     learner=Learner(
       method=method, augment=augment, tx=_optimizer(settings, rate)
     ),
-    mode=modes.Jit(modes.make_mesh()),
+    mode=modes.Jit(modes.make_mesh(), recomputes=remat.is_on(method)),
     make_batches=lambda first_step: images.train_batches(
       source,
       plain,

@@ -1,7 +1,7 @@
 """What a block keeps for its backward pass."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from flax import linen as nn
 import jax
@@ -20,6 +20,16 @@ POLICIES = {
     _policies.save_only_these_names(CONVOLUTION),
   ),
 }
+
+
+def is_on(method: Any) -> bool:
+  """Returns whether the encoder of a method computes activations twice.
+
+  Args:
+    method: any object; one without `encoder.remat` does not.
+  """
+  encoder = getattr(method, 'encoder', None)
+  return bool(getattr(encoder, 'remat', False))
 
 
 def block(

@@ -1,6 +1,7 @@
 """What is computed again changes memory and arithmetic, not a number."""
 
 import functools
+import types
 
 import chex
 import jax
@@ -9,6 +10,7 @@ import pytest
 
 from jaxssl import models
 from jaxssl.errors import UserError
+from jaxssl.models.remat import is_on
 from jaxssl.planning.flops import matmul_flops
 
 POLICIES = ('full', 'dots')
@@ -110,3 +112,12 @@ def test_true_is_full():
 def test_unknown_policy_is_a_user_error(make):
   with pytest.raises(UserError, match='dots'):
     make('dot')
+
+
+@pytest.mark.parametrize('value', [False, True, 'dots'])
+def test_a_method_recomputes_as_its_encoder_does(value):
+  method = types.SimpleNamespace(
+    encoder=models.make_encoder('vit_ti4', remat=value)
+  )
+  assert is_on(method) == bool(value)
+  assert not is_on(types.SimpleNamespace())
