@@ -34,6 +34,21 @@ def test_what_the_compiler_does_not_know_is_left_out():
   assert known == {'xla_cpu_enable_fast_math': False}
 
 
+def test_options_are_told_apart_where_jax_has_no_cpu(monkeypatch):
+  all_devices = jax.local_devices
+
+  def without_cpu(backend=None):
+    if backend == 'cpu':
+      raise RuntimeError("Unknown backend: 'cpu' requested")
+    return all_devices()
+
+  monkeypatch.setattr(jax, 'local_devices', without_cpu)
+  compiler_options._is_known.cache_clear()
+  taken = {'xla_cpu_enable_fast_math': False}
+  options = {'xla_cpu_of_another_version': True, **taken}
+  assert compiler_options.known(options) == taken
+
+
 def test_a_step_starts_where_the_compiler_knows_none(monkeypatch):
   monkeypatch.setattr(compiler_options, '_CPU', {'xla_cpu_of_then': '1'})
   step = modes.make_mode('jit', num_devices=1).compile(_step)
