@@ -23,13 +23,13 @@ POLICIES = {
 
 
 def is_on(method: Any) -> bool:
-  """Returns whether the encoder of a method computes activations twice.
+  """Returns whether a network of a method computes activations twice.
 
   Args:
-    method: any object; one without `encoder.remat` does not.
+    method: any object; its networks are attributes that have `remat`.
   """
-  encoder = getattr(method, 'encoder', None)
-  return bool(getattr(encoder, 'remat', False))
+  parts = getattr(method, '__dict__', {})  # a class with slots has none
+  return any(getattr(part, 'remat', False) for part in parts.values())
 
 
 def block(

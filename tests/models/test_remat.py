@@ -115,9 +115,12 @@ def test_unknown_policy_is_a_user_error(make):
 
 
 @pytest.mark.parametrize('value', [False, True, 'dots'])
-def test_a_method_recomputes_as_its_encoder_does(value):
-  method = types.SimpleNamespace(
-    encoder=models.make_encoder('vit_ti4', remat=value)
-  )
+@pytest.mark.parametrize('tower', ['encoder', 'text_encoder'])
+def test_a_method_recomputes_as_its_networks_do(tower, value):
+  towers = {
+    name: models.make_encoder('vit_ti4') for name in ('encoder', 'text_encoder')
+  }
+  towers[tower] = models.make_encoder('vit_ti4', remat=value)
+  method = types.SimpleNamespace(**towers, temperature=0.1)
   assert is_on(method) == bool(value)
   assert not is_on(types.SimpleNamespace())
