@@ -22,7 +22,7 @@ os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 import jax
 
 from benchmarks.report import rows
-from benchmarks.speed import methods
+from benchmarks.speed import methods, turns
 from jaxssl import config as config_lib
 from jaxssl.config import schema
 from jaxssl.parallel import compiler_options
@@ -51,10 +51,8 @@ def make_step(
   planned = plan(
     schema.complete(sections), batch_size=batch_size, num_examples=4864
   )
-  run, learner = planned.run, planned.run.learner
-  batch = run.mode.put_batch(jax.tree.map(methods.noise, planned.batch))
-  state = run.mode.init(learner.init, jax.random.key(0), batch)
-  lowered = jax.jit(learner.step, donate_argnums=0).lower(state, batch)
+  state, batch = methods.start(planned)
+  lowered = jax.jit(planned.step, donate_argnums=0).lower(state, batch)
   start = time.process_time()
   compiled = lowered.compile(compiler_options=dict(options))
   taken = time.process_time() - start
@@ -75,19 +73,15 @@ def config_rows(
   steps, compiling = {}, {}
   for variant, options in VARIANTS.items():
     used = {} if options is None else {**own, **options}
+    # An option of another version ends the run: left out, it would be measured
+    # as if it did nothing.
     steps[variant], compiling[variant] = make_step(
-      name, arguments.batch_size, compiler_options.known(used), 'float32'
+      name, arguments.batch_size, used, 'float32'
     )
   steps[BFLOAT16], compiling[BFLOAT16] = make_step(
     name, arguments.batch_size, own, 'bfloat16'
   )
-  times: dict[str, list[float]] = {variant: [] for variant in steps}
-  for number in range(arguments.rounds + 1):
-    for variant, step in steps.items():
-      start = time.process_time()
-      step()
-      if number:
-        times[variant].append(time.process_time() - start)
+  times = turns.processor_seconds(steps, arguments.rounds)
   median = {variant: statistics.median(t) for variant, t in times.items()}
   for variant in steps.keys() - {OURS}:
     yield rows.row(

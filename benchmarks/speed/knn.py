@@ -10,14 +10,15 @@ the ratio of the peer's to ours.
 
 import argparse
 from collections.abc import Callable
+import functools
 import importlib.util
 import json
 import pathlib
 import statistics
-import time
 
 import numpy as np
 
+from benchmarks.speed import turns
 from jaxssl.evals import knn
 
 NEIGHBOURS, CLASSES = 200, 1000
@@ -68,12 +69,6 @@ def _unit(x: np.ndarray) -> np.ndarray:
   return x / np.linalg.norm(x, axis=1, keepdims=True)
 
 
-def seconds(search: Search, bank: np.ndarray, queries: np.ndarray) -> float:
-  start = time.process_time()
-  search(bank, queries)
-  return time.process_time() - start
-
-
 def rows(size: tuple[int, int, int], rounds: int) -> list[dict[str, object]]:
   """Measures all in turns, after one call that compiles."""
   num_queries, num_bank, dim = size
@@ -82,12 +77,11 @@ def rows(size: tuple[int, int, int], rounds: int) -> list[dict[str, object]]:
   queries = rng.standard_normal((num_queries, dim), np.float32)
   peers = {n: f for n, f in PEERS.items() if importlib.util.find_spec(n)}
   searches = {'ours': ours, **peers}
-  times: dict[str, list[float]] = {name: [] for name in searches}
-  for number in range(rounds + 1):
-    for name, search in searches.items():
-      taken = seconds(search, bank, queries)
-      if number:
-        times[name].append(taken)
+  calls = {
+    name: functools.partial(search, bank, queries)
+    for name, search in searches.items()
+  }
+  times = turns.processor_seconds(calls, rounds)
   middle = {name: statistics.median(t) for name, t in times.items()}
   return [
     {

@@ -116,15 +116,22 @@ def noise(shape: jax.ShapeDtypeStruct) -> np.ndarray:
   return np.random.default_rng(0).integers(0, high, shape.shape, shape.dtype)
 
 
+def start(planned: Plan) -> tuple[Any, Any]:
+  """Returns the state of step zero, and a batch of noise, on the devices."""
+  mode = planned.run.mode
+  batch = mode.put_batch(jax.tree.map(noise, planned.batch))
+  init = planned.run.learner.init
+  return mode.init(init, jax.random.key(0), batch), batch
+
+
 def method_row(name: str, args: argparse.Namespace) -> dict[str, Any]:
   """Measures the step of one config."""
   with tempfile.TemporaryDirectory() as folder:
     planned = make_plan(name, args.batch_size, folder)
     flops = model_flops(planned.run.config, args.batch_size)
     run = planned.run
-    batch = run.mode.put_batch(jax.tree.map(noise, planned.batch))
     learner = run.learner
-    state = run.mode.init(learner.init, jax.random.key(0), batch)
+    state, batch = start(planned)
   step = run.mode.compile(learner.step).lower(state, batch).compile()
   memory = step.memory_analysis()
   used = memory.argument_size_in_bytes + memory.temp_size_in_bytes

@@ -32,9 +32,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from benchmarks.peers import torch_simclr
-from benchmarks.peers.workloads import Workload
+from benchmarks.peers import torch_simclr, workloads
 from benchmarks.report import rows
+from benchmarks.speed import turns
 from jaxssl import models
 from jaxssl.evals import features, knn, linear
 from jaxssl.evals import logistic_regression as regression
@@ -42,17 +42,10 @@ from jaxssl.evals import logistic_regression as regression
 Call = Callable[[], object]
 
 ENCODERS = {
-  'vit_s16': Workload(
-    encoder='vit_s16',
-    timm='vit_small_patch16_224',
-    size=224,
-    batch=16,
-    optimizer='adamw',
-  ),
-  'resnet50': Workload(
-    encoder='resnet50', timm='resnet50', size=224, batch=16, optimizer='sgd'
-  ),
+  'vit_s16': workloads.GPU['vit_s16_224'],
+  'resnet50': workloads.GPU['resnet50_224'],
 }
+IMAGES = 16
 # Rows, dimensions, classes.
 SIZES = ((10_000, 384, 10), (20_000, 768, 100))
 PENALTY, TOLERANCE, ITERATIONS = 1.0, 1e-4, 1000
@@ -62,13 +55,7 @@ MEMORY_ROWS, MEMORY_DIM, MEMORY_CLASSES, QUERIES = 1_000_000, 768, 100, 1000
 
 def seconds(calls: Mapping[str, Call], rounds: int) -> dict[str, float]:
   """Returns the median processor time of each, in turns."""
-  times: dict[str, list[float]] = {name: [] for name in calls}
-  for number in range(rounds + 1):
-    for name, call in calls.items():
-      start = time.process_time()
-      call()
-      if number:
-        times[name].append(time.process_time() - start)
+  times = turns.processor_seconds(calls, rounds)
   return {name: statistics.median(taken) for name, taken in times.items()}
 
 
@@ -88,7 +75,7 @@ def encoders(rounds: int) -> Iterator[dict[str, Any]]:
   torch.set_num_threads(1)
   for name, work in ENCODERS.items():
     images = np.random.default_rng(0).integers(
-      0, 256, (work.batch, work.size, work.size, 3), np.uint8
+      0, 256, (IMAGES, work.size, work.size, 3), np.uint8
     )
     encoder = models.make_encoder(name=work.encoder)
     variables = jax.jit(encoder.init)(jax.random.key(0), scaled(images))
@@ -107,7 +94,7 @@ def encoders(rounds: int) -> Iterator[dict[str, Any]]:
     }
     taken = seconds(calls, rounds)
     yield _row(
-      f'features/{name}', taken, f'{work.batch} images of {work.size} pixels'
+      f'features/{name}', taken, f'{IMAGES} images of {work.size} pixels'
     )
 
 
