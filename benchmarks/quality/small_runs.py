@@ -20,7 +20,7 @@ which method is best: their steps cost different amounts.
 """
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 import dataclasses
 import json
 import os
@@ -42,6 +42,7 @@ from jaxssl.commands.train import train_in_workdir
 from jaxssl.config import schema
 from jaxssl.evals import features, protocols
 from jaxssl.methods import METHODS
+from jaxssl.paths import Path
 from jaxssl.train.workdir import Workdir
 from jaxssl.weights.exported import ExportedEncoder, load_encoder
 
@@ -173,17 +174,6 @@ def _needed(name: str, args: argparse.Namespace) -> pathlib.Path:
   return args.workdir / Run(name, 1.0, 0).folder
 
 
-def trained(run: Run, args: argparse.Namespace) -> ExportedEncoder:
-  """Trains a method, or goes on with it; returns its encoder."""
-  workdir, config = Workdir(args.workdir / run.folder), config_of(run, args)
-  workdir.claim(config)
-  try:
-    train_in_workdir(build.build(config), workdir)
-  finally:
-    workdir.release()
-  return load_encoder(workdir.export)
-
-
 def judge(
   encode: features.Encode, size: int, data_dir: str
 ) -> dict[str, float]:
@@ -200,14 +190,15 @@ def judge(
     found[split] = features.extract(
       encode, batches, class_names=source.class_names or ()
     )
-  top1 = {
-    protocol.name: 100 * protocol.run(found['train'], found['test'])['top1']
-    for protocol in map(protocols.make_protocol, ('knn', 'linear'))
+  knn, linear = map(protocols.make_protocol, ('knn', 'linear'))
+  looks = {
+    knn.name: (knn, 'test'),
+    linear.name: (linear, 'test'),
+    VALIDATION: (knn, 'validation'),
   }
-  knn = protocols.make_protocol('knn')
   return {
-    **top1,
-    VALIDATION: 100 * knn.run(found['train'], found['validation'])['top1'],
+    name: 100 * protocol.run(found['train'], found[split])['top1']
+    for name, (protocol, split) in looks.items()
   }
 
 
@@ -220,7 +211,7 @@ def untrained(exported: ExportedEncoder) -> features.Encode:
   return features.encode_fn(exported.encoder, variables, exported.normalize)
 
 
-def losses(workdir: pathlib.Path) -> tuple[float, float]:
+def losses(workdir: Path) -> tuple[float, float]:
   """Returns the first and the last loss that was logged."""
   lines = map(json.loads, (workdir / 'metrics.jsonl').read_text().splitlines())
   logged = [line['loss'] for line in lines if 'loss' in line]
@@ -229,32 +220,48 @@ def losses(workdir: pathlib.Path) -> tuple[float, float]:
 
 def judged(run: Run, args: argparse.Namespace) -> dict[str, Any]:
   """Trains and judges, unless that was done; returns what was found."""
-  folder = args.workdir / run.folder
-  kept = folder / 'judged.json'
-  if kept.exists():
-    return json.loads(kept.read_text())
-  exported = trained(run, args)
+  workdir, config = Workdir(args.workdir / run.folder), config_of(run, args)
+  # Refuses what was made with another budget, also where it is judged already.
+  workdir.claim(config)
+  try:
+    return kept(
+      workdir.path / 'judged.json', lambda: _judged(workdir, config, args)
+    )
+  finally:
+    workdir.release()
+
+
+def _judged(
+  workdir: Workdir, config: config_lib.Config, args: argparse.Namespace
+) -> dict[str, Any]:
+  train_in_workdir(build.build(config), workdir)
+  exported = load_encoder(workdir.export)
   encode = features.encode_fn(
     exported.encoder, exported.variables, exported.normalize
   )
-  found = {
+  return {
     'encoder': exported.section['name'],
-    'loss': losses(folder),
+    'loss': losses(workdir.path),
     'top1': judge(encode, exported.image_size, args.data_dir),
   }
-  kept.write_text(json.dumps(found))
-  return found
 
 
 def judged_before(run: Run, args: argparse.Namespace) -> dict[str, float]:
   """Judges the encoder of a run before training, unless that was done."""
-  kept = args.workdir / run.folder / 'judged_before.json'
-  if kept.exists():
-    return json.loads(kept.read_text())
-  exported = load_encoder(Workdir(args.workdir / run.folder).export)
-  found = judge(untrained(exported), exported.image_size, args.data_dir)
-  kept.write_text(json.dumps(found))
-  return found
+  workdir = Workdir(args.workdir / run.folder)
+
+  def find() -> dict[str, float]:
+    exported = load_encoder(workdir.export)
+    return judge(untrained(exported), exported.image_size, args.data_dir)
+
+  return kept(workdir.path / 'judged_before.json', find)
+
+
+def kept(path: Path, find: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+  """Returns what a file holds; makes it of what is found if there is none."""
+  if not path.exists():
+    path.write_text(json.dumps(find()))
+  return json.loads(path.read_text())
 
 
 def method_rows(
