@@ -17,6 +17,18 @@ def test_numbers_and_gradients_stay():
   chex.assert_trees_all_equal((found, pullback(x)), (x, (x,)))
 
 
+@pytest.mark.parametrize('times', [1, 2])
+def test_numbers_and_gradients_stay_under_vmap(times):
+  def both(x):
+    found, pullback = jax.vjp(row_major, x)
+    return found, *pullback(2 * x)
+
+  x = jnp.arange(24.0).reshape(2, 3, 4)
+  for _ in range(times):
+    both = jax.vmap(both)
+  chex.assert_trees_all_equal(both(x), (x, 2 * x))
+
+
 with_compiler = pytest.mark.skipif(
   not cuda.has_compiler(),
   reason='the compiler for GPUs is not installed: pip install "jaxssl[cuda]"',
@@ -48,6 +60,15 @@ def gradient_on_gpus(count):
     *placed((params, head), whole), placed(images, rows)
   )
   return step.compile(compiler_options=cuda.OPTIONS).as_text()
+
+
+@with_compiler
+def test_compiles_for_a_gpu_under_vmap():
+  mesh = modes.make_mesh(list(cuda.cards('h100', 1).devices))
+  x = jax.ShapeDtypeStruct(
+    (2, 3, 4), jnp.float32, sharding=NamedSharding(mesh, P())
+  )
+  jax.jit(jax.vmap(row_major)).lower(x).compile(compiler_options=cuda.OPTIONS)
 
 
 @with_compiler
