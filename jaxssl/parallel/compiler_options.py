@@ -27,10 +27,6 @@ _CPU = {
   # YNNPACK, only the sums: its own products and convolutions are as fast or
   # faster (benchmarks/results/step.md).
   'xla_cpu_experimental_ynn_fusion_type': 'LIBRARY_FUSION_TYPE_REDUCE',
-  # oneDNN for products: blocks of transformers take 0.85 to 0.93 of the time
-  # with jax 0.12, networks of convolutions the same. With 0.10 the compiler
-  # takes the option and does nothing with it.
-  'xla_cpu_experimental_onednn_custom_call': True,
   # The pass that takes barriers out, before loops are fused: without it they
   # stay, and cost nothing (`ops.computed_once`).
   'xla_disable_hlo_passes': 'cse_barrier_expander',

@@ -1,6 +1,7 @@
 import types
 
 import jax
+from jax.experimental import serialize_executable
 import jax.numpy as jnp
 
 from jaxssl.parallel import compiler_options, modes
@@ -32,6 +33,21 @@ def test_what_the_compiler_does_not_know_is_left_out():
   }
   known = compiler_options.known(options)
   assert known == {'xla_cpu_enable_fast_math': False}
+
+
+# What cannot be written the compilation cache compiles anew on every start.
+def test_a_program_with_these_options_can_be_kept():
+  def gradient(kernel, x):
+    numbers = ('NHWC', 'HWIO', 'NHWC')
+    maps = jax.lax.conv_general_dilated(
+      x, kernel, (1, 1), 'SAME', dimension_numbers=numbers
+    )
+    return jnp.square(maps @ kernel[0, 0]).sum()
+
+  kernel, x = jnp.ones((3, 3, 8, 8)), jnp.ones((2, 8, 8, 8))
+  options = dict(compiler_options.of_step(CPU))
+  lowered = jax.jit(jax.grad(gradient)).lower(kernel, x)
+  serialize_executable.serialize(lowered.compile(compiler_options=options))
 
 
 def test_options_are_told_apart_where_jax_has_no_cpu(monkeypatch):
