@@ -1,8 +1,8 @@
-"""Compiles the step of a config for one GPU that is not there.
+"""Compiles the step of a config for one chip that is not there.
 
 Run by `moved.py` with the tree of a commit on the path, which may know nothing
-of GPUs: all it needs of it is how `jaxssl plan` reads a config, its shapes
-(`planning.abstract`), and a tokenizer for BEiT.
+of accelerators: all it needs of it is how `jaxssl plan` reads a config, its
+shapes (`planning.abstract`), and a tokenizer for BEiT.
 
   python compiled_step.py SPEC.json   # writes what it says into SPEC['out']
 """
@@ -54,15 +54,17 @@ def main() -> None:
   plan = abstract.plan(
     config, batch_size=spec['batch_size'], num_examples=1_281_167
   )
-  device = topologies.get_topology_desc(
-    platform='cuda', target_config=spec['target'], topology='1x1x1'
-  ).devices[0]
+  device = topologies.get_topology_desc(**spec['chips']).devices[0]
   arguments = _placed((plan.state, plan.batch), SingleDeviceSharding(device))
   lowered = jax.jit(plan.step, donate_argnums=0).lower(*arguments)
   compiled = lowered.compile(compiler_options=spec['options'])
   out = pathlib.Path(spec['out'])
-  memory = compiled.memory_analysis().temp_size_in_bytes
-  out.with_suffix('.json').write_text(json.dumps({'temporary': memory}))
+  costs = compiled.cost_analysis() or {}  # None for a GPU
+  said = {
+    'temporary': compiled.memory_analysis().temp_size_in_bytes,
+    'accessed': costs.get('bytes accessed'),
+  }
+  out.with_suffix('.json').write_text(json.dumps(said))
   out.write_text(compiled.as_text())
 
 

@@ -1,14 +1,16 @@
-"""Bytes that a step moves on a GPU: the working tree beside another commit.
+"""Bytes that a step moves on a chip: the working tree beside another commit.
 
 Both are compiled for one H100 by XLA's own compiler, on a machine without one,
-and counted alike off the text (`jaxssl.planning.kernels`). Nothing runs. `ours`
-is the working tree, `theirs` the commit; above 1 ours needs less.
+and counted alike off the text (`jaxssl.planning.kernels`), or for one TPU v5e,
+whose compiler tells the bytes itself. Nothing runs. `ours` is the working tree,
+`theirs` the commit; above 1 ours needs less.
 
   python -m benchmarks.plans.moved --commit 89e6906 --out rows.jsonl
-  python -m benchmarks.plans.moved --recipes mae_b16 --depth 2
+  python -m benchmarks.plans.moved --recipes mae_b16 --depth 2 --chip v5e
 
 With `--depth` the networks have so many layers and compile in a minute; else
-as many as published. It needs `pip install "jaxssl[cuda]"`, no GPU.
+as many as published. It needs `pip install "jaxssl[cuda]"` or
+`"jaxssl[tpu]"`, no GPU and no TPU.
 """
 
 import argparse
@@ -28,6 +30,7 @@ from jaxssl.planning import chips, cuda, kernels, roofline
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CHILD = pathlib.Path(__file__).with_name('compiled_step.py')
 CARD = 'h100'
+TPU = 'v5e'
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -79,26 +82,36 @@ RECIPES = {
 
 @dataclasses.dataclass(frozen=True)
 class Moved:
-  """What was counted of a step.
+  """What was counted of a step; on a TPU only the first two.
 
   Attributes:
     gib: moved by all kernels, GiB.
-    library: of it by those of cuBLAS and cuDNN.
     temporary: scratch memory, GiB.
+    library: moved by those of cuBLAS and cuDNN.
     kernels: how many run.
     scatters: of them in the text; each adds atomically.
     ms: the roofline.
   """
 
   gib: float
-  library: float
   temporary: float
-  kernels: int
-  scatters: int
-  ms: float
+  library: float = 0.0
+  kernels: int = 0
+  scatters: int = 0
+  ms: float = 0.0
 
 
-def count(recipe: Recipe, tree: pathlib.Path, depth: int | None) -> Moved:
+def _chips(chip: str) -> dict[str, Any]:
+  """Returns how JAX names chips that are not there."""
+  if chip == CARD:
+    config = cuda.description(CARD)
+    return {'platform': 'cuda', 'target_config': config, 'topology': '1x1x1'}
+  return {'platform': 'tpu', 'topology_name': f'{TPU}:2x2'}
+
+
+def count(
+  recipe: Recipe, tree: pathlib.Path, depth: int | None, chip: str
+) -> Moved:
   """Compiles a recipe with the package in `tree` and counts."""
   overrides = list(recipe.overrides)
   overrides += [f'{key}={depth}' for key in recipe.depths if depth]
@@ -108,19 +121,22 @@ def count(recipe: Recipe, tree: pathlib.Path, depth: int | None) -> Moved:
       'config': str(ROOT / 'configs' / f'{recipe.config}.py'),
       'overrides': [f'--config.{each}' for each in overrides],
       'batch_size': recipe.batch_size,
-      'target': cuda.description(CARD),
-      'options': cuda.OPTIONS,
+      'chips': _chips(chip),
+      'options': cuda.OPTIONS if chip == CARD else {},
       'out': str(out),
     }
     spec.write_text(json.dumps(found))
     path = os.pathsep.join([str(tree), os.environ.get('PYTHONPATH', '')])
     subprocess.run(
       [sys.executable, str(CHILD), str(spec)],
-      env={**os.environ, 'PYTHONPATH': path},
+      env={**os.environ, 'PYTHONPATH': path, 'TPU_SKIP_MDS_QUERY': '1'},
       check=True,
     )
-    temporary = json.loads(out.with_suffix('.json').read_text())['temporary']
-    return _of_text(out.read_text(), temporary)
+    said = json.loads(out.with_suffix('.json').read_text())
+    if chip == TPU:
+      temporary = said['temporary'] / 2**30
+      return Moved(gib=said['accessed'] / 2**30, temporary=temporary)
+    return _of_text(out.read_text(), said['temporary'])
 
 
 def _of_text(text: str, temporary: int) -> Moved:
@@ -153,7 +169,8 @@ def all_rows(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     for name in arguments.recipes:
       recipe = RECIPES[name]
       ours, theirs = (
-        count(recipe, tree, arguments.depth) for tree in (ROOT, theirs_tree)
+        count(recipe, tree, arguments.depth, arguments.chip)
+        for tree in (ROOT, theirs_tree)
       )
       yield from _rows(name, recipe, arguments, ours, theirs)
 
@@ -166,12 +183,14 @@ def _rows(
   theirs: Moved,
 ) -> Iterator[dict[str, Any]]:
   layers = f'depth {arguments.depth}' if arguments.depth else 'whole'
-  detail = (
-    f'batch {recipe.batch_size}, {layers}; roofline {ours.ms:.1f} against '
-    f'{theirs.ms:.1f} ms, {ours.kernels} against {theirs.kernels} kernels, '
-    f'{ours.scatters} against {theirs.scatters} scatters; {ours.library:.1f} '
-    f'against {theirs.library:.1f} GiB by cuBLAS and cuDNN'
-  )
+  detail = f'one {arguments.chip}, batch {recipe.batch_size}, {layers}'
+  if arguments.chip == CARD:
+    detail += (
+      f'; roofline {ours.ms:.1f} against {theirs.ms:.1f} ms, {ours.kernels} '
+      f'against {theirs.kernels} kernels, {ours.scatters} against '
+      f'{theirs.scatters} scatters; {ours.library:.1f} against '
+      f'{theirs.library:.1f} GiB by cuBLAS and cuDNN'
+    )
   for what in ('gib', 'temporary'):
     yield rows.row(
       f'moved/{name}/{what}',
@@ -192,6 +211,7 @@ def main() -> int:
     '--recipes', nargs='+', choices=RECIPES, default=list(RECIPES)
   )
   parser.add_argument('--depth', type=int)
+  parser.add_argument('--chip', choices=(CARD, TPU), default=CARD)
   parser.add_argument('--out')
   arguments = parser.parse_args()
   return rows.report(all_rows(arguments), arguments.out)
