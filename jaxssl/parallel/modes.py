@@ -120,8 +120,12 @@ class Jit:
 
   def init(self, fn: Callable[..., PyTree], *args: Any) -> PyTree:
     """See `Mode.init`; each device makes only its part."""
-    shardings = self.shardings(jax.eval_shape(fn, *args))
-    return jax.jit(fn, out_shardings=shardings)(*args)
+
+    def placed(*args: Any) -> PyTree:
+      state = fn(*args)
+      return jax.lax.with_sharding_constraint(state, self.shardings(state))
+
+    return jax.jit(placed)(*args)
 
   def compile(self, step: Step) -> CompiledStep:
     """See `Mode.compile`."""
