@@ -10,6 +10,7 @@ on.
 import argparse
 from collections.abc import Sequence
 import contextlib
+import gc
 import importlib
 import logging
 import os
@@ -152,6 +153,9 @@ def _run(
 ) -> int:
   """Runs a command, whose own arguments go into its part of the parser."""
   command = module(name)
+  if not gc.isenabled():  # the program itself, see `__main__`
+    gc.freeze()
+    gc.enable()
   command.add_arguments(own)
   # `--config.a.b=c` would be taken for `--config` with a typo.
   overrides = [a for a in argv if a.startswith(config.PREFIX)]
