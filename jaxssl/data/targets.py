@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 import dataclasses
 import io
 import math
-from typing import Any, Literal, Protocol, get_args, runtime_checkable
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 
@@ -48,7 +48,6 @@ class Targets(Protocol):
     ...
 
 
-@runtime_checkable
 class DenseSource(Source, Protocol):
   """A source that knows something of every pixel."""
 
@@ -64,7 +63,7 @@ def require(source: Source, kind: Kind) -> Targets:
   Raises:
     UserError: if it has none of this kind.
   """
-  targets = source.targets if isinstance(source, DenseSource) else {}
+  targets = of(source)
   if kind not in targets:
     hint = _MASKS if kind == 'mask' else _DEPTH
     raise UserError(f'{source.name} has no {kind} of its pictures; {hint}')
@@ -211,4 +210,6 @@ def at(targets: Targets, place: Callable[[int], int]) -> Computed:
 
 def of(source: Any) -> Mapping[Kind, Targets]:
   """Returns the targets of a source, none where it has none."""
-  return source.targets if isinstance(source, DenseSource) else {}
+  # Not by `isinstance`: since Python 3.12 it does not see what a source that
+  # stands before another one takes from it by `__getattr__`.
+  return getattr(source, 'targets', {})
