@@ -5,7 +5,7 @@ import logging
 from typing import Any
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 
 from jaxssl import scale
 from jaxssl.augment.any_channels import left_out
@@ -105,6 +105,6 @@ def _channels(run: Run) -> str:
 def _highest_rate(run: Run) -> float:
   """Returns the learning rate at its highest, of some steps."""
   every = max(run.num_steps // 100, 1)
-  steps = jnp.arange(0, run.num_steps, every)
   # One program: each operation by itself would be compiled by itself.
-  return float(jax.jit(jax.vmap(run.learning_rate))(steps).max())
+  rates = jax.jit(jax.vmap(run.learning_rate))
+  return float(np.max(rates(np.arange(0, run.num_steps, every))))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 import dataclasses
+import functools
 import logging
 from typing import Any, Protocol
 
@@ -406,10 +407,15 @@ class _Runner:
       'bad_records': float(self.batches.bad),
       **rates,
     }
-    if job.learning_rate is not None:
+    if self._learning_rate is not None:
       # A step sees the number of those that are finished.
-      scalars['learning_rate'] = float(job.learning_rate(step - 1))
+      scalars['learning_rate'] = float(self._learning_rate(step - 1))
     self._write(step, scalars)
+
+  @functools.cached_property
+  def _learning_rate(self) -> Schedule | None:
+    # One program; by itself each operation would be one.
+    return self.job.learning_rate and jax.jit(self.job.learning_rate)
 
   def _evaluate(self, step: int, state: TrainState) -> None:
     if self.job.evaluate is None:
