@@ -8,6 +8,7 @@ on.
 """
 
 import argparse
+import atexit
 from collections.abc import Sequence
 import contextlib
 import gc
@@ -16,6 +17,7 @@ import logging
 import os
 import shutil
 import sys
+import threading
 from typing import Any, NoReturn
 
 import jaxssl
@@ -93,13 +95,27 @@ _MODULES = {
 def program() -> NoReturn:
   """The program `jaxssl`: runs a command and ends with its exit code."""
   code = main()
+  _flush()
+  if not (preemption.is_work_left() or stop_signals.has_unwound()):
+    stop_signals.end_at_once(code)  # all is done but the end of Python
+    _run_what_waits_for_the_end()
+    _flush()
+  # Python's own end stops the threads of libraries wherever they are. One that
+  # is in C++ then aborts the process, and a run that was done ended at times with
+  # code 134.
+  os._exit(code)
+
+
+def _run_what_waits_for_the_end() -> None:
+  """Does what Python does first at its end, in its order."""
+  threading._shutdown()  # pyright: ignore[reportAttributeAccessIssue]
+  atexit._run_exitfuncs()  # pyright: ignore[reportPrivateUsage]
+
+
+def _flush() -> None:
   for stream in (sys.stdout, sys.stderr):
     with contextlib.suppress(OSError):
       stream.flush()
-  if preemption.is_work_left() or stop_signals.has_unwound():
-    os._exit(code)
-  stop_signals.end_at_once(code)  # all is done but the end of Python
-  sys.exit(code)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
