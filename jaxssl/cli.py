@@ -101,8 +101,8 @@ def program() -> NoReturn:
     _run_what_waits_for_the_end()
     _flush()
   # Python's own end stops the threads of libraries wherever they are. One that
-  # is in C++ then aborts the process, and a run that was done ended at times with
-  # code 134.
+  # is in C++ then aborts the process: runs that were done ended with code 134,
+  # now and then.
   os._exit(code)
 
 
