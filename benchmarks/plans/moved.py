@@ -127,9 +127,11 @@ def count(
     }
     spec.write_text(json.dumps(found))
     path = os.pathsep.join([str(tree), os.environ.get('PYTHONPATH', '')])
+    # As `jaxssl.planning.tpu` sets them, which the other commit may not have.
+    no_tpu = {'TPU_SKIP_MDS_QUERY': '1', 'ALLOW_MULTIPLE_LIBTPU_LOAD': '1'}
     subprocess.run(
       [sys.executable, str(CHILD), str(spec)],
-      env={**os.environ, 'PYTHONPATH': path, 'TPU_SKIP_MDS_QUERY': '1'},
+      env={**os.environ, **no_tpu, 'PYTHONPATH': path},
       check=True,
     )
     said = json.loads(out.with_suffix('.json').read_text())
