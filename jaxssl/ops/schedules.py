@@ -10,6 +10,7 @@ from typing import Literal, get_args
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
+import numpy as np
 
 from jaxssl.errors import UserError, unknown
 from jaxssl.fields import Fraction
@@ -157,3 +158,15 @@ SCHEDULES = {
   'piecewise': piecewise,
   'switch': switch,
 }
+
+
+def highest(schedule: Schedule, num_steps: int) -> float:
+  """Returns the largest value of a schedule.
+
+  Args:
+    schedule: step -> value.
+    num_steps: steps 0 to `num_steps - 1` are looked at, at least one.
+  """
+  # One program: each operation by itself would be compiled by itself.
+  values = jax.jit(jax.vmap(schedule))(np.arange(num_steps))
+  return float(np.max(values))

@@ -18,6 +18,7 @@ from jaxssl.data import Paths
 from jaxssl.defaults import Asked, default_config, num_steps
 from jaxssl.errors import UserError
 from jaxssl.methods import METHODS
+from jaxssl.ops.schedules import highest
 from jaxssl.scale import Facts
 from jaxssl.train.state import num_parameters
 from jaxssl.weights.exported import ExportedEncoder
@@ -137,7 +138,7 @@ def reason(run: Run, model: ExportedEncoder) -> str:
   millions = num_parameters(model.variables['params']) / 1e6
   decay = optim['layer_decay']
   falls = f', falling by {decay:g} a layer towards the pixels' if decay else ''
-  rate = max(float(run.learning_rate(s)) for s in range(run.num_steps))
+  rate = highest(run.learning_rate, run.num_steps)
   return (
     f'adapting {model.section["name"]} ({millions:.1f} M parameters) with '
     f'{run.config["method"]["name"]}: {count:,} pictures {size.words} beside '

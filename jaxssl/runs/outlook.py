@@ -5,13 +5,13 @@ import logging
 from typing import Any
 
 import jax
-import numpy as np
 
 from jaxssl import scale
 from jaxssl.augment.any_channels import left_out
 from jaxssl.augment.bands import RGB, num_channels
 from jaxssl.augment.recipes import RECIPES
 from jaxssl.build import Run
+from jaxssl.ops.schedules import highest
 from jaxssl.train.workdir import Workdir
 
 _log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ def _sentences(run: Run, workdir: Workdir) -> Iterator[str]:
   yield (
     f'The pictures have about {scale.side_of(source)} pixels, the views '
     f'{config["augment"]["size"]}; {optim["name"]} in {kind} with a learning '
-    f'rate of up to {_highest_rate(run):.2g}.'
+    f'rate of up to {highest(run.learning_rate, run.num_steps):.2g}.'
   )
   looks = f'a look at the features every {run.eval.steps}'
   if run.augment.bands is not None:
@@ -100,11 +100,3 @@ def _channels(run: Run) -> str:
     + (f'; the views do without {", ".join(dropped)}' if dropped else '')
     + '.'
   )
-
-
-def _highest_rate(run: Run) -> float:
-  """Returns the learning rate at its highest, of some steps."""
-  every = max(run.num_steps // 100, 1)
-  # One program: each operation by itself would be compiled by itself.
-  rates = jax.jit(jax.vmap(run.learning_rate))
-  return float(np.max(rates(np.arange(0, run.num_steps, every))))

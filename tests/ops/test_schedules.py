@@ -168,3 +168,11 @@ def test_linear_stops_at_its_end():
 def test_piecewise_is_moco_v1s():
   schedule = schedules.piecewise(start=1.0, factor=0.1, boundary_steps=(2, 4))
   assert_close(_values(schedule, 6), [1, 1, 0.1, 0.1, 0.01, 0.01])
+
+
+@pytest.mark.parametrize(
+  ('schedule', 'most'),
+  [(COSINE(), START), (schedules.constant(start=0.3), 0.3)],
+)
+def test_the_highest_value_is_found_wherever_it_is(schedule, most):
+  assert schedules.highest(schedule, STEPS) == pytest.approx(most, rel=1e-6)
