@@ -55,7 +55,6 @@ SPLITS = {
 }
 SIZE = 32
 STEPS, BATCH = 300, 128
-VALIDATION = 'knn on validation'
 
 VIEWS = {'size': SIZE, 'scale': (0.2, 1.0)}
 PATCHES = {'size': SIZE, 'scale': (0.6, 1.0)}
@@ -175,31 +174,36 @@ def _needed(name: str, args: argparse.Namespace) -> pathlib.Path:
 
 
 def judge(
-  encode: features.Encode, size: int, data_dir: str
+  encode: features.Encode, size: int, split: str, data_dir: str
 ) -> dict[str, float]:
-  """Returns the accuracies of features in per cent.
+  """Returns the accuracies of features in per cent, by protocol.
 
-  By protocol on the test images; of kNN also on those for validation.
+  Of a search's many runs kNN alone, as a linear classifier takes longer than
+  their training.
   """
-  found = {}
-  for split, part in SPLITS.items():
-    source = data.Tfds(NAME, data_dir=data_dir, split=part)
-    batches = data.eval_batches(
-      source, batch_size=256, preprocessing=usual(size)
+  train, held_out = (
+    features.extract(
+      encode,
+      data.eval_batches(source, batch_size=256, preprocessing=usual(size)),
+      class_names=source.class_names or (),
     )
-    found[split] = features.extract(
-      encode, batches, class_names=source.class_names or ()
+    for source in (
+      data.Tfds(NAME, data_dir=data_dir, split=SPLITS[part])
+      for part in ('train', split)
     )
-  knn, linear = map(protocols.make_protocol, ('knn', 'linear'))
-  looks = {
-    knn.name: (knn, 'test'),
-    linear.name: (linear, 'test'),
-    VALIDATION: (knn, 'validation'),
-  }
+  )
+  names = ('knn',) if split == 'validation' else ('knn', 'linear')
   return {
-    name: 100 * protocol.run(found['train'], found[split])['top1']
-    for name, (protocol, split) in looks.items()
+    protocol.name: 100 * protocol.run(train, held_out)['top1']
+    for protocol in map(protocols.make_protocol, names)
   }
+
+
+def trained(exported: ExportedEncoder) -> features.Encode:
+  """Returns an encoder with the weights of its run."""
+  return features.encode_fn(
+    exported.encoder, exported.variables, exported.normalize
+  )
 
 
 def untrained(exported: ExportedEncoder) -> features.Encode:
@@ -218,48 +222,61 @@ def losses(workdir: Path) -> tuple[float, float]:
   return logged[0], logged[-1]
 
 
-def judged(run: Run, args: argparse.Namespace) -> dict[str, Any]:
-  """Trains and judges, unless that was done; returns what was found."""
+def searched(run: Run, args: argparse.Namespace) -> dict[str, Any]:
+  """Trains and judges by kNN on the images for validation, unless it did."""
   workdir, config = Workdir(args.workdir / run.folder), config_of(run, args)
   # Refuses what was made with another budget, also where it is judged already.
   workdir.claim(config)
+
+  def find() -> dict[str, Any]:
+    train_in_workdir(build.build(config), workdir)
+    found = _judged(workdir, trained, 'validation', args)
+    return {
+      'encoder': config['encoder']['name'],
+      'loss': losses(workdir.path),
+      'validation': found['knn-v1'],
+    }
+
   try:
-    return kept(
-      workdir.path / 'judged.json', lambda: _judged(workdir, config, args)
-    )
+    return kept(workdir.path / 'searched.json', find)
   finally:
     workdir.release()
 
 
-def _judged(
-  workdir: Workdir, config: config_lib.Config, args: argparse.Namespace
-) -> dict[str, Any]:
-  train_in_workdir(build.build(config), workdir)
-  exported = load_encoder(workdir.export)
-  encode = features.encode_fn(
-    exported.encoder, exported.variables, exported.normalize
-  )
-  return {
-    'encoder': exported.section['name'],
-    'loss': losses(workdir.path),
-    'top1': judge(encode, exported.image_size, args.data_dir),
-  }
+def tested(
+  run: Run,
+  encode_of: Callable[[ExportedEncoder], features.Encode],
+  args: argparse.Namespace,
+) -> dict[str, float]:
+  """Judges the encoder of a run on the test images, unless that was done.
 
-
-def judged_before(run: Run, args: argparse.Namespace) -> dict[str, float]:
-  """Judges the encoder of a run before training, unless that was done."""
+  Args:
+    run: a run that was searched.
+    encode_of: `trained` or `untrained`.
+    args: the command line's.
+  """
   workdir = Workdir(args.workdir / run.folder)
+  return kept(
+    workdir.path / f'tested_{encode_of.__name__}.json',
+    lambda: _judged(workdir, encode_of, 'test', args),
+  )
 
-  def find() -> dict[str, float]:
-    exported = load_encoder(workdir.export)
-    return judge(untrained(exported), exported.image_size, args.data_dir)
 
-  return kept(workdir.path / 'judged_before.json', find)
+def _judged(
+  workdir: Workdir,
+  encode_of: Callable[[ExportedEncoder], features.Encode],
+  split: str,
+  args: argparse.Namespace,
+) -> dict[str, float]:
+  exported = load_encoder(workdir.export)
+  encode = encode_of(exported)
+  return judge(encode, exported.image_size, split, args.data_dir)
 
 
 def kept(path: Path, find: Callable[[], dict[str, Any]]) -> dict[str, Any]:
   """Returns what a file holds; makes it of what is found if there is none."""
   if not path.exists():
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(find()))
   return json.loads(path.read_text())
 
@@ -269,17 +286,20 @@ def method_rows(
 ) -> Iterator[dict[str, Any]]:
   """Trains and judges a method: a row for each protocol."""
   by_rate = {
-    rate: judged(Run(name, rate, args.seeds[0]), args) for rate in args.rates
+    rate: searched(Run(name, rate, args.seeds[0]), args) for rate in args.rates
   }
-  best = max(args.rates, key=lambda rate: by_rate[rate]['top1'][VALIDATION])
-  runs = [judged(Run(name, best, seed), args) for seed in args.seeds]
-  before = judged_before(Run(name, args.rates[0], args.seeds[0]), args)
-  first, last = runs[0]['loss']
+  best = max(args.rates, key=lambda rate: by_rate[rate]['validation'])
+  chosen = [Run(name, best, seed) for seed in args.seeds]
+  for run in chosen[1:]:
+    searched(run, args)
+  after = [tested(run, trained, args) for run in chosen]
+  before = tested(chosen[0], untrained, args)
+  began, ended = by_rate[best]['loss']
   tried = ', '.join(
-    f'{rate:g}: {by_rate[rate]["top1"][VALIDATION]:.1f}' for rate in args.rates
+    f'{rate:g}: {found["validation"]:.1f}' for rate, found in by_rate.items()
   )
-  for protocol in sorted(before.keys() - {VALIDATION}):
-    top1 = [run['top1'][protocol] for run in runs]
+  for protocol in sorted(before):
+    top1 = [run[protocol] for run in after]
     spread = f' ± {statistics.stdev(top1):.1f}' if len(top1) > 1 else ''
     yield rows.row(
       f'small_runs/{name}/{protocol}',
@@ -287,15 +307,18 @@ def method_rows(
       theirs=before[protocol],
       unit='% top-1',
       peer='its encoder before training',
-      detail=f'{runs[0]["encoder"]}, {args.steps} steps of {BATCH}, '
+      detail=f'{by_rate[best]["encoder"]}, {args.steps} steps of {BATCH}, '
       f'{len(args.seeds)} seeds{spread}; rate {best:g} of {tried}; loss '
-      f'{first:.3f} -> {last:.3f}',
+      f'{began:.3f} -> {ended:.3f}',
     )
 
 
 def all_rows(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
   """Yields the rows of raw pixels and of every method."""
-  pixels = judge(features.raw_pixels, SIZE, args.data_dir)
+  pixels = kept(
+    args.workdir / 'raw_pixels.json',
+    lambda: judge(features.raw_pixels, SIZE, 'test', args.data_dir),
+  )
   for protocol, accuracy in pixels.items():
     yield rows.row(
       f'small_runs/raw_pixels/{protocol}',

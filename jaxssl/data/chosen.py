@@ -13,7 +13,7 @@ import os
 import posixpath
 
 from jaxssl import nearest
-from jaxssl.data import formats, layout, places, remote
+from jaxssl.data import formats, layout, not_read, places, remote
 from jaxssl.data.formats import EXTENSIONS, UNREAD
 from jaxssl.data.misspelt import folders_like
 from jaxssl.data.scattered import store_of
@@ -101,17 +101,21 @@ def find(paths: Paths) -> Chosen:
     chosen = _joined(names)
   files, left = formats.sort_out(chosen.files)
   if not files:
-    raise UserError(f'{name_of(paths)} has no pictures; {_why(left)}')
+    why = _why(left, names)
+    raise UserError(f'{name_of(paths)} has no pictures; {why}')
   meaning = chosen.meaning or layout.read(set(map(os.path.dirname, files)))
   return dataclasses.replace(
     chosen, files=files, meaning=meaning, skipped={**chosen.skipped, **left}
   )
 
 
-def _why(left: dict[str, list[str]]) -> str:
-  """Returns why a folder has no pictures."""
-  counts = [f'{len(paths)} are {fault}' for fault, paths in left.items()]
-  return '; '.join(counts) or f'known endings: {" ".join(EXTENSIONS)}'
+def _why(left: dict[str, list[str]], names: Sequence[str]) -> str:
+  """Returns why paths have no pictures."""
+  if left:
+    return '; '.join(f'{len(p)} are {fault}' for fault, p in left.items())
+  folders = filter(lambda place: place.is_dir(), map(places.place, names))
+  advice = filter(None, map(not_read.of_folder, folders))
+  return next(advice, f'known endings: {" ".join(EXTENSIONS)}')
 
 
 def _joined(names: Sequence[str]) -> Chosen:

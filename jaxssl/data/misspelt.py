@@ -4,6 +4,7 @@ from collections.abc import Iterable
 import os
 
 from jaxssl import nearest
+from jaxssl.data import not_read
 from jaxssl.errors import UserError
 
 # Made from other sections; nobody who misspells a folder means one of them.
@@ -19,8 +20,10 @@ def misspelt(name: str, sources: Iterable[str]) -> UserError:
 
   Returns:
     An error that offers the closest source and the closest folder beside
-    where the folder would lie.
+    where the folder would lie; of a file that is there, what to do with it.
   """
+  if os.path.isfile(os.path.expanduser(name)):
+    return UserError(not_read.of_file(name))
   names = [source for source in sources if source not in _FORMS]
   close = folders_like(name)
   if os.sep not in name:

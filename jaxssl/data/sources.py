@@ -6,7 +6,7 @@ import inspect
 import os
 from typing import Any
 
-from jaxssl.data import chosen, tfds_source
+from jaxssl.data import chosen, not_read, tfds_source
 from jaxssl.data import parquet as parquet_lib
 from jaxssl.data.collages import Collages
 from jaxssl.data.digits import digits
@@ -143,7 +143,7 @@ def _file_kind(name: str) -> str | None:
 
 def pair_source(names: chosen.Paths) -> str | None:
   """Returns the source that reads files of pairs; None for other names."""
-  endings = {os.path.splitext(n)[1].lower() for n in chosen.several(names)}
+  endings = set(map(not_read.ending, chosen.several(names)))
   kinds = {PAIR_FILES.get(ending) for ending in endings}
   return kinds.pop() if len(kinds) == 1 else None
 
