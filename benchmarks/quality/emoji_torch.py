@@ -13,7 +13,7 @@ from benchmarks.peers import torch_simclr
 from benchmarks.quality.emoji_recipe import RECIPE, SIZE, Emoji
 from jaxssl import data
 from jaxssl.text.tokenizer import Tokenizer
-from jaxssl.weights import huggingface_clip
+from jaxssl.weights import huggingface_two_towers
 
 torch_simclr.libraries()
 
@@ -67,7 +67,7 @@ class Theirs:
     self.model = Model(tokenizer.vocab_size)
     tensors = {
       re.sub('^text_', 'text.text_', name): torch.tensor(tensor)
-      for name, tensor in huggingface_clip.tensors(towers).items()
+      for name, tensor in huggingface_two_towers.tensors(towers).items()
     }
     found = self.model.load_state_dict(tensors, strict=False)
     # Counters of BatchNorm and places, which hold no weights.

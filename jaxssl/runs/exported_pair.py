@@ -1,4 +1,4 @@
-"""Both towers of a CLIP as a folder for transformers."""
+"""Both towers of a CLIP or SigLIP as a folder for transformers."""
 
 import json
 import pathlib
@@ -8,11 +8,11 @@ import jax
 import numpy as np
 
 from jaxssl import atomic_file, build
-from jaxssl.methods import CLIP
+from jaxssl.methods.base import ImageText
 from jaxssl.runs import towers
 from jaxssl.train.workdir import Workdir
 from jaxssl.weights import (
-  huggingface_clip,
+  huggingface_two_towers,
   loaded_again,
   preprocessors,
   program,
@@ -39,7 +39,7 @@ def has_text(workdir: Workdir) -> bool:
 def save(
   out: pathlib.Path, workdir: Workdir, exported: ExportedEncoder
 ) -> None:
-  """Writes a folder for `CLIPModel.from_pretrained`.
+  """Writes a folder for `from_pretrained` of `CLIPModel` or `SiglipModel`.
 
   `config.json` is written last, so a half-written folder is not loaded. Where
   transformers is installed, it loads the folder, and its features of noise and
@@ -51,18 +51,18 @@ def save(
     exported: its encoder, with the other tower.
 
   Raises:
-    UserError: for a run that is not CLIP's architecture, or whose features are
+    UserError: for a run that has neither architecture, or whose features are
       others there; says why.
   """
   method = build.build_method(towers.read_config(workdir))
-  huggingface_clip.check(method)
+  huggingface_two_towers.check(method)
   variables = {'encoder': exported.variables, **exported.towers}
-  config = huggingface_clip.config(method, variables)
+  config = huggingface_two_towers.config(method, variables)
   # The stored positions decide the size, for which transformers has one value.
   rule = exported.preprocessing.of_size(config['vision_config']['image_size'])
   safetensors_file.write(
     out / 'model.safetensors',
-    huggingface_clip.tensors(variables),
+    huggingface_two_towers.tensors(method, variables),
     {'format': 'pt'},  # transformers asks for it
   )
   for name, content in (
@@ -71,11 +71,12 @@ def save(
   ):
     atomic_file.write_text(out / name, json.dumps(content, indent=2) + '\n')
   if loaded_again.is_possible('transformers'):
-    _compare(out, workdir, variables, size=rule.image_size)
+    (model,) = config['architectures']
+    _compare(out, model, workdir, variables, size=rule.image_size)
 
 
 def _compare(
-  out: pathlib.Path, workdir: Workdir, variables: Any, *, size: int
+  out: pathlib.Path, name: str, workdir: Workdir, variables: Any, *, size: int
 ) -> None:
   """Raises a `UserError` if transformers' features differ."""
   import torch
@@ -83,11 +84,11 @@ def _compare(
 
   config = towers.read_config(workdir)
   method = build.build_method(_in_float32(config))
-  assert isinstance(method, CLIP)  # `huggingface_clip.check`
+  assert isinstance(method, ImageText)  # `huggingface_two_towers.check`
   draws = np.random.default_rng(0)
   images = draws.standard_normal((2, size, size, 3), np.float32)
   ids = towers.make_tokenizer(**config['text']).encode(_SENTENCES)
-  model: Any = transformers.CLIPModel.from_pretrained(out).eval()
+  model: Any = getattr(transformers, name).from_pretrained(out).eval()
   with torch.no_grad():
     theirs = model(
       pixel_values=loaded_again.to_torch(images),

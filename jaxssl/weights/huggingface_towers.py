@@ -28,7 +28,6 @@ _BOTH = {
   'prefix_positions': True,
   'num_registers': 0,
   'layer_scale': None,
-  'use_mask_token': False,
 }
 # What the models cannot be told otherwise, by attribute.
 CLIP = _BOTH | {
@@ -96,8 +95,7 @@ def convert(
     'patch_size': encoder.patch_size,
     **sizes(encoder, model),
   }
-  named = tensors(variables, 'post_layernorm')
-  return config, _with_joint_projection(named) if is_siglip else named
+  return config, image_tensors(variables)
 
 
 def check(encoder: ViT, wanted: Mapping[str, object], model: str) -> None:
@@ -183,6 +181,27 @@ def side_of(
   return side * encoder.patch_size
 
 
+def image_tensors(variables: PyTree) -> dict[str, np.ndarray]:
+  """Returns the tensors of an image tower, without a prefix.
+
+  A token for hidden patches is left out: where nothing is hidden, no feature
+  depends on it.
+
+  Args:
+    variables: of the tower.
+  """
+  named = tensors(variables, 'post_layernorm')
+  named.pop('mask_token', None)
+  if 'attn_pool.q.weight' not in named:
+    return named
+  # Query, key and value of the pooling in one, as in PyTorch's attention.
+  found = {n: t for n, t in named.items() if not n.startswith('attn_pool.')}
+  for kind in ('weight', 'bias'):
+    parts = [named[f'attn_pool.{part}.{kind}'] for part in ('q', 'kv')]
+    found[f'head.attention.in_proj_{kind}'] = np.concatenate(parts)
+  return found
+
+
 def tensors(variables: PyTree, last_norm: str) -> dict[str, np.ndarray]:
   """Returns the tensors of a tower, without a prefix.
 
@@ -218,14 +237,3 @@ def refusal(model: str, reason: str) -> errors.UserError:
   return errors.UserError(
     f"transformers' {model} cannot hold this run: {reason}"
   )
-
-
-def _with_joint_projection(
-  named: Mapping[str, np.ndarray],
-) -> dict[str, np.ndarray]:
-  """Joins query, key and value of the pooling, as in PyTorch's attention."""
-  found = {n: t for n, t in named.items() if not n.startswith('attn_pool.')}
-  for kind in ('weight', 'bias'):
-    parts = [named[f'attn_pool.{part}.{kind}'] for part in ('q', 'kv')]
-    found[f'head.attention.in_proj_{kind}'] = np.concatenate(parts)
-  return found

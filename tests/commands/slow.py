@@ -11,6 +11,8 @@ from jaxssl.train import monitor
 
 
 def main() -> NoReturn:
+  # `nohup` has those that it starts ignore it.
+  signal.signal(signal.SIGHUP, signal.SIG_DFL)
   add = monitor.Monitor.add
 
   def slow_add(self, step, metrics):

@@ -10,7 +10,7 @@ import pytest
 
 from jaxssl import build
 from jaxssl.train.workdir import Workdir
-from jaxssl.weights import huggingface_clip, safetensors_file
+from jaxssl.weights import huggingface_two_towers, safetensors_file
 from jaxssl.weights.exported import load_encoder
 from tests.commands import runs
 from tests.commands.harmed_export import with_one_nan
@@ -26,6 +26,13 @@ ACTS = (
 )
 
 
+METHODS = {'clip': clip_towers.clip(), 'siglip': clip_towers.siglip()}
+ARGUMENTS = {
+  'clip': clip_towers.arguments(),
+  'siglip': clip_towers.siglip_arguments(),
+}
+
+
 def _import(name, file, workdir, *arguments):
   return runs.jaxssl('import', name, file, f'--workdir={workdir}', *arguments)
 
@@ -35,14 +42,13 @@ def _towers(workdir):
   return {'encoder': exported.variables, **exported.towers}
 
 
-@pytest.fixture(scope='module')
-def exported(tmp_path_factory):
-  """A workdir of random towers, and the folder made of it."""
-  folder = tmp_path_factory.mktemp('pair')
+def _exported(kind, folder):
+  """Returns a workdir of random towers, and the folder made of it."""
   file, workdir = folder / 'random.safetensors', folder / 'run'
-  towers = clip_towers.random(clip_towers.clip())
-  safetensors_file.write(file, huggingface_clip.tensors(towers))
-  arguments = (*clip_towers.arguments(), *ACTS)
+  method = METHODS[kind]
+  towers = clip_towers.random(method)
+  safetensors_file.write(file, huggingface_two_towers.tensors(method, towers))
+  arguments = (*ARGUMENTS[kind], *ACTS)
   assert _import('huggingface', file, workdir, *arguments) == 0
   chex.assert_trees_all_equal(_towers(workdir), towers)
   out = folder / 'out'
@@ -51,13 +57,32 @@ def exported(tmp_path_factory):
   return workdir, out
 
 
+@pytest.fixture(scope='module')
+def exported(tmp_path_factory):
+  """A workdir of a random CLIP, and the folder made of it."""
+  return _exported('clip', tmp_path_factory.mktemp('clip'))
+
+
+@pytest.fixture(scope='module')
+def exported_siglip(tmp_path_factory):
+  return _exported('siglip', tmp_path_factory.mktemp('siglip'))
+
+
+@pytest.fixture(params=['clip', 'siglip'])
+def pair(request):
+  """The kind, and what `_exported` returns."""
+  suffix = {'clip': '', 'siglip': '_siglip'}[request.param]
+  return request.param, *request.getfixturevalue(f'exported{suffix}')
+
+
 @pytest.mark.reference
-def test_transformers_loads_it_and_gives_the_same_logits(exported):
+def test_transformers_loads_it_and_gives_the_same_logits(pair):
   import torch
   import transformers
 
-  workdir, out = exported
-  model, info = transformers.CLIPModel.from_pretrained(
+  kind, workdir, out = pair
+  name = {'clip': 'CLIPModel', 'siglip': 'SiglipModel'}[kind]
+  model, info = getattr(transformers, name).from_pretrained(
     out, output_loading_info=True
   )
   assert not any(info.values())
@@ -71,19 +96,20 @@ def test_transformers_loads_it_and_gives_the_same_logits(exported):
     )
   x = jax.jit(method.encode_image)(towers, images)
   y = jax.jit(method.encode_text)(towers, text)
-  scale = np.exp(towers['logits']['params']['scale'])
+  logits = towers['logits']['params']
+  scale, bias = np.exp(logits['scale']), logits.get('bias', 0.0)
   # float32 on both sides, two blocks.
   np.testing.assert_allclose(x, theirs.image_embeds, atol=1e-4)
   np.testing.assert_allclose(y, theirs.text_embeds, atol=1e-4)
   np.testing.assert_allclose(
-    scale * x @ y.T, theirs.logits_per_image, atol=1e-4
+    scale * x @ y.T + bias, theirs.logits_per_image, atol=1e-4
   )
 
 
-def test_it_comes_back_to_the_bit(exported, tmp_path):
-  workdir, out = exported
+def test_it_comes_back_to_the_bit(pair, tmp_path):
+  kind, workdir, out = pair
   again = tmp_path / 'run'
-  assert _import('huggingface', out, again, *clip_towers.arguments()) == 0
+  assert _import('huggingface', out, again, *ARGUMENTS[kind]) == 0
   chex.assert_trees_all_equal(_towers(again), _towers(workdir))
   # The folder says which activations and epsilon are its own.
   before, after = (Workdir(w).read_config() for w in (workdir, again))
@@ -91,13 +117,18 @@ def test_it_comes_back_to_the_bit(exported, tmp_path):
     assert after[section] == before[section]
 
 
-def test_the_images_it_wants_are_described(exported):
-  workdir, out = exported
+def test_the_images_it_wants_are_described(pair):
+  kind, workdir, out = pair
   info = json.loads((out / 'preprocessor_config.json').read_text())
   encoder = load_encoder(Workdir(workdir).export)
   assert tuple(info['image_mean']) == encoder.mean
   assert tuple(info['image_std']) == encoder.std
-  assert info['size'] == {'shortest_edge': clip_towers.SIZE}
+  side = clip_towers.SIZE
+  sizes = {
+    'clip': {'shortest_edge': side},
+    'siglip': {'height': side, 'width': side},
+  }
+  assert info['size'] == sizes[kind]
 
 
 def test_a_run_without_weights_is_refused(tmp_path, capsys):

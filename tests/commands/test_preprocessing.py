@@ -14,7 +14,7 @@ from jaxssl.config import schema
 from jaxssl.job import eval_batches, exported_encoder, make_job
 from jaxssl.train.workdir import Workdir
 from jaxssl.weights import (
-  huggingface_clip,
+  huggingface_two_towers,
   preprocessors,
   safetensors_file,
   timm,
@@ -312,7 +312,8 @@ def _dalle_tensors():
 
 
 def _clip_tensors():
-  return huggingface_clip.tensors(clip_towers.random(clip_towers.clip()))
+  method = clip_towers.clip()
+  return huggingface_two_towers.tensors(method, clip_towers.random(method))
 
 
 def _transformers_tensors(make):

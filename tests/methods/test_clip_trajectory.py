@@ -16,7 +16,7 @@ from jaxssl.ops import schedules
 from jaxssl.train import optim
 from jaxssl.train.state import TrainState
 from jaxssl.train.step import train_step
-from jaxssl.weights import huggingface_clip
+from jaxssl.weights import huggingface_two_towers
 from tests.weights import clip_towers
 
 STEPS, BATCH = 10, 8
@@ -78,9 +78,9 @@ def _theirs(method, towers):
   import torch
   from transformers import CLIPConfig, CLIPModel
 
-  config = CLIPConfig(**huggingface_clip.config(method, towers))
+  config = CLIPConfig(**huggingface_two_towers.config(method, towers))
   model = CLIPModel(config).train()
-  tensors = huggingface_clip.tensors(towers)
+  tensors = huggingface_two_towers.tensors(towers)
   model.load_state_dict({n: torch.tensor(t) for n, t in tensors.items()})
   groups = [
     {
@@ -116,7 +116,7 @@ def test_clip():
   # by a fifth.
   np.testing.assert_allclose(our_losses, their_losses, rtol=2e-4)
   found = method.export(train.params, train.method_state)
-  ours = huggingface_clip.tensors(jax.device_get(found))
+  ours = huggingface_two_towers.tensors(jax.device_get(found))
   # The bias of the keys has no gradient but rounding, of which Adam makes
   # steps. Else a step is of the size of the learning rate; this is a twentieth.
   moved = [name for name in ours if not name.endswith('k_proj.bias')]

@@ -1,13 +1,13 @@
-"""A tiny CLIP of our own at random weights, and the arguments to import it."""
+"""A tiny CLIP and SigLIP at random weights, and arguments to import them."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxssl import models
-from jaxssl.methods import CLIP, SigLIP
+from jaxssl.methods import CLIP, SigLIP, SigLIP2
 from jaxssl.text import make_tokenizer
-from jaxssl.weights import huggingface_clip, timm
+from jaxssl.weights import huggingface_two_towers, timm
 
 SIZE, LENGTH = 32, 9
 TOKENIZER = make_tokenizer(length=LENGTH)
@@ -44,26 +44,42 @@ def clip_resnet():
   )
 
 
-def siglip():
-  """Returns the method of the sigmoid loss, as open_clip has it."""
+def siglip(*, encoder=None, text_encoder=None, head=None, **options):
+  """Returns the method of the sigmoid loss, as open_clip has it.
+
+  Changes of its modules by attribute.
+  """
+  sizes = {'vocab_size': TOKENIZER.vocab_size, 'length': LENGTH, 'act': 'gelu'}
   return SigLIP(
-    encoder=models.make_encoder('siglip_vit_b8', **SMALL, act='gelu'),
-    text_encoder=models.make_text_encoder(
-      'siglip_b',
-      **SMALL,
-      vocab_size=TOKENIZER.vocab_size,
-      length=LENGTH,
-      act='gelu',
+    encoder=models.make_encoder(
+      'siglip_vit_b8', **SMALL | {'act': 'gelu'} | (encoder or {})
     ),
-    head=models.Projection(out_dim=SMALL['dim'], use_bias=True),
+    text_encoder=models.make_text_encoder(
+      'siglip_b', **SMALL | sizes | (text_encoder or {})
+    ),
+    head=models.Projection(
+      **{'out_dim': SMALL['dim'], 'use_bias': True, **(head or {})}
+    ),
+    **{'project_images': False, **options},
+  )
+
+
+def siglip2():
+  """Returns the method of SigLIP 2, whose tower has a token for masks."""
+  method = siglip(encoder={'use_mask_token': True})
+  return SigLIP2(
+    encoder=method.encoder,
+    text_encoder=method.text_encoder,
+    head=method.head,
     project_images=False,
   )
 
 
 def abstract(method):
   """Returns the shapes of what the method exports."""
+  views = (jnp.zeros((2, SIZE, SIZE, 3)),)
   batch = {
-    'views': (jnp.zeros((2, SIZE, SIZE, 3)),),
+    'views': views * (3 if isinstance(method, SigLIP2) else 1),
     'text': jnp.zeros((2, LENGTH), jnp.int32),
   }
   state = jax.eval_shape(method.init, jax.random.key(0), batch)
@@ -91,6 +107,17 @@ def arguments():
   return (
     '--encoder=clip_vit_b8',
     '--text_encoder=clip_512',
+    f'--image_size={SIZE}',
+    *(f'--config.encoder.{name}={value}' for name, value in SMALL.items()),
+    *text_arguments(),
+  )
+
+
+def siglip_arguments():
+  """Returns the same for `siglip()`."""
+  return (
+    '--encoder=siglip_vit_b8',
+    '--text_encoder=siglip_b',
     f'--image_size={SIZE}',
     *(f'--config.encoder.{name}={value}' for name, value in SMALL.items()),
     *text_arguments(),
@@ -137,8 +164,7 @@ def resnet_tensors(towers):
 
 def _text_tensors():
   """The text tower of `clip()`, q, k and v stacked, and what is of neither."""
-  towers = random(clip())
-  theirs = huggingface_clip.tensors(towers)
+  theirs = huggingface_two_towers.tensors(clip(), random(clip()))
   tensors = {
     'text_projection': theirs['text_projection.weight'].T,
     'logit_scale': theirs['logit_scale'],

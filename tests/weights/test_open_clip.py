@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jaxssl.errors import UserError
-from jaxssl.weights import huggingface_clip, huggingface_pairs, open_clip
+from jaxssl.weights import huggingface_pairs, huggingface_two_towers, open_clip
 from tests.models import timm_reference
 from tests.weights import clip_towers
 
@@ -136,8 +136,9 @@ def test_a_tensor_of_any_other_shape_is_a_user_error(shape):
 
 @pytest.mark.parametrize('shape', SHAPES)
 def test_the_same_of_a_clip_model(shape):
-  towers = clip_towers.abstract(clip_towers.clip())
-  good = huggingface_clip.tensors(clip_towers.random(clip_towers.clip()))
+  method = clip_towers.clip()
+  towers = clip_towers.abstract(method)
+  good = huggingface_two_towers.tensors(method, clip_towers.random(method))
   for name in good:
     if good[name].shape == shape:
       continue

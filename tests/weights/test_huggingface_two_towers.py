@@ -5,14 +5,15 @@ import pytest
 
 from jaxssl import models
 from jaxssl.errors import UserError
-from jaxssl.weights import huggingface_clip, huggingface_pairs
+from jaxssl.weights import huggingface_pairs, huggingface_two_towers
 from tests.tiny import TinyEncoder
 from tests.weights import clip_towers
 
 
-def test_export_and_import_give_the_same_bits():
-  towers = clip_towers.random(clip_towers.clip())
-  tensors = huggingface_clip.tensors(towers)
+@pytest.mark.parametrize('make', [clip_towers.clip, clip_towers.siglip])
+def test_export_and_import_give_the_same_bits(make):
+  towers = clip_towers.random(make())
+  tensors = huggingface_two_towers.tensors(make(), towers)
   chex.assert_trees_all_equal(
     huggingface_pairs.pair_from_huggingface(tensors, towers), towers
   )
@@ -23,7 +24,7 @@ def test_config_has_the_sizes_of_the_towers():
     encoder={'act': 'gelu', 'mlp_ratio': 3.0},
     text_encoder={'epsilon': 1e-6, 'depth': 1},
   )
-  config = huggingface_clip.config(method, clip_towers.abstract(method))
+  config = huggingface_two_towers.config(method, clip_towers.abstract(method))
   vision, text = config['vision_config'], config['text_config']
   assert (config['model_type'], config['projection_dim']) == ('clip', 24)
   assert (vision['image_size'], vision['patch_size']) == (32, 8)
@@ -33,9 +34,33 @@ def test_config_has_the_sizes_of_the_towers():
   assert text['max_position_embeddings'] == clip_towers.LENGTH
 
 
+def test_config_of_siglip():
+  method = clip_towers.siglip()
+  config = huggingface_two_towers.config(method, clip_towers.abstract(method))
+  vision, text = config['vision_config'], config['text_config']
+  assert config['architectures'] == ['SiglipModel']
+  assert vision['model_type'] == 'siglip_vision_model'
+  assert (text['projection_size'], text['hidden_act']) == (32, 'gelu')
+  assert text['layer_norm_eps'] == 1e-6
+  # Of the published vocabulary, which this run has not.
+  assert {text[f'{name}_token_id'] for name in ('bos', 'eos', 'pad')} == {None}
+
+
+def test_the_towers_of_siglip2_are_those_of_siglip():
+  method = clip_towers.siglip2()
+  towers = clip_towers.random(method)
+  assert 'mask_token' in towers['encoder']['params']
+  tensors = huggingface_two_towers.tensors(method, towers)
+  assert not any('mask_token' in name for name in tensors)
+  del towers['encoder']['params']['mask_token']
+  chex.assert_trees_all_equal(
+    huggingface_pairs.pair_from_huggingface(tensors, towers), towers
+  )
+
+
 def test_a_text_without_end_id_ends_at_its_largest():
   method = clip_towers.clip(text_encoder={'eot_id': None})
-  config = huggingface_clip.config(method, clip_towers.abstract(method))
+  config = huggingface_two_towers.config(method, clip_towers.abstract(method))
   assert config['text_config']['eos_token_id'] == 2
 
 
@@ -60,13 +85,31 @@ def test_a_text_without_end_id_ends_at_its_largest():
 )
 def test_another_architecture_is_refused_with_a_reason(changes, message):
   with pytest.raises(UserError, match=message):
-    huggingface_clip.check(clip_towers.clip(**changes))
+    huggingface_two_towers.check(clip_towers.clip(**changes))
+
+
+@pytest.mark.parametrize(
+  ('changes', 'message'),
+  [
+    ({'encoder': {'norm_pre': True}}, 'encoder.norm_pre is True, not False'),
+    ({'encoder': {'class_token': True}}, 'encoder.class_token is True'),
+    ({'encoder': {'pool': 'avg'}}, "encoder.pool is 'avg', not 'map'"),
+    ({'text_encoder': {'causal': True}}, 'text_encoder.causal is True'),
+    ({'text_encoder': {'pool': 'avg'}}, "pool is 'avg', not 'last'"),
+    ({'text_encoder': {'pad_id': 0}}, 'text_encoder.pad_id is 0, not None'),
+    ({'head': {'use_bias': False}}, 'head.use_bias is False'),
+    ({'project_images': True}, 'method.project_images is True'),
+  ],
+)
+def test_another_siglip_is_refused_with_a_reason(changes, message):
+  with pytest.raises(UserError, match=f'SiglipModel.*{message}'):
+    huggingface_two_towers.check(clip_towers.siglip(**changes))
 
 
 @pytest.mark.parametrize(
   ('method', 'message'),
   [
-    (object(), 'the method is not clip'),
+    (object(), 'the method is not clip or siglip'),
     (clip_towers.clip_resnet(), 'no vision transformer'),
     (
       dataclasses.replace(clip_towers.clip(), text_encoder=TinyEncoder()),
@@ -76,14 +119,14 @@ def test_another_architecture_is_refused_with_a_reason(changes, message):
 )
 def test_other_modules_are_refused(method, message):
   with pytest.raises(UserError, match=message):
-    huggingface_clip.check(method)
+    huggingface_two_towers.check(method)
 
 
 def test_oblong_images_are_refused():
   method = clip_towers.clip(encoder={'grid': (2, 8)})
-  huggingface_clip.check(method)
+  huggingface_two_towers.check(method)
   with pytest.raises(UserError, match='no squares'):
-    huggingface_clip.config(method, clip_towers.abstract(method))
+    huggingface_two_towers.config(method, clip_towers.abstract(method))
 
 
 def test_the_published_architectures_are_accepted():
@@ -95,4 +138,4 @@ def test_the_published_architectures_are_accepted():
         encoder=models.make_encoder(model.encoder),
         text_encoder=models.make_text_encoder(model.text_encoder),
       )
-      huggingface_clip.check(changed)
+      huggingface_two_towers.check(changed)
