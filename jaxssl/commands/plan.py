@@ -178,12 +178,16 @@ def _bound(
 
 def _of_report(report: compiled.Report, chip: chips.Chip) -> dict[str, Any]:
   limit = report.limit or chip.memory
+  left = limit - report.needed
+  if report.fits:
+    # The compiler knows which bytes are not there at once; their sum does not.
+    left = max(left, 0.0)
   figures: dict[str, Any] = {
     'chips': report.num_chips,
     'fits': report.fits,
     'that a program may use of a chip, GiB': limit / _GIB,
     'needed of a chip, GiB': report.needed / _GIB,
-    'left, GiB': (limit - report.needed) / _GIB,
+    'left, GiB': left / _GIB,
     'compile seconds': report.seconds,
   }
   figures |= {f'{k}, GiB': v / _GIB for k, v in report.memory.items()}

@@ -4,7 +4,7 @@ import pytest
 
 from jaxssl import cli
 from jaxssl.commands import plan
-from jaxssl.planning import cuda
+from jaxssl.planning import chips, compiled, cuda
 
 CONFIG = '--config=configs/quickstart.py'
 
@@ -14,6 +14,22 @@ SMALL = (
   '--config.encoder.width=0.125',
   '--config.train.batch_size=16',
 )
+
+
+@pytest.mark.parametrize(
+  ('fits', 'needed', 'left'), [(True, 17, 0), (True, 15, 1), (False, 17, -1)]
+)
+def test_a_program_that_fits_leaves_no_less_than_nothing(fits, needed, left):
+  chip = chips.tpu_of('v5e:2x2')
+  gib = 2**30
+  report = compiled.Report(
+    num_chips=4,
+    seconds=1.0,
+    memory={},
+    needed=chip.memory + (needed - 16) * gib,
+    fits=fits,
+  )
+  assert plan._of_report(report, chip)['left, GiB'] == left
 
 
 @pytest.mark.skipif(
