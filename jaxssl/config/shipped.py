@@ -64,6 +64,8 @@ def find(path: str | os.PathLike[str]) -> pathlib.Path:
   if path.is_file():
     return path
   shipped = configs()
+  if path.is_dir() and str(path) not in shipped:
+    raise UserError(f'config {str(path)!r} is a folder; give a file')
   if path.name != str(path) or path.suffix == _SUFFIX:
     hint = f'; give the name {path.stem!r}' if path.stem in shipped else ''
     raise UserError(f'config file {str(path)!r} does not exist{hint}')

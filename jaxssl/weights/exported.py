@@ -193,7 +193,8 @@ def load_encoder(directory: str | os.PathLike[str]) -> ExportedEncoder:
 def _read_info(path: Path) -> dict[str, Any]:
   try:
     text = path.read_text(encoding='utf-8')
-  except FileNotFoundError as error:
+  # The latter where the folder is a file.
+  except (FileNotFoundError, NotADirectoryError) as error:
     raise UserError(
       f'no encoder in {str(path.parent)!r} (no {path.name})'
     ) from error

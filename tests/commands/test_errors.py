@@ -61,7 +61,7 @@ CASES = {
     ('--config.data.name=NAME',),
   ),
   'config_missing': ((*TRAIN, '--config=no.py'), ("'no.py' does not exist",)),
-  'config_folder': ((*TRAIN, '--config=empty'), ("'empty' does not exist",)),
+  'config_folder': ((*TRAIN, '--config=empty'), ("'empty' is a folder",)),
   'config_syntax': (
     (*TRAIN, '--config=syntax.py'),
     ("'syntax.py' fails", 'SyntaxError', 'line 1'),

@@ -36,9 +36,17 @@ def test_file_of_that_name_wins(tmp_path, monkeypatch):
     ('no/quickstart.py', "does not exist; give the name 'quickstart'"),
     ('quickstart.py', "does not exist; give the name 'quickstart'"),
     ('no/mine.py', r"'no/mine.py' does not exist$"),
+    ('runs/mine', "'runs/mine' is a folder; give a file"),
   ],
 )
 def test_neither(name, message, tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
+  pathlib.Path('runs/mine').mkdir(parents=True)
   with pytest.raises(UserError, match=message):
     shipped.find(name)
+
+
+def test_a_folder_of_that_name_does_not_win(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  pathlib.Path('quickstart').mkdir()
+  assert shipped.find('quickstart').is_file()

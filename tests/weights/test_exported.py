@@ -170,6 +170,9 @@ def test_file_in_the_way(tmp_path):
 def test_nothing_there(tmp_path):
   with pytest.raises(UserError, match=r'no encoder in .*no encoder.json'):
     exported.load_encoder(tmp_path)
+  (tmp_path / 'file').touch()
+  with pytest.raises(UserError, match=r"no encoder in '.*file'"):
+    exported.load_encoder(tmp_path / 'file')
 
 
 @pytest.mark.parametrize('text', ['{"section": ', '[]', '{"step": 1}'])
