@@ -230,8 +230,9 @@ def _train_batches(run: Run, on_bad: OnBad, first_step: int) -> Any:
 
 
 def _online_evaluation(run: Run, on_bad: OnBad) -> OnlineEvaluation:
-  limit, queries = run.eval.limit, _queries(run)
+  limit = run.eval.limit
   bank = build_eval_source(run.config) if run.eval.data else run.source
+  queries = _queries(run, bank)
   return OnlineEvaluation(
     encoder=run.encoder,
     normalize=run.augment.normalize,
@@ -239,7 +240,8 @@ def _online_evaluation(run: Run, on_bad: OnBad) -> OnlineEvaluation:
     test_batches=(
       queries and functools.partial(eval_batches, run, queries, limit, on_bad)
     ),
-    class_names=tuple(run.source.class_names or ()),
+    train_names=tuple(bank.class_names or ()),
+    test_names=tuple(queries.class_names or ()) if queries else (),
     k=run.eval.k,
   )
 
@@ -274,9 +276,9 @@ def _say_nothing(name: str, reason: str) -> None:
   del name, reason
 
 
-def _queries(run: Run) -> Any:
+def _queries(run: Run, bank: Any) -> Any:
   """The source of the online kNN's queries, or None where there is none."""
-  if not run.source.class_names:
+  if not bank.class_names:
     _log.info('no labels: the features are watched, but not classified')
     return None
   try:

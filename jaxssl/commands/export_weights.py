@@ -73,9 +73,8 @@ def _to_timm(
 def _to_huggingface(
   out: pathlib.Path, exported: ExportedEncoder, workdir: Workdir
 ) -> _Say:
-  model = 'CLIPModel'
   if exported_pair.has_text(workdir):
-    exported_pair.save(out, workdir, exported)
+    model = exported_pair.save(out, workdir, exported)
   else:
     model = huggingface_folder.save(out, exported)
     loaded_again.by_transformers(out, exported)

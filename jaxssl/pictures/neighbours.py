@@ -83,6 +83,7 @@ def neighbours_panel(
   data: Features,
   neighbours: Neighbours,
   *,
+  found_classes: Sequence[str] = (),
   names: Sequence[str] = (),
   found_names: Sequence[Sequence[str]] = (),
 ) -> Panel:
@@ -92,6 +93,8 @@ def neighbours_panel(
     images: the queries, uint8 [n, H, W, 3].
     data: their features and labels, and the names of the classes.
     neighbours: from `find`.
+    found_classes: names of the classes of the neighbours, whose numbers may be
+      others than those of `data`.
     names: names of the queries, for example of their files.
     found_names: the same of the neighbours, [n][k].
   """
@@ -106,7 +109,7 @@ def neighbours_panel(
   ]
   for place in range(neighbours.images.shape[1]):
     captions = [
-      (f'{similarity:.2f}', _name(label, data.class_names))
+      (f'{similarity:.2f}', _name(label, found_classes))
       for similarity, label in zip(
         neighbours.similarity[:, place],
         neighbours.labels[:, place],
@@ -120,7 +123,9 @@ def neighbours_panel(
         captions=captions,
         names=[row[place] for row in found_names],
         is_right=[
-          bool(theirs == own) if min(theirs, own) >= 0 else None
+          _name(theirs, found_classes) == _name(own, data.class_names)
+          if min(theirs, own) >= 0
+          else None
           for theirs, own in zip(
             neighbours.labels[:, place], data.labels, strict=True
           )

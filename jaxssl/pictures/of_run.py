@@ -132,6 +132,7 @@ def encoder_panels(
     images,
     queries,
     found,
+    found_classes=tuple(bank.class_names or ()),
     names=[_short_name(source, i) for i in index.tolist()],
     found_names=[
       [_short_name(bank, i) for i in row] for row in found.index.tolist()

@@ -36,9 +36,7 @@ def has_text(workdir: Workdir) -> bool:
   return bool(workdir.read_config().get('text_encoder'))
 
 
-def save(
-  out: pathlib.Path, workdir: Workdir, exported: ExportedEncoder
-) -> None:
+def save(out: pathlib.Path, workdir: Workdir, exported: ExportedEncoder) -> str:
   """Writes a folder for `from_pretrained` of `CLIPModel` or `SiglipModel`.
 
   `config.json` is written last, so a half-written folder is not loaded. Where
@@ -49,6 +47,9 @@ def save(
     out: the folder.
     workdir: workdir of the run.
     exported: its encoder, with the other tower.
+
+  Returns:
+    The class that loads the folder.
 
   Raises:
     UserError: for a run that has neither architecture, or whose features are
@@ -70,9 +71,10 @@ def save(
     ('config.json', config),
   ):
     atomic_file.write_text(out / name, json.dumps(content, indent=2) + '\n')
+  (model,) = config['architectures']
   if loaded_again.is_possible('transformers'):
-    (model,) = config['architectures']
     _compare(out, model, workdir, variables, size=rule.image_size)
+  return model
 
 
 def _compare(

@@ -109,11 +109,14 @@ def body(
   Args:
     repository: `owner/name`.
     kind: format of the files, a key of `LIBRARIES`.
-    workdir: the run, or imported weights, which have no config.
+    workdir: the run, or imported weights, whose config tells of no training.
     exported: the encoder.
     scored: its results.
   """
   config = workdir.read_config() if workdir.config_path.exists() else None
+  # Of imported towers it says what they are, not how they were trained.
+  if config is not None and 'train' not in config:
+    config = None
   parts = [
     f'# {repository.partition("/")[2]}',
     _sentence(exported, config),

@@ -78,7 +78,7 @@ def _sentences(run: Run, workdir: Workdir) -> Iterator[str]:
     f'All numbers are in {workdir.config_path}; --epochs, --steps, '
     '--batch_size, --image_size and --device change them in a new workdir.'
   )
-  if classes := len(source.class_names or ()):
+  if (classes := len(source.class_names or ())) > 1:
     yield f'By chance, kNN would find {1 / classes:.1%} of {classes} classes.'
   if source.num_examples < _ENOUGH and run.train.init_encoder is None:
     yield (

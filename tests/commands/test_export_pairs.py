@@ -117,6 +117,25 @@ def test_it_comes_back_to_the_bit(pair, tmp_path):
     assert after[section] == before[section]
 
 
+def test_the_class_that_loads_it_is_printed(pair, tmp_path, capsys):
+  kind, workdir, _ = pair
+  out = tmp_path / 'out'
+  command = ('export', 'huggingface', f'--workdir={workdir}', f'--out={out}')
+  assert runs.jaxssl(*command) == 0
+  name = {'clip': 'CLIPModel', 'siglip': 'SiglipModel'}[kind]
+  assert f'transformers.{name}.from_pretrained(' in capsys.readouterr().out
+
+
+def test_the_card_of_imported_towers_tells_of_no_training(exported, tmp_path):
+  workdir, _ = exported
+  out = tmp_path / 'out'
+  command = ('push', 'me/x', f'--workdir={workdir}', '--licence=mit')
+  assert runs.jaxssl(*command, f'--out={out}') == 0
+  card = (out / 'README.md').read_text()
+  assert 'imported from released weights' in card
+  assert '## Training' not in card
+
+
 def test_the_images_it_wants_are_described(pair):
   kind, workdir, out = pair
   info = json.loads((out / 'preprocessor_config.json').read_text())

@@ -172,3 +172,15 @@ def test_copies_under_other_names_are_known(
   assert '1 picture appears more than once, e.g. ' in told.out
   assert runs.jaxssl('report', copied_run) == 0
   assert 'appears more than once' in (copied_run / 'report.html').read_text()
+
+
+def test_pictures_of_one_class_are_trained_on(tmp_path, capsys):
+  names = [
+    f'{part}/cat/{i}.png' for part in ('train', 'test') for i in range(16)
+  ]
+  _pictures(tmp_path / 'data', names)
+  workdir = tmp_path / 'run'
+  more = (f'--data={tmp_path / "data"}', *_DATA, '--config.eval.steps=2')
+  assert runs.train(workdir, *more) == 0
+  assert 'no online kNN: ' in capsys.readouterr().err
+  assert not any('knn/top1' in line for line in runs.metrics(workdir))

@@ -95,6 +95,48 @@ def test_without_labels_there_are_indicators_only(changes):
   assert 'knn/top1' not in scalars
 
 
+def _renumbered(numbers):
+  """The queries, with the labels 0, 1 and 2 called other numbers."""
+  numbers = np.asarray(numbers, np.int32)
+  batches = _batches(16, seed=1)
+  return [batch | {'label': numbers[batch['label']]} for batch in batches]
+
+
+def test_classes_that_each_split_numbers_itself_meet_by_name():
+  evaluate = _evaluation(
+    train_names=('ant', 'bee', 'cow'),
+    test_batches=functools.partial(_renumbered, [1, 2, 0]),
+    test_names=('cow', 'ant', 'bee'),
+  )
+  assert evaluate(_towers(), 1)['knn/top1'] == 1.0
+
+
+@pytest.mark.parametrize(
+  ('changes', 'reason'),
+  [
+    (
+      {'test_batches': functools.partial(_renumbered, [0, 0, 0])},
+      'test split has a single class',
+    ),
+    (
+      {'train_names': ('ant', 'bee'), 'test_names': ('ant', 'bee', 'cow')},
+      "has images of class 'cow', which the training split lacks",
+    ),
+  ],
+)
+def test_labels_that_do_not_suit_are_told_once_and_not_used(
+  changes, reason, caplog
+):
+  evaluate = _evaluation(**changes)
+  with caplog.at_level(logging.WARNING):
+    looks = [evaluate.look(_towers(), step) for step in (0, 1)]
+  for look in looks:
+    assert look.right is None
+    assert look.scalars
+    assert 'knn/top1' not in look.scalars
+  assert caplog.text.count(reason) == 1
+
+
 def _constant():
   return [{'image': np.full((24, 4, 4, 3), 100, np.uint8)}]
 

@@ -76,12 +76,27 @@ def test_panel_names_labels_where_they_are_known(bank):
   found = neighbours.find(bank[:2], _encode, _batches(bank), k=2)
   images = np.zeros((2, 8, 8, 3), np.uint8)
   data = Features(bank[:2], np.array([-1, 2], np.int32), ('cat', 'dog'))
-  panel = neighbours.neighbours_panel(images, data, found)
+  panel = neighbours.neighbours_panel(
+    images, data, found, found_classes=('cat', 'dog')
+  )
   assert panel.columns[0].captions == ['', 'class 2']
   assert panel.columns[1].captions == [('1.00', 'cat'), ('1.00', 'dog')]
   assert panel.columns[1].is_right == [None, False]
   assert panel.columns[0].is_right == ()
   assert len(panel.columns) == 3
+
+
+def test_classes_meet_by_name(bank):
+  found = neighbours.find(bank[:2], _encode, _batches(bank), k=1)
+  assert found.labels.ravel().tolist() == [0, 1]
+  images = np.zeros((2, 8, 8, 3), np.uint8)
+  data = Features(bank[:2], np.array([1, 1], np.int32), ('dog', 'cat'))
+  panel = neighbours.neighbours_panel(
+    images, data, found, found_classes=('cat', 'dog', 'emu')
+  )
+  assert panel.columns[0].captions == ['cat', 'cat']
+  assert panel.columns[1].captions == [('1.00', 'cat'), ('1.00', 'dog')]
+  assert panel.columns[1].is_right == [True, False]
 
 
 def test_a_bank_without_pictures_is_refused(bank):
