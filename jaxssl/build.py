@@ -4,7 +4,7 @@
 ranges; what is refused here does not fit together.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 import dataclasses
 import inspect
 import logging
@@ -28,9 +28,10 @@ from jaxssl.config.schema import CONSTRUCTORS, HEADS, OF_ENCODER, OF_TOKENIZER
 from jaxssl.config.sections import Eval, Input, Train
 from jaxssl.data.source import Source
 from jaxssl.errors import UserError
-from jaxssl.methods import METHODS, contrast
+from jaxssl.methods import METHODS, MoCo, Supervised, contrast
 from jaxssl.methods.base import Batch, Contrastive, Method
 from jaxssl.methods.codebook import Codebook
+from jaxssl.methods.supervised import scale_by_sweep
 from jaxssl.methods.teacher import Teacher
 from jaxssl.ops.schedules import SCHEDULES, Schedule
 from jaxssl.parallel.modes import Mode, make_mode
@@ -135,10 +136,16 @@ def build(config: Config, source: Source | None = None) -> Run:
   method = _build_method(config, encoder, tokenizer, length.resolve)
   if type(method).loss is contrast.loss:
     contrast.check_rows(cast(Contrastive, method), train.batch_size)
+  if isinstance(method, MoCo):
+    method.check_batch(train.batch_size)
   learning_rate, tx = _build_optimizer(
     config['optim'], length, train.batch_size
   )
+  # One classifier of the usual rate needs no factor.
+  if isinstance(method, Supervised) and method.learning_rates != (1.0,):
+    tx = optax.chain(tx, scale_by_sweep(method.learning_rates))
   augment = build_augment(config)
+  _check_views(config['method']['name'], config['augment']['name'], augment)
   return Run(
     config=config,
     encoder=encoder,
@@ -376,6 +383,35 @@ def _check_channels(config: Config, count: int) -> None:
       f'method {name!r} learns from the colours of RGB pictures; these have '
       f'{count} channels'
     )
+
+
+def _check_views(method: str, recipe: str, augment: Augment) -> None:
+  """Refuses a recipe whose views a method would take for something else."""
+  row = METHODS[method]
+  sizes = [view.size or view.crop.size for view in augment.views]
+  other = f'config.augment.name={recipe!r}'
+  right = f'{row.recipe!r} makes those that it learns from'
+  if row.pair and (len(sizes) != 2 or sizes[0] != sizes[1]):
+    raise UserError(
+      f'method {method!r} compares two views of one size, and {other} makes '
+      f'{len(sizes)} of {_listed(sizes)} pixels; {right}'
+    )
+  if len(sizes) < row.num_views:
+    raise UserError(
+      f'method {method!r} needs {row.num_views} views of a picture, and '
+      f'{other} makes {len(sizes)}; {right}'
+    )
+  plain = {*augment.mean} == {0.0} and {*augment.std} == {1.0}
+  if row.needs_rgb and not plain:
+    raise UserError(
+      f'method {method!r} learns from values of 0 to 1, and {other} '
+      f'normalises them, by mean {augment.mean} and deviation {augment.std}; '
+      f'leave input.mean and input.std out, {right}'
+    )
+
+
+def _listed(sizes: Sequence[int]) -> str:
+  return ', '.join(str(size) for size in dict.fromkeys(sizes))
 
 
 def _check_frozen(key: str, network: Codebook | Teacher, count: int) -> None:

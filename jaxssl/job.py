@@ -14,8 +14,8 @@ from jaxssl.data.source import Source
 from jaxssl.errors import UserError
 from jaxssl.evals.guard import Guard
 from jaxssl.evals.online import OnlineEvaluation
-from jaxssl.methods import METHODS
-from jaxssl.methods.base import Batch
+from jaxssl.methods import METHODS, DINOv2
+from jaxssl.methods.base import Batch, Method
 from jaxssl.parallel.modes import to_host
 from jaxssl.train import memory
 from jaxssl.train.loop import Job
@@ -171,6 +171,13 @@ def _trained_towers(run: Run, *, quiet: bool = False) -> dict[str, Any] | None:
     if adapted is start and not quiet:
       _compare_normalization(run, start)
     trained['encoder'] = adapted.variables
+  elif _stays_random(run.learner.method):
+    raise UserError(
+      f'method {name!r} holds patches to those of the encoder that the run '
+      'begins with, which would be a random one; give trained weights '
+      '(config.train.init_encoder), or have the teacher take its place '
+      '(config.method.gram_every)'
+    )
   if settings.init_text_encoder is not None:
     if row.text_encoder is None:
       raise UserError(
@@ -185,6 +192,13 @@ def _trained_towers(run: Run, *, quiet: bool = False) -> dict[str, Any] | None:
       )
     trained['text'] = towers['text']
   return trained or None
+
+
+def _stays_random(method: Method) -> bool:
+  """Whether patches are held to those of an encoder that never learns."""
+  return (
+    isinstance(method, DINOv2) and method.anchored and not method.gram_every
+  )
 
 
 def _identity(run: Run) -> str:

@@ -12,7 +12,7 @@ from jaxssl import build, config, job
 from jaxssl.augment.view import Augment
 from jaxssl.config import schema, shipped
 from jaxssl.errors import UserError
-from jaxssl.methods import SimCLR
+from jaxssl.methods import METHODS, SimCLR
 from jaxssl.models import ResNet, SimCLRHead
 from tests.tiny_teacher import tiny_teacher
 from tests.tiny_tokenizer import tiny_codebook
@@ -66,6 +66,13 @@ def _config(**changes):
   for key, value in changes.items():
     flat[key.replace('__', '.')] = value
   return schema.complete(config.unflatten(flat))
+
+
+def _with_recipe(name, recipe):
+  """The small config of a method, with another recipe of views."""
+  sections = config.load_file(FOLDER / f'{METHODS[name].config}.py')
+  sections['augment'] = {'name': recipe, 'size': 32}
+  return schema.complete(sections)
 
 
 def _batch(run):
@@ -326,3 +333,59 @@ def test_a_batch_of_one_row_is_refused_before_a_contrast_is_trained():
 def test_several_captions_for_a_method_without_texts_are_refused():
   with pytest.raises(UserError, match='takes no text; leave config'):
     build.build(_config(input__captions=2), FakeSource())
+
+
+PAIRS = sorted(name for name, row in METHODS.items() if row.pair)
+
+
+@pytest.mark.usefixtures('without_data')
+@pytest.mark.parametrize('name', PAIRS)
+@pytest.mark.parametrize('recipe', ['crop_flip', 'dino'])
+def test_other_views_are_not_taken_for_a_pair(name, recipe):
+  with pytest.raises(UserError, match='compares two views of one size, and'):
+    build.build(_with_recipe(name, recipe), FakeSource())
+
+
+def test_too_few_views_are_refused():
+  config_ = _with_recipe('swav', 'crop_flip')
+  with pytest.raises(UserError, match=r"needs 2 views.*'crop_flip' makes 1"):
+    build.build(config_, FakeSource())
+
+
+@pytest.mark.parametrize('name', ['colorization', 'dvae'])
+def test_values_that_are_normalised_are_not_taken_for_colours(name):
+  config_ = _with_recipe(name, 'crop_flip')
+  with pytest.raises(UserError, match='learns from values of 0 to 1'):
+    build.build(config_, FakeSource())
+
+
+@pytest.mark.usefixtures('without_data')
+def test_each_classifier_of_a_sweep_has_its_rate():
+  sections = config.load_file(FOLDER / 'supervised_photos.py')
+  sections['method'] |= {'num_classes': 3, 'learning_rates': (1.0, 0.1)}
+  sections['optim'] = {'name': 'sgd', 'learning_rate': 0.1}
+  tx = build.build(schema.complete(sections)).learner.tx
+  head = {'kernel': jnp.ones((2, 4, 3))}
+  params = {'encoder': jnp.ones((2, 2)), 'head': head}
+  updates, _ = tx.update(params, tx.init(params), params)
+  first, second = updates['head']['kernel']
+  assert float(jnp.abs(first).max()) > 0
+  np.testing.assert_allclose(second, 0.1 * first, rtol=1e-6)
+
+
+@pytest.mark.usefixtures('without_data')
+def test_a_queue_must_be_a_multiple_of_the_batch():
+  sections = config.load_file(FOLDER / 'moco_v2_photos.py')
+  sections['method'] |= {'queue_size': 45}
+  with pytest.raises(UserError, match='a queue of 45 is no multiple'):
+    build.build(schema.complete(sections))
+
+
+@pytest.mark.usefixtures('without_data')
+def test_patches_are_not_held_to_those_of_a_random_encoder():
+  sections = config.load_file(FOLDER / 'dinov3_photos.py')
+  sections['method'] |= {'gram_every': 0, 'gram_start': 0}
+  sections['train'] |= {'init_encoder': None}
+  run = build.build(schema.complete(sections))
+  with pytest.raises(UserError, match=r'which would be a random one; give'):
+    job._trained_towers(run)

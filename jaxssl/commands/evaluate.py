@@ -84,40 +84,45 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   opened, refused = _open_all(evaluations, run_)
   report = _Report(run_)
   try:
-    for subjects in opened:
-      for subject in subjects:
-        report.add(subject, subject.evaluation.run(*subject.inputs))
+    for command, subjects in opened.items():
+      try:
+        for subject in subjects:
+          report.add(subject, subject.evaluation.run(*subject.inputs))
+      except UserError as error:
+        if len(evaluations) == 1:
+          raise
+        refused[command] = error
   except Preempted as stopped:
     _log.info('%s; the same command goes on from here', stopped)
     return EXIT_PREEMPTED
   report.print()
-  for line in refused:
-    _log.error('%s', line)
+  for command, error in refused.items():
+    _log.error('%s was not run: %s', command, error)
   return EXIT_USAGE if refused else 0
 
 
 def _open_all(
   evaluations: Mapping[str, Evaluation], run_: OpenedRun
-) -> tuple[list[Iterator[Subject]], list[str]]:
+) -> tuple[dict[str, Iterator[Subject]], dict[str, UserError]]:
   """Returns the inputs of all protocols that the data suit; and of the others.
 
   Returns:
-    The inputs, and a line for each protocol that cannot be run.
+    By the name on the command line, the inputs, and why the others cannot run.
 
   Raises:
     UserError: if an argument is wrong, or none can be run.
   """
   for command, evaluation in evaluations.items():
     check_taken(command, evaluation, run_)
-  opened, refused = [], {}
+  opened, refused = {}, {}
   for command, evaluation in evaluations.items():
     try:
-      opened.append(open_inputs(command, evaluation, run_))
+      opened[command] = open_inputs(command, evaluation, run_)
     except UserError as error:
       refused[command] = error
   if not opened:
     raise next(iter(refused.values()))
-  return opened, [f'{name} was not run: {why}' for name, why in refused.items()]
+  return opened, refused
 
 
 def _protocols() -> str:

@@ -169,6 +169,7 @@ METHODS: dict[str, Entry] = {
     recipe='byol',
     config='barlow_twins_photos',
     num_views=2,
+    pair=True,
     small={
       **_SMALL_SIMCLR,
       'head': {'name': 'barlow_twins', 'hidden_dim': 512, 'out_dim': 512},
@@ -210,6 +211,7 @@ METHODS: dict[str, Entry] = {
     recipe='byol',
     config='byol_photos',
     num_views=2,
+    pair=True,
     defaults={'method': {'momentum': {**_TO_ONE, 'start': 0.996}}},
     small={
       **_SMALL_SIMCLR,
@@ -318,6 +320,7 @@ METHODS: dict[str, Entry] = {
     recipe='simclr',
     config='dcl_photos',
     num_views=2,
+    pair=True,
     small=_SMALL_SIMCLR,
     guessing=lambda m, rows: guessing.among(2 * rows - 2),
     vit_optim=_SIMCLR_OPTIM,
@@ -610,6 +613,7 @@ METHODS: dict[str, Entry] = {
     recipe='moco_v1',
     config='moco_v1_photos',
     num_views=2,
+    pair=True,
     # Without groups of BatchNorm a query knows its key by the batch.
     resnet={'bn_groups': 8},
     small={**_SMALL_SIMCLR, **_SMALL_QUEUE},
@@ -628,6 +632,7 @@ METHODS: dict[str, Entry] = {
     recipe='moco_v2',
     config='moco_v2_photos',
     num_views=2,
+    pair=True,
     resnet={'bn_groups': 8},
     small={**_SMALL_SIMCLR, **_SMALL_QUEUE},
     guessing=lambda m, rows: guessing.among(m.queue_size + 1),
@@ -645,6 +650,7 @@ METHODS: dict[str, Entry] = {
     recipe='byol',
     config='moco_v3_photos',
     num_views=2,
+    pair=True,
     vit={'position': 'sincos_moco'},
     vit_optim=_MOCO_V3_OPTIM,
     defaults={'method': {'momentum': {**_TO_ONE, 'start': 0.99}}},
@@ -689,6 +695,7 @@ METHODS: dict[str, Entry] = {
     recipe='simclr',
     config='nnclr_photos',
     num_views=2,
+    pair=True,
     small={
       **_SMALL_SIMCLR,
       'method': {'queue_size': 1024, 'predictor_dim': 1024},
@@ -794,6 +801,7 @@ METHODS: dict[str, Entry] = {
     recipe='simclr',
     config='quickstart',
     num_views=2,
+    pair=True,
     small=_SMALL_SIMCLR,
     guessing=lambda m, rows: guessing.among(2 * rows - 1),
     vit_optim=_SIMCLR_OPTIM,
@@ -835,6 +843,7 @@ METHODS: dict[str, Entry] = {
     recipe='moco_v2',
     config='simsiam_photos',
     num_views=2,
+    pair=True,
     small={
       **_SMALL_SIMCLR,
       'method': {'predictor_dim': 128},
@@ -889,6 +898,7 @@ METHODS: dict[str, Entry] = {
     recipe='byol',
     config='vicreg_photos',
     num_views=2,
+    pair=True,
     small={
       **_SMALL_SIMCLR,
       'head': {'name': 'vicreg', 'hidden_dim': 512, 'out_dim': 512},

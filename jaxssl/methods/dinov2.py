@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxssl import errors
 from jaxssl.fields import (
   Count,
   Fraction,
@@ -164,6 +165,11 @@ class DINOv2:
     """Raises `UserError` for values that do not go together."""
     masked_views.check('dinov2', self.encoder, self.head, self.mask_ratio)
     check_fields(self)
+    if not self.gram_every and (self.gram_start or self.gram_updates):
+      raise errors.UserError(
+        'method.gram_start and method.gram_updates say when the anchor becomes '
+        'the teacher, which it never does while method.gram_every is 0'
+      )
 
   def init(self, key: jax.Array, batch: Batch) -> tuple[PyTree, PyTree]:
     """See `Method.init`."""

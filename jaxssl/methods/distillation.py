@@ -142,10 +142,7 @@ class Distillation:
     rows = jnp.asarray(len(images), jnp.float32)
     seen = {name: cosine.sum() for name, (_, cosine) in found.items()}
     stats = variables.replace(state['stats'], new)
-    return RowSums(jnp.asarray(loss), rows, seen), {
-      'stats': stats,
-      'teacher': state['teacher'],
-    }
+    return RowSums(jnp.asarray(loss), rows, seen), stats
 
   def summarize(
     self, sums: RowSums, stats: PyTree
@@ -161,8 +158,8 @@ class Distillation:
     self, params: PyTree, state: PyTree, carry: PyTree, *, step: jax.Array
   ) -> tuple[PyTree, PyTree]:
     """See `Method.update`."""
-    del state, step
-    return params, carry
+    del step
+    return params, {**state, 'stats': carry}
 
   def export(self, params: PyTree, state: PyTree) -> dict[str, PyTree]:
     """See `Method.export`."""

@@ -78,6 +78,7 @@ class Entry:
     any_size: whether the side of its views may follow the data and the device;
       if not, they have 224 pixels (32 of small pictures).
     num_views: views of an image that it needs at least.
+    pair: whether it compares two views, of one size, and takes no others.
     needs_rgb: whether its views must be RGB in [0, 1], not normalised.
     only_rgb: whether it learns from colours, and so from RGB alone.
     needs_pixels: whether it also needs the view before normalisation.
@@ -105,6 +106,7 @@ class Entry:
   vit_optim: Keys = dataclasses.field(default_factory=dict)
   any_size: bool = True
   num_views: int = 1
+  pair: bool = False
   needs_rgb: bool = False
   only_rgb: bool = False
   needs_pixels: bool = False

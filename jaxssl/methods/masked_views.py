@@ -41,8 +41,14 @@ def check(
     )
 
 
-def check_sizes(views: Sequence[jax.Array]) -> None:
+def check_sizes(
+  views: Sequence[jax.Array], key: str = 'method.num_global'
+) -> None:
   """Refuses large views [b, H, W, 3] that are not of one size.
+
+  Args:
+    views: the large ones.
+    key: of the config that says how many they are.
 
   Raises:
     UserError: if their sizes differ.
@@ -50,8 +56,7 @@ def check_sizes(views: Sequence[jax.Array]) -> None:
   sizes = [f'{view.shape[1]}x{view.shape[2]}' for view in views]
   if len(set(sizes)) > 1:
     raise UserError(
-      f'the first {len(views)} views (method.num_global) must have one size, '
-      f'not {", ".join(sizes)}'
+      f'{len(views)} views ({key}) must have one size, not {", ".join(sizes)}'
     )
 
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxssl import errors
-from jaxssl.fields import Fraction, Positive
+from jaxssl.fields import Count, Fraction, Positive
 from jaxssl.methods import momentum as momentum_lib
 from jaxssl.methods import variables
 from jaxssl.methods.base import Aux, Batch, PyTree
@@ -60,18 +60,32 @@ class MoCo:
   head: nn.Module = dataclasses.field(default_factory=MoCoHead)
   temperature: Positive = 0.2
   momentum: Fraction | schedules.Schedule = 0.999
-  queue_size: int = 65536
+  queue_size: Count = 65536
 
   @property
   def net(self) -> Net:
     """Encoder and head as one module."""
     return Net(self.encoder, self.head)
 
+  def check_batch(self, rows: int) -> None:
+    """Refuses a batch that does not divide the queue.
+
+    Args:
+      rows: of the global batch.
+
+    Raises:
+      UserError: with a size of the queue that would do.
+    """
+    if self.queue_size % rows:
+      raise errors.UserError(
+        f'a queue of {self.queue_size} is no multiple of the batch of {rows}; '
+        f'use method.queue_size={max(self.queue_size // rows, 1) * rows}'
+      )
+
   def init(self, key: jax.Array, batch: Batch) -> tuple[PyTree, PyTree]:
     """See `Method.init`."""
     net_key, queue_key = jax.random.split(key)
     images = batch['views'][0]
-    _check_divides(self.queue_size, len(images))
     z, initial = self.net.init_with_output(net_key, images, train=False)
     params, stats = variables.split(initial)
     # Random directions are the negatives until keys have replaced them, as in
@@ -130,7 +144,7 @@ class MoCo:
     del step
     new, pointer = carry['new'], state['pointer']
     # Once more: `init` may see an example of a few rows only.
-    _check_divides(self.queue_size, len(new))
+    self.check_batch(len(new))
     # A batch never wraps around, as the queue is a multiple of it. If it did,
     # this function would move the start instead of failing.
     queue = jax.lax.dynamic_update_slice_in_dim(
@@ -173,11 +187,3 @@ class MoCo:
     # queries again.
     k = collectives.permute(k, jnp.argsort(order), axis_name)
     return jax.lax.stop_gradient(k), stats
-
-
-def _check_divides(queue_size: int, batch_size: int) -> None:
-  if queue_size % batch_size:
-    raise errors.UserError(
-      f'a queue of {queue_size} is no multiple of the batch of {batch_size}; '
-      f'use method.queue_size={max(queue_size // batch_size, 1) * batch_size}'
-    )

@@ -15,7 +15,13 @@ from jaxssl.fields import (
   Positive,
   check_fields,
 )
-from jaxssl.methods import contrast, multi_crop, variables, view_rows
+from jaxssl.methods import (
+  contrast,
+  masked_views,
+  multi_crop,
+  variables,
+  view_rows,
+)
 from jaxssl.methods import momentum as momentum_lib
 from jaxssl.methods.base import Aux, Batch, PyTree
 from jaxssl.models import DINOHead, Net
@@ -125,6 +131,7 @@ class MSN:
     multi_crop.check_views('MSN', len(views), 1 + self.num_masked)
     masked = views[1 : 1 + self.num_masked]
     focal = views[1 + self.num_masked :]
+    masked_views.check_sizes(masked, 'method.num_masked')
     features, _ = multi_crop.encode(
       self.encoder,
       params,

@@ -9,7 +9,7 @@ from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxssl.fields import Count
+from jaxssl.fields import Count, Positive
 from jaxssl.methods import contrast
 from jaxssl.methods.base import Aux, Batch, PyTree
 from jaxssl.methods.two_towers import TwoTowers
@@ -57,7 +57,7 @@ class SigLIP:
     default_factory=functools.partial(Projection, use_bias=True)
   )
   project_images: bool = True
-  scale: float = 10.0
+  scale: Positive = 10.0
   # Of B² pairs only B belong together. From a bias of 0 the first steps would
   # go into learning that.
   bias: float = -10.0

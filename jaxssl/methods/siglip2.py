@@ -147,7 +147,7 @@ class SigLIP2:
     default_factory=functools.partial(Projection, use_bias=True)
   )
   project_images: bool = True
-  scale: float = 10.0
+  scale: Positive = 10.0
   bias: float = -10.0
   chunk: Count | None = None
   caption_weight: NonNegative = 1.0

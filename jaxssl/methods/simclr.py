@@ -5,6 +5,7 @@ import dataclasses
 from flax import linen as nn
 import jax
 
+from jaxssl.errors import UserError
 from jaxssl.fields import Count, Positive
 from jaxssl.methods import contrast, variables, view_rows
 from jaxssl.methods.base import Aux, Batch, PyTree
@@ -82,8 +83,15 @@ class SimCLR:
     step: jax.Array,
     axis_name: str | None = None,
   ) -> tuple[PyTree, PyTree]:
-    """See `Contrastive.embed`."""
+    """See `Contrastive.embed`.
+
+    Raises:
+      UserError: if there are not two views of each image; the rows of others
+        would be taken for views of one another.
+    """
     del step
+    if len(batch['views']) != 2:
+      raise UserError(f'SimCLR compares two views, not {len(batch["views"])}')
     (features, _), stats = variables.apply_part(
       'encoder',
       self.encoder,

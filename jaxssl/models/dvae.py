@@ -194,7 +194,7 @@ class DVAEDecoder(nn.Module):
   channels: int = 3
   width: int = 256
   blocks_per_group: int = 2
-  init_width: int = 128
+  init_width: Count = 128
   dtype: Dtype = jnp.float32
   remat: Remat = False
 

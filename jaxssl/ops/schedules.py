@@ -79,7 +79,11 @@ def cosine(
     step = jnp.asarray(step, jnp.float32)
     if convention == 'epoch':
       # A rounded number of steps would drift against the epochs of the data.
-      step = jnp.floor(step / steps_per_epoch) * steps_per_epoch
+      epoch = jnp.floor(step / steps_per_epoch)
+      # Compilers multiply by the rounded reciprocal, and the first step of an
+      # epoch may come out just below it.
+      epoch += (epoch + 1) * steps_per_epoch <= step
+      step = epoch * steps_per_epoch
     # Computed at every step, also where there is no warm-up to divide by.
     warm = warmup_start + (start - warmup_start) * step / max(ramp, 1)
     done = (step - warmup_steps) / (num_steps - warmup_steps)

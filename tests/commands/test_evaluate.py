@@ -25,7 +25,7 @@ def _result(run, name):
 def _knn(run, *more):
   """The exit code of the shortest evaluation."""
   short = ('--limit=64', '--no_baselines')
-  return runs.jaxssl('eval', 'knn', f'--workdir={run}', *short, *more)
+  return runs.jaxssl('eval', 'knn', *more, f'--workdir={run}', *short)
 
 
 def test_result_says_how_it_came_about(run):
@@ -80,6 +80,15 @@ def test_several_protocols_in_one_table(run, capsys):
   table = capsys.readouterr().out
   for column in ('knn-v1', 'logistic-v2'):
     assert column in table
+
+
+def test_a_protocol_that_fails_hides_no_other(run, capsys):
+  # Sixteen pictures of each class are not there.
+  assert _knn(run, 'fewshot', 'logistic') == 2
+  found = capsys.readouterr()
+  assert 'fewshot was not run: ' in found.err
+  for name in ('knn-v1', 'logistic'):
+    assert name in found.out
 
 
 def test_other_data_gets_a_file_of_its_own(run, picture_folder, tmp_path):

@@ -1,4 +1,3 @@
-import dataclasses
 import functools
 
 import chex
@@ -241,11 +240,17 @@ def test_the_anchor_becomes_the_teacher_at_its_steps():
     anchor = state['anchor']
     seen.append(float(anchor['encoder']))
   assert seen == [0, 0, 0, 4, 4, 6, 6, 6, 6, 6]
-  stays = dataclasses.replace(method, gram_every=0)
+  stays = _method(gram_weight=1.0, momentum=0.0)
   _, state = stays.update(
     params, {'slow': params, 'anchor': anchor}, (), step=jnp.asarray(5)
   )
   assert state['anchor']['encoder'] == 6
+
+
+@pytest.mark.parametrize('changes', [{'gram_start': 5}, {'gram_updates': 2}])
+def test_times_of_an_anchor_that_never_changes_are_refused(changes):
+  with pytest.raises(UserError, match=r'while method\.gram_every is 0'):
+    _method(gram_weight=1.0, **changes)
 
 
 def test_an_augmentation_without_larger_crops_is_a_user_error():

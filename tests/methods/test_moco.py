@@ -1,3 +1,4 @@
+import dataclasses
 import functools
 
 import chex
@@ -89,9 +90,14 @@ def test_keys_are_back_in_the_order_of_their_images():
 
 def test_queue_that_is_no_multiple_of_the_batch():
   method = _method()
-  batch = jax.tree.map(lambda x: jnp.concatenate([x, x[:1]]), _batch())
   with pytest.raises(UserError, match=r'queue_size=10'):
-    jax.jit(method.init)(jax.random.key(0), batch)
+    method.check_batch(BATCH + 1)
+  # What the state is made from is two rows, whatever the batch is.
+  method = dataclasses.replace(method, queue_size=3 * (BATCH + 1))
+  method.check_batch(BATCH + 1)
+  two = jax.tree.map(lambda x: x[:2], _batch())
+  _, state = jax.eval_shape(method.init, jax.random.key(0), two)
+  assert len(state['queue']) == 3 * (BATCH + 1)
 
 
 @pytest.mark.reference

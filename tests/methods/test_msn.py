@@ -137,3 +137,11 @@ def test_loss_and_gradient_equal_lightlys(iterations):
 def test_an_encoder_without_patches_is_a_user_error():
   with pytest.raises(UserError, match="'msn' needs a vision transformer"):
     MSN(encoder=models.make_encoder('resnet18'))
+
+
+def test_masked_views_of_several_sizes_are_a_user_error():
+  method = _method(num_masked=2)
+  large, small = jnp.zeros((4, 16, 16, 3)), jnp.zeros((4, 8, 8, 3))
+  keys = jax.random.split(jax.random.key(0), 4)
+  with pytest.raises(UserError, match=r'2 views \(method\.num_masked\)'):
+    method.embed({}, {}, {'views': (large, large, small)}, keys=keys, step=0)

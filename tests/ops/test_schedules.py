@@ -94,6 +94,17 @@ def test_epoch_convention_is_moco_v2s_and_constant_inside_an_epoch():
   np.testing.assert_array_equal(per_epoch, np.repeat(per_epoch[:, :1], 4, 1))
 
 
+def test_an_epoch_starts_with_its_first_step_where_it_is_compiled():
+  steps = np.arange(4100)
+  schedule = schedules.cosine(
+    start=1.0, num_steps=4100, convention='epoch', steps_per_epoch=41.0
+  )
+  found = jax.jit(jax.vmap(schedule))(steps)
+  expected = 0.5 * (1 + np.cos(np.pi * (steps // 41) / 100))
+  # Between neighbouring epochs lie 2e-4 and more.
+  np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
 def test_epochs_of_a_fraction_of_steps_have_a_plateau_each():
   num_epochs, steps_per_epoch = 20, 7.43
   num_steps = round(num_epochs * steps_per_epoch)

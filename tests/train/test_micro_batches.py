@@ -140,6 +140,11 @@ def test_methods_declare_how_their_batch_is_cut():
   assert whole == {'jigsaw', 'moco_v1', 'moco_v2', 'relative_patch'}
 
 
+@pytest.mark.parametrize('name', COMPARED + SUMMED)
+def test_every_such_method_takes_its_batch_in_parts(name):
+  _trace(name, _make(name), 2)
+
+
 def test_activations_are_those_of_a_part():
   wide = models.make_encoder('vit_ti2', dim=64, depth=2, num_heads=2)
   method = tiny_methods.make('clip', wide)

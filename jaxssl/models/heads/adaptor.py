@@ -5,6 +5,7 @@ from flax.typing import Dtype
 import jax
 import jax.numpy as jnp
 
+from jaxssl.fields import Count
 from jaxssl.models import initializers
 from jaxssl.models.layer_norm import LayerNorm
 
@@ -22,7 +23,7 @@ class Adaptor(nn.Module):
     dtype: type of the Dense layers; the norm and the result are float32.
   """
 
-  hidden_dim: int = 2048
+  hidden_dim: Count = 2048
   dtype: Dtype = jnp.float32
 
   @nn.compact

@@ -5,6 +5,7 @@ from flax.typing import Dtype
 import jax
 import jax.numpy as jnp
 
+from jaxssl.fields import Count
 from jaxssl.models import initializers
 from jaxssl.models.norm import BatchNorm
 
@@ -33,9 +34,9 @@ class DINOHead(nn.Module):
   """
 
   num_layers: int = 3
-  hidden_dim: int = 2048
-  bottleneck_dim: int = 256
-  out_dim: int = 65536
+  hidden_dim: Count = 2048
+  bottleneck_dim: Count = 256
+  out_dim: Count = 65536
   norm_last_layer: bool = True
   use_bn: bool = False
   dtype: Dtype = jnp.float32

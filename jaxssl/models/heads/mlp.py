@@ -5,6 +5,7 @@ from flax.typing import Dtype
 import jax
 import jax.numpy as jnp
 
+from jaxssl.fields import Count
 from jaxssl.models import initializers
 from jaxssl.models.norm import BatchNorm
 
@@ -25,8 +26,8 @@ class MLPHead(nn.Module):
   """
 
   num_layers: int = 2
-  hidden_dim: int = 2048
-  out_dim: int = 128
+  hidden_dim: Count = 2048
+  out_dim: Count = 128
   dtype: Dtype = jnp.float32
 
   @nn.compact

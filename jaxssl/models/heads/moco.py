@@ -7,7 +7,7 @@ from flax.typing import Dtype
 import jax
 import jax.numpy as jnp
 
-from jaxssl.fields import check_fields
+from jaxssl.fields import Count, check_fields
 from jaxssl.models import initializers
 
 
@@ -25,7 +25,7 @@ class MoCoHead(nn.Module):
   """
 
   num_layers: Literal[1, 2] = 2
-  out_dim: int = 128
+  out_dim: Count = 128
   dtype: Dtype = jnp.float32
 
   def __post_init__(self) -> None:

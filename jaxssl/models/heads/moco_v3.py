@@ -5,6 +5,7 @@ from flax.typing import Dtype
 import jax
 import jax.numpy as jnp
 
+from jaxssl.fields import Count
 from jaxssl.models import initializers
 from jaxssl.models.norm import BatchNorm
 
@@ -26,8 +27,8 @@ class MoCoV3Head(nn.Module):
   """
 
   num_layers: int = 3
-  hidden_dim: int = 4096
-  out_dim: int = 256
+  hidden_dim: Count = 4096
+  out_dim: Count = 256
   last_bn: bool = True
   dtype: Dtype = jnp.float32
 

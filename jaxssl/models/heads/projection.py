@@ -7,7 +7,7 @@ from flax.typing import Dtype
 import jax
 import jax.numpy as jnp
 
-from jaxssl.fields import check_fields
+from jaxssl.fields import Count, check_fields
 from jaxssl.models.mlp import gelu
 
 
@@ -26,7 +26,7 @@ class Projection(nn.Module):
   """
 
   num_layers: Literal[1, 2] = 1
-  out_dim: int = 512
+  out_dim: Count = 512
   use_bias: bool = False
   dtype: Dtype = jnp.float32
 
