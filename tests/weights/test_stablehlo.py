@@ -24,7 +24,9 @@ from tests.weights import program_cases
 def test_every_kind_of_encoder_takes_any_batch(section, tmp_path):
   # `save` compares one row and three with the encoder.
   error = stablehlo.save(tmp_path, program_cases.exported(section))
-  assert error < 1e-6  # the same program
+  # The same program; float32 is 8e-7 from float64 here, and a program that is
+  # fused in another way rounds otherwise.
+  assert error < 2e-6
   written = export.deserialize(
     bytearray((tmp_path / stablehlo.FILE).read_bytes())
   )
