@@ -20,7 +20,9 @@ class Names(argparse.Action):
     values: Any,
     option_string: str | None = None,
   ) -> None:
-    """Sets the value."""
+    """Sets the value; `--data A --data B` would silently be B alone."""
+    if getattr(namespace, self.dest, None) is not None:
+      parser.error(f'{option_string} is given twice; name all behind one')
     value = values[0] if len(values) == 1 else values or None
     setattr(namespace, self.dest, value)
 

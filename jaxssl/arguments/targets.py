@@ -22,14 +22,19 @@ def refuse_existing(folder: Path) -> None:
     )
 
 
-def check_file(path: pathlib.Path, *, suffix: str) -> None:
+def check_file(path: pathlib.Path, *, suffix: str, flag: str = '--out') -> None:
   """Checks that a file of this name can be written.
+
+  Args:
+    path: the file.
+    suffix: its ending.
+    flag: where it was given, for messages.
 
   Raises:
     UserError: if it has another ending, or its folder cannot be written.
   """
   if path.suffix != suffix:
-    raise UserError(f'--out must end in {suffix}, got {str(path)!r}')
+    raise UserError(f'{flag} must end in {suffix}, got {str(path)!r}')
   folder = next(p for p in path.absolute().parents if p.exists())
   if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
-    raise UserError(f'cannot write {str(path)!r}; choose another --out')
+    raise UserError(f'cannot write {str(path)!r}; choose another {flag}')

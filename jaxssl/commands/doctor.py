@@ -58,9 +58,10 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   out, figures = (
     path and pathlib.Path(path) for path in (arguments.out, arguments.json)
   )
-  for path, suffix in ((out, '.png'), (figures, '.json')):
-    if path:
-      targets.check_file(path, suffix=suffix)
+  if out:
+    targets.check_file(out, suffix='.png')
+  if figures:
+    targets.check_file(figures, suffix='.json', flag='--json')
   if arguments.limit is not None and arguments.limit < 1:
     raise UserError(f'--limit is {arguments.limit}; it must be at least 1')
   sources, missing = _sources(*_sections(arguments, overrides))
@@ -92,7 +93,12 @@ def _sections(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
   """Returns the section `data` of the training and of the test split."""
   named = arguments.folder or arguments.data
-  given = (named, arguments.config, arguments.workdir)
+  given = (
+    arguments.folder,
+    arguments.data,
+    arguments.config,
+    arguments.workdir,
+  )
   if sum(map(bool, given)) != 1:
     raise UserError('give one of DATA, --config FILE and --workdir DIR')
   if named:

@@ -120,7 +120,7 @@ def is_folder(path: str) -> bool:
 def _files(path: str | Sequence[str]) -> list[str]:
   """Returns the files of a path, in order."""
   if not isinstance(path, str | os.PathLike):
-    return [file for each in path for file in _files(each)]
+    return shards.once(file for each in path for file in _files(each))
   root = places.place(path)
   if not root.is_dir():
     return shards.expand(path)
@@ -137,15 +137,16 @@ def _of_split(
 
   The latter are None where files do not name splits.
   """
-  common = os.path.commonpath(files)
+  wholes = [places.absolute(file) for file in files]
+  common = os.path.commonpath(wholes)
   words = [
     # The name of the file itself counts before those of its folders.
     [
       word
-      for part in reversed(file.removeprefix(common).split('/'))
+      for part in reversed(whole.removeprefix(common).split('/'))
       for word in re.split('[^a-z]+', part.lower())
     ]
-    for file in files
+    for whole in wholes
   ]
   first = [next((w for w in own if w in layout.SPLITS), None) for own in words]
   test = next((name for name in layout.TESTS if name in first), None)

@@ -6,7 +6,7 @@ in the user's cache folder, so that shuffling and resuming are arithmetic as for
 every other source.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 import glob
 import logging
 import os
@@ -15,7 +15,14 @@ from typing import Literal
 
 import numpy as np
 
-from jaxssl.data import hold_out, index_workers, kept_index, order, remote
+from jaxssl.data import (
+  hold_out,
+  index_workers,
+  kept_index,
+  order,
+  places,
+  remote,
+)
 from jaxssl.data import labels as labels_lib
 from jaxssl.data.byte_places import read_places
 from jaxssl.data.cached_property import cached_property
@@ -240,7 +247,18 @@ def expand(path: str | Sequence[str]) -> list[str]:
         f'{missing[0]}; name those that do'
       )
     files += sorted(file for each in found for file in each)
-  return files
+  return once(files)
+
+
+def once(files: Iterable[str]) -> list[str]:
+  """Returns files in their order, without those that came before.
+
+  Records of a file that two patterns stand for do not count twice.
+  """
+  found: dict[str, str] = {}
+  for file in files:
+    found.setdefault(places.absolute(file), file)
+  return list(found.values())
 
 
 def _matching(pattern: str) -> list[str]:

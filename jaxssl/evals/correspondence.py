@@ -22,6 +22,7 @@ from jaxssl.data.source import Source
 from jaxssl.evals.needs import DenseLook
 from jaxssl.evals.patch_features import PatchEncoder, in_batches
 from jaxssl.evals.table import headlines
+from jaxssl.fields import Count, check_fields
 
 Pairs = Literal['warp', 'moved']
 
@@ -77,7 +78,7 @@ class Correspondence:
   rotation: float = 30.0
   zoom: float = 1.25
   shift: float = 0.1
-  batch_size: int = 16
+  batch_size: Count = 16
   size: int | None = None
   seed: int = 0
 
@@ -85,6 +86,7 @@ class Correspondence:
 
   def __post_init__(self) -> None:
     """Raises `UserError` for numbers that make no sense."""
+    check_fields(self)
     if self.pairs not in ('warp', 'moved'):
       raise errors.unknown('kind of pairs', self.pairs, ('warp', 'moved'))
     if not self.alphas or min(self.alphas) <= 0 or self.zoom < 1:

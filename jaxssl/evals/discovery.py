@@ -24,6 +24,7 @@ from jaxssl.evals import sliding
 from jaxssl.evals.needs import DenseLook
 from jaxssl.evals.patch_features import PatchEncoder
 from jaxssl.evals.table import headlines
+from jaxssl.fields import Count, check_fields
 
 _WEAK = 1e-5  # weight of an edge between patches that are not alike
 
@@ -88,10 +89,14 @@ class Discovery:
   min_iou: float = 0.5
   background: int = 0
   min_share: float = 0.01
-  batch_size: int = 16
+  batch_size: Count = 16
   size: int | None = None
 
   table = headlines('corloc', 'mean_iou')
+
+  def __post_init__(self) -> None:
+    """Raises `UserError` for numbers out of range."""
+    check_fields(self)
 
   def check(self, *sources: Source) -> None:
     """Refuses sources without masks; see `Evaluation.check`."""

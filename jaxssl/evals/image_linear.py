@@ -13,6 +13,7 @@ from jaxssl.data.subset import Subset
 from jaxssl.evals import holdout, images, labels, probe
 from jaxssl.evals.needs import LabelledImages
 from jaxssl.evals.table import headline
+from jaxssl.fields import Count, check_fields
 from jaxssl.methods import supervised
 from jaxssl.methods.base import PyTree
 from jaxssl.parallel import modes
@@ -44,7 +45,7 @@ class ImageLinear:
     *(0.001, 0.003, 0.01, 0.03, 0.1),
     *(0.3, 1.0, 3.0, 10.0, 30.0),
   )
-  batch_size: int = 256
+  batch_size: Count = 256
   epochs: float = 100.0
   momentum: float = 0.9
   validation_share: float = 0.2
@@ -52,6 +53,10 @@ class ImageLinear:
 
   check = labels.require
   table = headline
+
+  def __post_init__(self) -> None:
+    """Raises `UserError` for numbers out of range."""
+    check_fields(self)
 
   def run(
     self, exported: ExportedEncoder, train_source: Source, test_source: Source

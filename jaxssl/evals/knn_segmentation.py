@@ -23,6 +23,7 @@ from jaxssl.evals.needs import DenseFeatures
 from jaxssl.evals.patch_features import PatchEncoder
 from jaxssl.evals.sliding import Windowed
 from jaxssl.evals.table import headlines
+from jaxssl.fields import Count, check_fields
 
 # Queries that are compared with the whole bank at a time.
 _CHUNK = 256
@@ -53,10 +54,10 @@ class KnnSegmentation:
   name = 'knn_segmentation-v1'
   needs: ClassVar[type] = DenseFeatures
   target: ClassVar[Kind] = 'mask'
-  bank_size: int = 50_000
-  k: int = 30
+  bank_size: Count = 50_000
+  k: Count = 30
   temperature: float = 0.02
-  batch_size: int = 16
+  batch_size: Count = 16
   size: int | None = None
   side: int | None = None
   seed: int = 0
@@ -66,6 +67,7 @@ class KnnSegmentation:
 
   def __post_init__(self) -> None:
     """Raises `UserError` for numbers that make no sense."""
+    check_fields(self)
     if (
       min(self.bank_size, self.k, self.batch_size) < 1 or self.temperature <= 0
     ):

@@ -18,6 +18,7 @@ from jaxssl.evals import holdout, labels, probe
 from jaxssl.evals.features import Features
 from jaxssl.evals.needs import FrozenFeatures
 from jaxssl.evals.table import headline
+from jaxssl.fields import Count, check_fields
 from jaxssl.methods import supervised
 from jaxssl.methods.base import Batch, PyTree
 
@@ -57,8 +58,8 @@ class Linear:
     *(0.001, 0.003, 0.01, 0.03, 0.1),
     *(0.3, 1.0, 3.0, 10.0, 30.0),
   )
-  batch_size: int = 256
-  epochs: int = 100
+  batch_size: Count = 256
+  epochs: Count = 100
   momentum: float = 0.9
   optimizer: str = 'sgd'
   warmup_epochs: float = 0.0
@@ -71,6 +72,7 @@ class Linear:
 
   def __post_init__(self) -> None:
     """Raises `UserError` for an unknown optimizer."""
+    check_fields(self)
     if self.optimizer not in OPTIMIZERS:
       raise errors.unknown(
         'optimizer of a linear probe', self.optimizer, OPTIMIZERS

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import logging
 import pathlib
+import re
 from typing import Any
 
 from jaxssl import build, data, defaults
@@ -16,6 +17,8 @@ from jaxssl.train.workdir import Workdir
 from jaxssl.weights.exported import ExportedEncoder
 
 _log = logging.getLogger(__name__)
+# `imagenet_v2:test[:10%]`, but not `gs://bucket/v2`.
+_WITH_SPLIT = re.compile(r'(.+):((?:[\w.+-]|\[[^\]]*\])+)')
 # Sources that have the split `all`.
 _WITH_ALL = ('folder', 'pairs', 'tar', 'tfrecord', 'table', 'parquet')
 
@@ -168,8 +171,10 @@ def open_set(
   Raises:
     UserError: if it cannot be opened, or has no labels.
   """
-  name, colon, split = text.rpartition(':')
-  if not colon:
+  named = _WITH_SPLIT.fullmatch(text)
+  if named:
+    name, split = named.groups()
+  else:
     is_file = data.pair_source(text) is not None
     name, split = text, 'all' if is_file else 'test'
   section = {**defaults.data_section(name), 'split': split}

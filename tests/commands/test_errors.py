@@ -256,6 +256,18 @@ CASES = {
     ('import', 'timn', 'x', '--encoder=resnet18', '--workdir=new'),
     ("'timn'", "'timm'"),
   ),
+  'data_twice': (
+    ('train', '--method=simclr', '--data=digits', '--data=photos'),
+    ('--data is given twice; name all behind one',),
+  ),
+  'doctor_two_data': (
+    ('doctor', 'digits', '--data=photos'),
+    ('give one of DATA, --config FILE and --workdir DIR',),
+  ),
+  'doctor_json_ending': (
+    ('doctor', 'digits', '--json=figures.txt'),
+    ('--json must end in .json',),
+  ),
   'import_missing': (
     ('import', 'timm', 'no.safetensors', '--encoder=vit_s16', '--workdir=new'),
     ("'no.safetensors' does not exist",),

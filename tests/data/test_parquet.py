@@ -91,6 +91,15 @@ def test_names_of_files_are_splits(tmp_path, caplog):
   assert 'extra-00000' in caplog.text
 
 
+def test_files_are_named_in_any_way_and_read_once(tmp_path, monkeypatch):
+  for number, name in enumerate(('train-0', 'test-0')):
+    _write(tmp_path / f'{name}.parquet', pairs.rows_of(range(3 + number)))
+  monkeypatch.chdir(tmp_path)
+  whole = str(tmp_path / 'train-0.parquet')
+  source = data.make_source([whole, 'train-*.parquet', 'test-0.parquet'])
+  assert source.num_examples == 3
+
+
 def test_a_share_is_held_out_where_no_split_is_named(tmp_path):
   path = _write(tmp_path / 'train.parquet', pairs.rows_of(range(10)))
   counts = [

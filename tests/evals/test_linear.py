@@ -90,3 +90,9 @@ def test_batches_hold_every_row_once_an_epoch():
   for epoch in (seen[:10], seen[10:]):
     np.testing.assert_array_equal(np.sort(epoch), np.arange(10))
   assert (seen[:10] != seen[10:]).any()
+
+
+@pytest.mark.parametrize('name', ['batch_size', 'epochs'])
+def test_a_probe_of_nothing_is_refused(name):
+  with pytest.raises(errors.UserError, match=f'Linear {name} is 0; it must'):
+    linear.Linear(**{name: 0})
