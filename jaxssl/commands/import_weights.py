@@ -143,6 +143,15 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
   """
   if arguments.format not in (None, *NAMES):
     raise unknown('format', arguments.format, NAMES)
+  if arguments.tokenizer and not arguments.text_encoder:
+    raise UserError(
+      '--tokenizer is that of a text tower; give --text_encoder too, for '
+      'example clip_512'
+    )
+  if arguments.text_encoder and not arguments.encoder:
+    raise UserError(
+      'with --text_encoder give --encoder too, for example clip_vit_b32'
+    )
   pictures = picture_rule.choice(arguments)
   workdir = Workdir(arguments.workdir)
   refuse_existing(workdir.path)

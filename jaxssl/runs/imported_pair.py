@@ -12,8 +12,9 @@ import numpy as np
 from jaxssl import atomic_file, build
 from jaxssl import config as config_lib
 from jaxssl.config import schema
+from jaxssl.errors import UserError
 from jaxssl.methods.base import Method
-from jaxssl.text.tokenizer import BYTES
+from jaxssl.text.tokenizer import BYTES, Tokenizer
 from jaxssl.train.workdir import Workdir
 from jaxssl.weights import (
   descriptions,
@@ -61,21 +62,24 @@ class PublishedPair:
 
 
 def write(workdir: Workdir, pair: PublishedPair) -> None:
-  """Writes `export/` and `config.json` in a new workdir.
+  """Writes `export/`, `config.json` and the tokenizer in a new workdir.
 
   Vocabulary, length and width of the joint space are those of the file;
   activations, epsilon, heads and the preparation of pictures those of the
   description beside it, if there is one, else those of openai/CLIP or SigLIP.
 
   Raises:
-    UserError: if the file does not fit the towers, or a value is out of its
-      range.
+    UserError: if the file does not fit the towers, a value is out of its
+      range, or the tokenizer is not there.
   """
   tensors = FORMATS[pair.format](safetensors_file.read(pair.path))
   description = descriptions.describe(
     pair.path, pair.format, image_size=pair.pictures.image_size
   )
   config = _config(pair, tensors, description)
+  tokenizer = build.build_tokenizer(config)
+  if tokenizer and pair.tokenizer is None:
+    _check_bytes(config['text_encoder']['vocab_size'], tokenizer)
   method = build.build_method(config)
   stored = position_grid.image_side(
     huggingface_pairs.named_image(tensors), config['encoder']
@@ -96,9 +100,21 @@ def write(workdir: Workdir, pair: PublishedPair) -> None:
     config_hash=config_lib.config_hash({'file': pair.file, **identity}),
   )
   save_encoder(workdir.export, exported)
+  if tokenizer:
+    tokenizer.save(workdir.tokenizer)
   atomic_file.write_text(workdir.config_path, config_lib.to_json(config))
   picture_choice.tell(rule, description)
   position_grid.tell(config['encoder'], description.sides)
+
+
+def _check_bytes(num_tokens: int, tokenizer: Tokenizer) -> None:
+  """Refuses bytes in place of a tokenizer that was not named."""
+  if num_tokens != tokenizer.vocab_size:
+    raise UserError(
+      f'the text tower knows {num_tokens:,} tokens, and without --tokenizer a '
+      f'token is a byte, of {tokenizer.vocab_size}; give the tokenizer that '
+      'lies with the weights, a file or folder'
+    )
 
 
 def _config(

@@ -268,6 +268,14 @@ CASES = {
     ('doctor', 'digits', '--json=figures.txt'),
     ('--json must end in .json',),
   ),
+  'import_tokenizer_alone': (
+    ('import', 'huggingface', 'x', '--tokenizer=t.json', '--workdir=new'),
+    ('--tokenizer is that of a text tower; give --text_encoder too',),
+  ),
+  'import_texts_alone': (
+    ('import', 'huggingface', 'x', '--text_encoder=clip_512', '--workdir=new'),
+    ('with --text_encoder give --encoder too',),
+  ),
   'import_missing': (
     ('import', 'timm', 'no.safetensors', '--encoder=vit_s16', '--workdir=new'),
     ("'no.safetensors' does not exist",),

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from jaxssl import build
+from jaxssl.text import make_tokenizer
 from jaxssl.train.workdir import Workdir
 from jaxssl.weights import huggingface_two_towers, safetensors_file
 from jaxssl.weights.exported import load_encoder
@@ -124,6 +125,29 @@ def test_the_class_that_loads_it_is_printed(pair, tmp_path, capsys):
   assert runs.jaxssl(*command) == 0
   name = {'clip': 'CLIPModel', 'siglip': 'SiglipModel'}[kind]
   assert f'transformers.{name}.from_pretrained(' in capsys.readouterr().out
+
+
+def test_imported_towers_keep_their_tokenizer(exported):
+  workdir, _ = exported
+  kept = make_tokenizer(
+    tokenizer=str(Workdir(workdir).tokenizer), length=clip_towers.LENGTH
+  )
+  np.testing.assert_array_equal(
+    kept.encode(['a red cup']), clip_towers.TOKENIZER.encode(['a red cup'])
+  )
+
+
+def test_bytes_are_not_taken_for_the_tokenizer_of_a_tower(tmp_path, capsys):
+  method = clip_towers.clip(text_encoder={'vocab_size': 300})
+  file = tmp_path / 'random.safetensors'
+  towers = clip_towers.random(method)
+  safetensors_file.write(file, huggingface_two_towers.tensors(method, towers))
+  arguments = (file, tmp_path / 'run', *clip_towers.arguments())
+  assert _import('huggingface', *arguments) == 2
+  message = capsys.readouterr().err
+  assert 'knows 300 tokens, and without --tokenizer a token is a' in message
+  arguments = (*arguments, '--tokenizer=bytes')
+  assert _import('huggingface', *arguments) == 0
 
 
 def test_the_card_of_imported_towers_tells_of_no_training(exported, tmp_path):
