@@ -76,8 +76,8 @@ def _to_huggingface(
   if exported_pair.has_text(workdir):
     model = exported_pair.save(out, workdir, exported)
   else:
-    model = huggingface_folder.save(out, exported)
-    loaded_again.by_transformers(out, exported)
+    model, written = huggingface_folder.save(out, exported)
+    loaded_again.by_transformers(out, written)
   return lambda folder: print(
     f'transformers.{model}.from_pretrained({str(folder)!r})'
   )

@@ -1,7 +1,9 @@
 """A folder from which transformers' `AutoModel` makes an encoder."""
 
 from collections.abc import Callable
+import dataclasses
 import json
+import logging
 import pathlib
 from typing import Any
 
@@ -24,9 +26,12 @@ from jaxssl.weights.exported import ExportedEncoder
 _Convert = Callable[
   [Any, Any, int], tuple[dict[str, Any], dict[str, np.ndarray]]
 ]
+_log = logging.getLogger(__name__)
 
 
-def save(out: pathlib.Path, exported: ExportedEncoder) -> str:
+def save(
+  out: pathlib.Path, exported: ExportedEncoder
+) -> tuple[str, ExportedEncoder]:
   """Writes `model.safetensors`, `config.json` and `preprocessor_config.json`.
 
   `config.json` is written last, so a half-written folder is not loaded.
@@ -36,7 +41,9 @@ def save(out: pathlib.Path, exported: ExportedEncoder) -> str:
     exported: the encoder.
 
   Returns:
-    The name of the model there, for example 'Dinov2Model'.
+    The name of the model there, for example 'Dinov2Model', and the encoder with
+    the pictures that are prepared for it there: of the size of the stored
+    positions, for which transformers has one value.
 
   Raises:
     UserError: if transformers has no such model; says why.
@@ -47,18 +54,28 @@ def save(out: pathlib.Path, exported: ExportedEncoder) -> str:
   )
   if exported.num_channels != RGB:
     config['num_channels'] = exported.num_channels
+  rule = exported.preprocessing
+  side = config.get('image_size', rule.image_size)
+  if side != rule.image_size:
+    _log.warning(
+      'the stored positions are for %s pixels, so transformers prepares '
+      'pictures of %s, where the run looks at %s',
+      *(side, side, rule.image_size),
+    )
+    rule = rule.of_size(side)
   safetensors_file.write(
     out / 'model.safetensors',
     tensors,
     {'format': 'pt'},  # transformers asks for it
   )
-  processor = preprocessors.to_transformers(exported.preprocessing)
+  processor = preprocessors.to_transformers(rule)
   for name, content in (
     ('preprocessor_config.json', processor),
     ('config.json', config),
   ):
     atomic_file.write_text(out / name, json.dumps(content, indent=2) + '\n')
-  return config['architectures'][0]
+  written = dataclasses.replace(exported, preprocessing=rule)
+  return config['architectures'][0], written
 
 
 def _converter(exported: ExportedEncoder) -> _Convert:

@@ -258,6 +258,8 @@ def _positions(
   if encoder.prefix_positions:
     count = int(encoder.class_token) + encoder.num_registers
   own = math.isqrt(len(table) - count)
-  patches = positions.interpolate(table[count:], (own, own), (side, side))
+  patches = positions.interpolate(
+    table[count:], (own, own), (side, side), antialias=encoder.antialias
+  )
   whole = np.concatenate([table[:count], np.asarray(patches)])
   return {'pos_embed': whole[None]}

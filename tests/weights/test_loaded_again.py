@@ -1,5 +1,6 @@
 """An export that another library understands otherwise is not kept."""
 
+import dataclasses
 import json
 import logging
 
@@ -87,3 +88,27 @@ def test_a_config_of_another_shape_is_refused(tmp_path):
   path.write_text(json.dumps(info))
   with pytest.raises(UserError, match='other features than the encoder'):
     loaded_again.by_timm(tmp_path, exported)
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize('antialias', [True, False])
+def test_timm_gets_positions_as_the_encoder_resizes_them(antialias, tmp_path):
+  section = {**VIT, 'position': 'learned', 'antialias': antialias}
+  exported = program_cases.exported(section)
+  rule = exported.preprocessing.of_size(24)
+  exported = dataclasses.replace(exported, preprocessing=rule)
+  timm_model.save(tmp_path, exported)
+  loaded_again.by_timm(tmp_path, exported)
+
+
+@pytest.mark.reference
+def test_pictures_have_the_size_of_the_stored_positions(tmp_path, caplog):
+  exported = program_cases.exported({**VIT, 'position': 'learned'})
+  rule = exported.preprocessing.of_size(48)
+  exported = dataclasses.replace(exported, preprocessing=rule)
+  _, written = huggingface_folder.save(tmp_path, exported)
+  assert 'stored positions are for 32 pixels' in caplog.text
+  found = json.loads((tmp_path / 'preprocessor_config.json').read_text())
+  assert found['crop_size'] == {'height': 32, 'width': 32}
+  assert written.image_size == 32
+  loaded_again.by_transformers(tmp_path, written)
