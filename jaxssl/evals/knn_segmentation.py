@@ -23,7 +23,7 @@ from jaxssl.evals.needs import DenseFeatures
 from jaxssl.evals.patch_features import PatchEncoder
 from jaxssl.evals.sliding import Windowed
 from jaxssl.evals.table import headlines
-from jaxssl.fields import Count, check_fields
+from jaxssl.fields import Count, Positive, check_fields
 
 # Queries that are compared with the whole bank at a time.
 _CHUNK = 256
@@ -56,7 +56,7 @@ class KnnSegmentation:
   target: ClassVar[Kind] = 'mask'
   bank_size: Count = 50_000
   k: Count = 30
-  temperature: float = 0.02
+  temperature: Positive = 0.02
   batch_size: Count = 16
   size: int | None = None
   side: int | None = None
@@ -68,13 +68,6 @@ class KnnSegmentation:
   def __post_init__(self) -> None:
     """Raises `UserError` for numbers that make no sense."""
     check_fields(self)
-    if (
-      min(self.bank_size, self.k, self.batch_size) < 1 or self.temperature <= 0
-    ):
-      raise errors.UserError(
-        'bank_size, k, batch_size and temperature must be above 0, not '
-        f'{self.bank_size}, {self.k}, {self.batch_size} and {self.temperature}'
-      )
 
   def run(
     self, patches: PatchEncoder, train: Pictures, test: Pictures

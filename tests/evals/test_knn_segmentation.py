@@ -63,8 +63,9 @@ def test_the_bank_has_as_many_patches_of_each_picture():
 
 
 def test_settings_that_make_no_sense_are_told():
-  with pytest.raises(UserError, match='must be above 0'):
-    KnnSegmentation(k=0)
+  for name in ('bank_size', 'k', 'batch_size', 'temperature'):
+    with pytest.raises(UserError, match=f'{name} is 0; it must be positive'):
+      KnnSegmentation(**{name: 0})
 
 
 # Published with results. A change here is a new version of the protocol.
