@@ -31,8 +31,8 @@ from benchmarks.peers import torch_open_clip, torch_simclr
 from jaxssl import build, models
 from jaxssl.methods import CLIP, SigLIP
 from jaxssl.weights import (
-  huggingface_two_towers,
   huggingface_pairs,
+  huggingface_two_towers,
   open_clip,
   safetensors_file,
 )
@@ -226,7 +226,7 @@ def measure(case: Case) -> Errors:
     case.rename(tensors), _abstract(case.method, images, text)
   )
   if case.export:
-    again = huggingface_two_towers.tensors(towers)
+    again = huggingface_two_towers.tensors(case.method, towers)
     wrong = [n for n in tensors if not np.array_equal(again[n], tensors[n])]
     if wrong or again.keys() != tensors.keys():
       raise ValueError(f'exported weights differ: {wrong[:3]}')
