@@ -226,7 +226,7 @@ def measure(case: Case) -> Errors:
     case.rename(tensors), _abstract(case.method, images, text)
   )
   if case.export:
-    again = huggingface_two_towers.tensors(case.method, towers)
+    again = huggingface_two_towers.tensors(towers)
     wrong = [n for n in tensors if not np.array_equal(again[n], tensors[n])]
     if wrong or again.keys() != tensors.keys():
       raise ValueError(f'exported weights differ: {wrong[:3]}')

@@ -143,7 +143,6 @@ class MoCo:
     """See `Method.update`; the keys of this step enter the queue."""
     del step
     new, pointer = carry['new'], state['pointer']
-    # Once more: `init` may see an example of a few rows only.
     self.check_batch(len(new))
     # A batch never wraps around, as the queue is a multiple of it. If it did,
     # this function would move the start instead of failing.

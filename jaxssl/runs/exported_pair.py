@@ -63,7 +63,7 @@ def save(out: pathlib.Path, workdir: Workdir, exported: ExportedEncoder) -> str:
   rule = exported.preprocessing.of_size(config['vision_config']['image_size'])
   safetensors_file.write(
     out / 'model.safetensors',
-    huggingface_two_towers.tensors(method, variables),
+    huggingface_two_towers.tensors(variables),
     {'format': 'pt'},  # transformers asks for it
   )
   for name, content in (

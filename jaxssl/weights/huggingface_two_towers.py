@@ -157,14 +157,15 @@ def config(method: Method, towers: PyTree) -> dict[str, Any]:
   }
 
 
-def tensors(method: Method, towers: PyTree) -> dict[str, np.ndarray]:
+def tensors(towers: PyTree) -> dict[str, np.ndarray]:
   """Returns the tensors of `model.safetensors`, float32 by name.
 
   Args:
-    method: that `check` accepts.
-    towers: towers from its `export`.
+    towers: towers from `export` of a method that `check` accepts.
   """
-  family, _ = _family(method)
+  logits = towers['logits']['params']
+  # The sigmoid has a bias, the softmax does not feel one.
+  family = _SIGLIP if 'bias' in logits else _CLIP
   text_encoder, text_head = (
     variables_lib.tower(part, *variables_lib.split(towers['text']))
     for part in ('encoder', 'head')
@@ -176,7 +177,7 @@ def tensors(method: Method, towers: PyTree) -> dict[str, np.ndarray]:
   found |= _projection(family.text_head, text_head)
   if family.project_images:
     found |= _projection('visual_projection', towers['image_head'])
-  for name, value in towers['logits']['params'].items():
+  for name, value in logits.items():
     found[f'logit_{name}'] = np.reshape(value, family.scalar).astype(np.float32)
   return found
 

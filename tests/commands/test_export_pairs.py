@@ -48,7 +48,7 @@ def _exported(kind, folder):
   file, workdir = folder / 'random.safetensors', folder / 'run'
   method = METHODS[kind]
   towers = clip_towers.random(method)
-  safetensors_file.write(file, huggingface_two_towers.tensors(method, towers))
+  safetensors_file.write(file, huggingface_two_towers.tensors(towers))
   arguments = (*ARGUMENTS[kind], *ACTS)
   assert _import('huggingface', file, workdir, *arguments) == 0
   chex.assert_trees_all_equal(_towers(workdir), towers)
@@ -141,7 +141,7 @@ def test_bytes_are_not_taken_for_the_tokenizer_of_a_tower(tmp_path, capsys):
   method = clip_towers.clip(text_encoder={'vocab_size': 300})
   file = tmp_path / 'random.safetensors'
   towers = clip_towers.random(method)
-  safetensors_file.write(file, huggingface_two_towers.tensors(method, towers))
+  safetensors_file.write(file, huggingface_two_towers.tensors(towers))
   arguments = (file, tmp_path / 'run', *clip_towers.arguments())
   assert _import('huggingface', *arguments) == 2
   message = capsys.readouterr().err

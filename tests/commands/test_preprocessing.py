@@ -312,8 +312,7 @@ def _dalle_tensors():
 
 
 def _clip_tensors():
-  method = clip_towers.clip()
-  return huggingface_two_towers.tensors(method, clip_towers.random(method))
+  return huggingface_two_towers.tensors(clip_towers.random(clip_towers.clip()))
 
 
 def _transformers_tensors(make):

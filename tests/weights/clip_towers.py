@@ -164,7 +164,7 @@ def resnet_tensors(towers):
 
 def _text_tensors():
   """The text tower of `clip()`, q, k and v stacked, and what is of neither."""
-  theirs = huggingface_two_towers.tensors(clip(), random(clip()))
+  theirs = huggingface_two_towers.tensors(random(clip()))
   tensors = {
     'text_projection': theirs['text_projection.weight'].T,
     'logit_scale': theirs['logit_scale'],

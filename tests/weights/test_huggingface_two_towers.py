@@ -13,7 +13,7 @@ from tests.weights import clip_towers
 @pytest.mark.parametrize('make', [clip_towers.clip, clip_towers.siglip])
 def test_export_and_import_give_the_same_bits(make):
   towers = clip_towers.random(make())
-  tensors = huggingface_two_towers.tensors(make(), towers)
+  tensors = huggingface_two_towers.tensors(towers)
   chex.assert_trees_all_equal(
     huggingface_pairs.pair_from_huggingface(tensors, towers), towers
   )
@@ -50,7 +50,7 @@ def test_the_towers_of_siglip2_are_those_of_siglip():
   method = clip_towers.siglip2()
   towers = clip_towers.random(method)
   assert 'mask_token' in towers['encoder']['params']
-  tensors = huggingface_two_towers.tensors(method, towers)
+  tensors = huggingface_two_towers.tensors(towers)
   assert not any('mask_token' in name for name in tensors)
   del towers['encoder']['params']['mask_token']
   chex.assert_trees_all_equal(

@@ -138,7 +138,7 @@ def test_a_tensor_of_any_other_shape_is_a_user_error(shape):
 def test_the_same_of_a_clip_model(shape):
   method = clip_towers.clip()
   towers = clip_towers.abstract(method)
-  good = huggingface_two_towers.tensors(method, clip_towers.random(method))
+  good = huggingface_two_towers.tensors(clip_towers.random(method))
   for name in good:
     if good[name].shape == shape:
       continue
