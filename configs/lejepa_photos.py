@@ -4,7 +4,7 @@
 
 Paper: Balestriero and LeCun 2025, https://arxiv.org/abs/2511.08544.
 Two and two crops.
-Measured: not run to its end yet.
+Measured: see docs/methods.md.
 """
 
 from ml_collections import ConfigDict

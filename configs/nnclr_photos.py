@@ -4,7 +4,7 @@
 
 Paper: Dwibedi et al. 2021, https://arxiv.org/abs/2104.14548.
 Small heads, a small support set.
-Measured: not run to its end yet.
+Measured: see docs/methods.md.
 """
 
 from ml_collections import ConfigDict

@@ -4,7 +4,7 @@
 
 Paper: Caron et al. 2020, https://arxiv.org/abs/2006.09882.
 Two and two crops, few prototypes.
-Measured: not run to its end yet.
+Measured: see docs/methods.md.
 """
 
 from ml_collections import ConfigDict

@@ -59,7 +59,6 @@ def test_results_of_the_others(run, capsys):
 @pytest.mark.parametrize(
   ('arguments', 'message'),
   [
-    (('--data=digits',), 'digits/train has no mask of its pictures'),
     (('--size=7',), 'no whole patch of 8'),
     (('--side=16',), '--side is 16, and a window has 32'),
     (('--layer=cls',), 'none for its places'),
@@ -75,4 +74,11 @@ def test_what_does_not_go_together_is_told(
     )
     == 2
   )
+  assert message in capsys.readouterr().err
+
+
+def test_data_without_masks_is_told(finished_run, capsys):
+  workdir, data = f'--workdir={finished_run}', '--data=digits'
+  assert runs.jaxssl('eval', 'linear_segmentation', workdir, data, *FEW) == 2
+  message = 'digits/train has no mask of its pictures'
   assert message in capsys.readouterr().err

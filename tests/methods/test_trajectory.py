@@ -151,10 +151,10 @@ def _copies(peer):
   ]
 
 
-def _rate():
+def _rate(start=0.003):
   # So small that an activation which rounding moves across the kink of a ReLU
   # does not matter; at 0.03 one such changes a weight by 1e-3.
-  return schedules.cosine(start=0.003, num_steps=STEPS)
+  return schedules.cosine(start=start, num_steps=STEPS)
 
 
 def _assert_equal_nets(params, stats, net):
@@ -286,10 +286,15 @@ def test_byol():
 
 @pytest.mark.reference
 @pytest.mark.parametrize(
-  ('work', 'width', 'sizes'),
-  [(RESNET, 64, (SIZE, SIZE, 8, 8)), (VIT, 32, (SIZE, SIZE, SIZE, SIZE))],
+  ('work', 'width', 'sizes', 'start'),
+  [
+    # At 0.003 views that differ by 2e-7 end up to 7e-4 apart in PyTorch alone,
+    # as the code of a picture is a matter of all; here up to 1e-5.
+    (RESNET, 64, (SIZE, SIZE, 8, 8), 3e-4),
+    (VIT, 32, (SIZE, SIZE, SIZE, SIZE), 3e-3),
+  ],
 )
-def test_swav(work, width, sizes):
+def test_swav(work, width, sizes, start):
   import torch
   from torch import nn
 
@@ -315,8 +320,8 @@ def test_swav(work, width, sizes):
   kernel = np.array(params['prototypes']['kernel'])
   prototypes.weight.data = torch.tensor(kernel.T)
   peer = torch_methods.SwAV(net, prototypes, queue_size=40)
-  theirs = _theirs(peer, batches, _rate())
-  train, ours = _ours(method, params, state, batches, _rate())
+  theirs = _theirs(peer, batches, _rate(start))
+  train, ours = _ours(method, params, state, batches, _rate(start))
   np.testing.assert_allclose(ours, theirs, rtol=2e-4)
   _assert_equal_nets(train.params, train.method_state['stats'], peer.net)
   _assert_equal_heads(train.params['head'], peer.net[1])
@@ -325,9 +330,8 @@ def test_swav(work, width, sizes):
     prototypes.weight.detach().numpy().T,
     atol=2e-4,
   )
-  if work is VIT:  # projections of the ResNet are past a kink, 3e-3 off
-    queue = train.method_state['queue']
-    np.testing.assert_allclose(queue, peer.queue, atol=2e-4)
+  queue = train.method_state['queue']
+  np.testing.assert_allclose(queue, peer.queue, atol=2e-4)
 
 
 @pytest.mark.reference
