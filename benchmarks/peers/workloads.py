@@ -29,6 +29,15 @@ class Workload:
 
 # On a CPU, in float32, beside PyTorch.
 CPU = {
+  'quickstart': Workload(
+    encoder='resnet18',
+    options={'stem': 'cifar', 'width': 0.25},
+    timm='resnet18',
+    timm_options={'channels': (16, 32, 64, 128)},
+    size=32,
+    batch=64,
+    optimizer='adamw',
+  ),
   'resnet18_32': Workload(
     encoder='resnet18',
     options={'stem': 'cifar'},
