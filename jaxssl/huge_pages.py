@@ -14,7 +14,16 @@ import pathlib
 import sys
 
 # Commands that compute; the others end before a restart would pay.
-COMMANDS = ('train', 'adapt', 'eval', 'embed', 'reproduce', 'visualize')
+COMMANDS = (
+  'train',
+  'adapt',
+  'eval',
+  'embed',
+  'reproduce',
+  'visualize',
+  'bench',
+  'search',
+)
 VARIABLE = 'GLIBC_TUNABLES'
 _TUNABLE = 'glibc.malloc.hugetlb'
 _SINCE = 2, 35
