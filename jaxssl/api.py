@@ -204,11 +204,20 @@ def pretrain_by_name(
   given = {'method': method, 'encoder': encoder, 'data': data, **plain}
   for name, value in {**given, 'workdir': workdir}.items():
     setattr(arguments, name, value)
-  changes = [f'--config.{k}={v!r}' for k, v in (overrides or {}).items()]
+  changes = [
+    f'--config.{k}={_plain(v)!r}' for k, v in (overrides or {}).items()
+  ]
   with _shown():
     config = configs.resolve(arguments, changes)
     train_command.train_config(config, Workdir(workdir))
   return load(workdir)
+
+
+def _plain(value: object) -> object:
+  """Returns a value as a config writes it: no path, no number of NumPy."""
+  if isinstance(value, os.PathLike):
+    return os.fspath(value)
+  return value.item() if isinstance(value, np.generic) else value
 
 
 def pretrain_by_parts(
@@ -251,6 +260,10 @@ def pretrain_by_parts(
       folder cannot be written or is in use, or training diverges.
     Preempted: after saving, if SIGTERM or Ctrl-C came.
   """
+  if batch_size < 1 or batch_size % jax.device_count():
+    raise UserError(
+      f'batch of {batch_size} does not divide over {jax.device_count()} devices'
+    )
   size = augment.crops[0].size
   make_batches = functools.partial(
     _batches, source, batch_size, seed, augment, host_crops

@@ -91,11 +91,31 @@ def _bounded(kind: type) -> dict[str, Any]:
   return {
     name: hint
     for name, hint in hints.items()
-    if name in names and (_literals(hint) or _ranges(hint))
+    if name in names and _is_bounded(hint)
   }
 
 
+def _is_bounded(hint: Any) -> bool:
+  inner = _element(hint)
+  return bool(
+    _literals(hint) or _ranges(hint) or (inner and _is_bounded(inner))
+  )
+
+
+def _element(hint: Any) -> Any:
+  """Returns X of `tuple[X, ...]`; None of other types."""
+  for arm in _arms(hint):
+    arguments = typing.get_args(arm)
+    if _origin(arm) is tuple and arguments[1:] == (...,):
+      return arguments[0]
+  return None
+
+
 def _check(name: str, value: Any, hint: Any) -> None:
+  if isinstance(value, tuple):
+    for element in value:
+      _check(name, element, _element(hint))
+    return
   is_number = isinstance(value, int | float) and not isinstance(value, bool)
   for allowed in _ranges(hint):
     if is_number and value not in allowed:

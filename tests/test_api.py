@@ -4,13 +4,16 @@ import chex
 from flax import nnx
 import jax
 import numpy as np
+import optax
 from PIL import Image
 import pytest
 
 import jaxssl
 from jaxssl import api, cli, data, models
+from jaxssl.augment import recipes
 from jaxssl.augment.preprocessing import usual
 from jaxssl.errors import UserError
+from jaxssl.methods import SimCLR
 from jaxssl.weights import timm_model
 from jaxssl.weights.exported import ExportedEncoder, save_encoder
 from tests.models import timm_reference
@@ -211,3 +214,32 @@ def test_lines_are_shown_where_no_log_is_set_up(capsys):
   finally:
     root.handlers[:] = handlers
   assert capsys.readouterr().out == 'step 1\n'
+
+
+@pytest.mark.parametrize('batch_size', [0, 3])
+def test_a_batch_that_does_not_divide_is_told(batch_size, tmp_path):
+  source = data.make_source('digits')
+  method = SimCLR(encoder=models.make_encoder('resnet18', width=0.125))
+  with pytest.raises(UserError, match='does not divide over 8 devices'):
+    api.pretrain_by_parts(
+      method,
+      source,
+      augment=recipes.simclr_cifar(size=8),
+      tx=optax.sgd(0.1),
+      num_steps=1,
+      batch_size=batch_size,
+      workdir=tmp_path / 'run',
+    )
+  assert not (tmp_path / 'run').exists()
+
+
+def test_overrides_may_be_paths_and_numbers_of_numpy(tmp_path):
+  changes = {
+    'optim.weight_decay': np.float64(0.1),
+    'train.init_encoder': tmp_path / 'no encoder',
+  }
+  with pytest.raises(UserError, match='no encoder in') as error:
+    jaxssl.pretrain(
+      'simclr', 'digits', workdir=tmp_path / 'new', overrides=changes
+    )
+  assert 'PosixPath' not in str(error.value)

@@ -100,3 +100,18 @@ def test_a_schedule_may_stand_where_a_number_does():
   assert Layer(rate=lambda step: step).width == 1
   assert fields.takes_schedule(fields.Fraction | Callable[[float], float])
   assert not fields.takes_schedule(fields.Fraction)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Several:
+  rates: tuple[fields.Positive, ...] = (1.0,)
+  places: tuple[fields.Count, ...] | None = None
+
+
+def test_each_element_of_a_tuple_is_checked():
+  fields.check_fields(_Several(rates=(0.1, 2.0), places=(1,)))
+  fields.check_fields(_Several())
+  with pytest.raises(UserError, match=r'rates is -1\.0; it must be posi'):
+    fields.check_fields(_Several(rates=(0.1, -1.0)))
+  with pytest.raises(UserError, match='places is 0; it must be'):
+    fields.check_fields(_Several(places=(3, 0)))

@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     '--list', action='store_true', help='the configs that come with jaxssl'
   )
   parser.add_argument('--encoder', help='default: that of the method')
-  parser.add_argument('--data', default='photos', help='default: photos')
+  parser.add_argument('--data', help='default: photos')
   parser.add_argument(
     '--page',
     action='store_true',
@@ -45,10 +45,16 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
       'give a method, for example simclr, or --file, --list or --page'
     )
   if arguments.file:
+    for name in ('encoder', 'data'):
+      if getattr(arguments, name) is not None:
+        raise UserError(
+          f'--{name} goes with a method; --file says it itself, and '
+          f'--config.{name}... changes it'
+        )
     config = config_lib.load_file(arguments.file)
   else:
     config = defaults.default_config(
-      arguments.method, arguments.encoder, arguments.data
+      arguments.method, arguments.encoder, arguments.data or 'photos'
     )
   changes = config_lib.parse_overrides(overrides)
   config = schema.apply_overrides(schema.complete(config), changes)

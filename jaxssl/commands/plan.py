@@ -121,7 +121,7 @@ def _found(
   measured = _of_report(report(start), chip)
   if arguments.largest_batch:
     measured['largest batch'] = largest(
-      lambda rows: report(rows).fits, start=start, smallest=count
+      lambda rows: _fits(report, rows), start=start, smallest=count
     )
   rows = planned.run.train.batch_size
   platform = 'cuda' if arguments.gpu else 'tpu'
@@ -140,6 +140,14 @@ def _found(
     'model GFLOP an image, forward and backward': per_image / 1e9,
     f'images/s if {arguments.utilisation:.0%} of the peak were reached': rate,
   }
+
+
+def _fits(report: Callable[[int], compiled.Report], rows: int) -> bool:
+  """Whether a batch fits; one that the method refuses does not."""
+  try:
+    return report(rows).fits
+  except UserError:
+    return False
 
 
 def _on(arguments: argparse.Namespace) -> tuple[chips.Chip, Target]:
@@ -229,9 +237,10 @@ def _model_flops(
   platform: str,
 ) -> float:
   """Products and sums of the step without those that are done twice."""
-  plain = abstract.plan(
-    without_recomputation(config), num_examples=num_examples
-  )
+  once = without_recomputation(config)
+  # Contrastive methods run the networks of a batch in parts once more.
+  once['train'] = {**once['train'], 'micro_batches': 1}
+  plain = abstract.plan(once, num_examples=num_examples)
   return flops.matmul_flops(
     plain.step, planned.state, planned.batch, platform=platform
   )

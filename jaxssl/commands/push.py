@@ -15,6 +15,7 @@ from jaxssl.data.optional import require
 from jaxssl.errors import UserError, unknown
 from jaxssl.runs import encoders, model_card
 from jaxssl.train.workdir import Workdir
+from jaxssl.weights import timm_model
 from jaxssl.weights.exported import ExportedEncoder
 
 _REPOSITORY = re.compile(r'[\w-][\w.-]*/[\w-][\w.-]*')
@@ -101,6 +102,10 @@ def _write(
 ) -> None:
   workdir = Workdir(arguments.workdir)
   exported = encoders.load(workdir, step=arguments.step)
+  if arguments.format == 'timm' and not timm_model.architecture(exported):
+    raise UserError(
+      'timm has no model of this architecture; give another --format'
+    )
   export_weights.FORMATS[arguments.format](folder, exported, workdir)
   card = _card(arguments, workdir, exported, hub)
   atomic_file.write_text(folder / 'README.md', card)

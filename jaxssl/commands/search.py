@@ -73,6 +73,8 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     count=arguments.num_images,
     limit=arguments.limit,
   )
+  if not found:
+    raise UserError(f'{source.name}: there is no picture to look at')
   for match in found:
     name = printable(source.describe(match.index))
     print(f'{match.score:.3f}  {name}')

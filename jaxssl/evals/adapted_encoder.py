@@ -40,7 +40,7 @@ def adapted(
   encoder = models.make_encoder(**section)
   size = exported.image_size
   fresh = jax.jit(encoder.init)(
-    jax.random.key(0), jnp.zeros((1, size, size, 3))
+    jax.random.key(0), jnp.zeros((1, size, size, exported.num_channels))
   )
   variables = _overlaid(jax.device_get(fresh), exported.variables)
   return dataclasses.replace(exported, section=section, variables=variables)

@@ -9,6 +9,7 @@ from jaxssl.evals import logistic_regression as regression
 from jaxssl.evals.features import Features
 from jaxssl.evals.needs import FrozenFeatures
 from jaxssl.evals.table import headline
+from jaxssl.fields import Count, MaskRatio, check_fields
 
 # C from 10^-6 to 10^6 with eight steps per decade, of which every 16th is tried
 # first.
@@ -42,12 +43,16 @@ class ClipLogistic:
 
   name = 'logistic_clip-v2'
   needs: ClassVar[type] = FrozenFeatures
-  validation_share: float = 0.2
+  validation_share: MaskRatio = 0.2
   seed: int = 0
-  max_iterations: int = 1000
+  max_iterations: Count = 1000
 
   check = labels.require
   table = headline
+
+  def __post_init__(self) -> None:
+    """Raises `UserError` for numbers out of range."""
+    check_fields(self)
 
   def run(self, train: Features, test: Features) -> dict[str, float]:
     """Measures the accuracy; rows without a label are ignored.

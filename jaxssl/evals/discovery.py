@@ -117,8 +117,14 @@ class Discovery:
       `num_test`, the pictures with an object.
 
     Raises:
-      jaxssl.errors.UserError: if no picture has an object.
+      jaxssl.errors.UserError: if no picture has an object, or a window is one
+        patch.
     """
+    if patches.side < 2:
+      raise errors.UserError(
+        f'a window of {patches.size} pixels is one patch, with nothing to cut; '
+        f'give --size {2 * patches.stride} or more'
+      )
     found, constant = [], []
     for mask, features in self._features(patches, pictures):
       boxes = true_boxes(mask, self.background, self.min_share)

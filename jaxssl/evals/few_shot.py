@@ -18,6 +18,7 @@ from jaxssl.evals import logistic_regression as regression
 from jaxssl.evals.features import Features
 from jaxssl.evals.needs import FrozenFeatures
 from jaxssl.evals.table import headline
+from jaxssl.fields import Count, Positive, check_fields
 
 # As `logistic.Logistic`'s last fit.
 _TOLERANCE, _MAX_ITERATIONS = 1e-9, 1000
@@ -42,21 +43,19 @@ class FewShot:
 
   name = 'fewshot-v2'
   needs: ClassVar[type] = FrozenFeatures
-  shots: tuple[int, ...] = (1, 2, 4, 8, 16)
-  draws: int = 5
-  penalty: float = 1.0
+  shots: tuple[Count, ...] = (1, 2, 4, 8, 16)
+  draws: Count = 5
+  penalty: Positive = 1.0
   seed: int = 0
 
   check = labels.require
   table = headline
 
   def __post_init__(self) -> None:
-    """Raises `UserError` if there is nothing to draw."""
-    if self.draws < 1 or not self.shots or min(self.shots) < 1:
-      raise errors.UserError(
-        'few-shot needs shots and draws of at least 1, got '
-        f'{self.shots} and {self.draws}'
-      )
+    """Raises `UserError` for numbers out of range."""
+    check_fields(self)
+    if not self.shots:
+      raise errors.UserError('few-shot needs a number of shots')
 
   def run(self, train: Features, test: Features) -> dict[str, float]:
     """Measures the accuracy; rows without a label are ignored.

@@ -24,6 +24,15 @@ from jaxssl.evals import (
 )
 from jaxssl.evals.needs import FineTuning, Place
 from jaxssl.evals.table import headline
+from jaxssl.fields import (
+  Count,
+  DropRate,
+  Fraction,
+  Natural,
+  NonNegative,
+  Positive,
+  check_fields,
+)
 from jaxssl.methods.base import PyTree
 from jaxssl.methods.supervised import Supervised
 from jaxssl.models import remat
@@ -76,21 +85,21 @@ class FineTune:
 
   needs: ClassVar[type] = FineTuning
   name: str
-  epochs: float
-  min_steps: int = 0
-  batch_size: int
-  learning_rate: float
-  warmup_epochs: float
-  end_learning_rate: float = 1e-6
-  weight_decay: float = 0.05
-  layer_decay: float = 1.0
-  drop_path: float = 0.0
+  epochs: Positive
+  min_steps: Natural = 0
+  batch_size: Count
+  learning_rate: NonNegative
+  warmup_epochs: NonNegative
+  end_learning_rate: NonNegative = 1e-6
+  weight_decay: NonNegative = 0.05
+  layer_decay: Positive = 1.0
+  drop_path: DropRate = 0.0
   pool: str = 'same'
-  label_smoothing: float = 0.1
-  mixup: float = 0.0
-  cutmix: float = 0.0
-  erase_prob: float = 0.0
-  average: float = 0.0
+  label_smoothing: DropRate = 0.1
+  mixup: NonNegative = 0.0
+  cutmix: NonNegative = 0.0
+  erase_prob: Fraction = 0.0
+  average: DropRate = 0.0
   templates: tuple[str, ...] = dataclasses.field(
     default=(), metadata=prompts.AS_TEXT
   )
@@ -101,7 +110,8 @@ class FineTune:
   table = headline
 
   def __post_init__(self) -> None:
-    """Raises `UserError` for names of classes without templates."""
+    """Raises `UserError` for numbers out of range and lone `classes`."""
+    check_fields(self)
     if self.classes != 'data' and not self.templates:
       raise errors.UserError('--classes needs --templates, for example photo')
 

@@ -13,7 +13,7 @@ from jaxssl.data.subset import Subset
 from jaxssl.evals import holdout, images, labels, probe
 from jaxssl.evals.needs import LabelledImages
 from jaxssl.evals.table import headline
-from jaxssl.fields import Count, check_fields
+from jaxssl.fields import Count, DropRate, MaskRatio, Positive, check_fields
 from jaxssl.methods import supervised
 from jaxssl.methods.base import PyTree
 from jaxssl.parallel import modes
@@ -41,14 +41,14 @@ class ImageLinear:
 
   name = 'linear_images-v1'
   needs: ClassVar[type] = LabelledImages
-  learning_rates: tuple[float, ...] = (
+  learning_rates: tuple[Positive, ...] = (
     *(0.001, 0.003, 0.01, 0.03, 0.1),
     *(0.3, 1.0, 3.0, 10.0, 30.0),
   )
   batch_size: Count = 256
-  epochs: float = 100.0
-  momentum: float = 0.9
-  validation_share: float = 0.2
+  epochs: Positive = 100.0
+  momentum: DropRate = 0.9
+  validation_share: MaskRatio = 0.2
   seed: int = 0
 
   check = labels.require

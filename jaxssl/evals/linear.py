@@ -18,7 +18,14 @@ from jaxssl.evals import holdout, labels, probe
 from jaxssl.evals.features import Features
 from jaxssl.evals.needs import FrozenFeatures
 from jaxssl.evals.table import headline
-from jaxssl.fields import Count, check_fields
+from jaxssl.fields import (
+  Count,
+  DropRate,
+  MaskRatio,
+  NonNegative,
+  Positive,
+  check_fields,
+)
 from jaxssl.methods import supervised
 from jaxssl.methods.base import Batch, PyTree
 
@@ -54,17 +61,17 @@ class Linear:
 
   needs: ClassVar[type] = FrozenFeatures
   name: str = 'linear_sgd-v1'
-  learning_rates: tuple[float, ...] = (
+  learning_rates: tuple[Positive, ...] = (
     *(0.001, 0.003, 0.01, 0.03, 0.1),
     *(0.3, 1.0, 3.0, 10.0, 30.0),
   )
   batch_size: Count = 256
   epochs: Count = 100
-  momentum: float = 0.9
+  momentum: DropRate = 0.9
   optimizer: str = 'sgd'
-  warmup_epochs: float = 0.0
+  warmup_epochs: NonNegative = 0.0
   normalize: bool = False
-  validation_share: float = 0.2
+  validation_share: MaskRatio = 0.2
   seed: int = 0
 
   check = labels.require

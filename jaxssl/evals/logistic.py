@@ -12,6 +12,7 @@ from jaxssl.evals import logistic_regression as regression
 from jaxssl.evals.features import Features
 from jaxssl.evals.needs import FrozenFeatures
 from jaxssl.evals.table import headline
+from jaxssl.fields import Count, MaskRatio, Positive, check_fields
 
 # Of the largest gradient entry of the mean loss, for the last fit.
 _TOLERANCE = 1e-9
@@ -47,13 +48,17 @@ class Logistic:
 
   name = 'logistic-v2'
   needs: ClassVar[type] = FrozenFeatures
-  penalties: tuple[float, ...] = tuple(10.0**e for e in range(5, -7, -1))
-  validation_share: float = 0.2
+  penalties: tuple[Positive, ...] = tuple(10.0**e for e in range(5, -7, -1))
+  validation_share: MaskRatio = 0.2
   seed: int = 0
-  max_iterations: int = 1000
+  max_iterations: Count = 1000
 
   check = labels.require
   table = headline
+
+  def __post_init__(self) -> None:
+    """Raises `UserError` for numbers out of range."""
+    check_fields(self)
 
   def run(self, train: Features, test: Features) -> dict[str, float]:
     """Measures the accuracy; rows without a label are ignored.

@@ -19,6 +19,7 @@ from jaxssl.evals.features import Features
 from jaxssl.evals.needs import EncodeText, TowerFeatures
 from jaxssl.evals.ranks import ranks
 from jaxssl.evals.table import all_metrics
+from jaxssl.fields import Count, check_fields
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,9 +35,13 @@ class Retrieval:
 
   name = 'retrieval-v2'
   needs: ClassVar[type] = TowerFeatures
-  ks: tuple[int, ...] = (1, 5, 10)
+  ks: tuple[Count, ...] = (1, 5, 10)
 
   table = all_metrics
+
+  def __post_init__(self) -> None:
+    """Raises `UserError` for numbers out of range."""
+    check_fields(self)
 
   def check(self, *sources: Source) -> None:
     """Refuses data without captions.
@@ -91,9 +96,15 @@ def retrieval_eval(
     [0, 1]; `num_images`, `num_texts`.
 
   Raises:
-    jaxssl.errors.UserError: if an image has no text, or a text no image.
+    jaxssl.errors.UserError: if an image has no text, or a text no image, or no
+      k is left.
   """
   numbers = np.arange(len(images))
+  if min(ks, default=1) > min(len(images), len(texts)):
+    raise errors.UserError(
+      f'{len(images)} images and {len(texts)} texts are fewer than '
+      f'{min(ks)} answers; give a smaller --ks'
+    )
   if len(owner) != len(texts) or set(owner.tolist()) != set(numbers.tolist()):
     raise errors.UserError('every text needs an image and every image a text')
   finite.require_rows(images, 'features of images')

@@ -87,7 +87,7 @@ def make_mesh(
   """
   devices = jax.devices() if devices is None else devices
   shared = len(devices) if fsdp is None else fsdp
-  if len(devices) % shared:
+  if shared < 1 or len(devices) % shared:
     raise UserError(
       f'train.fsdp is {fsdp}, but {len(devices)} device(s) do not divide into '
       f'groups of {fsdp}; give a divisor, or None for one group'

@@ -11,6 +11,7 @@ from jaxssl import errors
 from jaxssl.pictures import grid
 from jaxssl.pictures.page import text
 from jaxssl.pictures.panel import Column, Panel
+from jaxssl.runs.results import what_of
 
 _SMALL = 64  # pixels; such pictures are enlarged without smoothing
 
@@ -160,7 +161,7 @@ def _result(result: Mapping[str, Any]) -> tuple[str, str, dict[str, float]]:
   compared = {'chance': result.get('chance', {})}
   compared |= result.get('baselines', {})
   row = {n: m[metric] for n, m in compared.items() if metric in m}
-  title = f'{result.get("protocol")}, {result.get("data")}'
+  title = f'{result.get("protocol")}, {what_of(result)}'
   return title, metric, {'trained encoder': metrics[metric], **row}
 
 

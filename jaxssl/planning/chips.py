@@ -53,7 +53,7 @@ def tpu_of(topology: str) -> Chip:
       unknown.
   """
   version, _, shape = topology.partition(':')
-  if not shape or not all(side.isdigit() for side in shape.split('x')):
+  if not shape or not all(map(_is_side, shape.split('x'))):
     raise UserError(
       f'--topology {topology!r} is no slice; give VERSION:AxB, for example '
       'v5e:4x4, or VERSION:AxBxC, for example v4:2x2x4'
@@ -61,6 +61,11 @@ def tpu_of(topology: str) -> Chip:
   if version not in TPUS:
     raise unknown('TPU', version, TPUS)
   return TPUS[version]
+
+
+def _is_side(text: str) -> bool:
+  # Not `isdigit`, which takes superscripts for digits.
+  return text.isdecimal() and int(text) > 0
 
 
 def gpu(name: str) -> Chip:

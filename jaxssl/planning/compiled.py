@@ -119,6 +119,12 @@ def lower_step(plan: Plan, target: Target) -> jax.stages.Lowered:
     raise UserError(
       f'a batch of {rows} cannot be spread over {target.num_chips} chips'
     )
+  parts = plan.run.train.micro_batches
+  if rows % (parts * target.num_chips):
+    raise UserError(
+      f'batch of {rows} does not divide into {parts} micro-batches on '
+      f'{target.num_chips} chips'
+    )
   mode = modes.Jit(
     modes.make_mesh(list(target.devices), fsdp=plan.fsdp),
     deterministic=plan.run.train.deterministic,

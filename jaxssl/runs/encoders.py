@@ -43,6 +43,14 @@ def _load(workdir: Workdir, step: int | None) -> ExportedEncoder:
     exported = load_encoder(workdir.export)
     if newest is None or exported.step >= newest:
       return exported
+  if newest is None and (workdir.export / 'encoder.json').exists():
+    exported = load_encoder(workdir.export)
+    if exported.step == step:
+      return exported
+    raise UserError(
+      f'{str(workdir.path)!r} has no checkpoints; its export/ is of step '
+      f'{exported.step}: leave --step out'
+    )
   if newest is None:
     raise UserError(
       f'no encoder in {str(workdir.path)!r}: neither export/ nor checkpoints/; '

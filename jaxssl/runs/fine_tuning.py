@@ -87,6 +87,8 @@ def folder_of(
     'step': exported.step,
     'preprocessing': dataclasses.asdict(exported.preprocessing),
     'data': source.fingerprint,
+    # The columns of the classifier, which other data may name in another order.
+    'classes': list(source.class_names or ()),
   }
   if evaluation.templates:
     what['classifier'] = fingerprint(
@@ -133,3 +135,25 @@ def find(parent: Path, given: str | None) -> Path:
 def load_ends(folder: Path) -> tuple[ExportedEncoder, ExportedEncoder]:
   """Returns encoder and classifier before and after a fine-tuning."""
   return load_encoder(folder / _START), load_encoder(folder / 'export')
+
+
+def classes_of(folder: Path, source: Source) -> tuple[str, ...]:
+  """Returns what the columns of a fine-tuned classifier are, in their order.
+
+  Args:
+    folder: of the fine-tuning; one of an earlier version does not say.
+    source: data that it is to be judged on.
+
+  Raises:
+    UserError: if the data have a class that the classifier has not.
+  """
+  what = json.loads((folder / 'finetune.json').read_text(encoding='utf-8'))
+  own = tuple(source.class_names or ())
+  classes = tuple(what.get('classes', own))
+  others = [name for name in own if name not in classes]
+  if others:
+    raise UserError(
+      f'{source.name} has {len(others)} classes that the fine-tuning did not '
+      f'have, such as {others[0]!r}; give the --data that it had'
+    )
+  return classes

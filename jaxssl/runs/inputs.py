@@ -308,6 +308,7 @@ def _tuned(evaluation: WiseFT, run: OpenedRun) -> Iterator[Subject]:
   start, end = fine_tuning.load_ends(folder)
   judge = TunedJudge(
     exported=end,
+    classes=fine_tuning.classes_of(folder, run.source),
     sources={REFERENCE: run.source, **shifted},
     class_map=evaluation.class_map,
     limit=run.choice.limit,

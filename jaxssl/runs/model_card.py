@@ -64,7 +64,7 @@ class Scored:
 
   Attributes:
     protocol: what was evaluated, with its version.
-    data: short name of the data.
+    data: short name of the data, and what of them, if not all.
     metric: name of the number.
     value: the number.
     beside: numbers of what has not learned, by name.
@@ -88,7 +88,7 @@ def _scored(result: Mapping[str, Any]) -> Scored:
   others = {'chance': result.get('chance', {}), **result.get('baselines', {})}
   return Scored(
     protocol=result['protocol'],
-    data=result['data'],
+    data=results.what_of(result),
     metric=metric,
     value=value,
     beside={n: m[metric] for n, m in others.items() if metric in m},
@@ -133,9 +133,12 @@ def _sentence(
   exported: ExportedEncoder, config: Mapping[str, Any] | None
 ) -> str:
   name = exported.section['name']
-  if config is None:
+  steps = exported.step
+  if config is None and not steps:
     return f'The encoder `{name}`, imported from released weights.'
-  method, steps = config['method']['name'], exported.step
+  if config is None:
+    return f'The encoder `{name}`, after {steps} steps of training.'
+  method = config['method']['name']
   return f'The encoder `{name}`, trained with `{method}` for {steps} steps.'
 
 

@@ -80,10 +80,38 @@ def write_result(
     result['recipe'] = dict(recipe)
   result |= {name: dict(part) for name, part in (compared or {}).items()}
   stem = re.sub(r'[^A-Za-z0-9._-]+', '_', f'{protocol.name}-{data_name}')
-  path = _free_or_own(make_path(workdir) / 'results', stem, place)
+  folder = make_path(workdir) / 'results'
+  layer, limit = _part(result)
+  stem += f'-{layer}' if layer else ''
+  if limit and _is_of_another_limit(folder / f'{stem}.json', limit):
+    stem += f'-limit{limit}'
+  path = _free_or_own(folder, stem, place)
   text = json.dumps(result, indent=2, allow_nan=False) + '\n'
   atomic_file.write_text(path, text)
   return path
+
+
+def what_of(result: Mapping[str, Any]) -> str:
+  """Returns the data of a result, and what of encoder and data it is of."""
+  layer, limit = _part(result)
+  words = [result.get('data', '')]
+  words += [f'layer {layer}'] if layer else []
+  words += [f'{limit} pictures a split'] if limit else []
+  return ', '.join(words)
+
+
+def _part(result: Mapping[str, Any]) -> tuple[str | None, int | None]:
+  """Returns layer and limit; of earlier versions nothing is known."""
+  recipe = result.get('recipe') or {}
+  return recipe.get('layer'), (recipe.get('choice') or {}).get('limit')
+
+
+def _is_of_another_limit(path: Path, limit: int) -> bool:
+  """Whether a result is there that a part must not take the place of."""
+  try:
+    return _part(json.loads(path.read_text(encoding='utf-8')))[1] != limit
+  except (OSError, ValueError, AttributeError):
+    return False  # there is none
 
 
 def _free_or_own(folder: Path, stem: str, place: str | None) -> Path:

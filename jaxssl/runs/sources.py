@@ -160,7 +160,9 @@ def absolute(paths: Paths) -> list[str]:
 def open_set(
   text: str, *, data_dir: str | None, like: Mapping[str, Any]
 ) -> Source:
-  """Opens `DATA` or `DATA:SPLIT`; of a file of pairs all without a split.
+  """Opens `DATA` or `DATA:SPLIT`; without a split the test pictures.
+
+  Of a folder or file without splits of its own these are all.
 
   Args:
     text: what is opened.
@@ -182,7 +184,14 @@ def open_set(
     section = {**section, **like, 'path': section['path'], 'split': split}
   if data_dir and section['name'] not in data.SOURCES:
     section['data_dir'] = data_dir
-  source = data.make_source(**section)
+  # Nothing of a set was trained on, so nothing is held out.
+  section.pop('test_fraction', None)
+  try:
+    source = data.make_source(**section)
+  except UserError:
+    if named or section['name'] not in data.SOURCES:
+      raise
+    source = data.make_source(**{**section, 'split': 'all'})
   if source.class_names is None:
     raise UserError(
       f'{source.name} has no labels, so nothing is right or wrong'

@@ -1,6 +1,6 @@
 """Accuracies of an encoder and its linear classifier on several sets."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 import dataclasses
 from typing import Any
 
@@ -23,12 +23,14 @@ class TunedJudge:
 
   Attributes:
     exported: the encoder and what it expects of its images.
+    classes: the classifier's, in the order of its columns.
     sources: images by name of the set; `reference` is without shift.
     class_map: see `shifted_sets.CLASS_MAP`.
     limit: at most so many images of a set.
   """
 
   exported: ExportedEncoder
+  classes: Sequence[str]
   sources: Mapping[str, Source]
   class_map: Mapping[str, str | None] | None
   limit: int | None
@@ -63,7 +65,7 @@ class TunedJudge:
       sources.batches(source, self.exported, limit=self.limit),
       class_names=source.class_names or (),
     )
-    classes = tuple(self.sources[REFERENCE].class_names or ())
+    classes = self.classes
     class_map = None if name == REFERENCE else self.class_map
     labels = shifted_sets.mapped_labels(found, classes, class_map)
     among = np.unique(labels[labels >= 0])
@@ -74,6 +76,11 @@ class TunedJudge:
       )
     labels_lib.require_several(labels, name, classes)
     kernel, bias = (np.asarray(classifier[k]) for k in ('kernel', 'bias'))
+    if len(bias) != len(classes):
+      raise UserError(
+        f'the classifier has {len(bias)} classes and the data {len(classes)}; '
+        'give the --data of the fine-tuning'
+      )
     known = labels >= 0
     logits = (found.features @ kernel + bias)[known][:, among]
     finite.require_rows(logits, f'logits of {name}')

@@ -133,7 +133,8 @@ def _check(what: str, needed: int, rows: int, whole: int, free: int) -> None:
   )
   if needed > whole:
     # The largest power of two that fits, if memory grows with the rows.
-    most = 1 << (rows * whole // needed).bit_length() - 1
+    fitting = rows * whole // needed
+    most = 1 << fitting.bit_length() - 1 if fitting else 0
     hint = f' (--batch_size {most} may fit)' if 0 < most < rows else ''
     raise UserError(text.format(f'{whole / _GIB:.1f} GiB') + hint)
   _log.warning('%s', text.format(f'{free / _GIB:.1f} GiB free just now'))

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 import dataclasses
+import math
 import re
 from typing import Any, Literal
 
@@ -13,7 +14,14 @@ from jaxssl.errors import UserError, unknown
 PyTree = Any
 FOREVER = -1
 Exclude = Literal['none', 'ndim<=1']
-_RULE_KEYS = ('match', 'learning_rate', 'weight_decay', 'trust', 'freeze_steps')
+# What each key of a rule takes.
+_RULE_KEYS = {
+  'match': 'a regular expression',
+  'learning_rate': 'a number',
+  'weight_decay': 'a number',
+  'trust': 'True or False',
+  'freeze_steps': 'a number of steps, or -1 for always',
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,18 +122,28 @@ def check_rule(rule: Mapping[str, Any]) -> None:
       raise unknown('key of a rule in optim.rules', key, _RULE_KEYS)
   if 'match' not in rule:
     raise UserError(f"optim.rules: {dict(rule)!r} needs a 'match'")
+  for key, value in rule.items():
+    if not _is_right(key, value):
+      raise UserError(
+        f'optim.rules: {key} is {value!r}; it must be {_RULE_KEYS[key]}'
+      )
   try:
     re.compile(rule['match'])
   except re.error as error:
     raise UserError(
       f'optim.rules: {rule["match"]!r} is no regular expression: {error}'
     ) from error
-  freeze_steps = rule.get('freeze_steps', 0)
-  if freeze_steps < 0 and freeze_steps != FOREVER:
-    raise UserError(
-      f'optim.rules: freeze_steps is {freeze_steps}; it must be a number of '
-      f'steps, or {FOREVER} for always'
-    )
+
+
+def _is_right(key: str, value: Any) -> bool:
+  if key == 'match':
+    return isinstance(value, str)
+  if key == 'trust':
+    return isinstance(value, bool)
+  is_whole = isinstance(value, int) and not isinstance(value, bool)
+  if key == 'freeze_steps':
+    return is_whole and value >= FOREVER
+  return is_whole or (isinstance(value, float) and math.isfinite(value))
 
 
 # What lies before the blocks or stages of an encoder.

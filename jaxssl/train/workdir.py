@@ -198,7 +198,10 @@ class Workdir:
     """Replaces the config; that of the steps until now is kept."""
     if step := self.newest_step():
       until = self.path / f'config.until-{step}.json'
-      atomic_file.write_text(until, self.config_path.read_text())
+      # Of two in a row without a checkpoint between them, the first one's: the
+      # checkpoints are of that config.
+      if not until.exists():
+        atomic_file.write_text(until, self.config_path.read_text())
     text = config_lib.to_json(config) + '\n'
     atomic_file.write_text(self.config_path, text)
 

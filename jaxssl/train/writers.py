@@ -74,8 +74,9 @@ class JsonLines:
   """Appends one JSON object per line, to `metrics.jsonl`.
 
   Besides the scalars a line has `step`, and `seconds`: how long the run has
-  worked until then, all its parts together, also on steps that were lost,
-  without the breaks between the parts.
+  worked until then, all its parts together, also on steps that were lost
+  (unless all were: a run that starts at step 0 starts its clock too), without
+  the breaks between the parts.
 
   Lines of steps after `first_step` are removed at the start: a killed run may
   have written them after its last checkpoint, and it will write them again.

@@ -196,6 +196,10 @@ CASES = {
   'no_run': (('eval', 'knn', '--workdir=empty'), ("'empty'", 'jaxssl train')),
   'no_step': ((*EVAL, '--step=3'), ('step 3', '[2, 4]')),
   'step_not_a_number': ((*EVAL, '--step=last'), ("'last'", 'eval --help')),
+  'config_of_a_file': (
+    ('config', '--file=quickstart', '--encoder=vit_s16'),
+    ('--encoder goes with a method', '--config.encoder'),
+  ),
   'layer': ((*EVAL, '--layer=block9'), ("layer 'block9'", "'block00'")),
   'limit': ((*EVAL, '--limit=0'), ('--limit is 0', 'at least 1')),
   'unlabelled': (

@@ -1,10 +1,14 @@
+import functools
 import json
+from unittest import mock
 
 import pytest
 
-from jaxssl import cli
+from jaxssl import cli, defaults
 from jaxssl.commands import plan
-from jaxssl.planning import chips, compiled, cuda
+from jaxssl.config import schema
+from jaxssl.errors import UserError
+from jaxssl.planning import abstract, chips, compiled, cuda
 
 CONFIG = '--config=configs/quickstart.py'
 
@@ -92,3 +96,32 @@ def test_largest_batch(limit, wanted):
 
   assert plan.largest(fits, start=64, smallest=8) == wanted
   assert len(asked) == len(set(asked))
+
+
+def test_a_batch_that_the_method_refuses_does_not_fit():
+  def report(rows):
+    if rows > 64:
+      raise UserError('a queue of 512 is no multiple')
+    return mock.Mock(fits=True)
+
+  fits = functools.partial(plan._fits, report)
+  assert plan.largest(fits, start=64, smallest=8) == 64
+
+
+def test_a_batch_in_parts_has_the_arithmetic_of_one():
+  """The second pass of the networks is no arithmetic of the model."""
+
+  def counted(parts):
+    config = defaults.default_config('simclr', 'vit_ti16', 'digits')
+    for section, values in (
+      ('train', {'batch_size': 8, 'steps': 1, 'micro_batches': parts}),
+      ('encoder', {'dim': 16, 'depth': 1, 'num_heads': 2}),
+      ('input', {'image_size': 32}),
+      ('augment', {'size': 32}),
+    ):
+      config[section] = config.get(section, {}) | values
+    config = schema.complete(config)
+    planned = abstract.plan(config, num_examples=100)
+    return plan._model_flops(config, planned, 100, 'cuda')
+
+  assert counted(2) == counted(1)

@@ -2,12 +2,14 @@
 
 import json
 import shutil
+from unittest import mock
 
 import chex
 import pytest
 
 from jaxssl import api
 from jaxssl.runs.results import read_results
+from jaxssl.weights import timm_model
 from jaxssl.weights.exported import load_encoder
 from tests.commands import hub_stand_in, runs
 
@@ -100,3 +102,21 @@ def _refused_name(run, capsys):
   command = ('push', 'name', f'--workdir={run}', '--licence=mit')
   assert runs.jaxssl(*command) == 2
   return capsys.readouterr().err
+
+
+def test_a_card_of_an_export_does_not_say_imported(finished_run, tmp_path):
+  out = tmp_path / 'out'
+  assert _push(finished_run / 'export', f'--out={out}') == 0
+  text = (out / 'README.md').read_text()
+  assert 'imported' not in text
+  assert 'steps of training' in text
+
+
+def test_timm_is_not_named_where_it_has_no_model(
+  finished_run, tmp_path, capsys
+):
+  with mock.patch.object(timm_model, 'architecture', return_value={}):
+    out = tmp_path / 'out'
+    assert _push(finished_run, '--format=timm', f'--out={out}') == 2
+  assert 'timm has no model' in capsys.readouterr().err
+  assert not out.exists()

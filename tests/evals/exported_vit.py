@@ -19,21 +19,24 @@ SECTION = {
 }
 
 
-def exported_vit(**changes: Any) -> ExportedEncoder:
+def exported_vit(*, channels: int = 3, **changes: Any) -> ExportedEncoder:
   """Returns the encoder, for images of `SIZE` pixels.
 
   Args:
+    channels: of the pictures.
     **changes: keys of section `encoder` that differ.
   """
   section = SECTION | changes
   encoder = models.make_encoder(**section)
   variables = jax.jit(encoder.init)(
-    jax.random.key(0), jnp.zeros((1, SIZE, SIZE, 3))
+    jax.random.key(0), jnp.zeros((1, SIZE, SIZE, channels))
   )
+  normal = {'mean': (0.5,) * channels, 'std': (0.5,) * channels}
+  of_bands = {'channels': channels} if channels != 3 else {}
   return ExportedEncoder(
     section=section,
     variables=jax.device_get(variables),
-    preprocessing=usual(SIZE, mean=(0.5,) * 3, std=(0.5,) * 3),
+    preprocessing=usual(SIZE, **normal, **of_bands),
     step=7,
     config_hash='abc',
   )

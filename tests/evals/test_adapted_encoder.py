@@ -34,3 +34,9 @@ def test_average_of_the_patches_equals_the_final_norm_of_the_mean(exported):
   centred = tokens - tokens.mean(axis=1, keepdims=True)
   expected = centred / np.sqrt(tokens.var(axis=1, keepdims=True) + 1e-6)
   np.testing.assert_allclose(features, expected, atol=1e-5)
+
+
+def test_an_encoder_of_other_channels_is_adapted():
+  five = exported_vit(channels=5, use_mask_token=False)
+  adapted = adapted_encoder.adapted(five, pool='same', drop_path=0.1)
+  chex.assert_trees_all_equal(adapted.variables, five.variables)

@@ -113,3 +113,10 @@ def test_defaults_of_the_version():
     'batch_size': 16,
     'size': None,
   }
+
+
+def test_a_window_of_one_patch_is_told():
+  patches = PatchEncoder(encode=lambda images: images, size=16, stride=16)
+  pictures = Pictures(source=Shapes(count=2), kind='mask', limit=None)
+  with pytest.raises(UserError, match='give --size 32 or more'):
+    Discovery().run(patches, pictures)

@@ -148,3 +148,27 @@ def test_names_of_results_are_different():
 def test_page_has_the_table_of_all_protocols():
   page = pathlib.Path(__file__).parents[2] / 'docs' / 'evaluation.md'
   assert protocols.markdown_table() in page.read_text(encoding='utf-8')
+
+
+@pytest.mark.parametrize(
+  ('name', 'changes'),
+  [
+    ('linear', {'validation_share': 7.0}),
+    ('linear', {'learning_rates': (0.1, -1.0)}),
+    ('linear_images', {'epochs': 0.0}),
+    ('logistic', {'validation_share': -3.0}),
+    ('logistic', {'max_iterations': 0}),
+    ('logistic', {'penalties': (1.0, 0.0)}),
+    ('logistic_clip', {'max_iterations': -1}),
+    ('fewshot', {'penalty': -1.0}),
+    ('fewshot', {'shots': (0, 1)}),
+    ('finetune', {'learning_rate': -1.0}),
+    ('finetune', {'layer_decay': -1.0}),
+    ('finetune_mae', {'epochs': -4.0}),
+    ('finetune_beit', {'drop_path': 1.0}),
+  ],
+)
+def test_numbers_out_of_range_are_told_before_anything_runs(name, changes):
+  (field,) = changes
+  with pytest.raises(errors.UserError, match=f'{field} is .*; it must be'):
+    protocols.make_protocol(name, **changes)

@@ -33,3 +33,14 @@ def test_more_answers_than_candidates_are_left_out():
 def test_an_image_without_text_is_refused(owner):
   with pytest.raises(errors.UserError, match='every text needs an image'):
     retrieval.retrieval_eval(np.eye(2), np.eye(2), np.array(owner))
+
+
+def test_fewer_candidates_than_any_k_are_refused():
+  with pytest.raises(errors.UserError, match='smaller --ks'):
+    retrieval.retrieval_eval(np.eye(3), np.eye(3), np.arange(3), ks=(10, 20))
+
+
+@pytest.mark.parametrize('ks', [(0,), (1, -2)])
+def test_answers_that_are_none_are_refused(ks):
+  with pytest.raises(errors.UserError, match='Retrieval ks is'):
+    retrieval.Retrieval(ks=ks)

@@ -183,7 +183,7 @@ def test_norms_of_lars_are_those_of_whole_arrays():
   chex.assert_trees_all_close(jax.device_get(found), expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize('fsdp', [3, 16])
+@pytest.mark.parametrize('fsdp', [3, 16, 0, -2])
 def test_groups_must_divide_the_devices(fsdp):
   with pytest.raises(UserError, match=r'8 device\(s\) do not divide'):
     modes.make_mode('jit', fsdp=fsdp)

@@ -84,3 +84,39 @@ def test_what_is_no_result_is_named(tmp_path, text):
   path.write_text(text)
   with pytest.raises(errors.UserError, match=r'knn-v1-d\.json is not a result'):
     results.read_results(tmp_path)
+
+
+def test_a_part_does_not_take_the_place_of_the_whole(tmp_path):
+  def write(top1, *, layer=None, limit=None):
+    recipe = {'layer': layer, 'choice': {'limit': limit}}
+    return results.write_result(
+      tmp_path, Knn(), 'd', {'top1': top1}, **WHERE, recipe=recipe
+    ).stem
+
+  assert write(0.9) == 'knn-v1-d'
+  assert write(0.3, layer='stage1') == 'knn-v1-d-stage1'
+  assert write(0.5, limit=20) == 'knn-v1-d-limit20'
+  assert write(0.4, layer='stage1', limit=20) == 'knn-v1-d-stage1-limit20'
+  found = results.read_results(tmp_path)
+  assert found['knn-v1-d']['metrics'] == {'top1': 0.9}
+  assert {results.what_of(result) for result in found.values()} == {
+    'd',
+    'd, 20 pictures a split',
+    'd, layer stage1',
+    'd, layer stage1, 20 pictures a split',
+  }
+
+
+def test_a_part_that_was_first_keeps_its_name_until_the_whole_comes(tmp_path):
+  def write(limit):
+    recipe = {'layer': None, 'choice': {'limit': limit}}
+    return results.write_result(
+      tmp_path, Knn(), 'd', METRICS, **WHERE, recipe=recipe
+    ).stem
+
+  assert [write(20), write(20), write(30)] == [
+    'knn-v1-d',
+    'knn-v1-d',
+    'knn-v1-d-limit30',
+  ]
+  assert [write(None), write(20)] == ['knn-v1-d', 'knn-v1-d-limit20']

@@ -1,5 +1,8 @@
+import numpy as np
+from PIL import Image
 import pytest
 
+from jaxssl.errors import UserError
 from jaxssl.runs import sources
 
 
@@ -20,3 +23,34 @@ def test_a_split_is_behind_the_last_colon_that_is_no_part_of_a_path(
 ):
   found = sources._WITH_SPLIT.fullmatch(text)
   assert (found and found.groups()) == parts
+
+
+def _pictures(folder, count):
+  for name in ('a', 'b'):
+    (folder / name).mkdir(parents=True)
+    for i in range(count):
+      pixels = np.full((8, 8, 3), i, np.uint8)
+      Image.fromarray(pixels).save(folder / name / f'{i}.png')
+
+
+def test_a_set_without_splits_is_taken_whole(tmp_path):
+  _pictures(tmp_path / 'set', 20)
+  like = {'name': 'photos'}
+  found = sources.open_set(str(tmp_path / 'set'), data_dir=None, like=like)
+  assert found.num_examples == 40
+
+
+def test_of_a_set_with_splits_the_test_pictures_are_taken(tmp_path):
+  for split, count in (('train', 20), ('test', 3)):
+    _pictures(tmp_path / 'set' / split, count)
+  like = {'name': 'photos'}
+  found = sources.open_set(str(tmp_path / 'set'), data_dir=None, like=like)
+  assert found.num_examples == 6
+  text = f'{tmp_path / "set"}:train'
+  found = sources.open_set(text, data_dir=None, like=like)
+  assert found.num_examples == 40
+
+
+def test_a_set_that_is_not_there_is_told(tmp_path):
+  with pytest.raises(UserError, match='does not exist'):
+    sources.open_set(str(tmp_path / 'no'), data_dir=None, like={})

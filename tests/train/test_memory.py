@@ -60,6 +60,12 @@ class TestBatch:
     assert '--batch_size 16384 may fit' in str(error.value)
     self._check(16_384)
 
+  @pytest.mark.parametrize('rows', [1, 4])
+  def test_not_even_one_row_fits(self, rows):
+    with pytest.raises(UserError, match=r'has 16\.0 GiB') as error:
+      memory.check_batch(batch_shapes(rows, image_size=200_000), prefetch=2)
+    assert 'may fit' not in str(error.value)
+
 
 @pytest.mark.usefixtures('machine')
 def test_a_step_that_needs_more_than_there_is():

@@ -289,6 +289,12 @@ class TestRules:
       ({'learning_rate': 1.0}, "needs a 'match'"),
       ({'match': '('}, 'no regular expression'),
       ({'match': 'a', 'freeze_steps': -5}, 'or -1 for always'),
+      ({'match': 'a', 'freeze_steps': 'x'}, "freeze_steps is 'x'; it must"),
+      ({'match': 'a', 'freeze_steps': None}, 'freeze_steps is None; it must'),
+      ({'match': 'a', 'learning_rate': 'x'}, "learning_rate is 'x'; it must"),
+      ({'match': 'a', 'weight_decay': float('nan')}, 'weight_decay is nan'),
+      ({'match': 'a', 'trust': 'no'}, "trust is 'no'; it must be True or"),
+      ({'match': 5}, 'match is 5; it must be a regular expression'),
     ],
   )
   def test_wrong_rules_are_told(self, rule, message):

@@ -218,3 +218,20 @@ def test_log_goes_to_a_file(tmp_path):
   logging.getLogger().removeHandler(handler)
   handler.close()
   assert (tmp_path / 'train.log').read_text().endswith(' hello\n')
+
+
+def test_made_longer_twice_at_one_step_it_is_still_the_first_run(tmp_path):
+  """The second time after a stop that came before any checkpoint."""
+
+  def config(steps):
+    return {**DATA, 'train': {'steps': steps}}
+
+  workdir = Workdir(tmp_path)
+  workdir.claim(config(10))
+  (workdir.checkpoints / '10').mkdir(parents=True)
+  for steps in (20, 30):
+    workdir.release()
+    workdir.claim(config(steps), longer=True)
+  assert workdir.config_at_start(config(30)) == config(10)
+  assert workdir.read_config() == config(30)
+  workdir.release()
