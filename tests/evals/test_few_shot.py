@@ -68,9 +68,9 @@ def test_rows_without_label_are_never_drawn():
   ('changes', 'message'),
   [
     ({'shots': (21,)}, "class 'a' has 20 .* fewer than 21 shots"),
-    ({'shots': ()}, 'shots and draws'),
-    ({'shots': (0,)}, 'shots and draws'),
-    ({'draws': 0}, 'shots and draws'),
+    ({'shots': ()}, 'needs a number of shots'),
+    ({'shots': (0,)}, 'shots is 0; it must be positive'),
+    ({'draws': 0}, 'draws is 0; it must be positive'),
   ],
 )
 def test_what_cannot_be_drawn_is_a_user_error(changes, message):
