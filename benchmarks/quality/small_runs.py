@@ -375,10 +375,11 @@ def tested(run: Run, args: argparse.Namespace) -> dict[str, float]:
 def tested_before(run: Run, args: argparse.Namespace) -> dict[str, float]:
   """Returns the same of its encoder before training, once judged.
 
-  Methods with the same encoder share it.
+  Methods with the same encoder and preparation of pictures share it.
   """
-  config = config_of(run, args)
-  encoder = [config['encoder'], config['eval']['image_size'], run.data]
+  exported = load_encoder(Workdir(args.workdir / run.folder).export)
+  rule = dataclasses.asdict(exported.preprocessing)
+  encoder = [exported.section, rule, run.data]
   digest = hashlib.sha256(json.dumps(encoder).encode()).hexdigest()[:16]
   return kept(
     args.workdir / f'untrained-{digest}.json',
@@ -402,10 +403,12 @@ def _dense(run: Run, which: str, args: argparse.Namespace) -> dict[str, float]:
   baselines = '--no_baselines' if which == 'trained' else '--baselines'
   command = ['eval', DENSE, f'--workdir={workdir}', '--data=shapes']
   # Features of 8 x 8 pixels, as those of the ViT; the last are of 32 x 32.
-  command += ['--layer=stage2'] if run.encoder == 'resnet' else []
+  layer = 'stage2' if run.encoder == 'resnet' else None
+  command += [f'--layer={layer}'] if layer else []
   if cli.main([*command, '--size=64', '--limit=256', baselines]):
     raise RuntimeError(f'no {DENSE} of {workdir}')
-  (path,) = (workdir / 'results').glob(f'{DENSE}-v1-shapes*.json')
+  name = '-'.join([f'{DENSE}-v1-shapes', *([layer] if layer else [])])
+  path = workdir / 'results' / f'{name}.json'
   result = json.loads(path.read_text())
   found = result['metrics']
   if which == 'untrained':
