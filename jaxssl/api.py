@@ -35,6 +35,7 @@ from jaxssl.data.decode import UnreadableError
 from jaxssl.data.places import read_file
 from jaxssl.data.source import Source
 from jaxssl.errors import UserError, unknown
+from jaxssl.evals import images
 from jaxssl.evals.features import Features, encode_fn, extract
 from jaxssl.methods.base import Method, PyTree
 from jaxssl.models import remat
@@ -260,10 +261,7 @@ def pretrain_by_parts(
       folder cannot be written or is in use, or training diverges.
     Preempted: after saving, if SIGTERM or Ctrl-C came.
   """
-  if batch_size < 1 or batch_size % jax.device_count():
-    raise UserError(
-      f'batch of {batch_size} does not divide over {jax.device_count()} devices'
-    )
+  images.check_batch(batch_size)
   size = augment.crops[0].size
   make_batches = functools.partial(
     _batches, source, batch_size, seed, augment, host_crops

@@ -49,6 +49,7 @@ from jaxssl.data.source import Source
 from jaxssl.evals import features, protocols
 from jaxssl.methods import METHODS
 from jaxssl.train.workdir import Workdir
+from jaxssl.train.writers import read_json_lines
 from jaxssl.weights.exported import ExportedEncoder, load_encoder
 
 CONFIGS = pathlib.Path(__file__).parents[2] / 'configs'
@@ -340,8 +341,7 @@ def untrained(exported: ExportedEncoder) -> features.Encode:
 def curve(run: Run, key: str, args: argparse.Namespace) -> list[float]:
   """Returns the values of a run's log under a name."""
   path = args.workdir / run.folder / 'metrics.jsonl'
-  lines = map(json.loads, path.read_text().splitlines())
-  return [line[key] for line in lines if key in line]
+  return [line[key] for line in read_json_lines(path) if key in line]
 
 
 def train(run: Run, args: argparse.Namespace) -> None:
@@ -428,12 +428,10 @@ def method_rows(
 ) -> Iterator[dict[str, Any]]:
   """Trains and judges a method: a row for each data set and protocol."""
   first = Run(name, encoder, 'cifar10', 1.0, args.seeds[0])
-  tried = {1.0: 0.0}
-  if len(args.rates) > 1:
-    tried = {
-      rate: validated(dataclasses.replace(first, rate=rate), args)
-      for rate in args.rates
-    }
+  tried = {
+    rate: validated(dataclasses.replace(first, rate=rate), args)
+    for rate in args.rates
+  }
   best = max(tried, key=lambda rate: tried[rate])
   search = ', '.join(f'{rate:g}: {top1:.1f}' for rate, top1 in tried.items())
   for data_name in args.data:

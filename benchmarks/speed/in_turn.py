@@ -46,7 +46,10 @@ PEERS = {
 
 
 def jaxssl_step(work: Workload) -> Callable[[], Any]:
-  """Returns a step of the tree that is first on the path."""
+  """Returns a step of the tree that is first on the path.
+
+  By what `benchmarks.speed.step_jaxssl` of older trees has too.
+  """
   import jax
 
   from benchmarks.speed import step_jaxssl
@@ -71,25 +74,12 @@ def torch_step(work: Workload) -> Callable[[], Any]:
   """Returns a step of PyTorch."""
   import torch
 
-  from benchmarks.peers import torch_simclr
-  from benchmarks.speed import step_jaxssl, step_torch
+  from benchmarks.speed import step_torch
 
   torch.set_num_threads(len(os.sched_getaffinity(0)))
-  net = torch_simclr.network(work)
-  views = torch.cat(
-    [torch_simclr.to_torch(v) for v in step_jaxssl.make_batch(work)['views']]
-  )
-  if work.encoder.startswith('resnet'):
-    net = net.to(memory_format=torch.channels_last)
-    views = views.contiguous(memory_format=torch.channels_last)
-  optimizer = step_torch.make_optimizer(work.optimizer, net.parameters())
-
-  def step() -> None:
-    optimizer.zero_grad(set_to_none=True)
-    torch_simclr.nt_xent(net(views), step_jaxssl.TEMPERATURE).backward()
-    optimizer.step()
-
-  return step
+  has_channels = work.encoder.startswith('resnet')
+  variant = 'channels_last' if has_channels else 'eager'
+  return step_torch.make_step(work, variant)[0]
 
 
 def serve(peer: str, work: Workload) -> None:

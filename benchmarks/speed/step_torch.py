@@ -36,8 +36,10 @@ def make_optimizer(
   return torch.optim.AdamW(parameters, **options)
 
 
-def seconds_a_step(work: Workload, steps: int, variant: str) -> dict[str, Any]:
-  """Warms up and times each of `steps` steps."""
+def make_step(
+  work: Workload, variant: str
+) -> tuple[Callable[[], torch.Tensor], int]:
+  """Returns a step, and the number of parameters that it trains."""
   net = torch_simclr.network(work)
   views = torch.cat(
     [torch_simclr.to_torch(v) for v in make_batch(work)['views']]
@@ -64,7 +66,12 @@ def seconds_a_step(work: Workload, steps: int, variant: str) -> dict[str, Any]:
     optimizer.step()
     return loss
 
-  parameters = torch_simclr.num_parameters(net)
+  return step, torch_simclr.num_parameters(net)
+
+
+def seconds_a_step(work: Workload, steps: int, variant: str) -> dict[str, Any]:
+  """Warms up and times each of `steps` steps."""
+  step, parameters = make_step(work, variant)
   return {**time_steps(step, steps), 'parameters': parameters}
 
 

@@ -180,7 +180,7 @@ def _base(
   arguments: argparse.Namespace, changes: Mapping[str, Any], *, look: bool
 ) -> config_lib.Config:
   if arguments.config:
-    _refuse(arguments, '--config', ('encoder', 'data'))
+    refuse_beside(arguments, '--config', ('encoder', 'data'))
     return config_lib.load_file(arguments.config)
   if _is_new(arguments):
     if not arguments.data:
@@ -274,9 +274,19 @@ def _number(value: Any) -> Any:
   return value if is_number and value > 0 else None
 
 
-def _refuse(
+def refuse_beside(
   arguments: argparse.Namespace, flag: str, others: Sequence[str]
 ) -> None:
+  """Refuses arguments that a file of a config already answers.
+
+  Args:
+    arguments: of the command.
+    flag: the one that names the file.
+    others: names of arguments that do not go with it.
+
+  Raises:
+    UserError: if one is given.
+  """
   for other in others:
     if getattr(arguments, other, None):
       raise UserError(

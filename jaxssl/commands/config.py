@@ -8,6 +8,7 @@ from rich.table import Table
 
 from jaxssl import config as config_lib
 from jaxssl import defaults
+from jaxssl.arguments import configs
 from jaxssl.config import reference, schema, shipped
 from jaxssl.errors import UserError
 
@@ -45,12 +46,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
       'give a method, for example simclr, or --file, --list or --page'
     )
   if arguments.file:
-    for name in ('encoder', 'data'):
-      if getattr(arguments, name) is not None:
-        raise UserError(
-          f'--{name} goes with a method; --file says it itself, and '
-          f'--config.{name}... changes it'
-        )
+    configs.refuse_beside(arguments, '--file', ('encoder', 'data'))
     config = config_lib.load_file(arguments.file)
   else:
     config = defaults.default_config(

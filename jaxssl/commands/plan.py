@@ -237,10 +237,9 @@ def _model_flops(
   platform: str,
 ) -> float:
   """Products and sums of the step without those that are done twice."""
-  once = without_recomputation(config)
-  # Contrastive methods run the networks of a batch in parts once more.
-  once['train'] = {**once['train'], 'micro_batches': 1}
-  plain = abstract.plan(once, num_examples=num_examples)
+  plain = abstract.plan(
+    without_recomputation(config), num_examples=num_examples
+  )
   return flops.matmul_flops(
     plain.step, planned.state, planned.batch, platform=platform
   )

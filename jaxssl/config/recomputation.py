@@ -19,14 +19,17 @@ def recomputes(config: Mapping[str, Any]) -> bool:
 
 
 def without_recomputation(config: Config) -> Config:
-  """Returns the config with `remat` off wherever it is on.
+  """Returns the config with `remat` off wherever it is on, and one batch.
+
+  Contrastive methods run the networks of a batch in parts once more.
 
   Args:
     config: see `recomputes`.
   """
+  off = {'remat': False, 'micro_batches': 1}
   return {
-    name: {**section, 'remat': False}
-    if isinstance(section, Mapping) and section.get('remat')
+    name: {**section, **{key: off[key] for key in off if section.get(key)}}
+    if isinstance(section, Mapping)
     else section
     for name, section in config.items()
   }

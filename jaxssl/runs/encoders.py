@@ -39,18 +39,17 @@ def _load(workdir: Workdir, step: int | None) -> ExportedEncoder:
   if step is None and (workdir.path / INFO).exists():
     return load_encoder(workdir.path)  # an export itself
   newest = max(_checkpoint_steps(workdir.checkpoints), default=None)
-  if step is None and (workdir.export / 'encoder.json').exists():
+  if (step is None or newest is None) and (workdir.export / INFO).exists():
     exported = load_encoder(workdir.export)
-    if newest is None or exported.step >= newest:
+    if exported.step == step or (
+      step is None and (newest is None or exported.step >= newest)
+    ):
       return exported
-  if newest is None and (workdir.export / 'encoder.json').exists():
-    exported = load_encoder(workdir.export)
-    if exported.step == step:
-      return exported
-    raise UserError(
-      f'{str(workdir.path)!r} has no checkpoints; its export/ is of step '
-      f'{exported.step}: leave --step out'
-    )
+    if newest is None:
+      raise UserError(
+        f'{str(workdir.path)!r} has no checkpoints; its export/ is of step '
+        f'{exported.step}: leave --step out'
+      )
   if newest is None:
     raise UserError(
       f'no encoder in {str(workdir.path)!r}: neither export/ nor checkpoints/; '

@@ -134,10 +134,10 @@ def _sentence(
 ) -> str:
   name = exported.section['name']
   steps = exported.step
-  if config is None and not steps:
-    return f'The encoder `{name}`, imported from released weights.'
   if config is None:
-    return f'The encoder `{name}`, after {steps} steps of training.'
+    training = f'after {steps} steps of training'
+    come = training if steps else 'imported from released weights'
+    return f'The encoder `{name}`, {come}.'
   method = config['method']['name']
   return f'The encoder `{name}`, trained with `{method}` for {steps} steps.'
 

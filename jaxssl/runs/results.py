@@ -83,7 +83,9 @@ def write_result(
   folder = make_path(workdir) / 'results'
   layer, limit = _part(result)
   stem += f'-{layer}' if layer else ''
-  if limit and _is_of_another_limit(folder / f'{stem}.json', limit):
+  there = _result_at(folder / f'{stem}.json')
+  # A part does not take the place of the whole, or of another part.
+  if limit and there and _part(there)[1] != limit:
     stem += f'-limit{limit}'
   path = _free_or_own(folder, stem, place)
   text = json.dumps(result, indent=2, allow_nan=False) + '\n'
@@ -106,12 +108,13 @@ def _part(result: Mapping[str, Any]) -> tuple[str | None, int | None]:
   return recipe.get('layer'), (recipe.get('choice') or {}).get('limit')
 
 
-def _is_of_another_limit(path: Path, limit: int) -> bool:
-  """Whether a result is there that a part must not take the place of."""
+def _result_at(path: Path) -> dict[str, Any]:
+  """Returns a result; empty if there is none, as something else may be lost."""
   try:
-    return _part(json.loads(path.read_text(encoding='utf-8')))[1] != limit
-  except (OSError, ValueError, AttributeError):
-    return False  # there is none
+    found = json.loads(path.read_text(encoding='utf-8'))
+  except (OSError, ValueError):
+    return {}
+  return found if isinstance(found, dict) else {}
 
 
 def _free_or_own(folder: Path, stem: str, place: str | None) -> Path:
@@ -122,15 +125,8 @@ def _free_or_own(folder: Path, stem: str, place: str | None) -> Path:
   digest = hashlib.sha256(place.encode(errors='surrogateescape'))
   own = folder / f'{stem}-{digest.hexdigest()[:8]}.json'
   # Results of earlier versions do not say where their data lay.
-  is_taken = path.exists() and _place_of(path) not in (None, place)
+  is_taken = _result_at(path).get('place') not in (None, place)
   return own if is_taken or own.exists() else path
-
-
-def _place_of(path: Path) -> str | None:
-  try:
-    return json.loads(path.read_text(encoding='utf-8')).get('place')
-  except (ValueError, AttributeError):
-    return None  # no result: it may be replaced
 
 
 def read_results(

@@ -184,19 +184,23 @@ def open_set(
     section = {**section, **like, 'path': section['path'], 'split': split}
   if data_dir and section['name'] not in data.SOURCES:
     section['data_dir'] = data_dir
-  # Nothing of a set was trained on, so nothing is held out.
-  section.pop('test_fraction', None)
-  try:
-    source = data.make_source(**section)
-  except UserError:
-    if named or section['name'] not in data.SOURCES:
-      raise
-    source = data.make_source(**{**section, 'split': 'all'})
+  source = _opened(section, is_split_named=named is not None)
   if source.class_names is None:
     raise UserError(
       f'{source.name} has no labels, so nothing is right or wrong'
     )
   return source
+
+
+def _opened(section: dict[str, Any], *, is_split_named: bool) -> Source:
+  if is_split_named or 'test_fraction' not in section:
+    return data.make_source(**section)
+  # Nothing of a set was trained on, so nothing is held out.
+  section = {**section, 'test_fraction': 0.0}
+  try:
+    return data.make_source(**section)
+  except UserError:
+    return data.make_source(**{**section, 'split': 'all'})
 
 
 def batches(

@@ -65,6 +65,8 @@ def test_the_small_runs_have_one_budget(name, encoder, data):
   assert made['seed'] == 3
   source = {'cifar10': 'cifar10_jpeg', 'photos': 'photos'}[data]
   assert made['data']['name'] == source
+  if data == 'cifar10':
+    assert made['eval']['image_size'] == made['augment']['size']
   if encoder != 'dvae':
     size = small_runs.ENCODERS[encoder]
     same = {'stem'} if name == 'colorization' else set()

@@ -198,7 +198,7 @@ CASES = {
   'step_not_a_number': ((*EVAL, '--step=last'), ("'last'", 'eval --help')),
   'config_of_a_file': (
     ('config', '--file=quickstart', '--encoder=vit_s16'),
-    ('--encoder goes with a method', '--config.encoder'),
+    ('--file holds the encoder', 'instead of --encoder'),
   ),
   'layer': ((*EVAL, '--layer=block9'), ("layer 'block9'", "'block00'")),
   'limit': ((*EVAL, '--limit=0'), ('--limit is 0', 'at least 1')),

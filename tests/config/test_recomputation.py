@@ -10,6 +10,12 @@ def test_recomputation_is_switched_off_everywhere():
   assert found == {**SECTIONS, 'encoder': {'name': 'x', 'remat': False}}
 
 
+def test_a_batch_in_parts_is_whole():
+  sections = {**SECTIONS, 'train': {'steps': 3, 'micro_batches': 4}}
+  found = recomputation.without_recomputation(sections)
+  assert found['train'] == {'steps': 3, 'micro_batches': 1}
+
+
 @pytest.mark.parametrize('remat', [False, True, 'full', 'dots'])
 @pytest.mark.parametrize('section', ['encoder', 'text_encoder'])
 def test_any_section_may_recompute(section, remat):

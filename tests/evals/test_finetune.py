@@ -187,8 +187,8 @@ def test_published_presets():
     ({'pool': 'max'}, "unknown ViT pool 'max'"),
     ({'batch_size': 12}, 'does not divide over 8 devices; use .* 8'),
     ({'warmup_epochs': 3.0}, 'warmup_steps'),
-    ({'average': 1.0}, r'average is 1\.0; it must'),
-    ({'mixup': -1.0}, r'mixup is -1\.0; it must'),
+    ({'average': 1.0}, r'FineTune average is 1\.0; it must'),
+    ({'mixup': -1.0}, r'FineTune mixup is -1\.0; it must'),
     ({'drop_path': 1.0}, 'drop_path is 1.0'),
   ],
 )

@@ -38,6 +38,10 @@ def test_a_set_without_splits_is_taken_whole(tmp_path):
   like = {'name': 'photos'}
   found = sources.open_set(str(tmp_path / 'set'), data_dir=None, like=like)
   assert found.num_examples == 40
+  # Who names the split means what is held out of such a folder elsewhere.
+  named = f'{tmp_path / "set"}:test'
+  found = sources.open_set(named, data_dir=None, like=like)
+  assert 0 < found.num_examples < 40
 
 
 def test_of_a_set_with_splits_the_test_pictures_are_taken(tmp_path):
