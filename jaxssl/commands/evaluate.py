@@ -188,9 +188,8 @@ class _Report:
       },
     )
     _log.info('wrote %s', path)
-    if type(subject.evaluation) in RESULT_PLOTS:
-      name, draw = RESULT_PLOTS[type(subject.evaluation)]
-      picture = workdir / 'pictures' / name
+    if draw := RESULT_PLOTS.get(type(subject.evaluation)):
+      picture = workdir / 'pictures' / f'{path.stem}.png'
       picture.parent.mkdir(exist_ok=True)
       draw(subject.evaluation, metrics, picture)
       _log.info('wrote %s', picture)

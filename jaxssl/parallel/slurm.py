@@ -31,8 +31,7 @@ def local_device_ids(environment: Mapping[str, str]) -> list[int] | None:
   count = len(visible.split(','))
   if 'SLURM_GPUS_PER_TASK' in environment:
     return list(range(count))
-  # '8(x2),4': eight on each of two nodes, then four; all have the same here.
-  processes = int(tasks.split(',')[0].split('(')[0])
+  processes = _of_each_node(tasks)[int(environment.get('SLURM_NODEID', 0))]
   if count % processes:
     raise UserError(
       f'{count} GPUs cannot be shared by {processes} processes of a node; give '
@@ -41,3 +40,12 @@ def local_device_ids(environment: Mapping[str, str]) -> list[int] | None:
   share = count // processes
   first = int(environment['SLURM_LOCALID']) * share
   return list(range(first, first + share))
+
+
+def _of_each_node(tasks: str) -> list[int]:
+  """Returns the processes of each node; `8(x2),4` is 8, 8 and 4."""
+  counts: list[int] = []
+  for part in tasks.split(','):
+    number, _, times = part.rstrip(')').partition('(x')
+    counts += [int(number)] * int(times or 1)
+  return counts

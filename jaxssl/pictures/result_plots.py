@@ -29,8 +29,5 @@ def _wise_ft(
   wise_ft_curve(evaluation.by_alpha(metrics), path)
 
 
-# By evaluation: name of the file, and how it is drawn from the metrics.
-RESULT_PLOTS: Mapping[type, tuple[str, Draw]] = {
-  Shift: ('shift.png', _shift),
-  WiseFT: ('wise_ft.png', _wise_ft),
-}
+# By evaluation, how it is drawn from the metrics.
+RESULT_PLOTS: Mapping[type, Draw] = {Shift: _shift, WiseFT: _wise_ft}

@@ -7,6 +7,7 @@ import numpy as np
 from jaxssl.data import dense
 from jaxssl.data.dense import Pictures
 from jaxssl.data.shown import show_like
+from jaxssl.errors import UserError
 from jaxssl.evals import pixel_classes, sliding
 from jaxssl.evals.knn_segmentation import KnnSegmentation
 from jaxssl.evals.patch_features import PatchEncoder
@@ -47,6 +48,8 @@ def segmentation_panel(
       truth = dense.resize_target(each.example.target, size)
       found = sliding.resize(shares, size).argmax(axis=-1)
       rows.append((each.image, truth, found))
+  if not rows:
+    raise UserError('none of the masks to draw can be read; give other --data')
   colors = class_colors(len(classes.names))
   images, truths, answers = zip(*rows, strict=True)
   shown_images = np.stack(images)

@@ -73,12 +73,17 @@ def save(out: pathlib.Path, workdir: Workdir, exported: ExportedEncoder) -> str:
     atomic_file.write_text(out / name, json.dumps(content, indent=2) + '\n')
   (model,) = config['architectures']
   if loaded_again.is_possible('transformers'):
-    _compare(out, model, workdir, variables, size=rule.image_size)
+    shape = (rule.image_size, rule.image_size, rule.num_channels)
+    _compare(out, model, workdir, variables, shape)
   return model
 
 
 def _compare(
-  out: pathlib.Path, name: str, workdir: Workdir, variables: Any, *, size: int
+  out: pathlib.Path,
+  name: str,
+  workdir: Workdir,
+  variables: Any,
+  shape: tuple[int, int, int],
 ) -> None:
   """Raises a `UserError` if transformers' features differ."""
   import torch
@@ -88,7 +93,7 @@ def _compare(
   method = build.build_method(_in_float32(config))
   assert isinstance(method, ImageText)  # `huggingface_two_towers.check`
   draws = np.random.default_rng(0)
-  images = draws.standard_normal((2, size, size, 3), np.float32)
+  images = draws.standard_normal((2, *shape), np.float32)
   ids = towers.make_tokenizer(**config['text']).encode(_SENTENCES)
   model: Any = getattr(transformers, name).from_pretrained(out).eval()
   with torch.no_grad():

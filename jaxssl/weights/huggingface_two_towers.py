@@ -130,6 +130,7 @@ def config(method: Method, towers: PyTree) -> dict[str, Any]:
   model, kind = family.model, family.kind
   width = {family.width: head.out_dim}
   width_of_images = width if family.project_images else {}
+  kernel = towers['encoder']['params']['patch_embed']['proj']['kernel']
   return {
     'architectures': [model],
     'model_type': kind,
@@ -138,6 +139,7 @@ def config(method: Method, towers: PyTree) -> dict[str, Any]:
       'model_type': f'{kind}_vision_model',
       'image_size': huggingface_towers.side_of(vit, towers['encoder'], model),
       'patch_size': vit.patch_size,
+      'num_channels': kernel.shape[-2],
       **width_of_images,
       **huggingface_towers.sizes(vit, model),
     },

@@ -59,7 +59,7 @@ def test_the_small_runs_have_one_budget(name, encoder, data):
   run = {'name': name, 'encoder': encoder, 'data': data}
   made = _small_config(**run, rate=3.0, share=0.1)
   assert made['method']['name'] == name
-  steps = round(0.1 * small_runs.STEPS[encoder])
+  steps = round(0.1 * small_runs.STEPS[data][encoder])
   assert (made['train']['steps'], made['train']['batch_size']) == (steps, 128)
   assert made['optim']['learning_rate']['warmup_steps'] < steps
   assert made['seed'] == 3

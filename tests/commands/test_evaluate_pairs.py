@@ -230,7 +230,7 @@ def test_weights_between_zero_shot_and_fine_tuned(run, tuned, capsys):
   assert metrics['reference_0'] == zeroshot['metrics']['top1']
   assert metrics['reference_1'] == moving['metrics']['top1']
   assert metrics['top1'] == metrics['shifted_0.5'] == metrics['other_0.5']
-  assert (run / 'pictures' / 'wise_ft.png').exists()
+  assert (run / 'pictures' / 'wise_ft-v1-photos.png').exists()
 
 
 @pytest.mark.parametrize(

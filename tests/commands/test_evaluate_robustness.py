@@ -74,7 +74,9 @@ def test_shift(workdir, three_digits, tmp_path, capsys):
   # The very pictures of the test split, among three classes.
   assert metrics['drawn'] > 0.5
   assert 'drawn_effective_robustness' in metrics
-  assert (workdir / 'pictures' / 'shift.png').exists()
+  # Named as the result, so that other data have a picture of their own.
+  (picture,) = (workdir / 'pictures').glob('shift-*.png')
+  assert (workdir / 'results' / f'{picture.stem}.json').exists()
   assert 'under shift' in capsys.readouterr().out
 
 

@@ -31,6 +31,12 @@ def test_each_process_has_its_share(visible, tasks, local, wanted):
   assert found == wanted
 
 
+@pytest.mark.parametrize(('node', 'wanted'), [('1', [3]), ('2', [6, 7])])
+def test_nodes_may_have_different_numbers_of_processes(node, wanted):
+  found = environment(EIGHT, '8(x2),4', 3, SLURM_NODEID=node)
+  assert slurm.local_device_ids(found) == wanted
+
+
 def test_gpus_of_a_task_are_all_its_own():
   found = environment('0', '8(x2)', 5, SLURM_GPUS_PER_TASK='1')
   assert slurm.local_device_ids(found) == [0]

@@ -75,9 +75,9 @@ def siglip2():
   )
 
 
-def abstract(method):
+def abstract(method, *, channels=3):
   """Returns the shapes of what the method exports."""
-  views = (jnp.zeros((2, SIZE, SIZE, 3)),)
+  views = (jnp.zeros((2, SIZE, SIZE, channels)),)
   batch = {
     'views': views * (3 if isinstance(method, SigLIP2) else 1),
     'text': jnp.zeros((2, LENGTH), jnp.int32),

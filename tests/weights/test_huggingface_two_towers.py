@@ -34,6 +34,14 @@ def test_config_has_the_sizes_of_the_towers():
   assert text['max_position_embeddings'] == clip_towers.LENGTH
 
 
+@pytest.mark.parametrize('channels', [1, 3, 5])
+def test_config_has_the_channels_of_the_pictures(channels):
+  method = clip_towers.clip()
+  towers = clip_towers.abstract(method, channels=channels)
+  config = huggingface_two_towers.config(method, towers)
+  assert config['vision_config']['num_channels'] == channels
+
+
 def test_config_of_siglip():
   method = clip_towers.siglip()
   config = huggingface_two_towers.config(method, clip_towers.abstract(method))
