@@ -170,9 +170,11 @@ def _bound(
     'products and convolutions of a chip, GFLOP': found.flops / 1e9,
     'roofline, ms': found.seconds * 1e3,
     'images/s at the roofline': rows / found.seconds,
+    **_estimated(found.estimated_seconds, rows),
     _HEAVIEST: [
       {
         'ms': seconds * 1e3,
+        **_estimated_of(kernel, chip),
         'times': kernel.times,
         'MiB': kernel.bytes / 2**20,
         'GFLOP': kernel.flops / 1e9,
@@ -182,6 +184,22 @@ def _bound(
       for kernel, seconds in found.heaviest
     ],
   }
+
+
+def _estimated(seconds: float | None, rows: int) -> dict[str, Any]:
+  """Returns what the compiler expects, if it says so."""
+  if seconds is None:
+    return {}
+  return {
+    "the compiler's estimate, ms": seconds * 1e3,
+    'images/s by that estimate': rows / seconds,
+  }
+
+
+def _estimated_of(kernel: Kernel, chip: chips.Chip) -> dict[str, Any]:
+  if chip.clock is None:
+    return {}
+  return {'estimated ms': roofline.estimated_seconds(kernel, chip) * 1e3}
 
 
 def _of_report(report: compiled.Report, chip: chips.Chip) -> dict[str, Any]:

@@ -20,19 +20,22 @@ class Chip:
     flops: peak rate in bfloat16, a second.
     bandwidth: bytes that it moves to and from this memory, a second.
     cores: number of cores of a TPU; two work as one device ("megacore").
+    clock: cycles a second of a TPU, where the compiler's estimates in cycles
+      are those of the whole device; None where that is not known.
   """
 
   memory: float
   flops: float
   bandwidth: float
   cores: int = 1
+  clock: float | None = None
 
 
 TPUS = {
   'v4': Chip(32 * GIB, 275e12, 1.2e12, cores=2),
-  'v5e': Chip(16 * GIB, 197e12, 0.819e12),
-  'v5p': Chip(95 * GIB, 459e12, 2.765e12, cores=2),
-  'v6e': Chip(32 * GIB, 918e12, 1.64e12),
+  'v5e': Chip(16 * GIB, 197e12, 0.819e12, clock=1.5e9),
+  'v5p': Chip(95 * GIB, 459e12, 2.765e12, cores=2, clock=1.75e9),
+  'v6e': Chip(32 * GIB, 918e12, 1.64e12, clock=1.75e9),
   # Half of a chip of 192 GiB and 2307 TFLOP/s: each of its two cores is a
   # device with a memory of its own.
   'tpu7x': Chip(96 * GIB, 1153.5e12, 3.69e12),

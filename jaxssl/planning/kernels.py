@@ -23,6 +23,8 @@ _RUN_ELSEWHERE = {'while', 'conditional', 'call'}
 _PARTS = {'slice', 'dynamic-slice', 'gather'}
 _TARGET = re.compile(r'custom_call_target="([^"]*)"')
 _CALLS = re.compile(r'calls=%?([\w.\-]+)')
+# What the compiler for TPUs reckons with when it chooses among programs.
+_CYCLES = re.compile(r'"estimated_cycles":"(\d+)"')
 # Of a TPU's layout: the space beside the cores.
 _ON_CHIP = re.compile(r'S\([1-9]')
 
@@ -38,6 +40,8 @@ class Kernel:
     bytes: bytes of operands and results, each time.
     flops: operations of its products and convolutions, each time.
     place: operation of the model that it comes from, and line of the source.
+    cycles: cycles of a TPU's core that its compiler expects it to take, each
+      time; None where it says nothing.
   """
 
   name: str
@@ -46,6 +50,7 @@ class Kernel:
   bytes: float
   flops: float
   place: str
+  cycles: int | None = None
 
 
 def kernels(text: str) -> list[Kernel]:
@@ -91,7 +96,13 @@ def _of_computation(
       bytes=float(_moved(each, results, _body(each, program))),
       flops=_flops(each, results, program),
       place=frames.place(each.attributes),
+      cycles=_cycles(each),
     )
+
+
+def _cycles(instruction: hlo.Instruction) -> int | None:
+  found = _CYCLES.search(instruction.attributes)
+  return int(found.group(1)) if found else None
 
 
 def _kind(instruction: hlo.Instruction) -> str:

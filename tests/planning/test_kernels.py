@@ -102,3 +102,24 @@ def test_the_same_kernel_of_several_layers_is_named_once():
   assert merged.place == 'jvp(ViT)/blocks_*/attn/add (dense.py:17)'
   assert merged.times == 2
   assert bound.num_kernels == 8
+
+
+def test_a_tpus_compiler_says_how_long_its_kernels_take():
+  # As libtpu 0.0.42.1 wrote it for a v5e, shortened.
+  text = """ENTRY %main (a: bf16[4096,4096], b: bf16[4096,4096]) -> bf16[4096,4096] {
+  %a = bf16[4096,4096]{1,0:T(8,128)(2,1)} parameter(0)
+  %b = bf16[4096,4096]{1,0:T(8,128)(2,1)} parameter(1)
+  %c = bf16[4096,4096]{1,0:T(8,128)(2,1)} copy(%b)
+  ROOT %fusion = bf16[4096,4096]{1,0:T(8,128)(2,1)} fusion(%a, %c), kind=kOutput, calls=%fused, backend_config={"flag_configs":[],"window_config":{"estimated_cycles":"1083068","iteration_bounds":["32","3","1"]}}
+}
+"""  # noqa: E501
+  found = kernels.kernels(text)
+  assert [each.cycles for each in found] == [None, 1083068]
+  v5e = chips.TPUS['v5e']
+  bound = roofline.roofline(found, v5e)
+  assert bound.estimated_seconds == pytest.approx(1083068 / 1.5e9)
+  # Where the clock fits the peak rate, a large product nearly reaches it.
+  assert 2 * 4096**3 / v5e.flops / bound.estimated_seconds > 0.96
+  assert bound.heaviest[0][0].name == 'fusion'
+  on_gpu = roofline.roofline(found, chips.GPUS['h100'])
+  assert on_gpu.estimated_seconds is None
