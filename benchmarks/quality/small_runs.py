@@ -405,7 +405,9 @@ def _judged(
 
 
 def _dense(run: Run, which: str, args: argparse.Namespace) -> dict[str, float]:
-  """Returns the mIoU of patch features in per cent."""
+  """Returns the mIoU of patch features in per cent; the dVAE has none."""
+  if run.encoder == 'dvae':
+    return {}
   workdir = args.workdir / run.folder
   baselines = '--no_baselines' if which == 'trained' else '--baselines'
   command = ['eval', DENSE, f'--workdir={workdir}', '--data=shapes']
