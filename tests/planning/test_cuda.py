@@ -23,13 +23,17 @@ MODES = {
 ONE_MODE = {
   'beit_vit_b16_imagenet',
   'colorization_resnet50_imagenet',
+  'data2vec_vit_b16_imagenet',
   'dvae_imagenet',
   'ibot_vit_s16_imagenet',
+  'ijepa_vit_h14_imagenet',
   'jigsaw_resnet50_imagenet',
   'mae_vit_b16_imagenet',
+  'maskfeat_vit_b16_imagenet',
   'moco_v1_resnet50_imagenet',
   'relative_patch_resnet50_imagenet',
   'rotation_resnet50_imagenet',
+  'simmim_vit_b16_imagenet',
 }
 TRACED = [
   (name, mode)
@@ -89,7 +93,8 @@ def test_every_recipe_is_traced_for_gpus(name, mode):
   text = compiled.lower_step(plan, cuda.cards('h100', 8)).as_text()
   # In the global view the compiler calls back for its part of the batch.
   kernels = re.findall(r'@(__cudnn\$fmha\w+|CustomSPMDPartitioning)', text)
-  assert (len(kernels) >= 2) == ('vit' in name)
+  has_attention = 'vit' in name or 'clip' in name
+  assert (len(kernels) >= 2) == has_attention
   # Several threads would add to the same place, atomically and in any order.
   assert not re.findall(r'stablehlo\.(?:select_and_)?scatter', text)
 
